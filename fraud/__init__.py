@@ -1,0 +1,1 @@
+"""The product: what a fraud decision is, and what people do with it."""

@@ -1,0 +1,1 @@
+"""Nouns, ports and the engine; pure: no I/O, no clock, no randomness."""

@@ -1,0 +1,45 @@
+"""Errors a user meets: each names the thing, the value, what was expected and the repair."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FraudError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class SettingsError(FraudError):
+    """A setting is unknown, malformed or out of range."""
+
+
+class MappingError(FraudError):
+    """A mapping does not fit the file it is applied to."""
+
+
+class RuleError(FraudError):
+    """An analyst rule does not compile; the message shows line, column and a caret."""
+
+
+class ArtifactError(FraudError):
+    """A model artifact is missing, damaged or made for another feature spec."""
+
+
+class StateError(FraudError):
+    """Stored state cannot be used: another layout, another server, a gap."""
+
+
+class StoreUnavailableError(FraudError):
+    """The state store does not answer; decisions can still be made by rules only."""
+
+
+class DataError(FraudError):
+    """Input data cannot be read at all (single bad rows are rejects, not errors)."""
+
+
+def nearest(value: str, known: Iterable[str]) -> str:
+    """Return a hint naming the valid name closest to `value`, or the empty string.
+
+    The hint starts with a space so that it can follow a sentence directly.
+    """
+    close = get_close_matches(value, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,169 @@
+"""The ports: what the engine asks of the outside, with the promises an implementation keeps.
+
+Each port has one contract suite under `tests/contract`, run on every implementation.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.core.records import (
+    Action,
+    Answer,
+    Arrival,
+    Intake,
+    KnownLabel,
+    Position,
+    Reason,
+    Reject,
+    Score,
+    Transaction,
+    Values,
+)
+
+Matrix = NDArray[np.float32]
+
+
+class Source(Protocol):
+    """Where events come from, in the order of `seen_at`."""
+
+    def read(self) -> Intake | None:
+        """Return what is there (empty when idle), or None when the stream has ended; never wait to fill a batch."""
+
+    def commit(self, answers: Sequence[Answer]) -> None:
+        """Note that everything read so far has been answered and published."""
+
+    def close(self) -> None:
+        """Release what the source holds; a second call does nothing."""
+
+
+class Sink(Protocol):
+    """Where answers and rejects go. A failed write raises: nothing is counted and dropped."""
+
+    def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
+        """Publish in order (of each answer: alert first, decision last) and return when it is acknowledged."""
+
+    def close(self) -> None:
+        """Flush and release; a second call does nothing."""
+
+
+class WorkingSet(Protocol):
+    """The state one batch touches, read once, changed in place, written back once."""
+
+    def first_answer(self, tx_id: str, version: int) -> Answer | None:
+        """Return the answer already given to this transaction, if one is stored or was made in this batch."""
+
+    def keep(self, answer: Answer) -> None:
+        """Remember an answer made in this batch as the first one."""
+
+
+class StateStore(Protocol):
+    """Where entity state lives, embedded or shared.
+
+    Promises: a record at or below an entity's mark for its partition is never applied twice; increments commute;
+    the first answer to a transaction wins; what `write` returned for is durable to the store's stated degree;
+    `snapshot` followed by `restore` gives the same answers as no interruption.
+    """
+
+    def read(self, batch: Sequence[Arrival]) -> WorkingSet:
+        """Read every entity, mark and first answer the batch can touch, in one round trip."""
+
+    def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
+        """Store first answers, then entity records, in one round trip; return the winning answers, in order."""
+
+    def snapshot(self) -> bytes:
+        """Return the whole state, marks included."""
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace the whole state; raise StateError when the layout differs."""
+
+    def marks(self) -> dict[tuple[str, int], int]:
+        """Return the highest offset applied for each (topic, partition)."""
+
+    def forget(self, card: str) -> int:
+        """Erase a card and its pairs; return how many records went."""
+
+
+class Extractor(Protocol):
+    """How a transaction becomes numbers. `look` reads, `absorb` writes; the order is the leak guard."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the feature names, in vector order."""
+
+    @property
+    def version(self) -> str:
+        """Return the feature spec's version, a hash of the declared table."""
+
+    def open(self, batch: Sequence[Arrival]) -> WorkingSet:
+        """Begin a batch: read its working set."""
+
+    def look(self, tx: Transaction) -> Values:
+        """Return the vector of `tx` from what was absorbed before it; change nothing."""
+
+    def absorb(self, tx: Transaction, position: Position) -> tuple[str, ...]:
+        """Add `tx` to the state of its entities; return marks such as `late` or `redelivered`."""
+
+    def apply(self, label: KnownLabel, position: Position) -> None:
+        """Add what became known of an earlier payment to the state of its entities."""
+
+    def close(self, answers: Sequence[Answer]) -> list[Answer]:
+        """End the batch: write the working set; return the winning answers, in order."""
+
+
+class Scorer(Protocol):
+    """How numbers become a probability. Scores of a row do not depend on the other rows of its batch."""
+
+    @property
+    def version(self) -> str:
+        """Return the version that decisions record."""
+
+    @property
+    def spec_version(self) -> str:
+        """Return the feature spec the scorer was fitted on, or the empty string when it takes any."""
+
+    def score(self, ids: Sequence[str], matrix: Matrix) -> list[Score]:
+        """Return a score per row of `matrix`, float32 of shape (rows, features)."""
+
+    def explain(self, values: Values, score: Score) -> tuple[Reason, ...]:
+        """Return the strongest reasons for one score, strongest first; costly, so called above approve only."""
+
+
+class RuleOutcome(msgspec.Struct, frozen=True):
+    """What the analyst rules say of one transaction.
+
+    `floor` is the least score, `at_least` the mildest action allowed, `at_most` the hardest (an allow list).
+    """
+
+    reasons: tuple[Reason, ...] = ()
+    floor: float = 0.0
+    at_least: Action | None = None
+    at_most: Action | None = None
+
+
+class RuleBook(Protocol):
+    """Analyst rules, compiled once."""
+
+    @property
+    def version(self) -> str:
+        """Return a hash of the rules' text."""
+
+    def judge(self, tx: Transaction, values: Values) -> RuleOutcome:
+        """Return the joint outcome of every rule and list that matches."""
+
+
+class Policy(Protocol):
+    """Score to action."""
+
+    @property
+    def version(self) -> str:
+        """Return a hash of the thresholds and costs."""
+
+    def action(self, score: float, base_amount: int) -> Action:
+        """Return the action for a calibrated probability and an amount in minor units."""
+
+    def expected_loss(self, score: float, base_amount: int) -> int:
+        """Return probability times amount at risk, in minor units."""

@@ -1,0 +1,265 @@
+"""The nouns: what arrives, what is computed from it, and what leaves.
+
+Every record is frozen and slotted. Times are UTC nanoseconds since the epoch, as integers; amounts are integers
+in minor units (cents). Two times matter and are never mixed: `happened_at`, when the thing took place, and
+`seen_at`, when we learned of it.
+"""
+
+import enum
+import hashlib
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float32]
+
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+class Kind(enum.StrEnum):
+    """What a card message asks for; money flows back in the last two, so they are kinds, not negative amounts."""
+
+    PAYMENT = "payment"
+    REFUND = "refund"
+    REVERSAL = "reversal"
+
+
+class Verdict(enum.StrEnum):
+    """What became known of a transaction."""
+
+    GENUINE = "genuine"
+    FRAUD = "fraud"
+
+
+class LabelSource(enum.StrEnum):
+    """Who said so. Silence means that the deadline for a complaint has passed."""
+
+    CHARGEBACK = "chargeback"
+    ANALYST = "analyst"
+    SILENCE = "silence"
+
+
+class Action(enum.StrEnum):
+    """What is done with a payment, from the mildest to the hardest."""
+
+    APPROVE = "approve"
+    CHALLENGE = "challenge"
+    REVIEW = "review"
+    DECLINE = "decline"
+
+    @property
+    def rank(self) -> int:
+        """Return the action's hardness, 0 (approve) to 3 (decline)."""
+        return _ACTION_RANK[self]
+
+
+_ACTION_RANK = {action: rank for rank, action in enumerate(Action)}
+
+
+class Level(enum.StrEnum):
+    """How much of the scorer ran; a worker over budget steps down and says so."""
+
+    FULL = "full"
+    EARLY = "early"
+    ONLINE = "online"
+    RULES = "rules"
+
+
+class Transaction(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One card message. `amount` counts minor units of `currency`, `base_amount` those of the base currency."""
+
+    id: str
+    card: str
+    merchant: str
+    amount: int
+    base_amount: int
+    happened_at: int
+    seen_at: int
+    version: int = 0
+    kind: Kind = Kind.PAYMENT
+    device: str | None = None
+    currency: str = "EUR"
+    channel: str = ""
+    mcc: int = 0
+    text: str = ""
+    attrs: dict[str, Any] | None = None
+
+
+class Label(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A verdict on one transaction. `happened_at` is when the verdict was given, not when the payment was made."""
+
+    tx_id: str
+    verdict: Verdict
+    happened_at: int
+    seen_at: int
+    source: LabelSource = LabelSource.CHARGEBACK
+    version: int = 0
+
+
+class KnownLabel(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A label joined with the payment that it speaks of, ready to be applied to entity state.
+
+    `replaces` and `replaces_at` name the verdict (and its time) that this one corrects; `unusual` says whether the
+    payment's amount stood out against the card's own history when it was scored.
+    """
+
+    tx_id: str
+    verdict: Verdict
+    source: LabelSource
+    happened_at: int
+    seen_at: int
+    card: str
+    merchant: str
+    paid_at: int
+    base_amount: int
+    device: str | None = None
+    unusual: bool = False
+    replaces: Verdict | None = None
+    replaces_at: int = 0
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """An idle heartbeat; it only makes deadlines due."""
+
+    seen_at: int
+
+
+Event = Transaction | Label | KnownLabel | Tick
+
+
+class Position(msgspec.Struct, frozen=True, gc=False, order=True):
+    """Where a record stands in its source: topic (with its id where there is one), partition, offset."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """An event with its position and the headers that travelled with it."""
+
+    event: Event
+    position: Position
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """A record that could not be read: why (a stable code and a sentence) and its original bytes."""
+
+    code: str
+    reason: str
+    original: bytes
+    position: Position
+    headers: tuple[tuple[str, bytes], ...] = ()
+    seen_at: int = 0
+
+
+class Intake(msgspec.Struct, frozen=True):
+    """What one read of a source brought; both empty means idle."""
+
+    arrivals: tuple[Arrival, ...] = ()
+    rejects: tuple[Reject, ...] = ()
+
+
+class FeatureVector(msgspec.Struct, frozen=True):
+    """The numbers a transaction was scored on: float32, shape (features,), aligned to the spec of `spec_version`."""
+
+    tx_id: str
+    values: Values
+    spec_version: str
+    as_of: int
+
+
+class Score(msgspec.Struct, frozen=True, gc=False):
+    """A calibrated fraud probability in [0, 1] with the share of each part, and the level it was computed at."""
+
+    tx_id: str
+    value: float
+    model_version: str
+    level: Level = Level.FULL
+    parts: tuple[tuple[str, float], ...] = ()
+
+
+class Reason(msgspec.Struct, frozen=True, gc=False):
+    """Why: a stable code, the sentence an analyst reads, and the effect on the score in log-odds."""
+
+    code: str
+    text: str
+    effect: float = 0.0
+
+
+class Versions(msgspec.Struct, frozen=True, gc=False):
+    """What made a decision: needed, and enough, to make it again."""
+
+    model: str
+    spec: str
+    policy: str
+    rules: str
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The answer to one transaction, derived only from its inputs. `marks` names what was unusual about making it."""
+
+    tx_id: str
+    version: int
+    action: Action
+    score: float
+    reasons: tuple[Reason, ...]
+    level: Level
+    versions: Versions
+    seen_at: int
+    happened_at: int
+    card: str
+    merchant: str
+    base_amount: int
+    parts: tuple[tuple[str, float], ...] = ()
+    marks: tuple[str, ...] = ()
+
+
+class Alert(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A decision that somebody should look at; its id is derived, so that a redelivery makes no second one."""
+
+    id: str
+    tx_id: str
+    version: int
+    action: Action
+    score: float
+    expected_loss: int
+    reasons: tuple[Reason, ...]
+    seen_at: int
+    card: str
+    merchant: str
+    base_amount: int
+
+
+Outcome = Decision | Alert
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one transaction caused: the decision, its alert if any, and the vector that was scored.
+
+    `repeat_of` is set when a producer sent the same transaction again: the decision is then the first answer.
+    """
+
+    decision: Decision
+    position: Position
+    alert: Alert | None = None
+    vector: FeatureVector | None = None
+    repeat_of: Position | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Return what is published, in order: alert first, decision last."""
+        return (self.alert, self.decision) if self.alert else (self.decision,)
+
+
+def alert_id(tx_id: str, version: int, policy_version: str) -> str:
+    """Return the alert's id, a hash of what it is about, so that the same alert always has the same id."""
+    text = f"{tx_id}\0{version}\0{policy_version}"
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

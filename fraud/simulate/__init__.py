@@ -1,0 +1,1 @@
+"""Card-payment traffic with fraud, as a seeded source."""

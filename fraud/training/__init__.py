@@ -1,0 +1,1 @@
+"""Fit scorers from a replay through the live extractor."""

@@ -1,0 +1,1 @@
+"""Where the path runs: sources, sinks, codecs, clocks and wiring."""
