@@ -104,11 +104,14 @@ class Extractor(Protocol):
     def look(self, tx: Transaction) -> Values:
         """Return the vector of `tx` from what was absorbed before it; change nothing."""
 
-    def absorb(self, tx: Transaction, position: Position) -> tuple[str, ...]:
-        """Add `tx` to the state of its entities; return marks such as `late` or `redelivered`."""
+    def absorb(self, tx: Transaction, position: Position | None) -> tuple[str, ...]:
+        """Add `tx` to the state of its entities; return marks such as `redelivered` or `correction`."""
 
-    def apply(self, label: KnownLabel, position: Position) -> None:
-        """Add what became known of an earlier payment to the state of its entities."""
+    def apply(self, label: KnownLabel, position: Position | None) -> None:
+        """Add what became known of an earlier payment to its entities; without a position it is always applied."""
+
+    def unusual(self, values: Values) -> bool:
+        """Tell whether a vector's amount stood out against the card's own history."""
 
     def close(self, answers: Sequence[Answer]) -> list[Answer]:
         """End the batch: write the working set; return the winning answers, in order."""

@@ -1,0 +1,169 @@
+"""Turn transactions into numbers: `look` reads, `absorb` writes, in that order, one event at a time.
+
+The extractor holds no state of its own. `open` has the store read a working set, `look`, `absorb` and `apply` work on
+its rows in place, `close` has the store write it back.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import layout as at
+from features.reading import WIDTH
+from features.reading import look as read_vector
+from features.spec import UNUSUAL_RATIO, spec
+from features.stores.working import TableSet
+from features.tables import card_key, device_key, hash64, merchant_key, pair_key
+from features.windows import prepare
+from features.writing import CORRECTION, EVERY_ROW, FRESH, REPEATED, SUPERSEDED, UNMATCHED, absorb, apply, predecessor, retract
+from fraud.core.ports import StateStore
+from fraud.core.records import Answer, Arrival, Kind, KnownLabel, LabelSource, Position, Transaction, Values, Verdict
+
+Ints = NDArray[np.int64]
+
+PRESENCE = {"pos": 2, "atm": 2, "ecom": 1, "moto": 1}
+SOURCE_CODE = {LabelSource.CHARGEBACK: 0, LabelSource.ANALYST: 1, LabelSource.SILENCE: 2}
+MARK_OF = {REPEATED: "repeated", SUPERSEDED: "superseded", CORRECTION: "correction", UNMATCHED: "correction-unmatched"}
+REDELIVERED = "redelivered"
+
+
+def keys_of(event: Transaction | KnownLabel) -> tuple[str, str, str, str]:
+    """Return the keys of card, merchant, device (empty when none) and pair."""
+    device = device_key(event.device) if event.device is not None else ""
+    return card_key(event.card), merchant_key(event.merchant), device, pair_key(event.card, event.merchant)
+
+
+def flags_of(tx: Transaction) -> int:
+    """Return the flag bits of a transaction: bit 0 money flows back, bits 1-2 whether the card was present."""
+    return (tx.kind is not Kind.PAYMENT) | (PRESENCE.get(tx.channel, 0) << 1)
+
+
+class OnlineExtractor:
+    """The Extractor port over a state store of record tables."""
+
+    def __init__(self, store: StateStore) -> None:
+        """Keep the store; nothing is read before `open`."""
+        self._store = store
+        self._spec = spec()
+        self._work: TableSet | None = None
+        self._change: Ints = np.zeros(at.CHANGE_FIELDS, np.int64)
+        self._old: Ints = np.zeros(at.CHANGE_FIELDS, np.int64)
+        self._label: Ints = np.zeros(at.LABEL_FIELDS, np.int64)
+        self._rows: Ints = np.zeros(4, np.int64)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the feature names, in vector order."""
+        return self._spec.names
+
+    @property
+    def version(self) -> str:
+        """Return the version of the declared feature table."""
+        return self._spec.version
+
+    def open(self, batch: Sequence[Arrival]) -> TableSet:
+        """Read the working set of a batch."""
+        self._work = self._store.read(batch)  # type: ignore[assignment]
+        return self._working
+
+    def look(self, tx: Transaction) -> Values:
+        """Return the vector of `tx`, float32 of shape (features,), from what was absorbed before it."""
+        work = self._working
+        self._describe(tx)
+        card, merchant, device, pair = keys_of(tx)
+        find = work.entities.find
+        self._rows[:] = (find(card), find(merchant), find(device) if device else -1, work.pairs.find(pair))
+        out: Values = np.empty(WIDTH, np.float32)
+        read_vector(work.entities.rows, work.pairs.rows, self._rows, self._change, out)
+        return out
+
+    def absorb(self, tx: Transaction, position: Position | None) -> tuple[str, ...]:
+        """Add `tx` to its entities; return what was unusual: redelivered, repeated, superseded, correction."""
+        work, keys = self._working, keys_of(tx)
+        mask = work.admits(keys, position)
+        if not mask:
+            return (REDELIVERED,)
+        self._describe(tx)
+        self._place(keys)
+        relation = predecessor(work.entities.rows, self._rows[0], self._change, self._old) if mask == EVERY_ROW else FRESH
+        if relation == CORRECTION:
+            self._retract(keys, position)
+        if relation in (FRESH, CORRECTION):
+            absorb(work.entities.rows, work.pairs.rows, self._rows, self._change, mask)
+            work.applied("absorb", keys, self._change.tobytes(), position)
+        return () if relation == FRESH else (MARK_OF[relation],)
+
+    def apply(self, label: KnownLabel, position: Position | None) -> None:
+        """Add a verdict to its entities, taking out the one it replaces."""
+        work, keys = self._working, keys_of(label)
+        mask = work.admits(keys, position)
+        if not mask:
+            return
+        self._place(keys)
+        self._label[:] = label_fields(label)
+        apply(work.entities.rows, work.pairs.rows, self._rows, self._label, mask)
+        work.applied("apply", keys, self._label.tobytes(), position)
+
+    def close(self, answers: Sequence[Answer]) -> list[Answer]:
+        """Write the working set back; return the winning answers."""
+        work, self._work = self._working, None
+        return self._store.write(work, answers)
+
+    def unusual(self, values: Values) -> bool:
+        """Tell whether a vector's amount stood out against the card's own median."""
+        return bool(values[UNUSUAL_COLUMN] >= UNUSUAL_RATIO)
+
+    @property
+    def _working(self) -> TableSet:
+        if self._work is None:
+            msg = "no batch is open: call open(batch) before look, absorb, apply or close"
+            raise RuntimeError(msg)
+        return self._work
+
+    def _describe(self, tx: Transaction) -> None:
+        change = self._change
+        change[:] = 0
+        change[at.C_AT] = tx.happened_at // at.MICROSECOND_NS
+        change[at.C_AMOUNT] = tx.base_amount
+        change[at.C_TX] = hash64(tx.id)
+        change[at.C_MCC] = tx.mcc
+        change[at.C_FLAGS] = flags_of(tx)
+        change[at.C_VERSION] = tx.version
+        change[at.C_SIGN] = 1
+        change[at.C_COUNTED] = tx.kind is Kind.PAYMENT
+        prepare(change)
+
+    def _place(self, keys: tuple[str, str, str, str]) -> None:
+        entities, pairs = self._working.entities, self._working.pairs
+        card, merchant = entities.ensure(keys[0]), entities.ensure(keys[1])
+        device = entities.ensure(keys[2]) if keys[2] else -1
+        self._rows[:] = (card, merchant, device, pairs.ensure(keys[3]))
+        hashes, change = entities.hashes, self._change
+        change[at.C_CARD], change[at.C_MERCHANT] = hashes[card], hashes[merchant]
+        change[at.C_DEVICE] = hashes[device] if device > 0 else 0
+
+    def _retract(self, keys: tuple[str, str, str, str], position: Position | None) -> None:
+        work = self._working
+        same = self._old[at.C_MERCHANT] == self._change[at.C_MERCHANT]
+        mask = EVERY_ROW if same else EVERY_ROW & ~10  # another merchant's rows are not in this working set
+        retract(work.entities.rows, work.pairs.rows, self._rows, self._old, mask)
+        work.applied("retract" if same else "retract-card", keys, self._old.tobytes(), position)
+
+
+def label_fields(label: KnownLabel) -> tuple[int, ...]:
+    """Return the int64 fields of a label change, in the order of `layout.L_*`."""
+    return (
+        label.happened_at // at.MICROSECOND_NS,
+        int(label.verdict is Verdict.FRAUD),
+        hash64(label.tx_id),
+        label.paid_at // at.MICROSECOND_NS,
+        int(label.unusual),
+        SOURCE_CODE[label.source],
+        label.replaces_at // at.MICROSECOND_NS,
+        int(label.replaces is Verdict.FRAUD),
+        int(label.replaces is not None),
+    )
+
+
+UNUSUAL_COLUMN = spec().names.index("card_amount_vs_median")

@@ -1,0 +1,110 @@
+"""The embedded state store: rows in this process, changed in place, durable by snapshot."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from features.layout import LAYOUT_VERSION
+from features.tables import RecordTable, card_key, entity_table, pair_table
+from features.writing import EVERY_ROW
+from fraud.core.errors import StateError
+from fraud.core.ports import WorkingSet
+from fraud.core.records import MINUTE, Answer, Arrival, Position
+
+RETRY_HORIZON = 15 * MINUTE
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The whole state of a memory store, as it is written to disk."""
+
+    layout: str
+    entities: list[tuple[str, bytes]]
+    pairs: list[tuple[str, bytes]]
+    marks: list[tuple[str, int, int]]
+    answers: list[Answer]
+
+
+class MemoryStore:
+    """The StateStore port in one process. A snapshot is atomic, so one mark per partition serves all entities."""
+
+    def __init__(self, retry_horizon: int = RETRY_HORIZON) -> None:
+        """Start empty; first answers are kept for `retry_horizon` nanoseconds of stream time."""
+        self.entities: RecordTable = entity_table()
+        self.pairs: RecordTable = pair_table()
+        self._horizon = retry_horizon
+        self._marks: dict[tuple[str, int], int] = {}
+        self._answers: dict[tuple[str, int], Answer] = {}
+        self._ageing: deque[tuple[int, tuple[str, int]]] = deque()
+
+    def read(self, batch: Sequence[Arrival]) -> WorkingSet:
+        """Return the working set: the store itself, for its rows are already here."""
+        del batch
+        return self
+
+    def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
+        """Forget first answers past the retry horizon; the rows were changed in place."""
+        del work
+        if answers:
+            self._expire(answers[-1].decision.seen_at - self._horizon)
+        return list(answers)
+
+    def first_answer(self, tx_id: str, version: int) -> Answer | None:
+        """Return the answer already given to this transaction, if it is within the retry horizon."""
+        return self._answers.get((tx_id, version))
+
+    def keep(self, answer: Answer) -> None:
+        """Remember a first answer, without its vector: what a retry needs."""
+        key = answer.decision.tx_id, answer.decision.version
+        if key not in self._answers:
+            self._answers[key] = Answer(decision=answer.decision, position=answer.position)
+            self._ageing.append((answer.decision.seen_at, key))
+
+    def admits(self, keys: tuple[str, ...], position: Position | None) -> int:
+        """Return every row, or none when the partition's mark has passed this position."""
+        del keys
+        if position is None:
+            return EVERY_ROW
+        mark = self._marks.get((position.topic, position.partition), -1)
+        return EVERY_ROW if position.offset > mark else 0
+
+    def applied(self, kind: str, keys: tuple[str, ...], change: bytes, position: Position | None) -> None:
+        """Move the partition's mark."""
+        del kind, keys, change
+        if position is not None:
+            self._marks[position.topic, position.partition] = position.offset
+
+    def marks(self) -> dict[tuple[str, int], int]:
+        """Return the highest offset applied for each (topic, partition)."""
+        return dict(self._marks)
+
+    def forget(self, card: str) -> int:
+        """Erase a card's row and its pairs; return how many records went."""
+        prefix = card + "\x1f"
+        mine = [key for key in self.pairs.index if key.startswith(prefix)]
+        return sum(self.pairs.remove(key) for key in mine) + self.entities.remove(card_key(card))
+
+    def snapshot(self) -> bytes:
+        """Return the whole state."""
+        marks = [(topic, partition, offset) for (topic, partition), offset in self._marks.items()]
+        answers = [self._answers[key] for _, key in self._ageing]
+        state = Snapshot(LAYOUT_VERSION, list(self.entities.items()), list(self.pairs.items()), marks, answers)
+        return msgspec.msgpack.encode(state)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace the whole state; raise StateError when it was written under another layout."""
+        state = msgspec.msgpack.decode(snapshot, type=Snapshot)
+        if state.layout != LAYOUT_VERSION:
+            msg = f"snapshot has layout {state.layout!r}, this release reads {LAYOUT_VERSION!r}: replay the stream to rebuild it"
+            raise StateError(msg)
+        self.entities.load(state.entities)
+        self.pairs.load(state.pairs)
+        self._marks = {(topic, partition): offset for topic, partition, offset in state.marks}
+        self._answers.clear()
+        self._ageing.clear()
+        for answer in state.answers:
+            self.keep(answer)
+
+    def _expire(self, before: int) -> None:
+        while self._ageing and self._ageing[0][0] < before:
+            self._answers.pop(self._ageing.popleft()[1], None)

@@ -1,0 +1,27 @@
+"""The working set over record tables: what both stores hand to the extractor."""
+
+from typing import Protocol
+
+from features.tables import RecordTable
+from fraud.core.ports import StateStore, WorkingSet
+from fraud.core.records import Position
+
+
+class TableSet(WorkingSet, Protocol):
+    """A working set whose state is rows: tables to compute on, marks to ask, changes to report."""
+
+    entities: RecordTable
+    pairs: RecordTable
+
+    def admits(self, keys: tuple[str, ...], position: Position | None) -> int:
+        """Return which rows have not applied this position yet: a bit each for card, merchant, device and pair.
+
+        `keys` are the entity keys and, last, the pair key. Without a position everything is admitted.
+        """
+
+    def applied(self, kind: str, keys: tuple[str, ...], change: bytes, position: Position | None) -> None:
+        """Note a change just made in place: `absorb`, `retract` or `apply`, its keys, its int64 fields."""
+
+
+class TableStore(StateStore, Protocol):
+    """A state store whose working sets are table sets."""

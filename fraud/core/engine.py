@@ -1,0 +1,258 @@
+"""The engine: events in, answers out. The one code path of live scoring, replay and the demo.
+
+The order is fixed: expire deadlines, look, score, decide, absorb, hold for label; labels: match, update neighbour
+label state. The engine has no clock: it is told the time by the events. Looking and absorbing run one event at a
+time, the model once over the batch; nothing that the model computes is an input of the state, so batches do not change
+answers.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from fraud.core.labels import LabelBook
+from fraud.core.policy import decide
+from fraud.core.ports import Extractor, Policy, RuleBook, Scorer, StateStore, WorkingSet
+from fraud.core.records import (
+    DAY,
+    Action,
+    Alert,
+    Answer,
+    Arrival,
+    Decision,
+    FeatureVector,
+    KnownLabel,
+    Label,
+    Position,
+    Score,
+    Tick,
+    Transaction,
+    Values,
+    Versions,
+    alert_id,
+)
+
+RECOVERED = "recovered"
+LATE = "late"
+
+
+class Judges(msgspec.Struct, frozen=True):
+    """What turns a vector into an action: scorer, rules and policy."""
+
+    scorer: Scorer
+    rules: RuleBook
+    policy: Policy
+
+
+class Lateness(msgspec.Struct, frozen=True):
+    """How far behind the watermark of its partition an event may be before it is marked late, in nanoseconds."""
+
+    allowed: int = DAY
+
+
+class _Pending(msgspec.Struct):
+    """A transaction of the open batch: looked at and absorbed, not yet scored (or answered already)."""
+
+    tx: Transaction
+    arrival: Arrival
+    values: Values
+    marks: tuple[str, ...]
+
+
+class EngineState(msgspec.Struct, frozen=True):
+    """An engine's own state, as written to a snapshot; the store writes its own."""
+
+    watermarks: list[tuple[str, int, int]]
+    store: bytes
+    book: bytes
+
+
+class Engine:
+    """Decide on transactions and take in labels, in the order given.
+
+    `decide` half: look, score, decide, absorb, label state. `learn` half: hold, match (with `book`; without one the
+    engine expects labels that are already known, as a worker gets them from the label book's topic).
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        store: StateStore,
+        judges: Judges,
+        book: LabelBook | None = None,
+        lateness: Lateness | None = None,
+    ) -> None:
+        """Keep the parts; nothing is read before the first batch."""
+        self._extractor = extractor
+        self._store = store
+        self._judges = judges
+        self._book = book
+        self._lateness = lateness or Lateness()
+        self._watermarks: dict[tuple[str, int], int] = {}
+        self._watermark = 0
+        self._answers: list[Answer] = []
+        self._pending: list[_Pending] = []
+
+    def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
+        """Return one answer per transaction of the batch, in order."""
+        work = self._extractor.open(batch)
+        self._answers, self._pending = [], []
+        for arrival in batch:
+            self._take(work, arrival)
+        self._score_pending(work)
+        return self._extractor.close(self._answers)
+
+    def replace_judges(self, judges: Judges) -> None:
+        """Swap scorer, rules and policy between two batches."""
+        self._judges = judges
+
+    def snapshot(self) -> bytes:
+        """Return the whole state: entity rows, waiting vectors, watermarks."""
+        marks = [(topic, partition, at) for (topic, partition), at in self._watermarks.items()]
+        book = self._book.snapshot() if self._book else b""
+        return msgspec.msgpack.encode(EngineState(marks, self._store.snapshot(), book))
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace the whole state."""
+        state = msgspec.msgpack.decode(snapshot, type=EngineState)
+        self._store.restore(state.store)
+        self._watermarks = {(topic, partition): at for topic, partition, at in state.watermarks}
+        self._watermark = max(self._watermarks.values(), default=0)
+        if self._book:
+            self._book.restore(state.book)
+
+    def _take(self, work: WorkingSet, arrival: Arrival) -> None:
+        event = arrival.event
+        if isinstance(event, Transaction):
+            self._advance(event.happened_at)
+            self._take_transaction(work, event, arrival)
+        elif isinstance(event, Label):
+            self._advance(event.happened_at)
+            self._take_label(work, event, arrival.position)
+        elif isinstance(event, KnownLabel):
+            self._extractor.apply(event, arrival.position)
+        elif isinstance(event, Tick):
+            self._advance(event.seen_at)
+
+    def _advance(self, now: int) -> None:
+        """Move the watermark and let silence speak before anything is looked at."""
+        self._watermark = max(self._watermark, now)
+        if self._book is not None and (due := self._book.next_due()) is not None and due <= self._watermark:
+            for label in self._book.expire(self._watermark):
+                self._extractor.apply(label, None)
+
+    def _take_transaction(self, work: WorkingSet, tx: Transaction, arrival: Arrival) -> None:
+        if self._is_pending(tx):
+            self._score_pending(work)
+        first = work.first_answer(tx.id, tx.version)
+        if first is None:
+            self._look_and_absorb(tx, arrival)
+            return
+        self._score_pending(work)
+        if first.position == arrival.position:
+            self._extractor.absorb(tx, arrival.position)
+            self._answers.append(msgspec.structs.replace(first, headers=arrival.headers))
+        else:
+            self._answers.append(repeat(first, arrival))
+
+    def _look_and_absorb(self, tx: Transaction, arrival: Arrival) -> None:
+        values = self._extractor.look(tx)
+        marks = self._extractor.absorb(tx, arrival.position)
+        late = (LATE,) if self._is_late(tx, arrival.position) else ()
+        self._pending.append(_Pending(tx, arrival, values, late + marks))
+
+    def _is_late(self, tx: Transaction, position: Position) -> bool:
+        key = position.topic, position.partition
+        mark = self._watermarks.get(key, 0)
+        self._watermarks[key] = max(mark, tx.happened_at)
+        return tx.happened_at < mark - self._lateness.allowed
+
+    def _is_pending(self, tx: Transaction) -> bool:
+        return any(other.tx.id == tx.id for other in self._pending)
+
+    def _take_label(self, work: WorkingSet, label: Label, position: Position) -> None:
+        if self._book is None:
+            return
+        if any(other.tx.id == label.tx_id for other in self._pending):
+            self._score_pending(work)
+        if (known := self._book.match(label)) is not None:
+            self._extractor.apply(known, position)
+
+    def _score_pending(self, work: WorkingSet) -> None:
+        """Score, decide and hold what the batch has looked at so far."""
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        matrix = np.stack([item.values for item in pending])
+        scores = self._judges.scorer.score([item.tx.id for item in pending], matrix)
+        for item, score in zip(pending, scores, strict=True):
+            answer = self._answer(item, score)
+            work.keep(answer)
+            self._answers.append(answer)
+            self._hold(item, answer)
+
+    def _answer(self, item: _Pending, score: Score) -> Answer:
+        tx, judges = item.tx, self._judges
+        outcome = judges.rules.judge(tx, item.values)
+        action, value = decide(tx, score, outcome, judges.policy)
+        reasons = outcome.reasons
+        if action is not Action.APPROVE:
+            reasons += judges.scorer.explain(item.values, score)
+        decision = Decision(
+            tx_id=tx.id,
+            version=tx.version,
+            action=action,
+            score=value,
+            reasons=reasons,
+            level=score.level,
+            versions=Versions(score.model_version, self._extractor.version, judges.policy.version, judges.rules.version),
+            seen_at=tx.seen_at,
+            happened_at=tx.happened_at,
+            card=tx.card,
+            merchant=tx.merchant,
+            base_amount=tx.base_amount,
+            parts=score.parts,
+            marks=item.marks,
+        )
+        vector = FeatureVector(tx.id, item.values, self._extractor.version, tx.seen_at)
+        return Answer(
+            decision=decision,
+            position=item.arrival.position,
+            alert=alert_of(decision, judges.policy),
+            vector=vector,
+            headers=item.arrival.headers,
+        )
+
+    def _hold(self, item: _Pending, answer: Answer) -> None:
+        if self._book is None or "superseded" in item.marks:
+            return
+        unusual = self._extractor.unusual(item.values)
+        if (early := self._book.hold(item.tx, answer, unusual=unusual)) is not None:
+            self._extractor.apply(early, None)
+
+
+def repeat(first: Answer, arrival: Arrival) -> Answer:
+    """Return the first answer again, for a producer's retry under a position of its own."""
+    return Answer(
+        decision=first.decision, position=arrival.position, repeat_of=first.position, headers=arrival.headers
+    )
+
+
+def alert_of(decision: Decision, policy: Policy) -> Alert | None:
+    """Return the alert of a decision that somebody should look at; an approval has none."""
+    if decision.action is Action.APPROVE:
+        return None
+    return Alert(
+        id=alert_id(decision.tx_id, decision.version, decision.versions.policy),
+        tx_id=decision.tx_id,
+        version=decision.version,
+        action=decision.action,
+        score=decision.score,
+        expected_loss=policy.expected_loss(decision.score, decision.base_amount),
+        reasons=decision.reasons,
+        seen_at=decision.seen_at,
+        card=decision.card,
+        merchant=decision.merchant,
+        base_amount=decision.base_amount,
+    )

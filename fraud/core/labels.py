@@ -1,0 +1,244 @@
+"""The label book: a decision's vector waits for the late label; silence past a deadline means genuine.
+
+The book decides joins and deadlines. Where the waiting vectors lie is behind a port (`WaitingRoom`): memory here, disk
+in `streaming`.
+"""
+
+import heapq
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from fraud.core.records import DAY, Answer, KnownLabel, Label, LabelSource, Transaction, Verdict
+
+
+class Waiting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What is kept of a scored transaction until, and a while after, its verdict is known.
+
+    `verdict` and `verdict_at` are set once it is settled; `vector` is the float32 vector as bytes.
+    """
+
+    tx_id: str
+    version: int
+    card: str
+    merchant: str
+    device: str | None
+    paid_at: int
+    base_amount: int
+    unusual: bool
+    deadline: int
+    score: float = 0.0
+    vector: bytes = b""
+    verdict: Verdict | None = None
+    verdict_at: int = 0
+
+
+class WaitingRoom(Protocol):
+    """Where waiting vectors lie, by transaction id, and come due by deadline."""
+
+    def put(self, item: Waiting) -> None:
+        """Keep an item, in place of any earlier one under its id."""
+
+    def get(self, tx_id: str) -> Waiting | None:
+        """Return the item, or None."""
+
+    def due(self, now: int) -> Iterator[Waiting]:
+        """Remove and yield, in order of deadline, every item whose deadline is at or before `now`."""
+
+    def next_due(self) -> int | None:
+        """Return the earliest deadline, or None when nothing waits."""
+
+    def put_early(self, label: Label) -> None:
+        """Keep a label whose transaction is not here yet."""
+
+    def take_early(self, tx_id: str) -> Label | None:
+        """Remove and return the label that came before its transaction, if any."""
+
+    def __len__(self) -> int:
+        """Return how many items are kept."""
+
+    def snapshot(self) -> bytes:
+        """Return the whole content."""
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace the whole content."""
+
+
+class RoomState(msgspec.Struct, frozen=True):
+    """A memory room's content, as written to a snapshot."""
+
+    items: list[Waiting]
+    early: list[Label]
+
+
+class MemoryRoom:
+    """A waiting room in this process, bounded by deadlines; early labels by `most_early`, oldest dropped and counted."""
+
+    def __init__(self, most_early: int = 100_000) -> None:
+        """Start empty."""
+        self._items: dict[str, Waiting] = {}
+        self._deadlines: list[tuple[int, str]] = []
+        self._early: dict[str, Label] = {}
+        self._most_early = most_early
+        self.early_dropped = 0
+
+    def put(self, item: Waiting) -> None:
+        """Keep an item; a settled one replaces its waiting self under the same deadline."""
+        held = self._items.get(item.tx_id)
+        if held is None or held.deadline != item.deadline:
+            heapq.heappush(self._deadlines, (item.deadline, item.tx_id))
+        self._items[item.tx_id] = item
+
+    def get(self, tx_id: str) -> Waiting | None:
+        """Return the item, or None."""
+        return self._items.get(tx_id)
+
+    def due(self, now: int) -> Iterator[Waiting]:
+        """Remove and yield what is due."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline, tx_id = heapq.heappop(self._deadlines)
+            item = self._items.get(tx_id)
+            if item is not None and item.deadline == deadline:
+                del self._items[tx_id]
+                yield item
+
+    def next_due(self) -> int | None:
+        """Return the earliest deadline, or None."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def put_early(self, label: Label) -> None:
+        """Keep a label that came before its transaction."""
+        self._early[label.tx_id] = label
+        if len(self._early) > self._most_early:
+            self._early.pop(next(iter(self._early)))
+            self.early_dropped += 1
+
+    def take_early(self, tx_id: str) -> Label | None:
+        """Remove and return an early label."""
+        return self._early.pop(tx_id, None)
+
+    def __len__(self) -> int:
+        """Return how many items are kept."""
+        return len(self._items)
+
+    def snapshot(self) -> bytes:
+        """Return the whole content."""
+        return msgspec.msgpack.encode(RoomState(list(self._items.values()), list(self._early.values())))
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace the whole content."""
+        state = msgspec.msgpack.decode(snapshot, type=RoomState)
+        self._items = {item.tx_id: item for item in state.items}
+        self._deadlines = [(item.deadline, item.tx_id) for item in state.items]
+        heapq.heapify(self._deadlines)
+        self._early = {label.tx_id: label for label in state.early}
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """How long silence must last to mean genuine, in nanoseconds, and for which channels it differs."""
+
+    default: int = 45 * DAY
+    by_channel: dict[str, int] = {}
+
+    def of(self, tx: Transaction) -> int:
+        """Return the time at which silence about `tx` becomes a verdict."""
+        return tx.happened_at + self.by_channel.get(tx.channel, self.default)
+
+
+class LabelBook:
+    """Join labels with the payments they speak of, each verdict once, corrections as such.
+
+    A settled item stays until its deadline, so that a correction finds what it replaces; after that a label for it
+    is unmatched. Counters are for metrics only.
+    """
+
+    def __init__(self, room: WaitingRoom, deadlines: Deadlines | None = None, *, keep_vectors: bool = True) -> None:
+        """Use `room` for what waits; without `keep_vectors` only what a join needs is kept."""
+        self._room = room
+        self._deadlines = deadlines or Deadlines()
+        self._keep_vectors = keep_vectors
+        self.matched = 0
+        self.unmatched = 0
+
+    def hold(self, tx: Transaction, answer: Answer, *, unusual: bool) -> KnownLabel | None:
+        """Keep a scored transaction; return its label if that came first."""
+        vector = answer.vector.values.tobytes() if self._keep_vectors and answer.vector is not None else b""
+        item = Waiting(
+            tx_id=tx.id,
+            version=tx.version,
+            card=tx.card,
+            merchant=tx.merchant,
+            device=tx.device,
+            paid_at=tx.happened_at,
+            base_amount=tx.base_amount,
+            unusual=unusual,
+            deadline=self._deadlines.of(tx),
+            score=answer.decision.score,
+            vector=vector,
+        )
+        self._room.put(item)
+        early = self._room.take_early(tx.id)
+        return self.match(early) if early is not None else None
+
+    def match(self, label: Label) -> KnownLabel | None:
+        """Join a label with its payment; None when the payment is not here (yet) or the verdict is not new."""
+        item = self._room.get(label.tx_id)
+        if item is None:
+            self.unmatched += 1
+            self._room.put_early(label)
+            return None
+        if item.verdict is label.verdict:
+            return None
+        self.matched += 1
+        settled = msgspec.structs.replace(item, verdict=label.verdict, verdict_at=label.happened_at, vector=b"")
+        self._room.put(settled)
+        return known(item, label)
+
+    def expire(self, now: int) -> list[KnownLabel]:
+        """Return, as genuine, what stayed silent past its deadline; `now` is the stream's watermark."""
+        if (due := self._room.next_due()) is None or due > now:
+            return []
+        return [known(item, silence(item)) for item in self._room.due(now) if item.verdict is None]
+
+    def next_due(self) -> int | None:
+        """Return the earliest deadline, or None when nothing waits."""
+        return self._room.next_due()
+
+    def snapshot(self) -> bytes:
+        """Return what waits."""
+        return self._room.snapshot()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace what waits."""
+        self._room.restore(snapshot)
+
+
+def silence(item: Waiting) -> Label:
+    """Return the verdict that silence gives, at the deadline itself, whenever it was noticed."""
+    return Label(
+        tx_id=item.tx_id,
+        verdict=Verdict.GENUINE,
+        happened_at=item.deadline,
+        seen_at=item.deadline,
+        source=LabelSource.SILENCE,
+    )
+
+
+def known(item: Waiting, label: Label) -> KnownLabel:
+    """Return a label with all that entity state needs to take it in."""
+    return KnownLabel(
+        tx_id=item.tx_id,
+        verdict=label.verdict,
+        source=label.source,
+        happened_at=label.happened_at,
+        seen_at=label.seen_at,
+        card=item.card,
+        merchant=item.merchant,
+        paid_at=item.paid_at,
+        base_amount=item.base_amount,
+        device=item.device,
+        unusual=item.unusual,
+        replaces=item.verdict,
+        replaces_at=item.verdict_at,
+    )
