@@ -1,0 +1,31 @@
+"""The loop: source, engine, sink, commit. Live scoring, replay and the demo all run this."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from fraud.core.ports import Sink, Source
+from fraud.core.records import Answer, Arrival, Intake
+
+
+class Handler(Protocol):
+    """What the loop asks of the engine."""
+
+    def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
+        """Return one answer per transaction of the batch, in order."""
+
+
+def run(source: Source, engine: Handler, sink: Sink, between: Callable[[Intake, Sequence[Answer]], bool]) -> None:
+    """Read, handle, write, commit until the source ends or `between`, called after each batch, returns False.
+
+    The order is the delivery promise: nothing is committed before the sink has acknowledged it.
+    """
+    try:
+        while (intake := source.read()) is not None:
+            answers = engine.handle(intake.arrivals)
+            sink.write(answers, intake.rejects)
+            source.commit(answers)
+            if not between(intake, answers):
+                return
+    finally:
+        sink.close()
+        source.close()
