@@ -236,7 +236,7 @@ def quantile(bins: Words, total: int, share: float) -> float:
         if seen + held >= target and held > 0:
             return BIN_FIRST + BIN_WIDTH * (index + (target - seen) / held)
         seen += held
-    return BIN_FIRST + BIN_WIDTH * bins.shape[0]
+    return BIN_FIRST + BIN_WIDTH * len(bins)
 
 
 @compiled
