@@ -1,0 +1,232 @@
+"""The sentences of the reason codes. Each takes a vector by feature name and copes with what is not known.
+
+A vector describes the time just before its payment; where a sentence counts payments, this one is counted too.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+from fraud.core.records import Values
+
+WINDOWS = {"10m": ("10 minutes", 1 / 144), "1h": ("1 hour", 1 / 24), "1d": ("1 day", 1.0), "7d": ("7 days", 7.0)}
+"""The windows a pace is told in: what they are called, and their length in days."""
+RISK_WINDOWS = {"7d": "7 days", "30d": "30 days", "1d": "1 day"}
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+UNITS = ((86_400.0, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second"))
+
+
+class Reading:
+    """A vector read by name; an absent feature reads as not known (NaN)."""
+
+    def __init__(self, places: Mapping[str, int], values: Values, strongest: str) -> None:
+        """Keep the vector and the name of the group's feature that raised the score most."""
+        self._places = places
+        self._values = values
+        self.strongest = strongest
+
+    def __call__(self, name: str) -> float:
+        """Return a feature's value, NaN when the vector has none."""
+        place = self._places.get(name)
+        return float(self._values[place]) if place is not None else math.nan
+
+    def number(self, name: str) -> float:
+        """Return a feature's value, 0 when it is not known; for counts and sums."""
+        value = self(name)
+        return 0.0 if math.isnan(value) else value
+
+
+Text = Callable[[Reading], str]
+
+
+def times(ratio: float) -> str:
+    """Return a ratio with two figures that matter: 30, 2.4, 0.31."""
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its largest whole unit: 3 days, 1 hour."""
+    size, unit = next((pair for pair in UNITS if seconds >= pair[0]), UNITS[-1])
+    return plural(int(seconds // size), unit)
+
+
+def plural(count: float, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count:.0f} {noun}" + ("" if round(count) == 1 else "s")
+
+
+def rate(a_day: float) -> str:
+    """Return a daily rate: 2 a day, 0.3 a day."""
+    return f"{times(a_day)} a day"
+
+
+def _amount(read: Reading, ratio: str, whose: str) -> str:
+    amount, over = read("amount"), read(ratio)
+    if math.isnan(over) or over <= 0:
+        return f"Amount {amount:.2f}; there is no {whose} to compare it with"
+    return f"Amount {amount:.2f} is {times(over)} times {whose} of {amount / over:.2f}"
+
+
+def amount_of_card(read: Reading) -> str:
+    """Compare the amount with the card's own median."""
+    return _amount(read, "card_amount_vs_median", "this card's median")
+
+
+def amount_of_pair(read: Reading) -> str:
+    """Compare the amount with what the card pays at this merchant."""
+    return _amount(read, "pair_amount_vs_mean", "this card's mean at this merchant")
+
+
+def amount_of_merchant(read: Reading) -> str:
+    """Compare the amount with the merchant's median."""
+    return _amount(read, "merchant_amount_vs_median", "this merchant's median")
+
+
+def amount_of_device(read: Reading) -> str:
+    """Compare the amount with the device's median."""
+    return _amount(read, "device_amount_vs_median", "this device's median")
+
+
+def _frauds(read: Reading, entity: str, where: str) -> str:
+    for window, words in RISK_WINDOWS.items():
+        frauds, labels = read.number(f"{entity}_frauds_{window}"), read.number(f"{entity}_labels_{window}")
+        if frauds > 0:
+            return f"{plural(frauds, 'known fraud')} {where} in the last {words} (of {labels:.0f} labelled)"
+    since = read(f"{entity}_since_fraud")
+    if not math.isnan(since):
+        return f"The newest known fraud {where} was paid {duration(since)} ago"
+    return f"No fraud is known {where} ({read.number(f'{entity}_labels_30d'):.0f} labelled in 30 days)"
+
+
+def frauds_of_card(read: Reading) -> str:
+    """Tell the card's known frauds."""
+    return _frauds(read, "card", "on this card")
+
+
+def frauds_of_merchant(read: Reading) -> str:
+    """Tell the merchant's known frauds."""
+    return _frauds(read, "merchant", "at this merchant")
+
+
+def frauds_of_device(read: Reading) -> str:
+    """Tell the device's known frauds."""
+    return _frauds(read, "device", "on this device")
+
+
+def frauds_of_pair(read: Reading) -> str:
+    """Tell the known frauds of this card at this merchant."""
+    frauds, labels = read.number("pair_frauds"), read.number("pair_labels")
+    return f"{plural(frauds, 'known fraud')} of this card at this merchant (of {labels:.0f} labelled)"
+
+
+def _usual(read: Reading, entity: str, aggregate: str) -> float:
+    """Return an entity's daily rate over 30 days, or over its life when it is younger; NaN when it has no past."""
+    days = min(read(f"{entity}_since_first") / 86_400, 30.0)
+    return read(f"{entity}_{aggregate}_30d") / max(days, 1.0)
+
+
+def _pace(read: Reading, entity: str, where: str) -> str:
+    usual = _usual(read, entity, "count")
+    if math.isnan(usual):
+        return f"First payment {where}"
+    counts = {window: read.number(f"{entity}_count_{window}") + 1 for window in WINDOWS}
+    # The window furthest above the usual rate, with one payment of slack so that a lone payment is no burst.
+    burst = max(WINDOWS, key=lambda window: (counts[window] - 1) / (usual * WINDOWS[window][1] + 1))
+    now = f"{plural(counts[burst], 'payment')} {where} in {WINDOWS[burst][0]}"
+    return f"{now}; usual is {rate(usual)}"
+
+
+def pace_of_card(read: Reading) -> str:
+    """Tell the card's payments in the most unusual window beside its usual rate."""
+    return _pace(read, "card", "by this card")
+
+
+def pace_of_merchant(read: Reading) -> str:
+    """Tell the merchant's payments in the most unusual window beside its usual rate."""
+    return _pace(read, "merchant", "at this merchant")
+
+
+def pace_of_device(read: Reading) -> str:
+    """Tell the device's payments in the most unusual window beside its usual rate."""
+    return _pace(read, "device", "on this device")
+
+
+def spending_of_card(read: Reading) -> str:
+    """Tell what the card spent in a day beside its usual day."""
+    usual = _usual(read, "card", "sum")
+    spent = f"{read.number('card_sum_1d') + read.number('amount'):.2f} spent by this card in 1 day"
+    return spent if math.isnan(usual) else f"{spent}; usual is {usual:.2f} a day"
+
+
+def _others(read: Reading, feature: str, what: str) -> str:
+    day, month = read.number(f"{feature}_1d"), read.number(f"{feature}_30d")
+    return f"{plural(day, what)} in 1 day before this payment; {month:.0f} in 30 days"
+
+
+def merchants_of_card(read: Reading) -> str:
+    """Tell at how many merchants the card paid."""
+    return "This card paid at " + _others(read, "card_merchants", "merchant")
+
+
+def cards_of_merchant(read: Reading) -> str:
+    """Tell how many cards paid at the merchant."""
+    return "This merchant saw " + _others(read, "merchant_cards", "card")
+
+
+def cards_of_device(read: Reading) -> str:
+    """Tell how many cards the device used."""
+    return "This device used " + _others(read, "device_cards", "card")
+
+
+def _age(read: Reading, entity: str) -> str:
+    since = read(f"{entity}_since_first")
+    if math.isnan(since):
+        return f"This {entity} was never seen before"
+    return f"This {entity} was first seen {duration(since)} ago"
+
+
+def age_of_card(read: Reading) -> str:
+    """Tell when the card was first seen."""
+    return _age(read, "card")
+
+
+def age_of_merchant(read: Reading) -> str:
+    """Tell when the merchant was first seen."""
+    return _age(read, "merchant")
+
+
+def age_of_device(read: Reading) -> str:
+    """Tell when the device was first seen; a payment may carry none."""
+    return _age(read, "device")
+
+
+def history_of_pair(read: Reading) -> str:
+    """Tell whether the card knows the merchant."""
+    since = read("pair_since_last")
+    if math.isnan(since):
+        return "This card has not paid at this merchant before"
+    return (
+        f"This card last paid at this merchant {duration(since)} ago, "
+        f"{plural(read.number('pair_count_30d'), 'time')} in 30 days"
+    )
+
+
+def time(read: Reading) -> str:
+    """Tell the time of day and the weekday, UTC."""
+    minutes = int(read.number("hour") * 60) % 1440
+    day = WEEKDAYS[int(read.number("weekday")) % 7]
+    return f"Paid on a {day} at {minutes // 60:02d}:{minutes % 60:02d} UTC"
+
+
+def channel(read: Reading) -> str:
+    """Tell the kind of payment: merchant category, presence of the card, direction of the money."""
+    present = {1.0: ", card present", 0.0: ", card not present"}.get(read("card_present"), "")
+    kind = "Refund or reversal" if read.number("money_back") else "Payment"
+    mcc = read.number("mcc")
+    return f"{kind}{present}" + (f", merchant category {mcc:.0f}" if mcc else "")
+
+
+def other(read: Reading) -> str:
+    """Name the feature that raised the score most among those without a sentence of their own."""
+    value = read(read.strongest)
+    known = "not known" if math.isnan(value) else f"{value:.6g}"
+    return f"{read.strongest} is {known}"
