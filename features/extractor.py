@@ -16,15 +16,41 @@ from features.spec import UNUSUAL_RATIO, spec
 from features.stores.working import TableSet
 from features.tables import card_key, device_key, hash64, merchant_key, pair_key
 from features.windows import prepare
-from features.writing import CORRECTION, EVERY_ROW, FRESH, REPEATED, SUPERSEDED, UNMATCHED, absorb, apply, predecessor, retract
+from features.writing import (
+    CORRECTION,
+    EVERY_ROW,
+    FRESH,
+    REPEATED,
+    SUPERSEDED,
+    UNMATCHED,
+    absorb,
+    apply,
+    predecessor,
+    retract,
+)
 from fraud.core.ports import StateStore
-from fraud.core.records import Answer, Arrival, Kind, KnownLabel, LabelSource, Position, Transaction, Values, Verdict
+from fraud.core.records import (
+    Answer,
+    Arrival,
+    Kind,
+    KnownLabel,
+    LabelSource,
+    Position,
+    Transaction,
+    Values,
+    Verdict,
+)
 
 Ints = NDArray[np.int64]
 
 PRESENCE = {"pos": 2, "atm": 2, "ecom": 1, "moto": 1}
 SOURCE_CODE = {LabelSource.CHARGEBACK: 0, LabelSource.ANALYST: 1, LabelSource.SILENCE: 2}
-MARK_OF = {REPEATED: "repeated", SUPERSEDED: "superseded", CORRECTION: "correction", UNMATCHED: "correction-unmatched"}
+MARK_OF = {
+    REPEATED: "repeated",
+    SUPERSEDED: "superseded",
+    CORRECTION: "correction",
+    UNMATCHED: "correction-unmatched",
+}
 REDELIVERED = "redelivered"
 
 
@@ -86,7 +112,11 @@ class OnlineExtractor:
             return (REDELIVERED,)
         self._describe(tx)
         self._place(keys)
-        relation = predecessor(work.entities.rows, self._rows[0], self._change, self._old) if mask == EVERY_ROW else FRESH
+        relation = (
+            predecessor(work.entities.rows, self._rows[0], self._change, self._old)
+            if mask == EVERY_ROW
+            else FRESH
+        )
         if relation == CORRECTION:
             self._retract(keys, position)
         if relation in (FRESH, CORRECTION):

@@ -92,7 +92,21 @@ BIN_FIRST, BIN_WIDTH = 3.0, 0.27
 
 # A change: what one event adds to the rows it touches, as int64 fields. Prepared once, applied to every row by the
 # embedded store's compiled loops and by the Redis functions alike.
-C_AT, C_AMOUNT, C_LOG, C_BIN, C_TX, C_CARD, C_MERCHANT, C_DEVICE, C_MCC, C_FLAGS, C_VERSION, C_RATIO, C_SIGN = range(13)
+(
+    C_AT,
+    C_AMOUNT,
+    C_LOG,
+    C_BIN,
+    C_TX,
+    C_CARD,
+    C_MERCHANT,
+    C_DEVICE,
+    C_MCC,
+    C_FLAGS,
+    C_VERSION,
+    C_RATIO,
+    C_SIGN,
+) = range(13)
 C_COUNTED = 13
 CHANGE_FIELDS = 14
 
@@ -101,6 +115,17 @@ L_AT, L_FRAUD, L_TX, L_PAID, L_UNUSUAL, L_SOURCE, L_OLD_AT, L_OLD_FRAUD, L_REPLA
 LABEL_FIELDS = 9
 
 # Event record in the ring, byte offsets.
-E_TX, E_AT, E_OTHER, E_AMOUNT, E_LABELLED, E_MCC, E_FLAGS, E_LABEL, E_RATIO, E_VERSION = (0, 8, 16, 24, 28, 32, 34, 35, 36, 38)
+E_TX, E_AT, E_OTHER, E_AMOUNT, E_LABELLED, E_MCC, E_FLAGS, E_LABEL, E_RATIO, E_VERSION = (
+    0,
+    8,
+    16,
+    24,
+    28,
+    32,
+    34,
+    35,
+    36,
+    38,
+)
 
 LABEL_UNKNOWN, LABEL_GENUINE, LABEL_FRAUD = 0, 1, 2

@@ -32,7 +32,10 @@ EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
 MINOR = 100.0
 IQR_OF_NORMAL = 1.349
 LEAST_SPREAD = 0.1
-MONEY_BACK, PRESENCE_SHIFT = 1, 1  # flag bits of a change: bit 0 money flows back; bits 1-2 presence, 0 not stated, 1 absent, 2 present
+MONEY_BACK, PRESENCE_SHIFT = (
+    1,
+    1,
+)  # flag bits of a change: bit 0 money flows back; bits 1-2 presence, 0 not stated, 1 absent, 2 present
 
 
 @compiled

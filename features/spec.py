@@ -123,10 +123,18 @@ def pair_features() -> Iterator[Feature]:
     """Yield the columns of the pair card-merchant, in vector order."""
     for level in PAIR_LEVELS:
         yield Feature(
-            f"pair_count_{level.name}", "pair", level.name, "count", f"payments of this card at this merchant in the last {level.name}"
+            f"pair_count_{level.name}",
+            "pair",
+            level.name,
+            "count",
+            f"payments of this card at this merchant in the last {level.name}",
         )
         yield Feature(
-            f"pair_sum_{level.name}", "pair", level.name, "sum", f"amount paid by this card at this merchant in the last {level.name}"
+            f"pair_sum_{level.name}",
+            "pair",
+            level.name,
+            "sum",
+            f"amount paid by this card at this merchant in the last {level.name}",
         )
     for aggregate, meaning in PAIR_SINGLE:
         yield Feature(f"pair_{aggregate}", "pair", "", aggregate, meaning)

@@ -206,7 +206,9 @@ class Engine:
             score=value,
             reasons=reasons,
             level=score.level,
-            versions=Versions(score.model_version, self._extractor.version, judges.policy.version, judges.rules.version),
+            versions=Versions(
+                score.model_version, self._extractor.version, judges.policy.version, judges.rules.version
+            ),
             seen_at=tx.seen_at,
             happened_at=tx.happened_at,
             card=tx.card,
