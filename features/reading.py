@@ -8,10 +8,7 @@ from features import layout as at
 from features.compiled import Floats, Ints, Row, compiled
 from features.neighbours import read_verdicts
 from features.windows import (
-    LEVEL_TABLE,
-    PAIR_TABLE,
     REGISTERS,
-    RISK_TABLE,
     amount_profile,
     distinct,
     read_buckets,

@@ -24,8 +24,8 @@ REGISTERS = 32
 def prepare(change: Ints) -> None:
     """Fill in the derived fields of a change: fixed-point log amount and histogram bin."""
     log = math.log(1.0 + change[at.C_AMOUNT])
-    change[at.C_LOG] = int(math.floor(log * LOG_SCALE + 0.5))
-    change[at.C_BIN] = min(max(int(math.floor((log - BIN_FIRST) / BIN_WIDTH)), 0), at.AMOUNT_BINS - 1)
+    change[at.C_LOG] = math.floor(log * LOG_SCALE + 0.5)
+    change[at.C_BIN] = min(max(math.floor((log - BIN_FIRST) / BIN_WIDTH), 0), at.AMOUNT_BINS - 1)
 
 
 @compiled

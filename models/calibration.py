@@ -5,10 +5,10 @@ logistic regression. Strictly increasing where a or b is positive, so ranking me
 regression, the usual choice, makes ties.
 """
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import math
 import numpy as np
 from numpy.typing import NDArray
 

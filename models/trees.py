@@ -163,9 +163,9 @@ def _inside(values: I32, low: int, high: int) -> bool:
 @compiled
 def goes_left(value: float, threshold: float, missing: int) -> bool:
     """Say whether a value takes the left child: LightGBM's rule for numerical splits, missing values included."""
-    if missing >= ZERO_IS_MISSING and (value != value or abs(value) <= ZERO):  # noqa: PLR0124
+    if missing >= ZERO_IS_MISSING and (value != value or abs(value) <= ZERO):
         return (missing & MISSING_LEFT) != 0
-    return value <= threshold or (value != value and (missing & MISSING_LEFT) != 0)  # noqa: PLR0124
+    return value <= threshold or (value != value and (missing & MISSING_LEFT) != 0)
 
 
 @compiled

@@ -49,6 +49,6 @@ def newest(folder: Path) -> Saved | None:
         except msgspec.MsgspecError:
             continue
     if paths:
-        msg = f"none of the {len(paths)} snapshots in {folder} can be read: remove the folder to start from the beginning"
+        msg = f"none of the {len(paths)} snapshots in {folder} can be read: remove the folder to start afresh"
         raise StateError(msg)
     return None

@@ -97,7 +97,10 @@ class MemoryStore:
         """Replace the whole state; raise StateError when it was written under another layout."""
         state = msgspec.msgpack.decode(snapshot, type=Snapshot)
         if state.layout != LAYOUT_VERSION:
-            msg = f"snapshot has layout {state.layout!r}, this release reads {LAYOUT_VERSION!r}: replay the stream to rebuild it"
+            msg = (
+                f"snapshot has layout {state.layout!r}, this release reads {LAYOUT_VERSION!r}: "
+                "replay the stream to rebuild it"
+            )
             raise StateError(msg)
         self.entities.load(state.entities)
         self.pairs.load(state.pairs)
