@@ -14,9 +14,7 @@ class Handler(Protocol):
         """Return one answer per transaction of the batch, in order."""
 
 
-def run(
-    source: Source, engine: Handler, sink: Sink, between: Callable[[Intake, Sequence[Answer]], bool]
-) -> None:
+def run(source: Source, engine: Handler, sink: Sink, between: Callable[[Intake, Sequence[Answer]], bool]) -> None:
     """Read, handle, write, commit until the source ends or `between`, called after each batch, returns False.
 
     The order is the delivery promise: nothing is committed before the sink has acknowledged it.

@@ -1,0 +1,30 @@
+"""The command line: what people type. Heavy imports happen inside commands, so that help is instant."""
+
+import sys
+
+import typer
+
+from fraud.cli import demo
+from fraud.core.errors import FraudError
+
+HELP = """Detect payment fraud in real time: score a stream, replay a history through the same code, train on it.
+
+A first look: fraud demo. On your own data: fraud replay --help, fraud train --help.
+Results go to standard output, the last line as JSON; progress goes to standard error.
+Exit status: 0 done, 1 a check failed, 2 wrong use, 130 interrupted.
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.callback()(lambda: None)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run the command line; a foreseen error is one message on standard error and exit status 2."""
+    try:
+        app()
+    except FraudError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,58 @@
+"""`fraud demo`: the embedded path with traffic, decisions on the screen as they are made."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from fraud.cli import output
+from fraud.core.records import Action, Answer, Decision, Reject
+
+STYLE = {Action.CHALLENGE: "yellow", Action.REVIEW: "dark_orange", Action.DECLINE: "red"}
+
+
+def demo(
+    seconds: Annotated[float, typer.Option(help="End after this many seconds; 0 runs until Ctrl-C.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="The traffic is a function of this number.")] = 7,
+    day_seconds: Annotated[float, typer.Option(help="How many real seconds a simulated day takes.")] = 20.0,
+    model: Annotated[str, typer.Option(help="The model that scores; 'rules' always exists.")] = "demo",
+) -> None:
+    """Show payments scored live: simulated traffic with fraud, features, model, rules, decisions with reasons.
+
+    Nothing else is needed: state is in this process. Past traffic is absorbed first, as fast as it goes, so that
+    cards and merchants have a history; then time runs, a simulated day in `--day-seconds`. Labels arrive a week late.
+
+    The last line counts decisions, alerts and labels, and gives the latency from a payment's arrival to its decision.
+    """
+    from fraud.cli.embedded import embedded
+
+    output.say("Warming up: compiled loops, and the history of cards and merchants ...")
+    output.last_line(embedded(Screen(), seed=seed, day_seconds=day_seconds, seconds=seconds, model=model))
+
+
+class Screen:
+    """The sink that prints alerts as they come; the history's are not shown."""
+
+    def __init__(self) -> None:
+        """Start in silence."""
+        self.live = False
+
+    def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
+        """Print every alert: time, amount, score, action and the reasons."""
+        for answer in answers:
+            if self.live and answer.decision.action is not Action.APPROVE:
+                output.out.print(line(answer.decision))
+        for reject in rejects:
+            output.say(f"rejected: {reject.reason}")
+
+    def close(self) -> None:
+        """Do nothing: what was printed is printed."""
+
+
+def line(decision: Decision) -> str:
+    """Return one decision as a reader sees it."""
+    style = STYLE[decision.action]
+    amount = f"{decision.base_amount / 100:>9,.2f}"
+    reasons = "; ".join(reason.text for reason in decision.reasons[:3]) or "no reason given"
+    head = f"[{style}]{decision.action.upper():<9}[/] {decision.score:6.1%} {amount}  {decision.card} at {decision.merchant}"
+    return f"{head}  [dim]{reasons}[/]"
