@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.core.records import SECOND
-from fraud.simulate.grouping import expand, ranks
+from fraud.simulate.grouping import during, ranks
 from fraud.simulate.traffic import Ints, Traffic, Words, plain
 
 Floats = NDArray[np.float64]
@@ -136,7 +136,7 @@ def _mark_amounts(payments: _Payments) -> None:
 def _compromise_terminals(payments: _Payments, process: Fdh, rng: np.random.Generator) -> None:
     """Each day take over 2 terminals: all their payments of 28 days are frauds."""
     victim, day = _victims(rng, process.terminals, 2, process.days)
-    rows, _ = _during(payments.terminal, payments.day, victim, day, 28)
+    rows, _ = during(payments.terminal, payments.day, victim, day, 28)
     payments.scenario[rows] = 2
 
 
@@ -146,7 +146,7 @@ def _compromise_cards(payments: _Payments, process: Fdh, rng: np.random.Generato
     A card taken over twice at the same time can have an amount multiplied twice, as in the published process.
     """
     victim, day = _victims(rng, process.cards, 3, process.days)
-    rows, group = _during(payments.card, payments.day, victim, day, 14)
+    rows, group = during(payments.card, payments.day, victim, day, 14)
     size = np.bincount(group, minlength=len(victim))
     chosen = rows[ranks(group, rng.random(len(group))) < size[group] // 3]
     np.multiply.at(payments.cents, chosen, 5)
@@ -158,14 +158,3 @@ def _victims(rng: np.random.Generator, population: int, a_day: int, days: int) -
     daily = [rng.choice(population, min(a_day, population), replace=False) for _ in range(days - 1)]
     drawn = np.concatenate(daily) if daily else np.empty(0, dtype=np.int64)
     return drawn.astype(np.int64), np.repeat(np.arange(days - 1), min(a_day, population))
-
-
-def _during(entity: Ints, day: Ints, victim: Ints, since: Ints, length: int) -> tuple[Ints, Ints]:
-    """Return the rows of each victim in [since, since + length) days, with the victim's position."""
-    far = int(day.max(initial=0)) + 2 * length
-    key = entity * far + day
-    order = np.argsort(key, kind="stable")
-    low = np.searchsorted(key[order], victim * far + since)
-    high = np.searchsorted(key[order], victim * far + since + length)
-    positions, group = expand(low, high)
-    return order[positions], group

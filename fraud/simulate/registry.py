@@ -1,0 +1,111 @@
+"""The named streams, so that a command line can list them and make one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from fraud.core.errors import DataError, nearest
+from fraud.simulate import fdh, rich
+from fraud.simulate.demo import DEMO
+from fraud.simulate.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A named stream: a paragraph on what it is, the meaning of its parameters, their defaults, and how to make it."""
+
+    name: str
+    meaning: str
+    parameters: Mapping[str, str]
+    defaults: Mapping[str, int | float | None]
+    process: Callable[..., Traffic]
+
+    def make(self, **parameters: int | float | None) -> Traffic:
+        """Return the stream's traffic; parameters left out have their defaults.
+
+        Raises:
+            DataError: when a parameter does not exist or is out of range.
+        """
+        for given in parameters:
+            if given not in self.parameters:
+                msg = f"stream '{self.name}' has no parameter '{given}': it has {', '.join(self.parameters)}."
+                raise DataError(msg + nearest(given, self.parameters))
+        return self.process(**{**self.defaults, **parameters})
+
+
+_COMMON = {
+    "cards": "number of cards",
+    "days": "number of days",
+    "seed": "the same seed gives the same stream",
+    "start": "midnight that the stream begins at, UTC nanoseconds",
+}
+_FDH = {
+    **_COMMON,
+    "terminals": "number of terminals (merchants)",
+    "radius": "how far a card goes to pay, on a square of side 100",
+}
+_RICH = {
+    **_COMMON,
+    "merchants": "number of merchants; one to 5 cards when left out",
+    "rate": "mean payments of a card a day",
+    "fraud_share": "share of payments that are fraudulent, about",
+    "chargeback_days": "median delay of a chargeback, days",
+}
+
+
+def streams() -> dict[str, Stream]:
+    """Return every stream by name."""
+    listed = (
+        Stream(
+            "fdh",
+            "The process of the Fraud Detection Handbook: cards pay at terminals near them; frauds are very large "
+            "amounts, terminals compromised for 28 days, and cards compromised for 14. Its own labels come at once: "
+            "give a delay.",
+            _FDH,
+            _defaults(fdh.Fdh()),
+            _fdh,
+        ),
+        Stream(
+            "rich",
+            "What real card traffic has beyond it: hubs, devices, merchant text, channels, currencies, rhythm, "
+            "travel, refunds; card testing, stolen cards, takeovers, device and mule rings, skimming, bust-outs, all "
+            "drifting; labels late by source; messages late, twice and corrected.",
+            _RICH,
+            _defaults(rich.Rich()),
+            _rich,
+        ),
+        Stream(
+            "demo",
+            "The rich stream, small, with frauds often and chargebacks in days, to be watched at high speed.",
+            _RICH,
+            _defaults(DEMO),
+            _rich,
+        ),
+    )
+    return {stream.name: stream for stream in listed}
+
+
+def stream(name: str) -> Stream:
+    """Return a stream by name.
+
+    Raises:
+        DataError: when there is none of that name.
+    """
+    known = streams()
+    if name not in known:
+        msg = f"no stream is called '{name}': there are {', '.join(known)}.{nearest(name, known)}"
+        raise DataError(msg)
+    return known[name]
+
+
+def _fdh(**parameters: Any) -> Traffic:
+    return fdh.generate(fdh.Fdh(**parameters))
+
+
+def _rich(**parameters: Any) -> Traffic:
+    return rich.generate(rich.Rich(**parameters))
+
+
+def _defaults(process: fdh.Fdh | rich.Rich) -> dict[str, int | float | None]:
+    """Return a process's parameters by name."""
+    return {f.name: getattr(process, f.name) for f in fields(process)}
