@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.core.errors import DataError
 from fraud.core.records import Kind, Label, LabelSource, Transaction, Verdict
 
 Ints = NDArray[np.int64]
@@ -116,6 +117,12 @@ class Traffic:
             return self.known
         return _delayed(self, delay or 0)
 
+    def first_messages(self) -> Ints:
+        """Return the row of the first message of each payment: no repeats, corrections, refunds or reversals."""
+        _, first = np.unique(self.number, return_index=True)
+        rows: Ints = first[self.kind[first] == KINDS.index(Kind.PAYMENT)]
+        return rows
+
     def columns(self) -> dict[str, Column | Text]:
         """Return columns to be written, by record field, words in place of codes, with the truth."""
         words = self.words
@@ -210,13 +217,16 @@ def plain(
 
 
 def _delayed(traffic: Traffic, delay: int) -> Verdicts:
-    """Return one verdict a payment, `delay` after it; its repeats and corrections have none."""
-    _, first = np.unique(traffic.number, return_index=True)
-    first = first[traffic.kind[first] == 0]
-    rows = first[np.lexsort((first, traffic.happened_at[first]))]
+    """Return one verdict a payment, `delay` after it but never seen before it; its repeats have none."""
+    if delay < 0:
+        msg = f"labels cannot be {-delay} ns early: give a delay of 0 or more"
+        raise DataError(msg)
+    rows = traffic.first_messages()
     at = traffic.happened_at[rows] + delay
-    zeros = np.zeros(len(rows), dtype=np.int64)
-    return Verdicts(traffic.number[rows], traffic.fraud[rows], at, at, zeros, zeros)
+    seen = np.maximum(at, traffic.seen_at[rows] + 1)
+    order = np.lexsort((traffic.number[rows], seen))
+    rows, zeros = rows[order], np.zeros(len(rows), dtype=np.int64)
+    return Verdicts(traffic.number[rows], traffic.fraud[rows], at[order], seen[order], zeros, zeros)
 
 
 def _labels(verdicts: Verdicts, rows: slice) -> Iterator[Label]:

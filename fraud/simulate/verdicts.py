@@ -36,7 +36,7 @@ class Knowledge:
 
 def judge(rng: np.random.Generator, traffic: Traffic, knowledge: Knowledge) -> Verdicts:
     """Return the labels of the payments, in the order in which they are seen, all after their payment is."""
-    rows = _first_messages(traffic)
+    rows = traffic.first_messages()
     fraud, seen, large = traffic.fraud[rows], traffic.seen_at[rows], traffic.base_amount[rows] >= _LARGE
     looked = rng.random(len(rows)) < _attention(fraud, large, knowledge)
     wrong = looked & fraud & (rng.random(len(rows)) < knowledge.mistaken)
@@ -48,12 +48,6 @@ def judge(rng: np.random.Generator, traffic: Traffic, knowledge: Knowledge) -> V
     source = np.repeat([_ANALYST, _CHARGEBACK], [len(minutes), len(weeks)])
     version = np.concatenate([np.zeros(len(minutes), dtype=np.int64), wrong[charged].astype(np.int64)])
     return _ordered(rng, number, verdict, np.concatenate([minutes, weeks]), source, version)
-
-
-def _first_messages(traffic: Traffic) -> Ints:
-    """Return the row of the first message of each payment."""
-    _, first = np.unique(traffic.number, return_index=True)
-    return first[traffic.kind[first] == 0]
 
 
 def _attention(fraud: Bools, large: Bools, knowledge: Knowledge) -> Floats:
