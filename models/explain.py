@@ -72,7 +72,7 @@ class Explainer:
 
         `values` is float32 (features,), NaN where nothing is known; `effects`, float64 (features,), log-odds.
         """
-        totals = np.bincount(self._group, weights=effects, minlength=len(GROUPS))
+        totals: F64 = np.bincount(self._group, weights=effects, minlength=len(GROUPS)).astype(np.float64)
         strongest = np.argsort(-totals, kind="stable")[:MOST]
         return tuple(self._reason(int(i), values, effects, totals) for i in strongest if totals[i] > 0)
 

@@ -49,9 +49,7 @@ class LeafBits:
         """Return the raw score (log-odds) per row of `matrix`, float32 (rows, features): the bits of `Trees.raw`."""
         rows = as_rows(matrix, self.features)
         total = np.zeros(len(rows), dtype=np.float64)
-        _add(
-            rows, self.start, self.middle, self.base, self.feature, self.threshold, self.mask, self.leaf, total
-        )
+        _add(rows, self.start, self.middle, self.base, self.feature, self.threshold, self.mask, self.leaf, total)
         return total
 
 
@@ -111,6 +109,31 @@ def _number(trees: Trees, child: int, base: int, order: list[int], inner: list[i
 
 
 @compiled
+def _load(rows: F32, first: int, count: int, columns: F32) -> None:
+    """Copy `count` rows from `first` on into the lanes of `columns`, (features, LANES)."""
+    for row in range(count):
+        for column in range(rows.shape[1]):
+            columns[column, row] = rows[first + row, column]
+
+
+@compiled
+def _cross_out(
+    columns: F32, begin: int, middle: int, end: int, feature: I32, threshold: F32, mask: U32, alive: U32
+) -> None:
+    """Leave in `alive`, (LANES,), the leaves of one tree that each lane can still end in."""
+    for lane in range(LANES):
+        alive[lane] = ALL
+    for node in range(begin, middle):
+        x, m, left = threshold[node], mask[node], np.uint64(feature[node])
+        for lane in range(LANES):
+            alive[lane] = np.uint32(alive[lane] & (m if columns[left, lane] > x else ALL))
+    for node in range(middle, end):
+        y, n, right = threshold[node], mask[node], np.uint64(feature[node])
+        for lane in range(LANES):
+            alive[lane] = np.uint32(alive[lane] & (ALL if columns[right, lane] <= y else n))
+
+
+@compiled
 def _add(
     rows: F32, start: I32, middle: I32, base: I32, feature: I32, threshold: F32, mask: U32, leaf: F64, total: F64
 ) -> None:
@@ -119,20 +142,9 @@ def _add(
     alive = np.empty(LANES, dtype=np.uint32)
     for first in range(0, rows.shape[0], LANES):
         count = min(LANES, rows.shape[0] - first)
-        for row in range(count):
-            for column in range(rows.shape[1]):
-                columns[column, row] = rows[first + row, column]
+        _load(rows, first, count, columns)
         for tree in range(base.shape[0]):
-            for lane in range(LANES):
-                alive[lane] = ALL
-            for node in range(start[tree], middle[tree]):
-                x, m, column = threshold[node], mask[node], np.uint64(feature[node])
-                for lane in range(LANES):
-                    alive[lane] = np.uint32(alive[lane] & (m if columns[column, lane] > x else ALL))
-            for node in range(middle[tree], start[tree + 1]):
-                x, m, column = threshold[node], mask[node], np.uint64(feature[node])
-                for lane in range(LANES):
-                    alive[lane] = np.uint32(alive[lane] & (ALL if columns[column, lane] <= x else m))
+            _cross_out(columns, start[tree], middle[tree], start[tree + 1], feature, threshold, mask, alive)
             for lane in range(count):
                 lowest = np.uint32(alive[lane] & np.uint32(~alive[lane] + np.uint32(1)))
                 place = POSITION[np.uint64(np.uint32(lowest * DE_BRUIJN) >> np.uint32(27))]

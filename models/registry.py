@@ -107,7 +107,9 @@ def found(root: Path) -> list[Found]:
     lines = []
     for name in names(root):
         now = _current(root, name)
-        cards = sorted((_read_card(root / name / v) for v in versions(root, name)), key=lambda c: (c.created, c.version))
+        cards = sorted(
+            (_read_card(root / name / v) for v in versions(root, name)), key=lambda c: (c.created, c.version)
+        )
         lines += [Found(card, current=card.version == now) for card in cards]
     return lines
 

@@ -123,9 +123,7 @@ def build(trees: Trees) -> Paths:
     )
 
 
-def _walk(
-    trees: Trees, child: int, cover: dict[int, float], steps: tuple[tuple[int, int], ...]
-) -> list[_Path]:
+def _walk(trees: Trees, child: int, cover: dict[int, float], steps: tuple[tuple[int, int], ...]) -> list[_Path]:
     """Return the paths of the leaves under `child`; a feature met twice multiplies its covers."""
     if child < 0:
         return [_Path(-1 - child, cover, steps)]

@@ -25,9 +25,10 @@ class Reading:
         self.strongest = strongest
 
     def __call__(self, name: str) -> float:
-        """Return a feature's value, NaN when the vector has none."""
+        """Return a feature's value, NaN when the vector has none or it is beyond measure."""
         place = self._places.get(name)
-        return float(self._values[place]) if place is not None else math.nan
+        value = float(self._values[place]) if place is not None else math.nan
+        return value if math.isfinite(value) else math.nan
 
     def number(self, name: str) -> float:
         """Return a feature's value, 0 when it is not known; for counts and sums."""
@@ -62,7 +63,7 @@ def rate(a_day: float) -> str:
 def _amount(read: Reading, ratio: str, whose: str) -> str:
     amount, over = read("amount"), read(ratio)
     if math.isnan(over) or over <= 0:
-        return f"Amount {amount:.2f}; there is no {whose} to compare it with"
+        return f"Amount {amount:.2f}, without a past to compare it with"
     return f"Amount {amount:.2f} is {times(over)} times {whose} of {amount / over:.2f}"
 
 
@@ -121,7 +122,7 @@ def frauds_of_pair(read: Reading) -> str:
 def _usual(read: Reading, entity: str, aggregate: str) -> float:
     """Return an entity's daily rate over 30 days, or over its life when it is younger; NaN when it has no past."""
     days = min(read(f"{entity}_since_first") / 86_400, 30.0)
-    return read(f"{entity}_{aggregate}_30d") / max(days, 1.0)
+    return max(read(f"{entity}_{aggregate}_30d"), 0.0) / max(days, 1.0)
 
 
 def _pace(read: Reading, entity: str, where: str) -> str:
