@@ -27,5 +27,5 @@ class Latencies:
         for cell, held in enumerate(self._cells):
             seen += held
             if held and seen >= target:
-                return round(LEAST_NS * GROWTH ** (cell + 0.5) / 1e6, 4)
+                return round(LEAST_NS * float(GROWTH ** (cell + 0.5)) / 1e6, 4)
         return None

@@ -15,7 +15,6 @@ class Saved(msgspec.Struct, frozen=True):
     """A snapshot with what is needed to go on from it: how far the source was and what was written by then."""
 
     events: int
-    decisions: int
     digest: bytes
     engine: bytes
     inputs: str

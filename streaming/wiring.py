@@ -47,8 +47,9 @@ class NoRules:
         return RuleOutcome()
 
 
-def build(*, model: str, models: Path = Path("build/models")) -> Parts:
+def build(*, model: str, models: Path = Path("build/models"), rules: Path | None = None) -> Parts:
     """Return an embedded engine: memory store, label book in this process."""
+    del rules
     store = MemoryStore()
     extractor = OnlineExtractor(store)
     judges = Judges(scorer(model, models, extractor.version), NoRules(), CostPolicy())

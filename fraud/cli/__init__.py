@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from fraud.cli import demo
+from fraud.cli import demo, replay
 from fraud.core.errors import FraudError
 
 HELP = """Detect payment fraud in real time: score a stream, replay a history through the same code, train on it.
@@ -17,6 +17,7 @@ Exit status: 0 done, 1 a check failed, 2 wrong use, 130 interrupted.
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.callback()(lambda: None)
 app.command("demo")(demo.demo)
+app.command("replay")(replay.replay)
 
 
 def main() -> None:

@@ -236,9 +236,7 @@ class Engine:
 
 def repeat(first: Answer, arrival: Arrival) -> Answer:
     """Return the first answer again, for a producer's retry under a position of its own."""
-    return Answer(
-        decision=first.decision, position=arrival.position, repeat_of=first.position, headers=arrival.headers
-    )
+    return Answer(decision=first.decision, position=arrival.position, repeat_of=first.position, headers=arrival.headers)
 
 
 def alert_of(decision: Decision, policy: Policy) -> Alert | None:

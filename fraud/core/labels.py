@@ -153,9 +153,7 @@ class LabelBook:
     is unmatched. Counters are for metrics only.
     """
 
-    def __init__(
-        self, room: WaitingRoom, deadlines: Deadlines | None = None, *, keep_vectors: bool = True
-    ) -> None:
+    def __init__(self, room: WaitingRoom, deadlines: Deadlines | None = None, *, keep_vectors: bool = True) -> None:
         """Use `room` for what waits; without `keep_vectors` only what a join needs is kept."""
         self._room = room
         self._deadlines = deadlines or Deadlines()
@@ -193,9 +191,7 @@ class LabelBook:
         if item.verdict is label.verdict:
             return None
         self.matched += 1
-        settled = msgspec.structs.replace(
-            item, verdict=label.verdict, verdict_at=label.happened_at, vector=b""
-        )
+        settled = msgspec.structs.replace(item, verdict=label.verdict, verdict_at=label.happened_at, vector=b"")
         self._room.put(settled)
         return known(item, label)
 

@@ -122,9 +122,7 @@ def capacity_policy(scores: NDArray[np.float64] | Sequence[float], alert_share: 
     if not 0.0 < alert_share <= 1.0 or not len(sample):
         msg = f"alert share {alert_share} over {len(sample)} scores: expected a share in (0, 1] and at least one score"
         raise SettingsError(msg)
-    challenge, review, decline = np.quantile(
-        sample, [1 - alert_share, 1 - alert_share / 2, 1 - alert_share / 20]
-    )
+    challenge, review, decline = np.quantile(sample, [1 - alert_share, 1 - alert_share / 2, 1 - alert_share / 20])
     return ThresholdPolicy(float(challenge), float(review), float(decline))
 
 

@@ -1,0 +1,49 @@
+"""`fraud replay`: a history through the live engine, to decisions and a digest."""
+
+import resource
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fraud.cli import options, output
+
+
+def replay(
+    data: options.Data,
+    mapping: options.MappingName = "native",
+    label_delay: options.LabelDelay = "7d",
+    model: options.ModelName = "rules",
+    out: Annotated[Path | None, typer.Option(help="Write decisions here: .parquet or .jsonl.")] = None,
+    models: options.Models = options.MODELS,
+    rules: options.Rules = None,
+    dead: Annotated[Path, typer.Option(help="Where rows that cannot be read go.")] = Path("build/dead.jsonl"),
+    batch: Annotated[int, typer.Option(min=1, help="Events taken at once; the answers do not depend on it.")] = 32,
+    state: Annotated[Path | None, typer.Option(help="Keep snapshots here; a run that was cut off goes on.")] = None,
+    every: Annotated[int, typer.Option(help="Events between two snapshots.")] = 200_000,
+    json: options.Json = False,
+) -> None:
+    """Replay a history through the live engine, as fast as it goes.
+
+    Events go in order of when they were known: each payment at its time, its label after `--label-delay`, in the
+    features as well. The same data, model and rules give the same decisions, to the last digit: the last line
+    carries a sha256 over them. With `--state`, a run that was killed continues and gives the same answer.
+    """
+    from streaming.replaying import Replay, Request
+
+    request = Request(
+        data=data, mapping=mapping, delay=options.duration(label_delay), model=model, models=models, rules=rules,
+        dead=dead, out=out, batch=batch, state=state, every=every,
+    )  # fmt: skip
+    job = Replay(request)
+    with output.progress("replay", job.total) as step:
+        result = job.run(step)
+    if not json:
+        output.say(f"{result['decisions']:,} decisions, {result['alerts']:,} alerts, {result['rejects']:,} rejects")
+        output.say(f"memory at the end: {peak_mib():,.0f} MiB at most")
+    output.last_line(result)
+
+
+def peak_mib() -> float:
+    """Return the greatest memory this process has held, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
