@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from fraud.core.records import DAY, HOUR, MINUTE, Kind, LabelSource
 from fraud.simulate import Traffic
@@ -36,7 +37,8 @@ def world() -> World:
 
 
 def _of(traffic: Traffic, rows: Ints, scenario: str) -> Ints:
-    return rows[traffic.scenario[rows] == SCENARIOS.index(scenario)]
+    chosen: Ints = rows[traffic.scenario[rows] == SCENARIOS.index(scenario)]
+    return chosen
 
 
 def _genuine(traffic: Traffic, rows: Ints) -> Ints:
@@ -85,7 +87,8 @@ def test_devices_internet_always_has_one_and_households_share(traffic: Traffic, 
 def _distinct(of: Ints, what: Ints, where: Bools) -> Ints:
     """Return, by entity, the number of distinct values beside it."""
     pairs = np.unique(of[where] * 10**7 + what[where])
-    return np.bincount(pairs // 10**7)
+    count: Ints = np.bincount(pairs // 10**7)
+    return count
 
 
 def test_rhythm_days_and_weeks_are_seen(traffic: Traffic, payments: Ints) -> None:
@@ -209,7 +212,7 @@ def test_drift_tactics_change_from_beginning_to_end(traffic: Traffic, payments: 
     late = traffic.happened_at[frauds] > RICH.start + 40 * DAY
     for scenario, grows in (("card_testing", False), ("device_ring", True)):
         mine = traffic.scenario[frauds] == SCENARIOS.index(scenario)
-        assert (mine[late].mean() > mine[early].mean()) is grows
+        assert bool(mine[late].mean() > mine[early].mean()) is grows
     hour = traffic.happened_at[frauds] % DAY // HOUR
     assert (hour[early] < 5).mean() > 1.5 * (hour[late] < 5).mean()
 
@@ -234,11 +237,7 @@ def test_feed_repeats_are_equal_in_all_but_when_they_are_seen(traffic: Traffic) 
         original = traffic.transaction(int(first[place]))
         repeat = traffic.transaction(again[int(distinct[place])])
         assert repeat.seen_at > original.seen_at
-        assert (repeat.id, repeat.amount, repeat.happened_at) == (
-            original.id,
-            original.amount,
-            original.happened_at,
-        )
+        assert replace(repeat, seen_at=original.seen_at) == original
 
 
 def test_feed_corrections_raise_the_amount_under_the_same_id(traffic: Traffic) -> None:
@@ -254,11 +253,6 @@ def test_feed_corrections_raise_the_amount_under_the_same_id(traffic: Traffic) -
 
 def test_labels_come_in_minutes_in_weeks_or_never(traffic: Traffic, payments: Ints) -> None:
     verdicts = traffic.verdicts()
-    row = payments[
-        np.searchsorted(
-            traffic.number[payments], verdicts.number, sorter=np.argsort(traffic.number[payments])
-        )
-    ]
     seen = dict(zip(traffic.number[payments].tolist(), traffic.seen_at[payments].tolist(), strict=True))
     delay = verdicts.happened_at - np.array([seen[number] for number in verdicts.number.tolist()])
     analyst = verdicts.source == SOURCES.index(LabelSource.ANALYST)
@@ -266,7 +260,6 @@ def test_labels_come_in_minutes_in_weeks_or_never(traffic: Traffic, payments: In
     assert 14 * DAY < np.median(delay[~analyst]) < 28 * DAY
     never = set(traffic.number[payments[traffic.fraud[payments]]].tolist()) - set(verdicts.number.tolist())
     assert 0.02 < len(never) / traffic.fraud[payments].sum() < 0.1
-    assert len(row) == len(verdicts)
 
 
 def test_labels_mistaken_analysts_are_corrected_by_a_chargeback(traffic: Traffic) -> None:
