@@ -1,0 +1,77 @@
+"""The digest is the plain SHA-256 over the lines, also when it was interrupted."""
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraud.core.errors import StateError
+from fraud.core.records import Action, Decision, Level, Reason, Versions
+from streaming.digest import Digest, line_of
+from streaming.sha256 import Sha256
+
+PIECES = st.lists(st.binary(max_size=200), max_size=12)
+
+
+def decision(tx_id: str = "a", **changes: object) -> Decision:
+    fields: dict[str, object] = {
+        "tx_id": tx_id,
+        "version": 0,
+        "action": Action.REVIEW,
+        "score": 0.1,
+        "reasons": (Reason("r1", "one"), Reason("r2", "two")),
+        "level": Level.FULL,
+        "versions": Versions("m", "s", "p", "r"),
+        "seen_at": 5,
+        "happened_at": 4,
+        "card": "c",
+        "merchant": "m",
+        "base_amount": 100,
+    }
+    return Decision(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_line_holds_what_the_contract_names() -> None:
+    assert line_of(decision()) == b"a\t0\treview\t0x1.999999999999ap-4\tr1,r2\tfull\tm\ts\tp\tr\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [("version", 1), ("action", Action.DECLINE), ("score", 0.1 + 2e-17), ("level", Level.EARLY), ("reasons", ())],
+)
+def test_line_changes_with_each_part_of_the_answer(change: str, value: object) -> None:
+    assert line_of(decision(**{change: value})) != line_of(decision())
+
+
+@given(PIECES)
+def test_sha256_equals_hashlib_for_any_pieces(pieces: list[bytes]) -> None:
+    ours = Sha256()
+    for piece in pieces:
+        ours.update(piece)
+    assert ours.hexdigest() == hashlib.sha256(b"".join(pieces)).hexdigest()
+
+
+@given(PIECES, PIECES)
+def test_digest_resumed_from_a_snapshot_equals_the_uninterrupted_one(before: list[bytes], after: list[bytes]) -> None:
+    first, resumed = Digest(), Digest()
+    resumed.add(b"forgotten")
+    for piece in before:
+        first.add(piece)
+    resumed.restore(first.snapshot())
+    for piece in after:
+        resumed.add(piece)
+    assert resumed.hexdigest() == hashlib.sha256(b"".join(before + after)).hexdigest()
+
+
+def test_digest_goes_on_after_it_was_asked() -> None:
+    digest = Digest()
+    digest.add(b"a" * 100_000)
+    digest.hexdigest()
+    digest.add(b"b")
+    assert digest.hexdigest() == hashlib.sha256(b"a" * 100_000 + b"b").hexdigest()
+
+
+def test_digest_with_a_snapshot_cut_short_refuses_it() -> None:
+    with pytest.raises(StateError, match="start the run afresh"):
+        Digest().restore(b"short")
