@@ -5,7 +5,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,29 +41,59 @@ def read(path: Path) -> Payments:
     return Payments(at, *(table[name].to_numpy().astype(np.int64) for name in names))
 
 
-def summarise(p: Payments) -> Summary:
-    """Return counts, shares and 199 quantiles of each distribution that is compared."""
-    pairs = np.unique(p.card * 10**6 + p.terminal)
-    return {
-        "rows": len(p.at),
-        "days": len(np.unique(p.at // DAY)),
-        "cards": len(np.unique(p.card)),
-        "terminals": len(np.unique(p.terminal)),
-        "pairs": len(pairs),
-        "frauds": np.bincount(p.scenario, minlength=4)[1:].tolist(),
-        "fraud_cards": len(np.unique(p.card[p.scenario == 3])),
-        "fraud_terminals": len(np.unique(p.terminal[p.scenario == 2])),
-        "most_genuine": int(p.cents[p.scenario == 0].max()),
-        "hours": np.round(np.bincount(p.at % DAY // (DAY // 24), minlength=24) / len(p.at), 5).tolist(),
-        "amount": _quantiles(p.cents),
-        "amount_of_card_frauds": _quantiles(p.cents[p.scenario == 3]),
-        "amount_spread_of_a_card": _quantiles(_spread(p)),
-        "payments_of_a_card": _quantiles(_counts(p.card)),
-        "payments_of_a_terminal": _quantiles(_counts(p.terminal)),
-        "terminals_of_a_card": _quantiles(_counts(pairs // 10**6)),
-        "frauds_of_a_fraud_terminal": _quantiles(_counts(p.terminal[p.scenario == 2])),
-        "frauds_of_a_fraud_card": _quantiles(_counts(p.card[p.scenario == 3])),
-    }
+def _quantiles(values: NDArray[Any]) -> list[float]:
+    return np.round(np.quantile(values, SHARES), 4).tolist()  # type: ignore[no-any-return]
+
+
+def _counts(entity: Ints) -> Ints:
+    """Return the number of rows of each entity that has any."""
+    count = np.bincount(entity)
+    some: Ints = count[count > 0]
+    return some
+
+
+def _spread(p: Payments) -> NDArray[np.float64]:
+    """Return deviation over mean of the genuine amounts of each card with 50 payments or more."""
+    card, cents = p.card[p.scenario == 0], p.cents[p.scenario == 0].astype(np.float64)
+    count = np.bincount(card)
+    enough = count >= 50
+    mean = np.bincount(card, cents)[enough] / count[enough]
+    square = np.bincount(card, cents**2)[enough] / count[enough]
+    return np.sqrt(square - mean**2) / mean
+
+
+def _pairs(p: Payments) -> Ints:
+    """Return the card of each distinct pair of card and terminal."""
+    met = np.zeros((int(p.card.max()) + 1, int(p.terminal.max()) + 1), dtype=np.bool_)
+    met[p.card, p.terminal] = True
+    return np.nonzero(met)[0]
+
+
+FIGURES: dict[str, Callable[[Payments], int | list[float]]] = {
+    "rows": lambda p: len(p.at),
+    "days": lambda p: len(_counts(p.at // DAY)),
+    "cards": lambda p: len(_counts(p.card)),
+    "terminals": lambda p: len(_counts(p.terminal)),
+    "pairs": lambda p: len(_pairs(p)),
+    "frauds": lambda p: np.bincount(p.scenario, minlength=4)[1:].tolist(),
+    "fraud_cards": lambda p: len(np.unique(p.card[p.scenario == 3])),
+    "fraud_terminals": lambda p: len(np.unique(p.terminal[p.scenario == 2])),
+    "most_genuine": lambda p: int(p.cents[p.scenario == 0].max()),
+    "hours": lambda p: np.round(np.bincount(p.at % DAY // (DAY // 24), minlength=24) / len(p.at), 5).tolist(),
+    "amount": lambda p: _quantiles(p.cents),
+    "amount_of_card_frauds": lambda p: _quantiles(p.cents[p.scenario == 3]),
+    "amount_spread_of_a_card": lambda p: _quantiles(_spread(p)),
+    "payments_of_a_card": lambda p: _quantiles(_counts(p.card)),
+    "payments_of_a_terminal": lambda p: _quantiles(_counts(p.terminal)),
+    "terminals_of_a_card": lambda p: _quantiles(_counts(_pairs(p))),
+    "frauds_of_a_fraud_terminal": lambda p: _quantiles(_counts(p.terminal[p.scenario == 2])),
+    "frauds_of_a_fraud_card": lambda p: _quantiles(_counts(p.card[p.scenario == 3])),
+}
+
+
+def summarise(p: Payments, names: Iterable[str] = FIGURES) -> Summary:
+    """Return figures by name: counts, shares of the hours, and 199 quantiles of each distribution compared."""
+    return {name: FIGURES[name](p) for name in names}
 
 
 def gap(quantiles: list[float], others: list[float]) -> float:
@@ -79,9 +109,10 @@ def gap(quantiles: list[float], others: list[float]) -> float:
 
 
 def distances(found: Summary, wanted: Summary) -> Mapping[str, float]:
-    """Return, for each figure, how far `found` is from `wanted`: relative for counts, in shares for distributions."""
+    """Return how far each figure of `found` is from `wanted`: relative for counts, in shares for distributions."""
     apart: dict[str, float] = {}
-    for name, value in wanted.items():
+    for name in found:
+        value = wanted[name]
         if name == "hours":
             apart[name] = float(np.abs(np.array(found[name]) - np.array(value)).sum() / 2)
         elif name == "frauds":
@@ -92,24 +123,6 @@ def distances(found: Summary, wanted: Summary) -> Mapping[str, float]:
         else:
             apart[name] = abs(found[name] - value) / value
     return apart
-
-
-def _quantiles(values: NDArray[Any]) -> list[float]:
-    return np.round(np.quantile(values, SHARES), 4).tolist()  # type: ignore[no-any-return]
-
-
-def _counts(entity: Ints) -> Ints:
-    return np.unique(entity, return_counts=True)[1]
-
-
-def _spread(p: Payments) -> NDArray[np.float64]:
-    """Return deviation over mean of the genuine amounts of each card with 50 payments or more."""
-    card, cents = p.card[p.scenario == 0], p.cents[p.scenario == 0].astype(np.float64)
-    count = np.bincount(card)
-    enough = count >= 50
-    mean = np.bincount(card, cents)[enough] / count[enough]
-    square = np.bincount(card, cents**2)[enough] / count[enough]
-    return np.sqrt(square - mean**2) / mean
 
 
 if __name__ == "__main__":
