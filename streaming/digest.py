@@ -8,13 +8,15 @@ Resuming: a snapshot holds the hash's own inner state (see `sha256`), so a run t
 the plain SHA-256 over all lines, also those from before the crash.
 """
 
+import struct
+from collections.abc import Iterable
 
 from fraud.core.errors import StateError
 from fraud.core.records import Decision
 from streaming.sha256 import Sha256
 
-_GATHER = 1 << 16
-_LEAST = 40
+_GATHER = 256
+_LEAST = 48
 
 
 def line_of(decision: Decision) -> bytes:
@@ -22,25 +24,26 @@ def line_of(decision: Decision) -> bytes:
     codes = ",".join([reason.code for reason in decision.reasons]) if decision.reasons else ""
     made_by = decision.versions
     return (
-        f"{decision.tx_id}\t{decision.version}\t{decision.action.value}\t{decision.score.hex()}\t{codes}\t"
-        f"{decision.level.value}\t{made_by.model}\t{made_by.spec}\t{made_by.policy}\t{made_by.rules}\n"
+        f"{decision.tx_id}\t{decision.version}\t{decision.action}\t{decision.score.hex()}\t{codes}\t"
+        f"{decision.level}\t{made_by.model}\t{made_by.spec}\t{made_by.policy}\t{made_by.rules}\n"
     ).encode()
 
 
 class Digest:
-    """A running digest over lines, in order."""
+    """A running digest over decisions, in order; `count` tells how many."""
 
     def __init__(self) -> None:
-        """Start before the first line."""
+        """Start before the first decision."""
+        self.count = 0
         self._hash = Sha256()
-        self._held: list[bytes] = []
-        self._size = 0
+        self._lines: list[bytes] = []
 
-    def add(self, lines: bytes) -> None:
-        """Append the lines of one decision or of several."""
-        self._held.append(lines)
-        self._size += len(lines)
-        if self._size >= _GATHER:
+    def add(self, decisions: Iterable[Decision]) -> None:
+        """Append decisions."""
+        before = len(self._lines)
+        self._lines += map(line_of, decisions)
+        self.count += len(self._lines) - before
+        if len(self._lines) >= _GATHER:
             self._flush()
 
     def hexdigest(self) -> str:
@@ -49,18 +52,19 @@ class Digest:
         return self._hash.hexdigest()
 
     def snapshot(self) -> bytes:
-        """Return the whole state, at most 103 bytes."""
+        """Return the whole state, at most 111 bytes."""
         self._flush()
-        return self._hash.snapshot()
+        return struct.pack(">Q", self.count) + self._hash.snapshot()
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole state; raise StateError when the snapshot is cut short."""
         if len(snapshot) < _LEAST:
             msg = f"a digest's snapshot has {len(snapshot)} bytes, expected {_LEAST} or more: start the run afresh"
             raise StateError(msg)
-        self._hash.restore(snapshot)
-        self._held, self._size = [], 0
+        (self.count,) = struct.unpack_from(">Q", snapshot)
+        self._hash.restore(snapshot[8:])
+        self._lines = []
 
     def _flush(self) -> None:
-        self._hash.update(b"".join(self._held))
-        self._held, self._size = [], 0
+        self._hash.update(b"".join(self._lines))
+        self._lines = []
