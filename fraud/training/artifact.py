@@ -29,8 +29,8 @@ class Trained(NamedTuple):
 
 def usual_slices(data: Dataset) -> Slices:
     """Return what a model made at the end of a history may learn from: rows whose verdicts are known by then."""
-    delay = data.meta.identity.label_delay
-    return slices(data, span_before(int(data.time[-1]) + 1, delay, usual_start(data), usual_validation(data)))
+    ready, delay = int(data.time[-1]) + 1, data.meta.identity.label_delay
+    return slices(data, span_before(ready, delay, usual_start(data), usual_validation(data, ready - delay)))
 
 
 def train_booster(

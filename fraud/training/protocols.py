@@ -96,7 +96,7 @@ def chronological_fold(data: Dataset, split: float = 0.85) -> Fold:
         raise DataError(message)
     ready = int(np.quantile(data.time, split, method="lower"))
     delay = data.meta.identity.label_delay
-    span = span_before(ready, delay, usual_start(data), usual_validation(data))
+    span = span_before(ready, delay, usual_start(data), usual_validation(data, ready - delay))
     return Fold(f"after {split:g}", span, between(data, ready + 1, int(data.time[-1]) + 1))
 
 

@@ -16,6 +16,7 @@ from fraud.training.dataset import FRAUD, GENUINE, UNKNOWN, Dataset
 
 Rows = NDArray[np.int64]
 
+ENOUGH_FRAUDS = 50
 LEAST_FRAUDS = 20
 """Fewer frauds than this in a slice choose nothing: fixed settings are used instead."""
 
@@ -53,9 +54,12 @@ def usual_start(data: Dataset) -> int:
     return first + min(30 * DAY, int(0.15 * (last - first)))
 
 
-def usual_validation(data: Dataset) -> int:
-    """Return how long to judge: 7 days, or 5 % of a history shorter than 140 days."""
-    return min(7 * DAY, int(0.05 * (int(data.time[-1]) - int(data.time[0]))))
+def usual_validation(data: Dataset, end: int) -> int:
+    """Return how long before `end` to judge, ns: 7 days, or longer until 50 frauds, but at most 20 % of the history."""
+    history = end - int(data.time[0])
+    frauds = data.time[(data.fraud == FRAUD) & (data.time < end)]
+    needed = end - int(frauds[-ENOUGH_FRAUDS]) if len(frauds) >= ENOUGH_FRAUDS else history
+    return min(max(needed, 7 * DAY), history // 5)
 
 
 def slices(data: Dataset, span: Span) -> Slices:

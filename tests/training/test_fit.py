@@ -1,0 +1,120 @@
+"""Fitting: repeatable, learns what is there, keeps the prior, and makes an artifact that scores."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from fraud.core import metrics
+from fraud.core.errors import ArtifactError, SettingsError
+from fraud.training.artifact import train_booster, usual_slices
+from fraud.training.dataset import FRAUD, Dataset
+from fraud.training.fit import BoosterSettings, fit, forecast, thinned
+from fraud.training.plots import draw_all
+from models import registry
+from models.booster import Booster
+from tests.training.conftest import NAMES
+
+QUICK = BoosterSettings(trees=40, learning_rate=0.2, leaves=6, patience=10, threads=1, genuine_share=1.0)
+
+
+def test_fit_twice_gives_the_same_bits(data: Dataset) -> None:
+    rows = usual_slices(data)
+    settings = msgspec.structs.replace(QUICK, row_share=0.7, feature_share=0.7, genuine_share=0.5)
+    first, second = fit(data, rows, settings), fit(data, rows, settings)
+    assert first.calibration == second.calibration
+    np.testing.assert_array_equal(first.trees.raw(data.matrix), second.trees.raw(data.matrix))
+
+
+def test_fit_learns_what_betrays_a_fraud(data: Dataset) -> None:
+    made = fit(data, usual_slices(data), QUICK)
+    later = usual_slices(data).validation
+    fraud = data.fraud[later] == FRAUD
+    alone = [metrics.average_precision(fraud, np.nan_to_num(data.matrix[later, i])) for i in range(4)]
+    assert metrics.average_precision(fraud, made.validation) > 1.2 * max(alone)
+    assert {NAMES[i] for i in np.argsort(-made.importance)[:2]} == {"amount", "merchant_fraud_run"}
+
+
+def test_fit_ignores_verdicts_outside_its_rows(data: Dataset) -> None:
+    rows = usual_slices(data)
+    flipped = 1 - data.fraud
+    flipped[rows.train] = data.fraud[rows.train]
+    first, second = fit(data, rows, QUICK), fit(data._replace(fraud=flipped), rows, QUICK)
+    np.testing.assert_array_equal(first.trees.raw(data.matrix), second.trees.raw(data.matrix))
+
+
+def test_fit_on_a_share_of_the_genuine_keeps_the_prior(data: Dataset) -> None:
+    rows = usual_slices(data)
+    settings = msgspec.structs.replace(QUICK, genuine_share=0.3, patience=0)
+    made = fit(data, rows, settings)
+    mean = np.mean(1 / (1 + np.exp(-made.trees.raw(data.matrix[rows.train]))))
+    assert mean == pytest.approx((data.fraud[rows.train] == FRAUD).mean(), rel=0.1)
+
+
+def test_thinned_keeps_every_fraud_and_weighs_the_genuine() -> None:
+    fraud = np.arange(10_000) % 100 == 0
+    kept, weight = thinned(fraud, BoosterSettings(genuine_share=0.2))
+    assert weight is not None
+    assert fraud[kept].sum() == fraud.sum()
+    assert weight.sum() == pytest.approx(10_000, rel=0.05)
+    assert set(weight[fraud[kept]]) == {1.0}
+
+
+def test_fit_without_rows_to_choose_on_keeps_the_given_number_of_trees(data: Dataset) -> None:
+    rows = usual_slices(data)
+    made = fit(data, rows._replace(validation=rows.validation[:3]), QUICK)
+    assert made.rounds == QUICK.trees == len(made.trees.roots)
+    assert len(made.validation) == 0
+    assert made.calibration == (1.0, 1.0, 0.0)
+
+
+def test_fit_tells_its_progress(data: Dataset) -> None:
+    told: list[tuple[int, str]] = []
+    made = fit(data, usual_slices(data), QUICK, lambda done, what: told.append((done, what)))
+    assert told[0] == (1, "choosing")
+    assert told[-1] == (made.rounds, "final fit")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"leaves": 33}, {"leaves": 1}, {"genuine_share": 0.0}, {"row_share": 1.5}, {"trees": 0}]
+)
+def test_settings_that_cannot_work_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(SettingsError):
+        msgspec.structs.replace(QUICK, **wrong)
+
+
+def test_forecast_grows_with_rows_and_features(data: Dataset) -> None:
+    rows = usual_slices(data)
+    small, large = forecast(rows, 4, QUICK), forecast(rows, 400, QUICK)
+    assert 0 < small.seconds < large.seconds
+    assert 0 < small.bytes < large.bytes
+
+
+def test_train_saves_an_artifact_that_scores_as_fitted(tmp_path: Path, data: Dataset) -> None:
+    trained = train_booster(data, tmp_path, "mine", 77, QUICK)
+    loaded = Booster.of(registry.load(tmp_path, "mine", spec_version="spec-1"))
+    card = loaded.card
+    assert (card.created, card.data_hash, card.features, card.label_delay) == (
+        77, "made-up", NAMES, data.meta.identity.label_delay,
+    )  # fmt: skip
+    fraud = data.fraud[trained.rows.validation] == FRAUD
+    assert card.metrics["ap"] == metrics.average_precision(fraud, trained.fit.validation)
+    assert card.libraries.keys() == {"lightgbm", "numpy", "numba"}
+    raw = trained.fit.trees.raw(data.matrix).tolist()
+    np.testing.assert_array_equal(loaded.probabilities(data.matrix), trained.fit.calibration.probabilities(raw))
+
+
+def test_train_under_a_reserved_name_is_refused_before_fitting(tmp_path: Path, data: Dataset) -> None:
+    def never(done: int, what: str) -> None:
+        pytest.fail("a fit was started")
+
+    with pytest.raises(ArtifactError, match="is taken"):
+        train_booster(data, tmp_path, "rules", 0, QUICK, never)
+
+
+def test_draw_all_writes_every_picture(tmp_path: Path, data: Dataset) -> None:
+    probability = np.random.default_rng(0).random(len(data.time))
+    paths = draw_all(tmp_path / "run", data.fraud == FRAUD, probability, NAMES, np.arange(4.0))
+    assert [path.name for path in paths] == ["precision_recall.png", "calibration.png", "scores.png", "importance.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
