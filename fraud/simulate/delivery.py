@@ -4,6 +4,8 @@ Messages come late and out of order, a producer sends some twice (the same numbe
 number, a higher version).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from fraud.core.records import DAY, HOUR, SECOND
@@ -21,7 +23,9 @@ _TYPICAL_LAG = 8e7
 
 def deliver(rng: np.random.Generator, payments: Payments, market: Merchants, start: int) -> Traffic:
     """Return the messages of the payments in the order in which they are seen; `start` in UTC ns."""
-    ordered = payments.take(np.argsort(payments.at, kind="stable"))
+    # Whole seconds for all: no pattern may be told by the resolution of its times.
+    whole = replace(payments, at=payments.at // SECOND * SECOND)
+    ordered = whole.take(np.argsort(whole.at, kind="stable"))
     number = np.arange(len(ordered), dtype=np.int64)
     seen = ordered.at + _lag(rng, ordered)
     twice, later = _repeats(rng, ordered)
