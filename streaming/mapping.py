@@ -1,4 +1,4 @@
-"""Mappings: which column of a file is what, so that any export of payments, or stream of edges, is read without code."""
+"""Mappings: which column of a file is what, so that exports of payments and streams of edges need no code."""
 
 import tomllib
 from pathlib import Path

@@ -13,7 +13,7 @@ class Rates(msgspec.Struct, frozen=True):
     """The base currency and what one unit of each other currency is worth in it, as decimal text."""
 
     base: str = "EUR"
-    rates: dict[str, str] = COMMON
+    rates: dict[str, str] = msgspec.field(default_factory=COMMON.copy)
 
     def known(self) -> list[str]:
         """Return the currencies that can be converted."""
@@ -24,9 +24,9 @@ class Rates(msgspec.Struct, frozen=True):
         return DIGITS.get(currency, 2)
 
     def to_base(self, amount: int, currency: str) -> int:
-        """Return minor units of the base currency, rounded half up, at least 1; raise KeyError without a rate."""
+        """Return minor units of the base currency, rounded half up; raise KeyError without a rate."""
         if currency == self.base:
             return amount
         shift = self.digits(self.base) - self.digits(currency)
         exact = (Decimal(amount) * Decimal(self.rates[currency])).scaleb(shift)
-        return max(int(exact.to_integral_value(ROUND_HALF_UP)), 1)
+        return int(exact.to_integral_value(ROUND_HALF_UP))

@@ -10,14 +10,12 @@ from fraud.core.errors import StateError
 from fraud.core.records import Answer, Intake, Reject
 from streaming import clock, mapping, snapshots
 from streaming.deadletters import DeadLetterFile
-from streaming.digest import Digest, line_of
+from streaming.digest import Digest
 from streaming.files import Table
 from streaming.outputs import FileSink, Tee
 from streaming.replay import HistorySource, history, ordered
 from streaming.run import run
 from streaming.wiring import build
-
-LINES = "decisions.lines"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,54 +40,30 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger:
-    """The sink that counts and digests decisions; with a folder it keeps their lines, so that a digest can resume."""
+    """The sink that counts and digests decisions."""
 
-    def __init__(self, folder: Path | None) -> None:
-        """Start with nothing; the folder's lines are kept or cut by `resume`."""
-        self.decisions = self.alerts = self.rejects = 0
-        self._digest = Digest()
-        self._path = folder / LINES if folder else None
-        if folder:
-            folder.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("ab") if self._path else None
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.alerts = self.rejects = 0
+        self.digest = Digest()
 
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
         """Take in what one batch gave."""
-        lines = b"".join([line_of(answer.decision) for answer in answers])
-        self._digest.add(lines)
-        if self._file:
-            self._file.write(lines)
-        self.decisions += len(answers)
+        self.digest.add([answer.decision for answer in answers])
         self.alerts += sum(answer.alert is not None for answer in answers)
         self.rejects += len(rejects)
 
-    def mark(self) -> bytes:
-        """Return where this ledger stands, for a snapshot."""
-        size = 0
-        if self._file:
-            self._file.flush()
-            size = self._file.tell()
-        return msgspec.msgpack.encode((self.decisions, self.alerts, self.rejects, size))
+    def snapshot(self) -> bytes:
+        """Return where this ledger stands."""
+        return msgspec.msgpack.encode((self.alerts, self.rejects, self.digest.snapshot()))
 
-    def resume(self, mark: bytes) -> None:
-        """Go back to a mark: cut the lines written after it, digest the others again."""
-        self.decisions, self.alerts, self.rejects, size = msgspec.msgpack.decode(mark, type=tuple[int, int, int, int])
-        if self._path is None or self._file is None or self._path.stat().st_size < size:
-            msg = f"{self._path} is shorter than the snapshot says: remove the --state folder to start afresh"
-            raise StateError(msg)
-        self._file.truncate(size)
-        with self._path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                self._digest.add(piece)
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot."""
+        self.alerts, self.rejects, digest = msgspec.msgpack.decode(snapshot, type=tuple[int, int, bytes])
+        self.digest.restore(digest)
 
     def close(self) -> None:
-        """Finish the lines."""
-        if self._file:
-            self._file.close()
-
-    def hexdigest(self) -> str:
-        """Return the digest so far."""
-        return self._digest.hexdigest()
+        """Do nothing: nothing is open."""
 
 
 class Replay:
@@ -102,7 +76,7 @@ class Replay:
         rows = self._table.count() if request.data.exists() else None
         self.total = rows and rows * (1 if request.delay is None else 2)
         self._parts = build(model=request.model, models=request.models, rules=request.rules)
-        self._ledger = Ledger(request.state)
+        self._ledger = Ledger()
         self._dead = DeadLetterFile(request.dead)
         self._saved_at = 0
 
@@ -121,8 +95,6 @@ class Replay:
         events = history(ordered(self._table.rows()), self._request.delay)
         saved = snapshots.newest(self._request.state) if self._request.state else None
         if saved is None:
-            if self._request.state:
-                self._ledger.resume(Ledger(None).mark())
             return HistorySource(events, self._request.batch)
         if saved.inputs != self._request.inputs:
             msg = (
@@ -130,7 +102,7 @@ class Replay:
             )
             raise StateError(msg)
         self._parts.engine.restore(saved.engine)
-        self._ledger.resume(saved.digest)
+        self._ledger.restore(saved.digest)
         self._saved_at = saved.events
         return HistorySource(events, self._request.batch, skip=saved.events)
 
@@ -144,7 +116,7 @@ class Replay:
     def _save(self, events: int) -> None:
         saved = snapshots.Saved(
             events=events,
-            digest=self._ledger.mark(),
+            digest=self._ledger.snapshot(),
             engine=self._parts.engine.snapshot(),
             inputs=self._request.inputs,
         )
@@ -155,10 +127,10 @@ class Replay:
         ledger = self._ledger
         return {
             "events": events,
-            "decisions": ledger.decisions,
+            "decisions": ledger.digest.count,
             "alerts": ledger.alerts,
             "rejects": ledger.rejects,
             "seconds": round(seconds, 3),
             "events_per_second": round((events - start) / seconds) if seconds else None,
-            "sha256": ledger.hexdigest(),
+            "sha256": ledger.digest.hexdigest(),
         }

@@ -87,8 +87,8 @@ class RowReader:
             minor = value
         else:
             minor = minor_units(value, self._rates.digits(currency) if self._major else 0)
-        if not 0 < minor <= MOST_MINOR:
-            message = f"amount {value!r} is out of range: expected more than 0 and at most {MOST_MINOR} minor units"
+        if not 0 <= minor <= MOST_MINOR:
+            message = f"amount {value!r} is out of range: expected 0 to {MOST_MINOR} minor units"
             msg = "amount"
             raise RowError(msg, message)
         return minor

@@ -54,5 +54,6 @@ def line(decision: Decision) -> str:
     style = STYLE[decision.action]
     amount = f"{decision.base_amount / 100:>9,.2f}"
     reasons = "; ".join(reason.text for reason in decision.reasons[:3]) or "no reason given"
-    head = f"[{style}]{decision.action.upper():<9}[/] {decision.score:6.1%} {amount}  {decision.card} at {decision.merchant}"
+    head = f"[{style}]{decision.action.upper():<9}[/] {decision.score:6.1%} {amount}  "
+    head += f"{decision.card} at {decision.merchant}"
     return f"{head}  [dim]{reasons}[/]"

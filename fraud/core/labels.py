@@ -73,7 +73,7 @@ class RoomState(msgspec.Struct, frozen=True):
 
 
 class MemoryRoom:
-    """A waiting room in this process, bounded by deadlines; of early labels the oldest beyond `most_early` are dropped."""
+    """A waiting room in this process, bounded by deadlines; the oldest early labels beyond `most_early` go."""
 
     def __init__(self, most_early: int = 100_000) -> None:
         """Start empty."""
