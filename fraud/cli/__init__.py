@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from fraud.cli import demo, replay
+from fraud.cli import dead, demo, inspect, learning, replay, simulate
 from fraud.core.errors import FraudError
 
 HELP = """Detect payment fraud in real time: score a stream, replay a history through the same code, train on it.
@@ -15,9 +15,15 @@ Exit status: 0 done, 1 a check failed, 2 wrong use, 130 interrupted.
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.callback()(lambda: None)
 app.command("demo")(demo.demo)
 app.command("replay")(replay.replay)
+app.command("simulate")(simulate.simulate)
+app.command("train")(learning.train)
+app.command("evaluate")(learning.evaluate)
+app.command("check")(inspect.check)
+app.command("explain")(inspect.explain)
+app.add_typer(learning.models, name="models")
+app.add_typer(dead.app, name="dead")
 
 
 def main() -> None:

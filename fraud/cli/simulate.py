@@ -1,0 +1,46 @@
+"""`fraud simulate`: card-payment traffic with fraud, to a file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fraud.cli import output
+from fraud.core.errors import SettingsError
+
+
+def simulate(
+    out: Annotated[Path | None, typer.Option(help="Write here: .parquet, .csv or .jsonl.")] = None,
+    stream: Annotated[str, typer.Option(help="Which traffic; --list names them.")] = "fdh",
+    cards: Annotated[int | None, typer.Option(help="Number of cards.")] = None,
+    days: Annotated[int | None, typer.Option(help="Number of days.")] = None,
+    seed: Annotated[int, typer.Option(help="The traffic is a function of this number.")] = 0,
+    list_: Annotated[bool, typer.Option("--list", help="Say what traffic there is, and end.")] = False,
+    mapping_example: Annotated[
+        bool, typer.Option("--mapping-example", help="Print a mapping with every key explained, and end.")
+    ] = False,
+) -> None:
+    """Make traffic with known fraud in it, for tests, demonstrations and benchmarks.
+
+    The file's columns are read by the mapping 'native'.
+    """
+    if mapping_example:
+        from streaming.mapping import EXAMPLE
+
+        output.show(EXAMPLE)
+        return
+    from fraud.simulate import registry
+
+    if list_:
+        for name, kind in registry.streams().items():
+            output.show(f"{name}: {kind.meaning}")
+        return
+    if out is None:
+        msg = "fraud simulate: expected --out FILE (.parquet, .csv or .jsonl)"
+        raise SettingsError(msg)
+    given = {"cards": cards, "days": days, "seed": seed}
+    traffic = registry.stream(stream).make(**{key: value for key, value in given.items() if value is not None})
+    from streaming.tables import write
+
+    write(out, traffic.columns())
+    output.last_line({"rows": len(traffic), "frauds": int(traffic.fraud.sum()), "file": str(out)})

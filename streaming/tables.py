@@ -1,0 +1,45 @@
+"""Columns to a file: Parquet, CSV or JSON Lines by its suffix."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.core.errors import DataError
+
+Columns = Mapping[str, NDArray[np.generic]]
+
+
+def write(path: Path, columns: Columns) -> None:
+    """Write columns of equal length; raise DataError for an unknown suffix."""
+    writers = {".parquet": write_parquet, ".csv": write_csv, ".jsonl": write_lines}
+    if path.suffix not in writers:
+        msg = f"--out {path}: expected a name that ends in {', '.join(writers)}"
+        raise DataError(msg)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writers[path.suffix](path, columns)
+
+
+def write_parquet(path: Path, columns: Columns) -> None:
+    """Write Parquet."""
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table(dict(columns)), path)
+
+
+def write_csv(path: Path, columns: Columns) -> None:
+    """Write CSV with a header line."""
+    import pyarrow
+    from pyarrow import csv
+
+    csv.write_csv(pyarrow.table(dict(columns)), path)
+
+
+def write_lines(path: Path, columns: Columns) -> None:
+    """Write one JSON object a line."""
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    with path.open("wb") as file:
+        file.writelines(msgspec.json.encode(dict(zip(columns, row, strict=True))) + b"\n" for row in rows)
