@@ -1,0 +1,27 @@
+"""Times as text: RFC 3339 with nanoseconds, exact in both directions."""
+
+import re
+from datetime import UTC, datetime
+
+NS = 1_000_000_000
+RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def to_text(ns: int) -> str:
+    """Return UTC nanoseconds as RFC 3339 with nine decimals; raise ValueError outside the years 1 to 9999."""
+    seconds, rest = divmod(ns, NS)
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:09d}Z"
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
+
+
+def from_text(text: str) -> int:
+    """Return RFC 3339 text as UTC nanoseconds; raise ValueError for anything else, a missing zone included."""
+    match = RFC3339.fullmatch(text)
+    if match is None:
+        msg = f"'{text[:40]}' is not RFC 3339"
+        raise ValueError(msg)
+    moment, decimals, zone = match.groups()
+    seconds = int(datetime.fromisoformat(moment + ("+00:00" if zone in "Zz" else zone)).timestamp())
+    return seconds * NS + (int(decimals.ljust(9, "0")) if decimals else 0)
