@@ -113,9 +113,7 @@ class OnlineExtractor:
         self._describe(tx)
         self._place(keys)
         relation = (
-            predecessor(work.entities.rows, self._rows[0], self._change, self._old)
-            if mask == EVERY_ROW
-            else FRESH
+            predecessor(work.entities.rows, self._rows[0], self._change, self._old) if mask == EVERY_ROW else FRESH
         )
         if relation == CORRECTION:
             self._retract(keys, position)

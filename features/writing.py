@@ -76,9 +76,7 @@ def absorb(entities: Row, pairs: Row, rows: Ints, change: Ints, mask: int) -> No
     change[at.C_RATIO] = log_ratio(entities[rows[0]], change)
     for entity in range(3):
         if rows[entity] > 0 and (mask >> entity) & 1:
-            absorb_row(
-                entities[rows[entity]], change, change[at.C_MERCHANT] if entity == 0 else change[at.C_CARD]
-            )
+            absorb_row(entities[rows[entity]], change, change[at.C_MERCHANT] if entity == 0 else change[at.C_CARD])
     if mask & PAIR_BIT and change[at.C_COUNTED]:
         absorb_pair(pairs[rows[3]], change)
 
@@ -98,9 +96,7 @@ def retract(entities: Row, pairs: Row, rows: Ints, change: Ints, mask: int) -> N
     """Take one change (sign -1) out of every row in `mask`."""
     for entity in range(3):
         if rows[entity] > 0 and (mask >> entity) & 1:
-            retract_row(
-                entities[rows[entity]], change, change[at.C_MERCHANT] if entity == 0 else change[at.C_CARD]
-            )
+            retract_row(entities[rows[entity]], change, change[at.C_MERCHANT] if entity == 0 else change[at.C_CARD])
     if mask & PAIR_BIT and change[at.C_COUNTED]:
         absorb_pair(pairs[rows[3]], change)
 

@@ -88,9 +88,7 @@ class MemoryStore:
         """Return the whole state."""
         marks = [(topic, partition, offset) for (topic, partition), offset in self._marks.items()]
         answers = [self._answers[key] for _, key in self._ageing]
-        state = Snapshot(
-            LAYOUT_VERSION, list(self.entities.items()), list(self.pairs.items()), marks, answers
-        )
+        state = Snapshot(LAYOUT_VERSION, list(self.entities.items()), list(self.pairs.items()), marks, answers)
         return msgspec.msgpack.encode(state)
 
     def restore(self, snapshot: bytes) -> None:

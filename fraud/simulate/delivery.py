@@ -31,9 +31,7 @@ def deliver(rng: np.random.Generator, payments: Payments, market: Merchants, sta
     twice, later = _repeats(rng, ordered)
     fixed, corrected = _corrections(rng, ordered)
     rows = np.concatenate([number, twice, fixed])
-    arrives = np.concatenate(
-        [seen, seen[twice] + later, seen[fixed] + rng.integers(HOUR, 2 * DAY, len(fixed))]
-    )
+    arrives = np.concatenate([seen, seen[twice] + later, seen[fixed] + rng.integers(HOUR, 2 * DAY, len(fixed))])
     cents = np.concatenate([ordered.cents, ordered.cents[twice], corrected])
     version = np.repeat([0, 0, 1], [len(number), len(twice), len(fixed)])
     order = np.argsort(arrives, kind="stable")

@@ -103,9 +103,7 @@ def _pairs(cards: Floats, terminals: Floats, members: Ints, radius: float) -> tu
     return members[card], near[terminal]
 
 
-def _payments(
-    process: Fdh, nearby: _Nearby, spending: np.random.Generator, times: np.random.Generator
-) -> _Payments:
+def _payments(process: Fdh, nearby: _Nearby, spending: np.random.Generator, times: np.random.Generator) -> _Payments:
     """Draw who pays when, how much and where, before any fraud."""
     mean = spending.uniform(5, 100, process.cards)
     rate = np.where(nearby.count > 0, spending.uniform(0, 4, process.cards), 0.0)

@@ -51,15 +51,9 @@ def time_of_day(rng: np.random.Generator, rhythm: Ints) -> Ints:
 
 def amounts(rng: np.random.Generator, category: Ints, level: Floats) -> Ints:
     """Draw amounts in cents: lognormal about what is typical for category and card; cash in tens of euros."""
-    raw = (
-        CATEGORY_TYPICAL[category]
-        * level
-        * np.exp(CATEGORY_SPREAD[category] * rng.standard_normal(len(level)))
-    )
+    raw = CATEGORY_TYPICAL[category] * level * np.exp(CATEGORY_SPREAD[category] * rng.standard_normal(len(level)))
     cash = CATEGORY_CHANNEL[category] == ATM
-    return np.where(cash, np.maximum(np.rint(raw / 1000), 1) * 1000, np.maximum(np.rint(raw), 1)).astype(
-        np.int64
-    )
+    return np.where(cash, np.maximum(np.rint(raw / 1000), 1) * 1000, np.maximum(np.rint(raw), 1)).astype(np.int64)
 
 
 def refunds(rng: np.random.Generator, genuine: Payments, end: int) -> Payments:
@@ -67,12 +61,8 @@ def refunds(rng: np.random.Generator, genuine: Payments, end: int) -> Payments:
     back = np.flatnonzero((rng.random(len(genuine)) < 0.012) & (genuine.channel != ATM))
     undone = np.flatnonzero(rng.random(len(genuine)) < 0.005)
     rows = np.concatenate([back, undone])
-    wait = np.concatenate(
-        [rng.integers(DAY, 21 * DAY, len(back)), rng.integers(5 * SECOND, 10 * MINUTE, len(undone))]
-    )
-    part = np.concatenate(
-        [np.where(rng.random(len(back)) < 1 / 3, rng.random(len(back)), 1.0), np.ones(len(undone))]
-    )
+    wait = np.concatenate([rng.integers(DAY, 21 * DAY, len(back)), rng.integers(5 * SECOND, 10 * MINUTE, len(undone))])
+    part = np.concatenate([np.where(rng.random(len(back)) < 1 / 3, rng.random(len(back)), 1.0), np.ones(len(undone))])
     kind = np.repeat([KINDS.index("refund"), KINDS.index("reversal")], [len(back), len(undone)])
     first = genuine.take(rows)
     cents = np.maximum((first.cents * part).astype(np.int64), 1)

@@ -46,9 +46,7 @@ class Cases:
 
     def spread(self, sizes: Ints) -> "Cases":
         """Return each case as many times as `sizes` says."""
-        return Cases(
-            np.repeat(self.at, sizes), np.repeat(self.progress, sizes), np.repeat(self.device, sizes)
-        )
+        return Cases(np.repeat(self.at, sizes), np.repeat(self.progress, sizes), np.repeat(self.device, sizes))
 
 
 Make = Callable[[np.random.Generator, Scene, Cases], Payments]
@@ -174,9 +172,7 @@ def _cash_out(rng: np.random.Generator, scene: Scene, each: Cases, tests: Paymen
     return made(at, card, shop, cents, _on(ECOM, at), SCENARIOS.index("cash_out"), used.device)
 
 
-def _one_card(
-    rng: np.random.Generator, scene: Scene, cases: Cases, low: int, high: int
-) -> tuple[Cases, Ints]:
+def _one_card(rng: np.random.Generator, scene: Scene, cases: Cases, low: int, high: int) -> tuple[Cases, Ints]:
     """Return low to high - 1 payments a case, and the one card of each case beside them."""
     sizes = rng.integers(low, high, len(cases))
     return cases.spread(sizes), np.repeat(_anyone(rng, scene, len(cases)), sizes)

@@ -190,9 +190,7 @@ class Traffic:
             )
 
 
-def plain(
-    happened_at: Ints, card: Ints, merchant: Ints, amount: Ints, scenario: Ints, words: Words
-) -> Traffic:
+def plain(happened_at: Ints, card: Ints, merchant: Ints, amount: Ints, scenario: Ints, words: Words) -> Traffic:
     """Return payments that have nothing but these columns, numbered in their order, which is that of time."""
     zeros = np.zeros(len(card), dtype=np.int64)
     return Traffic(

@@ -62,9 +62,7 @@ def _after(rng: np.random.Generator, seen: Ints, median: float, spread: float, l
     return seen + np.clip(delay, least, most).astype(np.int64)
 
 
-def _ordered(
-    rng: np.random.Generator, number: Ints, fraud: Bools, at: Ints, source: Ints, version: Ints
-) -> Verdicts:
+def _ordered(rng: np.random.Generator, number: Ints, fraud: Bools, at: Ints, source: Ints, version: Ints) -> Verdicts:
     """Return labels in the order in which they reach us, seconds after they are given."""
     seen = at + rng.integers(SECOND, 30 * SECOND, len(at))
     order = np.argsort(seen, kind="stable")

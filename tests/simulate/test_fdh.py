@@ -112,9 +112,7 @@ def test_fdh_terminal_frauds_last_four_weeks() -> None:
     day = (traffic.happened_at - SMALL.start) // DAY
     for terminal in np.unique(traffic.merchant[traffic.scenario == 2])[:20]:
         days = day[(traffic.merchant == terminal) & (traffic.scenario == 2)]
-        between = (
-            (traffic.merchant == terminal) & (day > days.min()) & (day < min(days.min() + 20, days.max()))
-        )
+        between = (traffic.merchant == terminal) & (day > days.min()) & (day < min(days.min() + 20, days.max()))
         assert np.isin(traffic.scenario[between], (2, 3)).all()
 
 

@@ -100,9 +100,7 @@ def test_rhythm_days_and_weeks_are_seen(traffic: Traffic, payments: Ints) -> Non
     assert weekdays.argmin() == 6
 
 
-def test_travel_some_cards_pay_in_other_cities_for_days(
-    traffic: Traffic, payments: Ints, world: World
-) -> None:
+def test_travel_some_cards_pay_in_other_cities_for_days(traffic: Traffic, payments: Ints, world: World) -> None:
     genuine = _genuine(traffic, payments)
     place = world.merchants.place[traffic.merchant[genuine]]
     away = (place > 0) & (place != world.cards.home[traffic.card[genuine]])
@@ -117,9 +115,7 @@ def test_travel_some_cards_pay_in_other_cities_for_days(
     assert away[amid].mean() > 0.97
 
 
-def test_new_merchants_have_no_genuine_payment_before_they_open(
-    traffic: Traffic, payments: Ints, world: World
-) -> None:
+def test_new_merchants_have_no_genuine_payment_before_they_open(traffic: Traffic, payments: Ints, world: World) -> None:
     opens = world.merchants.opens
     assert (opens > 0).sum() > 10
     day = (traffic.happened_at[payments] - RICH.start) // DAY
@@ -143,8 +139,7 @@ def test_refunds_and_reversals_give_back_no_more_than_was_paid(traffic: Traffic,
         rows = np.flatnonzero(traffic.kind == KINDS.index(kind))
         assert len(rows) == pytest.approx(share * len(payments), rel=0.4)
         assert all(
-            traffic.amount[row] <= most[int(traffic.card[row]), int(traffic.merchant[row])]
-            for row in rows.tolist()
+            traffic.amount[row] <= most[int(traffic.card[row]), int(traffic.merchant[row])] for row in rows.tolist()
         )
         assert not traffic.fraud[rows].any()
 
@@ -164,9 +159,7 @@ def test_cash_out_follows_a_test_of_the_same_card(traffic: Traffic, payments: In
     tests, rows = _of(traffic, payments, "card_testing"), _of(traffic, payments, "cash_out")
     assert len(rows) > 20
     for row in rows.tolist():
-        before = (
-            traffic.happened_at[row] - traffic.happened_at[tests[traffic.card[tests] == traffic.card[row]]]
-        )
+        before = traffic.happened_at[row] - traffic.happened_at[tests[traffic.card[tests] == traffic.card[row]]]
         assert ((before > 2 * HOUR - MINUTE) & (before <= 48 * HOUR)).any()
 
 
@@ -178,9 +171,7 @@ def test_account_takeover_device_is_new_to_everyone(traffic: Traffic, payments: 
 
 
 @pytest.mark.parametrize(("scenario", "cards"), [("device_ring", 3), ("mule_ring", 5)])
-def test_rings_several_cards_meet_on_a_device(
-    scenario: str, cards: int, traffic: Traffic, payments: Ints
-) -> None:
+def test_rings_several_cards_meet_on_a_device(scenario: str, cards: int, traffic: Traffic, payments: Ints) -> None:
     rows = _of(traffic, payments, scenario)
     users = _distinct(traffic.device[rows], traffic.card[rows], rows >= 0)
     assert np.median(users[users > 0]) >= cards

@@ -60,9 +60,7 @@ def test_source_labels_come_after_their_payment(traffic: Traffic, delay: int | N
 def test_source_same_instant_puts_labels_first() -> None:
     plain = stream("fdh").make(cards=300, days=4)
     events = [arrival.event for arrival in _all(SimulatedSource(plain, delay=DAY))]
-    ties = [
-        (a, b) for a, b in itertools.pairwise(events) if a.seen_at == b.seen_at and type(a) is not type(b)
-    ]
+    ties = [(a, b) for a, b in itertools.pairwise(events) if a.seen_at == b.seen_at and type(a) is not type(b)]
     assert ties
     assert all(isinstance(a, Label) for a, b in ties)
 
@@ -112,9 +110,7 @@ def test_source_paced_lets_history_through_at_once(traffic: Traffic) -> None:
 
 def test_source_paced_slow_reader_catches_up(traffic: Traffic) -> None:
     clock = _Clock()
-    source = SimulatedSource(
-        traffic, pace=Pace(clock.now, clock.sleep, speed=1.0, since=int(traffic.seen_at[0]))
-    )
+    source = SimulatedSource(traffic, pace=Pace(clock.now, clock.sleep, speed=1.0, since=int(traffic.seen_at[0])))
     source.read()
     clock.at += 30 * DAY
     intake = source.read()
