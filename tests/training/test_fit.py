@@ -16,12 +16,12 @@ from models import registry
 from models.booster import Booster
 from tests.training.conftest import NAMES
 
-QUICK = BoosterSettings(trees=40, learning_rate=0.2, leaves=6, patience=10, threads=1, genuine_share=1.0)
+QUICK = BoosterSettings(trees=40, learning_rate=0.2, leaves=6, patience=10, threads=1)
 
 
 def test_fit_twice_gives_the_same_bits(data: Dataset) -> None:
     rows = usual_slices(data)
-    settings = msgspec.structs.replace(QUICK, row_share=0.7, feature_share=0.7, genuine_share=0.5)
+    settings = msgspec.structs.replace(QUICK, row_share=0.7, feature_share=0.7, genuine_per_fraud=15, least_genuine=0)
     first, second = fit(data, rows, settings), fit(data, rows, settings)
     assert first.calibration == second.calibration
     np.testing.assert_array_equal(first.trees.raw(data.matrix), second.trees.raw(data.matrix))
@@ -46,7 +46,7 @@ def test_fit_ignores_verdicts_outside_its_rows(data: Dataset) -> None:
 
 def test_fit_on_a_share_of_the_genuine_keeps_the_prior(data: Dataset) -> None:
     rows = usual_slices(data)
-    settings = msgspec.structs.replace(QUICK, genuine_share=0.3, patience=0)
+    settings = msgspec.structs.replace(QUICK, genuine_per_fraud=9, least_genuine=0, patience=0)
     made = fit(data, rows, settings)
     mean = np.mean(1 / (1 + np.exp(-made.trees.raw(data.matrix[rows.train]))))
     assert mean == pytest.approx((data.fraud[rows.train] == FRAUD).mean(), rel=0.1)
@@ -54,11 +54,19 @@ def test_fit_on_a_share_of_the_genuine_keeps_the_prior(data: Dataset) -> None:
 
 def test_thinned_keeps_every_fraud_and_weighs_the_genuine() -> None:
     fraud = np.arange(10_000) % 100 == 0
-    kept, weight = thinned(fraud, BoosterSettings(genuine_share=0.2))
+    kept, weight = thinned(fraud, BoosterSettings(genuine_per_fraud=20, least_genuine=0))
     assert weight is not None
     assert fraud[kept].sum() == fraud.sum()
     assert weight.sum() == pytest.approx(10_000, rel=0.05)
     assert set(weight[fraud[kept]]) == {1.0}
+    assert len(kept) == pytest.approx(100 + 2_000, rel=0.1)
+
+
+@pytest.mark.parametrize("settings", [BoosterSettings(genuine_per_fraud=0), BoosterSettings(least_genuine=20_000)])
+def test_thinned_keeps_all_of_a_small_history(settings: BoosterSettings) -> None:
+    kept, weight = thinned(np.arange(10_000) % 100 == 0, settings)
+    assert len(kept) == 10_000
+    assert weight is None
 
 
 def test_fit_without_rows_to_choose_on_keeps_the_given_number_of_trees(data: Dataset) -> None:
@@ -77,18 +85,19 @@ def test_fit_tells_its_progress(data: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"leaves": 33}, {"leaves": 1}, {"genuine_share": 0.0}, {"row_share": 1.5}, {"trees": 0}]
+    "wrong", [{"leaves": 33}, {"leaves": 1}, {"feature_share": 0.0}, {"row_share": 1.5}, {"trees": 0}]
 )
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
         msgspec.structs.replace(QUICK, **wrong)
 
 
-def test_forecast_grows_with_rows_and_features(data: Dataset) -> None:
+def test_forecast_grows_with_rows_and_trees(data: Dataset) -> None:
     rows = usual_slices(data)
-    small, large = forecast(rows, 4, QUICK), forecast(rows, 400, QUICK)
-    assert 0 < small.seconds < large.seconds
-    assert 0 < small.bytes < large.bytes
+    few = forecast(data, rows._replace(train=rows.train[:500], inner=rows.inner[:100]), QUICK)
+    usual, more = (forecast(data, rows, msgspec.structs.replace(QUICK, trees=trees)) for trees in (40, 400))
+    assert 0 < few.seconds < usual.seconds < more.seconds
+    assert 0 < few.bytes < usual.bytes
 
 
 def test_train_saves_an_artifact_that_scores_as_fitted(tmp_path: Path, data: Dataset) -> None:
