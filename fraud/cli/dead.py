@@ -27,7 +27,9 @@ def list_letters(file: File = DEAD, code: Annotated[str, typer.Option(help="Only
 
 
 @app.command("show")
-def show_letter(letter_id: str, file: File = DEAD) -> None:
+def show_letter(
+    letter_id: Annotated[str, typer.Argument(help="The letter's id, as fraud dead list prints it.")], file: File = DEAD
+) -> None:
     """Print one letter's reason and its original bytes."""
     from streaming.deadletters import DeadLetterFile
 

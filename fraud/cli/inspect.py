@@ -28,7 +28,7 @@ def check(
 
 
 def explain(
-    tx_id: str,
+    tx_id: Annotated[str, typer.Argument(help="The transaction's id.")],
     decisions: Annotated[Path, typer.Option("--decisions", help="Decisions that fraud replay --out wrote.")],
 ) -> None:
     """Show why one transaction was decided as it was: the reasons stored with the decision."""
@@ -51,5 +51,6 @@ def find(path: Path, tx_id: str) -> dict[str, Any] | None:
 
         rows = parquet.read_table(path, filters=[("tx_id", "=", tx_id)]).to_pylist()
     else:
-        rows = [row for line in path.open("rb") if (row := msgspec.json.decode(line))["tx_id"] == tx_id]
+        with path.open("rb") as file:
+            rows = [row for line in file if (row := msgspec.json.decode(line))["tx_id"] == tx_id]
     return max(rows, key=lambda row: row["version"], default=None)

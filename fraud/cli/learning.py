@@ -11,11 +11,13 @@ from fraud.core.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
     from fraud.training.dataset import Dataset
+    from fraud.training.fit import BoosterSettings
 
 KINDS = ("booster",)
 PROTOCOLS = ("fdh", "chronological")
 
 Kind = Annotated[str, typer.Option("--model", help="What to fit: booster.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Few, fast-learning trees: a first look, not the best model.")]
 Cache = Annotated[Path, typer.Option("--cache", help="Where extracted vectors are kept between runs.")]
 
 models = typer.Typer(help="List and show trained models.", no_args_is_help=True)
@@ -30,6 +32,7 @@ def train(
     folder: options.Models = options.MODELS,
     cache: Cache = options.CACHE,
     seed: Annotated[int, typer.Option(help="Training is a function of data, settings and this number.")] = 0,
+    quick: Quick = False,
     plots: Annotated[bool, typer.Option(help="Draw precision-recall, calibration and importances.")] = True,
     json: options.Json = False,
 ) -> None:
@@ -40,11 +43,10 @@ def train(
     """
     require(model, KINDS, "--model")
     from fraud.training.artifact import train_booster
-    from fraud.training.fit import BoosterSettings
     from streaming import clock
 
     dataset = extracted(data, mapping, label_delay, cache)
-    settings = BoosterSettings(seed=seed)
+    settings = booster_settings(seed, quick=quick)
     with output.progress("fit", None, "trees") as step:
         made = train_booster(dataset, folder, name, clock.now_ns(), settings, lambda done, note: step(done, note))
     if plots:
@@ -64,6 +66,7 @@ def evaluate(
     train: Annotated[str, typer.Option(help="fdh: 'long' (all days from day 30) or 'week'.")] = "long",
     cache: Cache = options.CACHE,
     seed: Annotated[int, typer.Option(help="Seed of the fits.")] = 0,
+    quick: Quick = False,
     json: options.Json = False,
 ) -> None:
     """Train and test as a live service would have: learn from what was known, test on what came after.
@@ -76,12 +79,11 @@ def evaluate(
     require(train, ("long", "week"), "--train")
     from fraud.training import protocols
     from fraud.training.artifact import BoosterFitter
-    from fraud.training.fit import BoosterSettings
 
     dataset = extracted(data, mapping, label_delay, cache)
     folds = protocols.fdh_folds(dataset, train) if protocol == "fdh" else [protocols.chronological_fold(dataset, split)]
     with output.progress("evaluate", None, "trees") as step:
-        fitter = BoosterFitter(BoosterSettings(seed=seed), lambda done, note: step(done, note))
+        fitter = BoosterFitter(booster_settings(seed, quick=quick), lambda done, note: step(done, note))
         result = protocols.evaluate(dataset, folds, fitter, None if json else told)
     output.last_line({**result, "label_delay": label_delay, "protocol": protocol, "model": model})
 
@@ -101,11 +103,22 @@ def list_models(folder: options.Models = options.MODELS) -> None:
 
 
 @models.command("show")
-def show_model(name: str, folder: options.Models = options.MODELS) -> None:
+def show_model(
+    name: Annotated[str, typer.Argument(help="The model's name.")], folder: options.Models = options.MODELS
+) -> None:
     """Show a model's card: what it was fitted on, how, and how it did."""
     from models import registry
 
     output.show(msgspec.json.format(msgspec.json.encode(registry.card_of(folder, name)), indent=2).decode())
+
+
+def booster_settings(seed: int, *, quick: bool) -> "BoosterSettings":
+    """Return the settings of a fit."""
+    from fraud.training.fit import BoosterSettings
+
+    if quick:
+        return BoosterSettings(seed=seed, trees=60, learning_rate=0.15, patience=10)
+    return BoosterSettings(seed=seed)
 
 
 def extracted(data: Path, mapping: str, label_delay: str, cache: Path) -> "Dataset":

@@ -1,0 +1,75 @@
+"""The documents tell the truth: hops, commands, settings, mappings."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from typer.main import get_command
+
+from fraud.cli import app
+from streaming import mapping
+
+ROOT = Path(__file__).parents[2]
+HOP = re.compile(r"^\d\. `(?P<file>[\w/]+\.py)` .*?`(?P<name>[\w.]+)`", re.MULTILINE)
+
+
+def hops() -> list[tuple[str, str]]:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    return [(match["file"], match["name"]) for match in HOP.finditer(text)]
+
+
+def test_architecture_lists_seven_hops() -> None:
+    assert len(hops()) == 7
+
+
+@pytest.mark.parametrize(("file", "name"), hops())
+def test_hop_names_code_that_exists(file: str, name: str) -> None:
+    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    found: object = module
+    for part in name.split("."):
+        found = getattr(found, part)
+    assert callable(found)
+
+
+def commands() -> list[str]:
+    group = get_command(app)
+    names = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        names += [f"{name} {sub}" for sub in getattr(command, "commands", {})] or [name]
+    return names
+
+
+@pytest.mark.parametrize("name", commands())
+def test_command_teaches(name: str) -> None:
+    group = get_command(app)
+    for part in name.split():
+        group = group.commands[part]  # type: ignore[attr-defined]
+    assert group.help
+    assert len(group.help) > 30
+    assert all(getattr(parameter, "help", "x") for parameter in group.params)
+
+
+def test_readme_commands_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    known = {name.split()[0] for name in commands()}
+    used = set(re.findall(r"^ +fraud (\w+)", text, re.MULTILINE))
+    assert used
+    assert used <= known
+
+
+def test_mapping_example_is_a_mapping_that_explains_every_key() -> None:
+    parsed = mapping.parse(mapping.EXAMPLE, "example")
+    assert parsed.columns.time == "timestamp"
+    for role in mapping.Columns.__struct_fields__:
+        assert re.search(rf"^(# )?{role} = .*#", mapping.EXAMPLE, re.MULTILINE), role
+
+
+@pytest.mark.parametrize("name", mapping.shipped())
+def test_shipped_mapping_loads(name: str) -> None:
+    assert mapping.load(name).columns.time
+
+
+def test_app_is_typer() -> None:
+    assert isinstance(app, typer.Typer)
