@@ -1,6 +1,9 @@
 """One way to compile a loop, with types that mypy can follow."""
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -17,7 +20,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F) -> F:
     """Compile with numba on first use and keep the result on disk; division by zero gives inf or NaN, as in numpy."""
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    stamp_with_package(dispatcher)
+    return cast(F, dispatcher)
+
+
+def stamp_with_package(dispatcher: Any) -> None:
+    """Tie a loop's kept code to every source of this package.
+
+    numba ties it to the loop's own file, although the code of all it calls is compiled into it: after a change in
+    `windows.py` the loops of `writing.py` would go on running the old one.
+    """
+    if numba.config.DISABLE_JIT:
+        return
+    kept = dispatcher._cache._cache_file
+    kept._source_stamp = (kept._source_stamp, package_hash())
+
+
+@cache
+def package_hash() -> str:
+    """Return a hash of this package's sources."""
+    paths = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 @compiled
