@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import layout as at
+from features.neighbours import find_event
 from features.reading import WIDTH
 from features.reading import look as read_vector
 from features.spec import UNUSUAL_RATIO, spec
@@ -17,9 +18,13 @@ from features.stores.working import TableSet
 from features.tables import card_key, device_key, hash64, merchant_key, pair_key
 from features.windows import prepare
 from features.writing import (
+    CARD_BIT,
     CORRECTION,
+    DEVICE_BIT,
     EVERY_ROW,
     FRESH,
+    MERCHANT_BIT,
+    PAIR_BIT,
     REPEATED,
     SUPERSEDED,
     UNMATCHED,
@@ -172,11 +177,14 @@ class OnlineExtractor:
         change[at.C_DEVICE] = hashes[device] if device > 0 else 0
 
     def _retract(self, keys: tuple[str, str, str, str], position: Position | None) -> None:
-        work = self._working
+        """Take the earlier version out of the rows at hand: another merchant's or device's are not among them."""
+        work, (card, merchant, device, pair) = self._working, keys
         same = self._old[at.C_MERCHANT] == self._change[at.C_MERCHANT]
-        mask = EVERY_ROW if same else EVERY_ROW & ~10  # another merchant's rows are not in this working set
+        held = device and find_event(work.entities.rows[self._rows[2]], self._old[at.C_TX]) >= 0
+        mask = CARD_BIT | (DEVICE_BIT if held else 0) | (MERCHANT_BIT | PAIR_BIT if same else 0)
         retract(work.entities.rows, work.pairs.rows, self._rows, self._old, mask)
-        work.applied("retract" if same else "retract-card", keys, self._old.tobytes(), position)
+        touched = card, merchant, device if held else "", pair
+        work.applied("retract" if same else "retract-card", touched, self._old.tobytes(), position)
 
 
 def label_fields(label: KnownLabel) -> tuple[int, ...]:
