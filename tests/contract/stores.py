@@ -1,0 +1,35 @@
+"""Every implementation of the StateStore port, each with a way to make a fresh one: the contract suite runs on all."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
+
+from features.stores.memory import MemoryStore
+from features.stores.working import TableStore
+
+
+class StoreCase(NamedTuple):
+    """One implementation. `fresh` returns an empty store that shares nothing with any made before it.
+
+    `examples` is how many random sequences a property is tried on: fewer where a store costs round trips. `fresh` may
+    call `pytest.skip` with a reason when what the store needs (a server) cannot be had on this machine.
+    """
+
+    name: str
+    implementation: type
+    fresh: Callable[[], TableStore]
+    examples: int = 40
+
+
+STORES = [StoreCase("memory", MemoryStore, MemoryStore)]
+
+
+def explore(case: StoreCase, check: Callable[..., None], **strategies: SearchStrategy[Any]) -> None:
+    """Try a property on `case.examples` random inputs, the same ones in every run."""
+    health = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    tried = settings(
+        max_examples=case.examples, deadline=None, derandomize=True, database=None, suppress_health_check=health
+    )
+    tried(given(**strategies)(check))()
