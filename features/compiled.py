@@ -31,10 +31,9 @@ def stamp_with_package(dispatcher: Any) -> None:
     numba ties it to the loop's own file, although the code of all it calls is compiled into it: after a change in
     `windows.py` the loops of `writing.py` would go on running the old one.
     """
-    if numba.config.DISABLE_JIT:
-        return
-    kept = dispatcher._cache._cache_file
-    kept._source_stamp = (kept._source_stamp, package_hash())
+    if hasattr(dispatcher, "_cache"):  # not so with NUMBA_DISABLE_JIT
+        kept = dispatcher._cache._cache_file
+        kept._source_stamp = (kept._source_stamp, package_hash())
 
 
 @cache

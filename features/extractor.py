@@ -14,7 +14,7 @@ from features.neighbours import find_event
 from features.reading import WIDTH
 from features.reading import look as read_vector
 from features.spec import UNUSUAL_RATIO, spec
-from features.stores.working import TableSet
+from features.stores.working import TableSet, TableStore
 from features.tables import card_key, device_key, hash64, merchant_key, pair_key
 from features.windows import prepare
 from features.writing import (
@@ -33,7 +33,6 @@ from features.writing import (
     predecessor,
     retract,
 )
-from fraud.core.ports import StateStore
 from fraud.core.records import (
     Answer,
     Arrival,
@@ -73,7 +72,7 @@ def flags_of(tx: Transaction) -> int:
 class OnlineExtractor:
     """The Extractor port over a state store of record tables."""
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: TableStore) -> None:
         """Keep the store; nothing is read before `open`."""
         self._store = store
         self._spec = spec()
@@ -95,8 +94,8 @@ class OnlineExtractor:
 
     def open(self, batch: Sequence[Arrival]) -> TableSet:
         """Read the working set of a batch."""
-        self._work = self._store.read(batch)  # type: ignore[assignment]
-        return self._working
+        self._work = self._store.read(batch)
+        return self._work
 
     def look(self, tx: Transaction) -> Values:
         """Return the vector of `tx`, float32 of shape (features,), from what was absorbed before it."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from features.layout import LAYOUT_VERSION
+from features.stores.working import TableSet
 from features.tables import RecordTable, card_key, entity_table, pair_table
 from features.writing import EVERY_ROW
 from fraud.core.errors import StateError
@@ -37,17 +38,18 @@ class MemoryStore:
         self._answers: dict[tuple[str, int], Answer] = {}
         self._ageing: deque[tuple[int, tuple[str, int]]] = deque()
 
-    def read(self, batch: Sequence[Arrival]) -> WorkingSet:
+    def read(self, batch: Sequence[Arrival]) -> TableSet:
         """Return the working set: the store itself, for its rows are already here."""
         del batch
         return self
 
     def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
-        """Forget first answers past the retry horizon; the rows were changed in place."""
+        """Return the winning answers and forget those past the retry horizon; the rows were changed in place."""
         del work
+        winners = [self._winner(answer) for answer in answers]
         if answers:
             self._expire(answers[-1].decision.seen_at - self._horizon)
-        return list(answers)
+        return winners
 
     def first_answer(self, tx_id: str, version: int) -> Answer | None:
         """Return the answer already given to this transaction, if it is within the retry horizon."""
@@ -57,7 +59,7 @@ class MemoryStore:
         """Remember a first answer, without its vector: what a retry needs."""
         key = answer.decision.tx_id, answer.decision.version
         if key not in self._answers:
-            self._answers[key] = Answer(decision=answer.decision, position=answer.position)
+            self._answers[key] = Answer(decision=answer.decision, position=answer.position, alert=answer.alert)
             self._ageing.append((answer.decision.seen_at, key))
 
     def admits(self, keys: tuple[str, ...], position: Position | None) -> int:
@@ -93,7 +95,11 @@ class MemoryStore:
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole state; raise StateError when it was written under another layout."""
-        state = msgspec.msgpack.decode(snapshot, type=Snapshot)
+        try:
+            state = msgspec.msgpack.decode(snapshot, type=Snapshot)
+        except msgspec.DecodeError as error:
+            msg = f"snapshot of {len(snapshot)} bytes cannot be read ({error}): use an earlier one or replay the stream"
+            raise StateError(msg) from error
         if state.layout != LAYOUT_VERSION:
             msg = (
                 f"snapshot has layout {state.layout!r}, this release reads {LAYOUT_VERSION!r}: "
@@ -107,6 +113,14 @@ class MemoryStore:
         self._ageing.clear()
         for answer in state.answers:
             self.keep(answer)
+
+    def _winner(self, answer: Answer) -> Answer:
+        """Return the answer, or in its place the one that another worker gave first."""
+        first = self._answers.get((answer.decision.tx_id, answer.decision.version))
+        if first is None or first.decision is answer.decision or answer.repeat_of is not None:
+            return answer
+        repeat_of = None if first.position == answer.position else first.position
+        return msgspec.structs.replace(first, position=answer.position, headers=answer.headers, repeat_of=repeat_of)
 
     def _expire(self, before: int) -> None:
         while self._ageing and self._ageing[0][0] < before:

@@ -1,10 +1,11 @@
 """The working set over record tables: what both stores hand to the extractor."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from features.tables import RecordTable
 from fraud.core.ports import StateStore, WorkingSet
-from fraud.core.records import Position
+from fraud.core.records import Arrival, Position
 
 
 class TableSet(WorkingSet, Protocol):
@@ -25,3 +26,6 @@ class TableSet(WorkingSet, Protocol):
 
 class TableStore(StateStore, Protocol):
     """A state store whose working sets are table sets."""
+
+    def read(self, batch: Sequence[Arrival]) -> TableSet:
+        """Read every row, mark and first answer the batch can touch, in one round trip."""
