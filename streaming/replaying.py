@@ -75,7 +75,7 @@ class Replay:
         self._table = Table(request.data, mapping.load(request.mapping))
         rows = self._table.count() if request.data.exists() else None
         self.total = rows and rows * (1 if request.delay is None else 2)
-        self._parts = build(model=request.model, models=request.models, rules=request.rules)
+        self._parts = build(model=request.model, folder=request.models, rules=request.rules)
         self._ledger = Ledger()
         self._dead = DeadLetterFile(request.dead)
         self._saved_at = 0

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+import models
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Judges, Lateness
@@ -13,6 +14,9 @@ from fraud.core.ports import RuleOutcome, Scorer, StateStore
 from models import registry, rules_only
 from models.booster import Booster
 from models.rules_only import RulesOnly
+
+SHIPPED = Path(models.__file__).parent / "artifacts"
+"""Models that come with the project; a trained one of the same name comes first."""
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -33,7 +37,8 @@ def scorer(name: str, folder: Path, spec_version: str) -> Scorer:
     """
     if name == rules_only.NAME:
         return RulesOnly()
-    return Booster.of(registry.load(folder, name, spec_version=spec_version))
+    home = SHIPPED if name not in registry.names(folder) and name in registry.names(SHIPPED) else folder
+    return Booster.of(registry.load(home, name, spec_version=spec_version))
 
 
 class NoRules:
@@ -47,11 +52,11 @@ class NoRules:
         return RuleOutcome()
 
 
-def build(*, model: str, models: Path = Path("build/models"), rules: Path | None = None) -> Parts:
+def build(*, model: str, folder: Path = Path("build/models"), rules: Path | None = None) -> Parts:
     """Return an embedded engine: memory store, label book in this process."""
     del rules
     store = MemoryStore()
     extractor = OnlineExtractor(store)
-    judges = Judges(scorer(model, models, extractor.version), NoRules(), CostPolicy())
+    judges = Judges(scorer(model, folder, extractor.version), NoRules(), CostPolicy())
     book = LabelBook(MemoryRoom(), Deadlines(), keep_vectors=False)
     return Parts(Engine(extractor, store, judges, book, Lateness()), store, extractor, judges, book)

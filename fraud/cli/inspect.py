@@ -18,7 +18,7 @@ def check(
     from streaming.wiring import build
 
     try:
-        parts = build(model=model, models=models)
+        parts = build(model=model, folder=models)
     except FraudError as error:
         output.show(f"model      FAILED  {error}")
         raise typer.Exit(1) from error

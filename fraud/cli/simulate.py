@@ -15,6 +15,9 @@ def simulate(
     cards: Annotated[int | None, typer.Option(help="Number of cards.")] = None,
     days: Annotated[int | None, typer.Option(help="Number of days.")] = None,
     seed: Annotated[int, typer.Option(help="The traffic is a function of this number.")] = 0,
+    more: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter of the stream, as name=value; --list names them.")
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Say what traffic there is, and end.")] = False,
     mapping_example: Annotated[
         bool, typer.Option("--mapping-example", help="Print a mapping with every key explained, and end.")
@@ -34,13 +37,28 @@ def simulate(
     if list_:
         for name, kind in registry.streams().items():
             output.show(f"{name}: {kind.meaning}")
+            for parameter, meaning in kind.parameters.items():
+                output.show(f"    {parameter:<16} {meaning} (default {kind.defaults.get(parameter)})")
         return
     if out is None:
         msg = "fraud simulate: expected --out FILE (.parquet, .csv or .jsonl)"
         raise SettingsError(msg)
-    given = {"cards": cards, "days": days, "seed": seed}
+    given = {"cards": cards, "days": days, "seed": seed, **parameters(more or [])}
     traffic = registry.stream(stream).make(**{key: value for key, value in given.items() if value is not None})
     from streaming.tables import write
 
     write(out, traffic.columns())
     output.last_line({"rows": len(traffic), "frauds": int(traffic.fraud.sum()), "file": str(out)})
+
+
+def parameters(pairs: list[str]) -> dict[str, float]:
+    """Return parameters given as name=value; raise SettingsError for what is not so written."""
+    found: dict[str, float] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            found[name] = int(value) if value.lstrip("-").isdigit() else float(value)
+        except ValueError as error:
+            msg = f"--set {pair}: expected name=number, such as terminals=4000"
+            raise SettingsError(msg) from error
+    return found
