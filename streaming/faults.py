@@ -22,7 +22,7 @@ EXPECTED = {
     "merchant": (_ID, "name who is paid"),
     "device": (_ID + ", or null", "leave the field out when there is no device"),
     "amount": (
-        f"a whole number of minor units, 1 to {MOST_MINOR}",
+        f"a whole number of minor units, 0 to {MOST_MINOR}",
         "send 12.34 as 1234, and money that flows back as kind 'refund' or 'reversal'",
     ),
     "happened_at": (_TIME, "say when the payment was made"),

@@ -1,15 +1,17 @@
 """Files in: CSV (also .gz, .xz), Parquet and JSON Lines, read in pieces through a mapping; nothing is lost.
 
 Every row becomes a `Row` or a `Reject` that names its row number, what is wrong with it, and keeps its original bytes.
+Rows are counted from 1 in sentences and from 0 in positions; a CSV file's header is not counted, blank lines are no
+rows. Memory holds one piece at a time.
 """
 
 import csv
 import gzip
-import io
 import lzma
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -19,8 +21,14 @@ from streaming.mapping import Mapping
 from streaming.money import Rates
 from streaming.rows import Row, RowError, RowReader
 
-PIECE = 65_536
-TEXT_SUFFIXES = {".csv", ".jsonl", ".ndjson"}
+PIECE = 32_768
+"""Rows read at a time."""
+SMALL = 64
+"""Rows of a piece that is no longer halved but read row by row."""
+OVER_LINES = 16
+"""Lines that a quoted field may run over."""
+DELIMITERS = ",;\t|"
+BOM = b"\xef\xbb\xbf"
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -34,95 +42,101 @@ class Table(msgspec.Struct, frozen=True):
         """Yield every row of the file, in its order.
 
         Raises:
-            DataError: when the file is missing or of a kind that is not read.
+            DataError: when the file is missing, empty or of a kind that is not read.
             MappingError: when it lacks a column that the mapping names.
         """
+        readers: dict[str, Callable[[], Iterator[Row | Reject]]] = {
+            ".parquet": self._parquet,
+            ".csv": self._csv,
+            ".jsonl": self._jsonl,
+            ".ndjson": self._jsonl,
+        }
         kind = suffix(self.path)
+        if kind not in readers:
+            known = ".csv, .parquet or .jsonl (the text ones also with .gz or .xz)"
+            msg = f"{self.path}: files named '{kind}' are not read: expected {known}"
+            raise DataError(msg)
         if not self.path.exists():
             msg = f"{self.path} does not exist: expected a CSV, Parquet or JSON Lines file"
             raise DataError(msg)
-        if kind == ".parquet":
-            return self._parquet()
-        if kind == ".csv":
-            return self._csv()
-        if kind in TEXT_SUFFIXES:
-            return self._lines()
-        msg = f"{self.path}: '{kind}' files are not read: expected .csv, .parquet or .jsonl (.gz and .xz text too)"
-        raise DataError(msg)
+        return readers[kind]()
 
     def count(self) -> int | None:
         """Return the number of rows where the file says so, for a progress bar."""
-        if suffix(self.path) != ".parquet":
-            return None
-        from pyarrow import parquet
-
-        return int(parquet.ParquetFile(self.path).metadata.num_rows)
+        return int(parquet_file(self.path).metadata.num_rows) if suffix(self.path) == ".parquet" else None
 
     def _parquet(self) -> Iterator[Row | Reject]:
-        from pyarrow import parquet
+        from streaming.pieces import ParquetPiece
 
-        file = parquet.ParquetFile(self.path)
+        file = parquet_file(self.path)
         self.mapping.check(file.schema_arrow.names)
-        roles = self.mapping.roles()
-        reader, number = RowReader(self.mapping, list(roles), self.rates), 0
-        for piece in file.iter_batches(PIECE, columns=sorted(set(roles.values()))):
-            columns = [python_values(piece.column(name)) for name in roles.values()]
-            for values in zip(*columns, strict=True):
-                yield self._read(reader, values, number, lambda values=values: named(roles, values))
-                number += 1
+        picks = list(self.mapping.roles().values())
+        batches = file.iter_batches(PIECE, columns=sorted(set(picks)), use_threads=False)
+        return self._read(ParquetPiece(batch, picks) for batch in batches)
 
     def _csv(self) -> Iterator[Row | Reject]:
-        with open_text(self.path) as file:
-            lines = recorded(file)
-            header = next(csv.reader(line for line, _ in lines), None)
-            if header is None:
-                msg = f"{self.path} is empty: expected a header line"
-                raise DataError(msg)
+        from streaming.pieces import CsvPiece, Layout
+
+        with open_bytes(self.path) as file:
+            header, delimiter = header_of(next(records(file), b""), self.path)
             self.mapping.check(header)
-            yield from self._csv_rows(header, lines)
+            layout = Layout(tuple(header), tuple(self.mapping.roles().values()), delimiter)
+            yield from self._read(CsvPiece(layout, held) for held in grouped(records(file)))
 
-    def _csv_rows(self, header: list[str], lines: Iterator[tuple[str, int]]) -> Iterator[Row | Reject]:
-        roles = self.mapping.roles()
-        picks = [header.index(name) for name in roles.values()]
-        reader = RowReader(self.mapping, list(roles), self.rates)
-        for number, (line, _) in enumerate(lines):
+    def _jsonl(self) -> Iterator[Row | Reject]:
+        from streaming.pieces import JsonPiece, Layout
+
+        layout = Layout((), tuple(self.mapping.roles().values()))
+        with open_bytes(self.path) as file:
+            lines = (line for line in file if line.strip())
+            yield from self._read(JsonPiece(layout, held) for held in grouped(lines))
+
+    def _read(self, pieces: Iterable[Any]) -> Iterator[Row | Reject]:
+        """Yield the rows of all pieces."""
+        from streaming.columns import ColumnReader
+
+        roles = list(self.mapping.roles())
+        rows = RowReader(self.mapping, roles, self.rates)
+        reader = PieceReader(self.path.name, rows, ColumnReader(self.mapping, roles, self.rates, rows))
+        number = 0
+        for piece in pieces:
+            yield from reader.read(piece, number)
+            number += len(piece)
+
+
+class PieceReader:
+    """Read pieces: as columns where that can be done, else in halves, at last row by row."""
+
+    def __init__(self, name: str, rows: RowReader, columns: Any) -> None:
+        """Keep the two readers; `name` is the file's, for positions."""
+        self._name = name
+        self._rows = rows
+        self._columns = columns
+
+    def read(self, piece: Any, first: int) -> Iterator[Row | Reject]:
+        """Yield the rows of a piece whose first row has the number `first`."""
+        from streaming.columns import NotPlainError
+
+        try:
+            found = self._columns.read(piece.columns(), first)
+        except NotPlainError:
+            found = None
+        if found is not None:
+            yield from found
+        elif len(piece) <= SMALL:
+            yield from self._one_by_one(piece, first)
+        else:
+            half = len(piece) // 2
+            yield from self.read(piece.part(0, half), first)
+            yield from self.read(piece.part(half, len(piece)), first + half)
+
+    def _one_by_one(self, piece: Any, first: int) -> Iterator[Row | Reject]:
+        for number, (original, values) in enumerate(piece.lines(), first):
             try:
-                fields = next(csv.reader([line], strict=True), [])
-            except csv.Error as error:
-                yield self._reject("csv", f"the line is no CSV: {error}", line.encode(), number)
-                continue
-            if len(fields) != len(header):
-                reason = f"the line has {len(fields)} fields, the header has {len(header)}"
-                yield self._reject("fields", reason, line.encode(), number)
-                continue
-            values = [fields[pick] for pick in picks]
-            yield self._read(reader, values, number, lambda line=line: line.encode())
-
-    def _lines(self) -> Iterator[Row | Reject]:
-        roles = self.mapping.roles()
-        reader = RowReader(self.mapping, list(roles), self.rates)
-        with open_text(self.path) as file:
-            for number, line in enumerate(file):
-                yield self._line(reader, roles, line.rstrip("\n"), number)
-
-    def _line(self, reader: RowReader, roles: dict[str, str], line: str, number: int) -> Row | Reject:
-        try:
-            record = msgspec.json.decode(line)
-        except msgspec.DecodeError as error:
-            return self._reject("json", f"the line is not JSON: {error}", line.encode(), number)
-        if not isinstance(record, dict):
-            return self._reject("json", "the line is no JSON object", line.encode(), number)
-        values = [record.get(name) for name in roles.values()]
-        return self._read(reader, values, number, lambda: line.encode())
-
-    def _read(self, reader: RowReader, values: Sequence[Any], number: int, original: Any) -> Row | Reject:
-        try:
-            return reader.read(values, number)
-        except RowError as error:
-            return self._reject(error.code, str(error), original(), number)
-
-    def _reject(self, code: str, reason: str, original: bytes, number: int) -> Reject:
-        return Reject(code, f"row {number + 1}: {reason}", original, Position(self.path.name, 0, number))
+                yield self._rows.read(values(), number)
+            except RowError as error:
+                reason = f"row {number + 1}: {error}"
+                yield Reject(error.code, reason, original, Position(self._name, 0, number))
 
 
 def suffix(path: Path) -> str:
@@ -133,36 +147,68 @@ def suffix(path: Path) -> str:
     return Path(name).suffix
 
 
-def open_text(path: Path) -> io.TextIOBase:
-    """Open a text file, unpacked on the way; bytes that are no UTF-8 are kept as escapes."""
-    openers = {".gz": gzip.open, ".xz": lzma.open}
-    opener: Any = openers.get(path.suffix.lower(), open)
-    file: io.TextIOBase = opener(path, "rt", encoding="utf-8", errors="backslashreplace", newline="")
+def parquet_file(path: Path) -> Any:
+    """Return an open Parquet file; raise DataError when it is none."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        msg = f"{path} cannot be read as Parquet ({error}): write it again"
+        raise DataError(msg) from error
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file, unpacked on the way."""
+    openers: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
+    opener = openers.get(path.suffix.lower(), open)
+    file: IO[bytes] = opener(path, "rb")
     return file
 
 
-def recorded(file: io.TextIOBase) -> Iterator[tuple[str, int]]:
-    """Yield records of a CSV file with the line each begins at: a quoted field may run over lines."""
-    held, begun = "", 0
-    for number, line in enumerate(file):
-        held, begun = (held + line, begun) if held else (line, number)
-        if held.count('"') % 2 == 0 or held.count("\n") > 16:
-            yield held.rstrip("\r\n"), begun
-            held = ""
-    if held:
-        yield held.rstrip("\r\n"), begun
+def grouped(items: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Yield lists of up to a piece's number of items."""
+    while held := list(islice(items, PIECE)):
+        yield held
 
 
-def python_values(column: Any) -> list[Any]:
-    """Return an Arrow column as Python values, timestamps as UTC nanoseconds."""
-    import pyarrow
+def records(file: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the records of a CSV file, blank lines left out.
 
-    if pyarrow.types.is_timestamp(column.type):
-        column = column.cast(pyarrow.timestamp("ns", column.type.tz)).cast(pyarrow.int64())
-    values: list[Any] = column.to_pylist()
-    return values
+    A quoted field may run over some lines; where its quote is never closed, the first line is a record of its own.
+    """
+    lines = iter(file)
+    for line in lines:
+        if line.count(b'"') % 2:
+            yield from closed(line, lines)
+        elif line.strip():
+            yield line
 
 
-def named(roles: dict[str, str], values: Sequence[Any]) -> bytes:
-    """Return a row of a binary file as JSON: the bytes that a reject keeps of it."""
-    return msgspec.json.encode(dict(zip(roles.values(), map(str, values), strict=True)))
+def closed(line: bytes, lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the record that begins on a line with an open quote, or that line and the next ones as they are."""
+    held = [line]
+    for following in islice(lines, OVER_LINES):
+        held.append(following)
+        if following.count(b'"') % 2:
+            yield b"".join(held)
+            return
+    yield line
+    yield from records(held[1:])
+
+
+def header_of(record: bytes, path: Path) -> tuple[list[str], str]:
+    """Return a CSV file's column names and its delimiter, the most frequent of `DELIMITERS` in the first line."""
+    from streaming.pieces import fields_of
+
+    text = record.removeprefix(BOM)
+    if not text.strip():
+        msg = f"{path} is empty: expected a header line"
+        raise DataError(msg)
+    delimiter = max(DELIMITERS, key=lambda mark: text.count(mark.encode()))
+    try:
+        return [name.strip() for name in fields_of(text, delimiter)], delimiter
+    except (RowError, csv.Error) as error:
+        msg = f"{path}: the header cannot be read: {error}"
+        raise DataError(msg) from error

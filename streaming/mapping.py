@@ -26,6 +26,7 @@ amount = "amount"          # default: 1.00
 # channel = "channel"      # pos, atm, ecom, moto; default: not stated
 # kind = "kind"            # payment, refund, reversal; default: payment
 # label = "is_fraud"       # default: no labels
+# label_time = "reported"  # when the label was known; default: --label-delay after the payment
 # scenario = "scenario"    # kept for slices of an evaluation, never seen by a model
 
 [time]
@@ -34,11 +35,12 @@ origin = "1970-01-01"      # what 0 means, for s, ms, us, ns
 
 [amount]
 unit = "major"             # major (12.34) or minor (1234)
+decimal = "."              # or ","
 currency = "EUR"           # the currency of rows that name none
 
 [label]
-fraud = ["1", "true", "fraud"]       # values that mean fraud ...
-genuine = ["0", "false", "genuine"]  # ... and genuine; anything else is not labelled
+fraud = ["1", "1.0", "true", "fraud"]       # values that mean fraud ...
+genuine = ["0", "0.0", "false", "genuine"]  # ... and genuine; anything else is not labelled
 """
 
 
@@ -57,6 +59,7 @@ class Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channel: str = ""
     kind: str = ""
     label: str = ""
+    label_time: str = ""
     scenario: str = ""
 
 
@@ -71,14 +74,15 @@ class Amount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How amounts are written."""
 
     unit: Literal["major", "minor"] = "major"
+    decimal: Literal[".", ","] = "."
     currency: str = "EUR"
 
 
 class LabelValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which values of the label column mean what, compared as lower-case text."""
 
-    fraud: tuple[str, ...] = ("1", "true", "fraud")
-    genuine: tuple[str, ...] = ("0", "false", "genuine")
+    fraud: tuple[str, ...] = ("1", "1.0", "true", "fraud")
+    genuine: tuple[str, ...] = ("0", "0.0", "false", "genuine")
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

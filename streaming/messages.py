@@ -35,7 +35,7 @@ LONGEST_TEXT = 1024
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID, description="Printable characters only.")]
 TimeIn = Annotated[int | str, Meta(description="RFC 3339 with a zone, or whole nanoseconds since 1970 UTC.")]
 TimeOut = Annotated[str, Meta(description="RFC 3339, UTC, nine decimals.", extra_json_schema={"format": "date-time"})]
-Minor = Annotated[int, Meta(ge=1, le=MOST_MINOR, description="Minor units of `currency`: 12.34 EUR is 1234.")]
+Minor = Annotated[int, Meta(ge=0, le=MOST_MINOR, description="Minor units of `currency`: 12.34 EUR is 1234.")]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 

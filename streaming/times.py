@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 NS = 1_000_000_000
+ISO = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -25,3 +26,12 @@ def from_text(text: str) -> int:
     moment, decimals, zone = match.groups()
     seconds = int(datetime.fromisoformat(moment + ("+00:00" if zone in "Zz" else zone)).timestamp())
     return seconds * NS + (int(decimals.ljust(9, "0")) if decimals else 0)
+
+
+def from_iso(text: str) -> int:
+    """Return any ISO 8601 text as UTC nanoseconds, a missing zone read as UTC; raise ValueError for anything else."""
+    if (match := ISO.fullmatch(text)) is not None:
+        return from_text(f"{match[1]}T{match[2]}{match[3] or 'Z'}")
+    moment = datetime.fromisoformat(text)
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)
+    return (since.days * 86_400 + since.seconds) * NS + since.microseconds * 1_000

@@ -13,7 +13,7 @@ from streaming.latency import Latencies
 from streaming.run import run
 from streaming.wiring import Parts, build
 
-CARDS, TERMINALS, DAYS, WARM_DAYS = 2_000, 4_000, 120, 45
+CARDS, TERMINALS, DAYS, WARM_DAYS = 2_000, 4_000, 120, 15
 LABEL_DELAY = 7 * DAY
 SECONDS_A_DAY = 86_400
 
