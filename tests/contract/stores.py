@@ -20,7 +20,7 @@ class StoreCase(NamedTuple):
     name: str
     implementation: type
     fresh: Callable[[], TableStore]
-    examples: int = 40
+    examples: int = 80
 
 
 STORES = [StoreCase("memory", MemoryStore, MemoryStore)]

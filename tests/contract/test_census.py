@@ -1,0 +1,33 @@
+"""A part is accepted when its contract suite is green: nothing that implements a port may be outside its suite."""
+
+import pytest
+
+from features.stores.working import TableSet
+from fraud.core.labels import WaitingRoom
+from fraud.core.ports import Extractor, StateStore
+from tests.contract import census
+from tests.contract.rooms import ROOMS
+from tests.contract.stores import STORES
+from tests.contract.test_extractor import EXTRACTORS
+
+SUITES: dict[type, list[type]] = {
+    StateStore: [case.implementation for case in STORES],
+    Extractor: EXTRACTORS,
+    WaitingRoom: [case.implementation for case in ROOMS],
+}
+
+
+@pytest.mark.parametrize("port", SUITES, ids=lambda port: port.__name__)
+def test_every_implementation_of_a_port_is_in_its_suite(port: type) -> None:
+    missing = census.implementations(port) - {census.qualified(each) for each in SUITES[port]}
+    assert not missing, f"not in the contract suite of {port.__name__}: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("port", SUITES, ids=lambda port: port.__name__)
+def test_the_census_finds_what_is_in_the_suite(port: type) -> None:
+    assert census.implementations(port) >= {census.qualified(each) for each in SUITES[port]}
+
+
+def test_the_census_does_not_take_a_port_for_an_implementation() -> None:
+    assert census.qualified(TableSet) not in census.implementations(StateStore)
+    assert not [name for name in census.implementations(StateStore) if name.endswith("TableStore")]
