@@ -10,13 +10,14 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.core.errors import SettingsError
+from fraud.core.fields import setting
 from fraud.core.ports import Policy, RuleOutcome
 from fraud.core.records import Action, Score, Transaction
 
@@ -54,9 +55,9 @@ class Thresholds(NamedTuple):
 class ThresholdPolicy(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True):
     """Fixed thresholds on the calibrated probability: at or above it, the action is at least this hard."""
 
-    challenge: float = 0.1
-    review: float = 0.3
-    decline: float = 0.9
+    challenge: Annotated[float, setting("Challenge at or above.", "probability")] = 0.1
+    review: Annotated[float, setting("Review at or above.", "probability")] = 0.3
+    decline: Annotated[float, setting("Decline at or above.", "probability")] = 0.9
 
     def __post_init__(self) -> None:
         """Refuse thresholds that are out of order; raise SettingsError."""
@@ -133,16 +134,18 @@ class CostPolicy(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=T
     [0.058, 0.081, 0.576]
     """
 
-    fraud_share: float = 1.0
-    fraud_fixed: float = 1_500.0
-    challenge_stops: float = 0.70
-    challenge_share: float = 0.05
-    challenge_fixed: float = 30.0
-    review_stops: float = 0.95
-    review_share: float = 0.02
-    review_fixed: float = 300.0
-    decline_share: float = 0.15
-    decline_fixed: float = 500.0
+    fraud_share: Annotated[float, setting("Cost of a fraud let through.", "share of the amount")] = 1.0
+    fraud_fixed: Annotated[float, setting("The same, whatever the amount: the chargeback fee.", "minor units")] = (
+        1_500.0
+    )
+    challenge_stops: Annotated[float, setting("Frauds that a challenge stops.", "share")] = 0.70
+    challenge_share: Annotated[float, setting("Genuine sales given up at a challenge.", "share of the amount")] = 0.05
+    challenge_fixed: Annotated[float, setting("Cost of a challenge.", "minor units")] = 30.0
+    review_stops: Annotated[float, setting("Frauds that a review stops.", "share")] = 0.95
+    review_share: Annotated[float, setting("Genuine sales that do not wait for it.", "share of the amount")] = 0.02
+    review_fixed: Annotated[float, setting("Cost of a review.", "minor units")] = 300.0
+    decline_share: Annotated[float, setting("Margin lost with a genuine sale.", "share of the amount")] = 0.15
+    decline_fixed: Annotated[float, setting("Anger of a holder declined wrongly.", "minor units")] = 500.0
 
     def __post_init__(self) -> None:
         """Refuse costs that are no costs, or that would make a riskier payment pass; raise SettingsError."""

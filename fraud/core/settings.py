@@ -1,0 +1,332 @@
+"""Settings: one TOML text and the environment, read once into one frozen object.
+
+A section is a frozen struct whose fields carry their help and unit (`setting`), so that the documentation is made from
+what the program reads. A service that needs more sections extends `Settings`:
+
+    class ServiceSettings(Settings, frozen=True, forbid_unknown_fields=True):
+        kafka: Kafka = Kafka()
+
+    settings = load(text, env, ServiceSettings)
+
+The environment overrides the file: `FRAUD_MONEY__BASE=USD` is `[money] base`, `FRAUD_MONEY__RATES__GBP=1.17` an entry
+of `[money.rates]`. Variables without a double underscore are no settings and are left alone.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, overload
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from fraud.core.errors import SettingsError, nearest
+from fraud.core.fields import Duration, setting
+from fraud.core.policy import CostPolicy, ThresholdPolicy, fit_capacity
+from fraud.core.ports import Policy
+from fraud.core.records import DAY, MINUTE
+
+PREFIX = "FRAUD_"
+
+# Rough rates, so that a demo with common currencies runs; a site sets its own.
+COMMON_RATES = {
+    "USD": Decimal("0.92"),
+    "GBP": Decimal("1.17"),
+    "CHF": Decimal("1.05"),
+    "JPY": Decimal("0.0061"),
+    "SEK": Decimal("0.088"),
+}
+# ISO 4217: currencies whose minor unit is not a hundredth.
+DIGITS = {"JPY": 0, "KRW": 0, "CLP": 0, "BHD": 3, "KWD": 3, "TND": 3}
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every section; unknown keys are refused."""
+
+
+class Money(Section, frozen=True):
+    """Currencies and the largest amount that is believed."""
+
+    base: Annotated[
+        str, setting("Base currency: every sum and threshold is in it.", "ISO 4217", pattern="^[A-Z]{3}$")
+    ] = "EUR"
+    rates: Annotated[
+        dict[str, Decimal],
+        setting("What one unit of a currency is worth in the base currency; a payment in any other is rejected."),
+    ] = msgspec.field(default_factory=COMMON_RATES.copy)
+    digits: Annotated[
+        dict[str, Annotated[int, Meta(ge=0, le=4)]],
+        setting("Decimal digits of a currency's minor unit where they are not 2.", "digits"),
+    ] = msgspec.field(default_factory=DIGITS.copy)
+    max_amount: Annotated[
+        int, setting("A larger amount is taken for an error and rejected.", "minor units of the base currency", gt=0)
+    ] = 1_000_000_000
+
+
+class LatenessSection(Section, frozen=True):
+    """How far events may be out of order."""
+
+    allowed: Annotated[
+        Duration, setting("An event further behind the newest one is still scored, and marked late.", "duration")
+    ] = Duration(DAY)
+    future: Annotated[
+        Duration, setting("An event further ahead of its arrival has a wrong clock and is rejected.", "duration")
+    ] = Duration(5 * MINUTE)
+
+
+class CapacityBudget(Section, frozen=True):
+    """How many alerts can be worked on."""
+
+    alert_share: Annotated[float, setting("Share of payments above approve.", "share", gt=0, le=1)] = 0.01
+    alerts_a_day: Annotated[
+        float, setting("Alerts a day; with payments_a_day it takes the place of alert_share.", "alerts", ge=0)
+    ] = 0.0
+    payments_a_day: Annotated[float, setting("Payments a day that alerts_a_day refers to.", "payments", ge=0)] = 0.0
+
+
+class PolicySection(Section, frozen=True):
+    """How a score becomes an action."""
+
+    kind: Annotated[
+        Literal["cost", "capacity", "threshold"],
+        setting("Cheapest action by costs, an alert budget, or fixed thresholds."),
+    ] = "cost"
+    cost: Annotated[CostPolicy, setting("Costs of each action.", "shares of the amount; minor units")] = CostPolicy()
+    capacity: Annotated[CapacityBudget, setting("The alert budget.")] = CapacityBudget()
+    threshold: Annotated[ThresholdPolicy, setting("Fixed thresholds.", "probability")] = ThresholdPolicy()
+
+    def build(self, scores: NDArray[np.floating] | Sequence[float] = ()) -> Policy:
+        """Return the policy chosen; a capacity policy is fitted on reference `scores`.
+
+        Raises:
+            SettingsError: when a capacity policy is chosen and there are no scores.
+        """
+        if self.kind == "cost":
+            return self.cost
+        if self.kind == "threshold":
+            return self.threshold
+        budget = self.capacity
+        if budget.alerts_a_day:
+            return fit_capacity(scores, alerts_a_day=budget.alerts_a_day, payments_a_day=budget.payments_a_day)
+        return fit_capacity(scores, share=budget.alert_share)
+
+
+class RulesSection(Section, frozen=True):
+    """Analyst rules."""
+
+    file: Annotated[str, setting("File of rules and lists, taken up again when it changes; empty: none.", "path")] = ""
+
+
+class EngineSection(Section, frozen=True):
+    """The engine and its loop."""
+
+    batch: Annotated[int, setting("Most events taken at once.", "events", ge=1, le=4096)] = 32
+    retry_horizon: Annotated[
+        Duration, setting("How long a payment sent again gets its first answer again.", "duration")
+    ] = Duration(15 * MINUTE)
+
+
+class LabelsSection(Section, frozen=True):
+    """Verdicts by silence."""
+
+    deadline: Annotated[
+        Duration, setting("Silence after a payment that long means that it was genuine.", "duration")
+    ] = Duration(45 * DAY)
+    by_channel: Annotated[
+        dict[str, Duration], setting('Deadlines of channels where it differs, such as pos = "30d".', "duration")
+    ] = {}
+
+
+class ModelSection(Section, frozen=True):
+    """The model."""
+
+    name: Annotated[str, setting("The artifact that scores; 'rules' scores nothing and always exists.")] = "rules"
+    folder: Annotated[str, setting("Folder of the model registry.", "path")] = "build/models"
+
+
+class PathsSection(Section, frozen=True):
+    """Where files are kept."""
+
+    state: Annotated[str, setting("Folder of snapshots and waiting vectors.", "path")] = "build/state"
+    dead: Annotated[str, setting("File that events which cannot be read go to.", "path")] = "build/dead.jsonl"
+    out: Annotated[str, setting("Folder of decisions and reports.", "path")] = "build/out"
+
+
+class Settings(Section, frozen=True):
+    """Every setting of the core, by section."""
+
+    money: Money = Money()
+    lateness: LatenessSection = LatenessSection()
+    policy: PolicySection = PolicySection()
+    rules: RulesSection = RulesSection()
+    engine: EngineSection = EngineSection()
+    labels: LabelsSection = LabelsSection()
+    model: ModelSection = ModelSection()
+    paths: PathsSection = PathsSection()
+
+
+class Described(msgspec.Struct, frozen=True):
+    """One setting, for documentation: `key` is its place (`money.base`), `value` the default as TOML shows it."""
+
+    key: str
+    value: str
+    unit: str
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """Return the environment variable that sets it."""
+        return PREFIX + self.key.upper().replace(".", "__")
+
+
+S = TypeVar("S", bound=Settings)
+
+
+@overload
+def load(text: str, env: Mapping[str, str]) -> Settings: ...
+
+
+@overload
+def load(text: str, env: Mapping[str, str], kind: type[S]) -> S: ...
+
+
+def load(text: str, env: Mapping[str, str], kind: type[Settings] = Settings) -> Settings:
+    """Return the settings of a TOML text, overridden by `FRAUD_SECTION__KEY` variables of `env`.
+
+    Raises:
+        SettingsError: when the text is not TOML, a key is unknown, or a value is of the wrong kind or out of range.
+    """
+    tree = _parsed(text)
+    _check_keys(tree, kind, "")
+    for name in sorted(env):
+        if name.startswith(PREFIX) and "__" in name:
+            _override(tree, name, env[name], kind)
+    try:
+        return msgspec.convert(tree, kind, dec_hook=_decode)
+    except msgspec.ValidationError as fault:
+        msg = f"settings: {_readable(str(fault))}"
+        raise SettingsError(msg) from fault
+
+
+def describe(kind: type[Settings] = Settings, values: Settings | None = None) -> Iterator[Described]:
+    """Yield every setting in order, with its default (or its value in `values`), unit and help."""
+    yield from _described(values or kind(), "", "")
+
+
+def reference(kind: type[Settings] = Settings) -> str:
+    """Return the table of all settings in Markdown."""
+    rows = [f"| `{item.key}` | `{item.value}` | {item.unit} | {item.help} |" for item in describe(kind)]
+    return "\n".join(["| setting | default | unit | meaning |", "|---|---|---|---|", *rows])
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as fault:
+        msg = f"settings: not TOML: {fault}"
+        raise SettingsError(msg) from fault
+
+
+def _bare(kind: Any) -> Any:
+    """Return a type without its annotations."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _children(kind: Any) -> dict[str, Any] | None:
+    """Return the fields of a struct by name with their types, or None for anything that is no struct."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return {field.name: _bare(field.type) for field in msgspec.structs.fields(kind)}
+    return None
+
+
+def _child(kind: Any, name: str, place: str) -> Any:
+    """Return the type of a key; raise SettingsError for one that does not exist."""
+    if get_origin(kind) is dict:
+        return _bare(get_args(kind)[1])
+    known = _children(kind)
+    if known is None:
+        msg = f"settings: '{place}' has nothing below it: expected a single value"
+        raise SettingsError(msg)
+    if name not in known:
+        msg = f"settings: unknown {'key' if '.' in place else 'section'} '{place}'.{nearest(name, known)}"
+        raise SettingsError(msg)
+    return known[name]
+
+
+def _check_keys(tree: Mapping[str, Any], kind: Any, place: str) -> None:
+    for name, value in tree.items():
+        path = f"{place}.{name}" if place else name
+        child = _child(kind, name, path)
+        if isinstance(value, dict):
+            _check_keys(value, child, path)
+
+
+def _override(tree: dict[str, Any], name: str, value: str, kind: Any) -> None:
+    """Put the value of an environment variable in its place, read as the type that the place has."""
+    keys = name.removeprefix(PREFIX).split("__")
+    path: list[str] = []
+    for key in keys:
+        known = _children(kind)
+        path.append(key.lower() if known is not None else key)
+        try:
+            kind = _child(kind, path[-1], ".".join(path))
+        except SettingsError as fault:
+            msg = f"environment variable {name}: {fault}"
+            raise SettingsError(msg) from fault
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = _from_text(name, value, kind)
+
+
+def _from_text(name: str, value: str, kind: Any) -> Any:
+    """Return the value of a variable; a table or list is written as in TOML."""
+    if _children(kind) is not None or get_origin(kind) in (dict, list, tuple):
+        return _parsed(f"value = {value}")["value"]
+    if kind in (str, Duration) or get_origin(kind) is Literal:
+        return value
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as fault:
+        msg = f"environment variable {name}: '{value}': {_readable(str(fault))}"
+        raise SettingsError(msg) from fault
+
+
+def _decode(kind: type, value: Any) -> Any:
+    """Read what msgspec does not know: spans of time."""
+    if kind is Duration:
+        return Duration.parse(value)
+    msg = f"a {kind.__name__} cannot be a setting"
+    raise TypeError(msg)
+
+
+def _readable(fault: str) -> str:
+    """Turn msgspec's sentence into one that begins with the setting's name."""
+    sentence, _, place = fault.partition(" - at `$")
+    return f"{place.strip('.`')}: {sentence}" if place else sentence
+
+
+def _described(values: msgspec.Struct, place: str, unit: str) -> Iterator[Described]:
+    for field in msgspec.structs.fields(values):
+        value = getattr(values, field.name)
+        key, (help_text, own) = f"{place}{field.name}", _help(field.type)
+        if isinstance(value, msgspec.Struct):
+            yield from _described(value, f"{key}.", own)
+        else:
+            yield Described(key, _shown(value), own or unit, help_text)
+
+
+def _help(kind: Any) -> tuple[str, str]:
+    """Return the help and unit that an annotation carries."""
+    metas = [meta for meta in get_args(kind)[1:] if isinstance(meta, Meta)] if get_origin(kind) is Annotated else []
+    return (metas[0].description or "", (metas[0].extra or {}).get("unit", "")) if metas else ("", "")
+
+
+def _shown(value: Any) -> str:
+    """Return a value as TOML writes it."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_shown(one)}" for key, one in value.items()) + " }" if value else "{}"
+    if isinstance(value, Duration | str):
+        return f'"{value}"'
+    return str(value).lower() if isinstance(value, bool) else str(value)
