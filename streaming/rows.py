@@ -19,6 +19,8 @@ DEFAULT_AMOUNT = 100
 LONGEST_ID = 256
 EARLIEST, LATEST = 0, 4_102_444_800_000_000_000  # 1970 to 2100
 KINDS = {kind.value: kind for kind in Kind}
+BEYOND = Decimal(10**20)
+"""Out of every range; larger numbers are cut to it, for a million digits take seconds to make an integer of."""
 DEFAULTS: dict[str, Any] = {
     "merchant": "unknown",
     "kind": Kind.PAYMENT,
@@ -196,11 +198,19 @@ def minor_units(value: Any, digits: int, mark: str = ".") -> int:
     if type(value) is int:
         return int(value * 10**digits)
     try:
-        number = Decimal(value.strip().replace(mark, ".") if isinstance(value, str) else repr(value))
-        return math.floor(number.scaleb(digits) + Decimal("0.5"))
-    except (InvalidOperation, ValueError, OverflowError, TypeError):
+        number = decimal_of(value.strip().replace(mark, ".") if isinstance(value, str) else value).scaleb(digits)
+        return math.floor(min(max(number, -BEYOND), BEYOND) + Decimal("0.5"))
+    except (ArithmeticError, ValueError, TypeError):
         message = f"amount {shown(value)} is not a number: expected digits with a decimal '{mark}'"
         raise RowError(AMOUNT, message) from None
+
+
+def decimal_of(value: Any) -> Decimal:
+    """Return a number exactly; raise InvalidOperation or TypeError when it is none, NaN included."""
+    number = Decimal(value.strip() if isinstance(value, str) else repr(value) if isinstance(value, float) else value)
+    if number.is_nan():
+        raise InvalidOperation
+    return number
 
 
 def time_reader(mapping: Mapping) -> Callable[[Any], int]:
@@ -232,8 +242,8 @@ def counted(value: Any, unit: int) -> int:
     if type(value) is int:
         return int(value * unit)
     try:
-        return int(Decimal(value.strip() if isinstance(value, str) else repr(value)) * unit)
-    except (InvalidOperation, ValueError, OverflowError, TypeError):
+        return int(min(max(decimal_of(value) * unit, -BEYOND), BEYOND))
+    except (ArithmeticError, ValueError, TypeError):
         message = f"time {shown(value)} is not a number: expected one, or [time] unit = 'iso'"
         raise RowError(TIME, message) from None
 
