@@ -81,6 +81,7 @@ class OnlineExtractor:
         self._old: Ints = np.zeros(at.CHANGE_FIELDS, np.int64)
         self._label: Ints = np.zeros(at.LABEL_FIELDS, np.int64)
         self._rows: Ints = np.zeros(4, np.int64)
+        self._described: Transaction | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,7 +155,10 @@ class OnlineExtractor:
         return self._work
 
     def _describe(self, tx: Transaction) -> None:
-        change = self._change
+        """Put `tx` into the change at hand; `absorb` finds there what `look` of the same record has prepared."""
+        if tx is self._described:
+            return
+        self._described, change = tx, self._change
         change[:] = 0
         change[at.C_AT] = tx.happened_at // at.MICROSECOND_NS
         change[at.C_AMOUNT] = tx.base_amount

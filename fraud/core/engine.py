@@ -92,12 +92,12 @@ class Engine:
         self._watermarks: dict[tuple[str, int], int] = {}
         self._watermark = 0
         self._answers: list[Answer] = []
-        self._pending: list[_Pending] = []
+        self._pending: dict[str, _Pending] = {}
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Return one answer per transaction of the batch, in order."""
         work = self._extractor.open(batch)
-        self._answers, self._pending = [], []
+        self._answers, self._pending = [], {}
         for arrival in batch:
             self._take(work, arrival)
         self._score_pending(work)
@@ -143,7 +143,7 @@ class Engine:
                 self._extractor.apply(label, None)
 
     def _take_transaction(self, work: WorkingSet, tx: Transaction, arrival: Arrival) -> None:
-        if self._is_pending(tx):
+        if tx.id in self._pending:
             self._score_pending(work)
         first = work.first_answer(tx.id, tx.version)
         if first is None:
@@ -160,7 +160,7 @@ class Engine:
         values = self._extractor.look(tx)
         marks = self._extractor.absorb(tx, arrival.position)
         late = (LATE,) if self._is_late(tx, arrival.position) else ()
-        self._pending.append(_Pending(tx, arrival, values, late + marks))
+        self._pending[tx.id] = _Pending(tx, arrival, values, late + marks)
 
     def _is_late(self, tx: Transaction, position: Position) -> bool:
         key = position.topic, position.partition
@@ -168,13 +168,10 @@ class Engine:
         self._watermarks[key] = max(mark, tx.happened_at)
         return tx.happened_at < mark - self._lateness.allowed
 
-    def _is_pending(self, tx: Transaction) -> bool:
-        return any(other.tx.id == tx.id for other in self._pending)
-
     def _take_label(self, work: WorkingSet, label: Label, position: Position) -> None:
         if self._book is None:
             return
-        if any(other.tx.id == label.tx_id for other in self._pending):
+        if label.tx_id in self._pending:
             self._score_pending(work)
         if (known := self._book.match(label)) is not None:
             self._extractor.apply(known, position)
@@ -183,7 +180,7 @@ class Engine:
         """Score, decide and hold what the batch has looked at so far."""
         if not self._pending:
             return
-        pending, self._pending = self._pending, []
+        pending, self._pending = list(self._pending.values()), {}
         matrix = np.stack([item.values for item in pending])
         scores = self._judges.scorer.score([item.tx.id for item in pending], matrix)
         for item, score in zip(pending, scores, strict=True):

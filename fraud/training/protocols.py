@@ -80,7 +80,7 @@ def _fdh_test(data: Dataset, day: NDArray[np.int64], start: int) -> Rows:
     known = set(data.card[(day >= start) & (day < start + WEEK) & fraud].tolist())
     parts = []
     for ahead in range(WEEK):
-        known |= set(data.card[(day == start + WEEK + ahead) & fraud].tolist())
+        known |= set(data.card[(day == start + WEEK + ahead - 1) & fraud].tolist())
         rows = np.flatnonzero(day == start + 2 * WEEK + ahead)
         parts.append(rows[~np.isin(data.card[rows], list(known))])
     return np.concatenate(parts)

@@ -24,7 +24,7 @@ from fraud.core.records import (
 START = 20_000 * DAY + 5 * HOUR
 PAUSES = (0, SECOND, 40 * SECOND, 3 * MINUTE, 25 * MINUTE, 5 * HOUR, DAY, 5 * DAY)
 LATENESS = (0, 0, 0, 0, 90 * SECOND, 2 * HOUR, 2 * DAY, 33 * DAY)
-AMOUNTS = (0, 1, 50, 999, 1_000, 2_345, 12_000, 49_999, 250_000, 5_000_000, 900_000_000)
+AMOUNTS = (0, 1, 50, 999, 1_000, 2_345, 12_000, 49_999, 250_000, 5_000_000, 90_000_000)
 CHANNELS = ("pos", "ecom", "", "atm", "moto", "other")
 PAYMENTS, LABELS = "transactions", "labels.known"
 
