@@ -157,15 +157,18 @@ def converted(column: Any, convert: Callable[[Any], Any]) -> list[Any]:
     encoded = column.dictionary_encode("encode")
     distinct = np.empty(len(encoded.dictionary), dtype=object)
     distinct[:] = list(map(convert, encoded.dictionary.to_pylist()))
-    values: list[Any] = distinct[encoded.indices.to_numpy()].tolist()
+    values: list[Any] = distinct[np.from_dlpack(encoded.indices)].tolist()
     return values
 
 
 def whole(column: Any) -> Ints:
-    """Return an integer column as int64; raise NotPlainError when cells are empty."""
+    """Return an int64 column, not copied; raise NotPlainError when cells are empty.
+
+    By DLPack, because `to_numpy` imports pandas where it is installed, which takes a second.
+    """
     if column.null_count:
         raise NotPlainError
-    values: Ints = column.to_numpy()
+    values: Ints = np.from_dlpack(column)
     return values
 
 
@@ -188,7 +191,7 @@ def scaled(column: Any, digits: int, most: int) -> Ints:
     if pa.types.is_string(column.type):
         return unscaled(column.cast(pa.decimal128(38, digits)))
     if pa.types.is_floating(column.type):
-        return rounded(column.cast(pa.float64()).to_numpy(), digits)
+        return rounded(np.from_dlpack(column.cast(pa.float64())), digits)
     raise NotPlainError
 
 
