@@ -168,7 +168,7 @@ def whole(column: Any) -> Ints:
     """
     if column.null_count:
         raise NotPlainError
-    values: Ints = np.from_dlpack(column)
+    values: Ints = np.asarray(np.from_dlpack(column), dtype=np.int64)
     return values
 
 
@@ -191,7 +191,7 @@ def scaled(column: Any, digits: int, most: int) -> Ints:
     if pa.types.is_string(column.type):
         return unscaled(column.cast(pa.decimal128(38, digits)))
     if pa.types.is_floating(column.type):
-        return rounded(np.from_dlpack(column.cast(pa.float64())), digits)
+        return rounded(np.asarray(np.from_dlpack(column.cast(pa.float64())), dtype=np.float64), digits)
     raise NotPlainError
 
 

@@ -3,65 +3,107 @@
 import heapq
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
 
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, Arrival, Intake, Label, Position, Reject
 from streaming.rows import Row
+from streaming.times import to_text
 
 TRANSACTIONS, LABELS = "transactions", "labels"
 WINDOW = 100_000
 """Rows within which a file may be out of order; it is sorted on the way, in memory bounded by this."""
 
+T = TypeVar("T")
+
+
+class TimeQueue(Generic[T]):
+    """A queue by time, first in first out at the same instant; cheap while items come in order."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._run: deque[tuple[int, int, T]] = deque()
+        self._heap: list[tuple[int, int, T]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Return how many items wait."""
+        return len(self._run) + len(self._heap)
+
+    def push(self, time: int, item: T) -> None:
+        """Add an item."""
+        self._count += 1
+        if not self._run or self._run[-1][0] <= time:
+            self._run.append((time, self._count, item))
+        else:
+            heapq.heappush(self._heap, (time, self._count, item))
+
+    def pop(self) -> tuple[int, T]:
+        """Take the earliest item, with its time."""
+        run, heap = self._run, self._heap
+        if not heap or (run and run[0][:2] < heap[0][:2]):
+            time, _, item = run.popleft()
+        else:
+            time, _, item = heapq.heappop(heap)
+        return time, item
+
+    def due(self, now: int) -> bool:
+        """Tell whether the earliest item is at `now` or before."""
+        return bool((self._run and self._run[0][0] <= now) or (self._heap and self._heap[0][0] <= now))
+
 
 def ordered(rows: Iterator[Row | Reject], window: int = WINDOW) -> Iterator[Row | Reject]:
-    """Yield rows by time, rejects as they come; rows may be displaced by up to `window` rows.
+    """Yield rows by time, those of the same instant in their order; rejects as they come.
+
+    Rows may be displaced by up to `window` rows.
 
     Raises:
         DataError: when a row is older than one already given out: sort the file first.
     """
-    heap: list[tuple[int, int, Row]] = []
+    queue: TimeQueue[Row] = TimeQueue()
     last = 0
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, 1):
         if isinstance(row, Reject):
             yield row
             continue
-        heapq.heappush(heap, (row.tx.happened_at, number, row))
-        if len(heap) > window:
-            last = advance(last, heap[0][0], number)
-            yield heapq.heappop(heap)[2]
-    while heap:
-        yield heapq.heappop(heap)[2]
-
-
-def advance(last: int, now: int, number: int) -> int:
-    """Return `now`; raise DataError when it lies before `last`."""
-    if now < last:
-        msg = f"row {number + 1} is older than one {WINDOW} rows before it: sort the file by time first"
-        raise DataError(msg)
-    return now
+        time = row.tx.happened_at
+        if time < last:
+            msg = (
+                f"row {number} ({row.tx.id}) is of {to_text(time)}, but one of {to_text(last)} stands more than "
+                f"{window} rows before it: sort the file by time first"
+            )
+            raise DataError(msg)
+        queue.push(time, row)
+        if len(queue) > window:
+            last, earliest = queue.pop()
+            yield earliest
+    while queue:
+        yield queue.pop()[1]
 
 
 def history(rows: Iterator[Row | Reject], delay: int | None) -> Iterator[Arrival | Reject]:
     """Yield payments by time, and each label `delay` nanoseconds after its payment (None: no labels).
 
-    A label comes before payments of the same instant. Offsets count within each of the two topics.
+    Where the file says when a label was known, that time counts instead, but never one before the payment. A label
+    comes before payments of the same instant. Offsets count within each of the two topics.
     """
-    waiting: deque[tuple[int, Label]] = deque()
+    waiting: TimeQueue[Label] = TimeQueue()
     payments = labels = 0
     for row in rows:
         if isinstance(row, Reject):
             yield row
             continue
-        while waiting and waiting[0][0] <= row.tx.happened_at:
-            yield Arrival(waiting.popleft()[1], Position(LABELS, 0, labels))
+        tx = row.tx
+        while waiting.due(tx.happened_at):
+            yield Arrival(waiting.pop()[1], Position(LABELS, 0, labels))
             labels += 1
-        yield Arrival(row.tx, Position(TRANSACTIONS, 0, payments))
+        yield Arrival(tx, Position(TRANSACTIONS, 0, payments))
         payments += 1
         if delay is not None and row.verdict is not None:
-            due = row.tx.happened_at + delay
-            waiting.append((due, Label(tx_id=row.tx.id, verdict=row.verdict, happened_at=due, seen_at=due)))
-    for _, label in waiting:
-        yield Arrival(label, Position(LABELS, 0, labels))
+            due = tx.happened_at + delay if row.known_at is None else max(row.known_at, tx.happened_at)
+            waiting.push(due, Label(tx_id=tx.id, verdict=row.verdict, happened_at=due, seen_at=due))
+    while waiting:
+        yield Arrival(waiting.pop()[1], Position(LABELS, 0, labels))
         labels += 1
 
 
