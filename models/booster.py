@@ -15,7 +15,8 @@ from models.registry import Artifact, Card
 from models.trees import F64, Trees
 
 KIND = "booster"
-CALIBRATION = "calibration"
+CALIBRATION, REFERENCE = "calibration", "reference_scores"
+REFERENCE_COUNT = 4_001
 FEW = 2
 """Up to this many rows the walk is at least as fast as testing every node."""
 
@@ -27,7 +28,7 @@ class Booster:
     0.2 ms and are prepared on first use.
     """
 
-    def __init__(self, card: Card, trees: Trees, calibration: Beta) -> None:
+    def __init__(self, card: Card, trees: Trees, calibration: Beta, reference: F64 | None = None) -> None:
         """Take checked parts; raise ArtifactError when the card names another number of features."""
         if len(card.features) != trees.features:
             message = f"Model '{card.name}' names {len(card.features)} features, its trees take {trees.features}."
@@ -39,6 +40,8 @@ class Booster:
         self._bits = leafbits.build(trees, trees.walk.threshold) if leafbits.suits(trees) else None
         self._paths: shapley.Paths | None = None
         self._explainer = Explainer(card.features)
+        self.reference_scores: F64 = np.empty(0) if reference is None else reference
+        """Probabilities of the validation rows, ascending, thinned out: what an alert budget is met with."""
 
     @classmethod
     def of(cls, artifact: Artifact) -> "Booster":
@@ -50,7 +53,8 @@ class Booster:
         if numbers.shape != (3,):
             message = f"Model '{artifact.card.name}' carries no calibration; train it again."
             raise ArtifactError(message)
-        return cls(artifact.card, Trees.from_arrays(artifact.arrays), Beta(*map(float, numbers)))
+        reference = np.asarray(artifact.arrays.get(REFERENCE, ()), dtype=np.float64)
+        return cls(artifact.card, Trees.from_arrays(artifact.arrays), Beta(*map(float, numbers)), reference)
 
     @property
     def card(self) -> Card:
@@ -93,6 +97,10 @@ class Booster:
         return self._explainer.reasons(values, self.contributions(values)[:-1])
 
 
-def weights(trees: Trees, calibration: Beta) -> dict[str, NDArray[np.generic]]:
-    """Return the arrays that an artifact of this kind stores."""
-    return {**trees.arrays(), CALIBRATION: np.array(calibration, dtype=np.float64)}
+def weights(trees: Trees, calibration: Beta, scores: Sequence[float] = ()) -> dict[str, NDArray[np.generic]]:
+    """Return the arrays that an artifact of this kind stores; `scores` are those of the validation rows."""
+    arrays = {**trees.arrays(), CALIBRATION: np.array(calibration, dtype=np.float64)}
+    if len(scores):
+        shares = np.linspace(0.0, 1.0, min(len(scores), REFERENCE_COUNT))
+        arrays[REFERENCE] = np.quantile(np.asarray(scores), shares, method="lower").astype(np.float32)
+    return arrays

@@ -26,7 +26,7 @@ from streaming.faults import (
     shown,
 )
 from streaming.messages import LabelMessage, TransactionMessage
-from streaming.money import MOST_MINOR, Rates
+from streaming.money import Rates
 from streaming.times import from_text, to_text
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -137,9 +137,10 @@ class Codec:
             known = ", ".join(self._rates.known())
             reason = f"currency is {shown(currency)}: expected one of {known}; add its rate, or send the base currency"
             raise BadMessage(CURRENCY, reason) from None
-        if base > MOST_MINOR:
+        if base > self._rates.most:
             raise BadMessage(
-                AMOUNT, f"amount is {amount} {currency}, {base} in the base currency: expected at most {MOST_MINOR}"
+                AMOUNT,
+                f"amount is {amount} {currency}, {base} in the base currency: expected at most {self._rates.most}",
             )
         return base
 

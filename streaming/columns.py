@@ -13,8 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fraud.core.records import Transaction, Verdict
+from fraud.core.settings import MOST_MINOR
 from streaming.mapping import UNIT_NS, Mapping
-from streaming.money import MOST_MINOR, Rates
+from streaming.money import Rates
 from streaming.rows import (
     AMOUNT,
     CURRENCY,
@@ -111,6 +112,8 @@ class ColumnReader:
 
     def _bases(self, columns: Sequence[Any], amounts: list[int]) -> Iterable[int]:
         if self._currencies(columns) <= {self._rates.base}:
+            if max(amounts, default=0) > self._rates.most:
+                raise NotPlainError
             return amounts
         currencies = self._distinct(columns, CURRENCY, self._mapping.amount.currency)
         return list(map(self._rows.base, amounts, currencies))

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from fraud.core.records import Arrival, Reject, Transaction, Values, Verdict
+from fraud.core.settings import ModelSection, PolicySection, RulesSection, Settings
 from streaming.files import Table
 from streaming.replay import HistorySource, history, ordered
 from streaming.rows import Row
@@ -26,12 +27,12 @@ class Extracted(msgspec.Struct, frozen=True):
 class Extraction:
     """Vectors of a history. `rejects` counts the rows that could not be read."""
 
-    def __init__(self, table: Table, delay: int | None) -> None:
-        """Take a file and the delay of its labels."""
+    def __init__(self, table: Table, delay: int | None, settings: Settings | None = None) -> None:
+        """Take a file, the delay of its labels and the settings of the live path; whatever model they name."""
         self._table, self._delay = table, delay
         self._truth: dict[str, tuple[Verdict | None, str]] = {}
         self.rejects = 0
-        parts = build(model="rules")
+        parts = build(by_rules(settings or Settings()))
         self._engine = parts.engine
         self.names, self.spec_version = parts.extractor.names, parts.extractor.version
 
@@ -55,6 +56,11 @@ class Extraction:
         for tx, answer in zip(payments, self._engine.handle(arrivals), strict=True):
             if answer.vector is not None:
                 yield Extracted(tx, answer.vector.values, *self._truth.pop(tx.id))
+
+
+def by_rules(settings: Settings) -> Settings:
+    """Return the settings without model, rules and policy: vectors depend on none of them."""
+    return msgspec.structs.replace(settings, model=ModelSection(), rules=RulesSection(), policy=PolicySection())
 
 
 def file_hash(path: Path) -> str:

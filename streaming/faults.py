@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from fraud.core.settings import MOST_MINOR
 from streaming.messages import LONGEST_ID, LONGEST_TEXT
-from streaming.money import MOST_MINOR
 
 SIZE, JSON, FUTURE = "size", "json", "future"
 AMOUNT, CURRENCY, HAPPENED_AT = "amount", "currency", "happened_at"

@@ -25,7 +25,7 @@ from fraud.core.records import (
     Verdict,
     Versions,
 )
-from streaming.money import MOST_MINOR
+from fraud.core.settings import MOST_MINOR
 from streaming.times import from_text, to_text
 
 FOLDER = Path(__file__).parent / "schema"

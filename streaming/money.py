@@ -4,16 +4,21 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 
-MOST_MINOR = 1_000_000_000
-DIGITS = {"JPY": 0, "KRW": 0, "CLP": 0, "BHD": 3, "KWD": 3, "TND": 3}
-COMMON = {"EUR": "1", "USD": "0.92", "GBP": "1.17", "CHF": "1.05", "JPY": "0.0061", "SEK": "0.088"}
+from fraud.core.settings import COMMON_RATES, DIGITS, MOST_MINOR
+
+
+def common() -> dict[str, str]:
+    """Return the rates of the default settings, as decimal text."""
+    return {code: str(rate) for code, rate in COMMON_RATES.items()}
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """The base currency and what one unit of each other currency is worth in it, as decimal text."""
+    """The base currency, what one unit of each other is worth in it, decimal digits where not 2, largest amount."""
 
     base: str = "EUR"
-    rates: dict[str, str] = msgspec.field(default_factory=COMMON.copy)
+    rates: dict[str, str] = msgspec.field(default_factory=common)
+    places: dict[str, int] = msgspec.field(default_factory=DIGITS.copy)
+    most: int = MOST_MINOR
 
     def known(self) -> list[str]:
         """Return the currencies that can be converted."""
@@ -21,7 +26,7 @@ class Rates(msgspec.Struct, frozen=True):
 
     def digits(self, currency: str) -> int:
         """Return how many decimal digits a currency's minor unit has; 2 unless it is known to differ."""
-        return DIGITS.get(currency, 2)
+        return self.places.get(currency, 2)
 
     def to_base(self, amount: int, currency: str) -> int:
         """Return minor units of the base currency, rounded half up; raise KeyError without a rate."""

@@ -8,7 +8,8 @@ import msgspec
 
 from fraud.core.errors import StateError
 from fraud.core.records import Answer, Intake, Reject
-from streaming import clock, mapping, snapshots
+from fraud.core.settings import Settings
+from streaming import clock, configuration, mapping, snapshots
 from streaming.deadletters import DeadLetterFile
 from streaming.digest import Digest
 from streaming.files import Table
@@ -24,19 +25,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     data: Path
     mapping: str
     delay: int | None
-    model: str
-    models: Path
-    rules: Path | None
-    dead: Path
+    settings: Settings
     out: Path | None
-    batch: int
     state: Path | None
     every: int
 
     @property
     def inputs(self) -> str:
         """Return what the answers depend on, as text; a snapshot of other inputs is refused."""
-        return f"{self.data.resolve()} {self.mapping} {self.delay} {self.model} {self.rules}"
+        features = configuration.fingerprint(self.settings)
+        return f"{self.data.resolve()} {self.mapping} {self.delay} {features}"
 
 
 class Ledger:
@@ -72,12 +70,13 @@ class Replay:
     def __init__(self, request: Request) -> None:
         """Read the mapping and put the parts together; the data is opened by `run`."""
         self._request = request
-        self._table = Table(request.data, mapping.load(request.mapping))
+        settings = request.settings
+        self._table = Table(request.data, mapping.load(request.mapping), configuration.rates(settings))
         rows = self._table.count() if request.data.exists() else None
         self.total = rows and rows * (1 if request.delay is None else 2)
-        self._parts = build(model=request.model, folder=request.models, rules=request.rules)
+        self._parts = build(settings)
         self._ledger = Ledger()
-        self._dead = DeadLetterFile(request.dead)
+        self._dead = DeadLetterFile(Path(settings.paths.dead))
         self._saved_at = 0
 
     def run(self, step: Callable[[int], None]) -> dict[str, Any]:
@@ -95,16 +94,23 @@ class Replay:
         events = history(ordered(self._table.rows()), self._request.delay)
         saved = snapshots.newest(self._request.state) if self._request.state else None
         if saved is None:
-            return HistorySource(events, self._request.batch)
-        if saved.inputs != self._request.inputs:
+            return HistorySource(events, self._request.settings.engine.batch)
+        if saved.inputs != self._inputs:
             msg = (
-                f"--state {self._request.state} holds snapshots of another replay ({saved.inputs}): use another folder"
+                f"--state {self._request.state} holds snapshots of another replay ({saved.inputs}; "
+                f"now {self._inputs}): use another folder"
             )
             raise StateError(msg)
         self._parts.engine.restore(saved.engine)
         self._ledger.restore(saved.digest)
         self._saved_at = saved.events
-        return HistorySource(events, self._request.batch, skip=saved.events)
+        return HistorySource(events, self._request.settings.engine.batch, skip=saved.events)
+
+    @property
+    def _inputs(self) -> str:
+        """Return all that the answers depend on: another model, policy or rules would not continue the same run."""
+        judges = self._parts.judges
+        return f"{self._request.inputs} {judges.scorer.version} {judges.policy.version} {judges.rules.version}"
 
     def _between(self, source: HistorySource, step: Callable[[int], None], intake: Intake) -> bool:
         del intake
@@ -118,7 +124,7 @@ class Replay:
             events=events,
             digest=self._ledger.snapshot(),
             engine=self._parts.engine.snapshot(),
-            inputs=self._request.inputs,
+            inputs=self._inputs,
         )
         snapshots.save(Path(str(self._request.state)), saved)
         self._saved_at = events

@@ -11,8 +11,9 @@ import msgspec
 
 from fraud.core.errors import MappingError
 from fraud.core.records import Kind, Transaction, Verdict
+from fraud.core.settings import MOST_MINOR
 from streaming.mapping import UNIT_NS, Amount, Mapping
-from streaming.money import MOST_MINOR, Rates
+from streaming.money import Rates
 from streaming.times import from_iso
 
 DEFAULT_AMOUNT = 100
@@ -123,8 +124,8 @@ class RowReader:
     def base(self, amount: int, currency: str) -> int:
         """Return an amount in minor units of the base currency; raise RowError when there is no rate."""
         base = self._rates.to_base(amount, self.currency(currency))
-        if base > MOST_MINOR:
-            message = f"amount {amount} {currency} is {base} in the base currency: expected at most {MOST_MINOR}"
+        if base > self._rates.most:
+            message = f"amount {amount} {currency} is {base} in the base currency: expected at most {self._rates.most}"
             raise RowError(AMOUNT, message)
         return base
 

@@ -9,8 +9,8 @@ from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Judges, Lateness
 from fraud.core.labels import Deadlines, LabelBook, MemoryRoom
-from fraud.core.policy import CostPolicy
 from fraud.core.ports import RuleOutcome, Scorer, StateStore
+from fraud.core.settings import Settings
 from models import registry, rules_only
 from models.booster import Booster
 from models.rules_only import RulesOnly
@@ -52,11 +52,25 @@ class NoRules:
         return RuleOutcome()
 
 
-def build(*, model: str, folder: Path = Path("build/models"), rules: Path | None = None) -> Parts:
-    """Return an embedded engine: memory store, label book in this process."""
-    del rules
-    store = MemoryStore()
+def judges(settings: Settings, spec_version: str) -> Judges:
+    """Return what turns a vector into a decision: scorer, rules, policy.
+
+    Raises:
+        ArtifactError: when the model is missing or does not fit this release.
+        RulesError: when the file of rules has faults.
+        SettingsError: when an alert budget is asked for and the model knows no scores to meet it with.
+    """
+    model = scorer(settings.model.name, Path(settings.model.folder), spec_version)
+    reference = model.reference_scores if isinstance(model, Booster) else ()
+    return Judges(model, NoRules(), settings.policy.build(reference))
+
+
+def build(settings: Settings) -> Parts:
+    """Return an embedded engine: memory store, label book in this process. Raises what `judges` raises."""
+    store = MemoryStore(settings.engine.retry_horizon)
     extractor = OnlineExtractor(store)
-    judges = Judges(scorer(model, folder, extractor.version), NoRules(), CostPolicy())
-    book = LabelBook(MemoryRoom(), Deadlines(), keep_vectors=False)
-    return Parts(Engine(extractor, store, judges, book, Lateness()), store, extractor, judges, book)
+    chosen = judges(settings, extractor.version)
+    deadlines = Deadlines(settings.labels.deadline, dict(settings.labels.by_channel))
+    book = LabelBook(MemoryRoom(), deadlines, keep_vectors=False)
+    engine = Engine(extractor, store, chosen, book, Lateness(settings.lateness.allowed))
+    return Parts(engine, store, extractor, chosen, book)

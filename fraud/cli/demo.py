@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fraud.cli import output
+from fraud.cli import options, output
 from fraud.core.records import Action, Answer, Decision, Reject
 
 STYLE = {Action.CHALLENGE: "yellow", Action.REVIEW: "dark_orange", Action.DECLINE: "red"}
@@ -16,6 +16,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="The traffic is a function of this number.")] = 7,
     day_seconds: Annotated[float, typer.Option(help="How many real seconds a simulated day takes.")] = 20.0,
     model: Annotated[str, typer.Option(help="The model that scores; 'rules' always exists.")] = "demo",
+    settings: options.SettingsFile = None,
 ) -> None:
     """Show payments scored live: simulated traffic with fraud, features, model, rules, decisions with reasons.
 
@@ -27,7 +28,9 @@ def demo(
     from fraud.cli.embedded import embedded
 
     output.say("Warming up: compiled loops, and the history of cards and merchants ...")
-    output.last_line(embedded(Screen(), seed=seed, day_seconds=day_seconds, seconds=seconds, model=model))
+    output.last_line(
+        embedded(Screen(), seed=seed, day_seconds=day_seconds, seconds=seconds, model=model, settings=settings)
+    )
 
 
 class Screen:

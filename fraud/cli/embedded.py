@@ -1,6 +1,7 @@
 """The demo's run: simulated traffic, absorbed fast up to now, then paced; nothing outside this process."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fraud.cli.demo import Screen
@@ -8,7 +9,7 @@ from fraud.core.records import DAY, Answer, Intake, Label
 from fraud.simulate import fdh
 from fraud.simulate.source import Pace, SimulatedSource
 from fraud.simulate.traffic import Traffic
-from streaming import clock
+from streaming import clock, configuration
 from streaming.latency import Latencies
 from streaming.run import run
 from streaming.wiring import Parts, build
@@ -76,13 +77,15 @@ class Timed:
         return answers
 
 
-def embedded(screen: Screen, *, seed: int, day_seconds: float, seconds: float, model: str) -> dict[str, Any]:
+def embedded(
+    screen: Screen, *, seed: int, day_seconds: float, seconds: float, model: str, settings: Path | None
+) -> dict[str, Any]:
     """Run the demo; return its last line."""
     traffic = fdh.generate(fdh.Fdh(cards=CARDS, terminals=TERMINALS, days=DAYS, seed=seed, radius=8.0))
     since = traffic.transaction(0).happened_at // DAY * DAY + WARM_DAYS * DAY
     pace = Pace(clock.monotonic_ns, clock.sleep, SECONDS_A_DAY / day_seconds, since)
     source = SimulatedSource(traffic, delay=LABEL_DELAY, batch=32, pace=pace)
-    parts = build(model=model)
+    parts = build(configuration.changed(configuration.read(settings), "model", name=model))
     watch = Watch(screen, traffic, since, seconds)
     try:
         run(source, Timed(parts, watch, screen), screen, watch.between)

@@ -11,19 +11,23 @@ from fraud.core.errors import DataError, FraudError
 
 
 def check(
-    model: options.ModelName = "rules",
-    models: options.Models = options.MODELS,
+    model: options.ModelName = None,
+    models: options.Models = None,
+    rules: options.Rules = None,
+    settings: options.SettingsFile = None,
 ) -> None:
     """Check that everything a run needs is there; each line says what to do. The last line is 'ready'."""
     from streaming.wiring import build
 
     try:
-        parts = build(model=model, folder=models)
+        parts = build(options.settings(settings, model=model, models=models, rules=rules))
     except FraudError as error:
         output.show(f"model      FAILED  {error}")
         raise typer.Exit(1) from error
     output.show(f"model      ok      {parts.judges.scorer.version}")
     output.show(f"features   ok      {len(parts.extractor.names)} features, spec {parts.extractor.version}")
+    output.show(f"policy     ok      {parts.judges.policy.version}")
+    output.show(f"rules      ok      {parts.judges.rules.version}")
     output.show("ready")
 
 

@@ -10,6 +10,7 @@ from fraud.cli import options, output
 from fraud.core.errors import SettingsError, nearest
 
 if TYPE_CHECKING:
+    from fraud.core.settings import Settings
     from fraud.training.dataset import Dataset
     from fraud.training.fit import BoosterSettings
 
@@ -20,7 +21,7 @@ Kind = Annotated[str, typer.Option("--model", help="What to fit: booster.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Few, fast-learning trees: a first look, not the best model.")]
 Cache = Annotated[Path, typer.Option("--cache", help="Where extracted vectors are kept between runs.")]
 
-models = typer.Typer(help="List and show trained models.", no_args_is_help=True)
+app = typer.Typer(help="List and show trained models.", no_args_is_help=True)
 
 
 def train(
@@ -29,7 +30,8 @@ def train(
     mapping: options.MappingName = "native",
     label_delay: options.LabelDelay = "7d",
     model: Kind = "booster",
-    folder: options.Models = options.MODELS,
+    models: options.Models = None,
+    settings: options.SettingsFile = None,
     cache: Cache = options.CACHE,
     seed: Annotated[int, typer.Option(help="Training is a function of data, settings and this number.")] = 0,
     quick: Quick = False,
@@ -45,10 +47,12 @@ def train(
     from fraud.training.artifact import train_booster
     from streaming import clock
 
-    dataset = extracted(data, mapping, label_delay, cache)
-    settings = booster_settings(seed, quick=quick)
+    found = options.settings(settings, models=models)
+    folder = Path(found.model.folder)
+    dataset = extracted(data, mapping, label_delay, cache, found)
+    fit = booster_settings(seed, quick=quick)
     with output.progress("fit", None, "trees") as step:
-        made = train_booster(dataset, folder, name, clock.now_ns(), settings, lambda done, note: step(done, note))
+        made = train_booster(dataset, folder, name, clock.now_ns(), fit, lambda done, note: step(done, note))
     if plots:
         draw(dataset, made, folder / made.card.name / made.card.version / "plots")
     if not json:
@@ -64,6 +68,7 @@ def evaluate(
     model: Kind = "booster",
     split: Annotated[float, typer.Option(help="chronological: learn before this time quantile.")] = 0.85,
     train: Annotated[str, typer.Option(help="fdh: 'long' (all days from day 30) or 'week'.")] = "long",
+    settings: options.SettingsFile = None,
     cache: Cache = options.CACHE,
     seed: Annotated[int, typer.Option(help="Seed of the fits.")] = 0,
     quick: Quick = False,
@@ -80,7 +85,7 @@ def evaluate(
     from fraud.training import protocols
     from fraud.training.artifact import BoosterFitter
 
-    dataset = extracted(data, mapping, label_delay, cache)
+    dataset = extracted(data, mapping, label_delay, cache, options.settings(settings))
     folds = protocols.fdh_folds(dataset, train) if protocol == "fdh" else [protocols.chronological_fold(dataset, split)]
     with output.progress("evaluate", None, "trees") as step:
         fitter = BoosterFitter(booster_settings(seed, quick=quick), lambda done, note: step(done, note))
@@ -88,10 +93,12 @@ def evaluate(
     output.last_line({**result, "label_delay": label_delay, "protocol": protocol, "model": model})
 
 
-@models.command("list")
-def list_models(folder: options.Models = options.MODELS) -> None:
+@app.command("list")
+def list_models(models: options.Models = None, settings: options.SettingsFile = None) -> None:
     """List trained models; the version in use is marked with a star."""
     from models import registry
+
+    folder = Path(options.settings(settings, models=models).model.folder)
 
     for found in registry.found(folder):
         card = found.card
@@ -102,12 +109,16 @@ def list_models(folder: options.Models = options.MODELS) -> None:
     output.last_line({"models": registry.names(folder)})
 
 
-@models.command("show")
+@app.command("show")
 def show_model(
-    name: Annotated[str, typer.Argument(help="The model's name.")], folder: options.Models = options.MODELS
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    models: options.Models = None,
+    settings: options.SettingsFile = None,
 ) -> None:
     """Show a model's card: what it was fitted on, how, and how it did."""
     from models import registry
+
+    folder = Path(options.settings(settings, models=models).model.folder)
 
     output.show(msgspec.json.format(msgspec.json.encode(registry.card_of(folder, name)), indent=2).decode())
 
@@ -121,19 +132,20 @@ def booster_settings(seed: int, *, quick: bool) -> "BoosterSettings":
     return BoosterSettings(seed=seed)
 
 
-def extracted(data: Path, mapping: str, label_delay: str, cache: Path) -> "Dataset":
+def extracted(data: Path, mapping: str, label_delay: str, cache: Path, settings: "Settings") -> "Dataset":
     """Return the vectors of a history, from the cache when it holds them."""
     from fraud.training import dataset
+    from streaming import configuration
     from streaming import mapping as mappings
     from streaming.extracting import Extraction, file_hash
     from streaming.files import Table
 
     delay = options.duration(label_delay)
-    table = Table(data, mappings.load(mapping))
+    table = Table(data, mappings.load(mapping), configuration.rates(settings))
     rows = table.count() if data.exists() else None
     table.rows()
-    extraction = Extraction(table, delay)
-    text = msgspec.json.encode(table.mapping).decode()
+    extraction = Extraction(table, delay, settings)
+    text = msgspec.json.encode(table.mapping).decode() + configuration.fingerprint(settings)
     identity = dataset.Identity(file_hash(data), extraction.spec_version, -1 if delay is None else delay, text)
     if (held := dataset.cached(cache, identity)) is not None:
         output.say(f"vectors of {data.name} with labels {label_delay} late: {held.meta.rows:,} rows, from {cache}")

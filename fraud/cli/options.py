@@ -1,15 +1,13 @@
 """Options that several commands share, and how their values are read."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fraud.core.errors import SettingsError
-from fraud.core.records import DAY, HOUR, MINUTE, SECOND
-
-UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+from fraud.core.fields import Duration
+from fraud.core.settings import Settings
 
 Data = Annotated[Path, typer.Option("--data", help="Payments to read: CSV (also .gz, .xz), Parquet or JSON Lines.")]
 MappingName = Annotated[
@@ -21,12 +19,17 @@ LabelDelay = Annotated[
         "--label-delay", help="How long after a payment its verdict is known: 7d, 1h, 30m; 'none' for no labels."
     ),
 ]
-ModelName = Annotated[str, typer.Option("--model", help="A trained model's name; 'rules' always exists.")]
-Models = Annotated[Path, typer.Option("--models", help="The folder where trained models are kept.")]
-Rules = Annotated[Path | None, typer.Option("--rules", help="A file of analyst rules.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="A trained model's name; 'rules', the default, always exists.")
+]
+Models = Annotated[Path | None, typer.Option("--models", help="The folder of trained models; default build/models.")]
+Rules = Annotated[Path | None, typer.Option("--rules", help="A file of analyst rules; see fraud rules --help.")]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", envvar="FRAUD_SETTINGS", help="A TOML file of settings; see fraud settings."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line only.")]
 
-MODELS = Path("build/models")
 CACHE = Path("build/cache")
 
 
@@ -34,8 +37,27 @@ def duration(text: str) -> int | None:
     """Return nanoseconds, None for 'none'; raise SettingsError for anything that is no duration."""
     if text == "none":
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if match is None:
-        msg = f"'{text}' is no duration: expected a number and a unit of {', '.join(UNITS)}, such as 7d, or 'none'"
-        raise SettingsError(msg)
-    return round(float(match[1]) * UNITS[match[2]])
+    try:
+        return int(Duration.parse(text))
+    except ValueError as error:
+        msg = f"--label-delay: {error}, or 'none'"
+        raise SettingsError(msg) from error
+
+
+def settings(
+    file: Path | None,
+    *,
+    model: str | None = None,
+    models: Path | None = None,
+    rules: Path | None = None,
+    dead: Path | None = None,
+    batch: int | None = None,
+) -> Settings:
+    """Return the settings: what the command line says before the environment, before the file, before defaults."""
+    from streaming import configuration
+
+    found = configuration.read(file)
+    found = configuration.changed(found, "model", name=model, folder=models)
+    found = configuration.changed(found, "rules", file=rules)
+    found = configuration.changed(found, "engine", batch=batch)
+    return configuration.changed(found, "paths", dead=dead)

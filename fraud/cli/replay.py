@@ -13,12 +13,15 @@ def replay(
     data: options.Data,
     mapping: options.MappingName = "native",
     label_delay: options.LabelDelay = "7d",
-    model: options.ModelName = "rules",
+    model: options.ModelName = None,
     out: Annotated[Path | None, typer.Option(help="Write decisions here: .parquet or .jsonl.")] = None,
-    models: options.Models = options.MODELS,
+    models: options.Models = None,
     rules: options.Rules = None,
-    dead: Annotated[Path, typer.Option(help="Where rows that cannot be read go.")] = Path("build/dead.jsonl"),
-    batch: Annotated[int, typer.Option(min=1, help="Events taken at once; the answers do not depend on it.")] = 32,
+    settings: options.SettingsFile = None,
+    dead: Annotated[Path | None, typer.Option(help="Where rows that cannot be read go; build/dead.jsonl.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Events taken at once; the answers do not depend on it.")
+    ] = None,
     state: Annotated[Path | None, typer.Option(help="Keep snapshots here; a run that was cut off goes on.")] = None,
     every: Annotated[int, typer.Option(help="Events between two snapshots.")] = 200_000,
     json: options.Json = False,
@@ -31,9 +34,10 @@ def replay(
     """
     from streaming.replaying import Replay, Request
 
+    found = options.settings(settings, model=model, models=models, rules=rules, dead=dead, batch=batch)
     request = Request(
-        data=data, mapping=mapping, delay=options.duration(label_delay), model=model, models=models, rules=rules,
-        dead=dead, out=out, batch=batch, state=state, every=every,
+        data=data, mapping=mapping, delay=options.duration(label_delay), out=out, state=state, every=every,
+        settings=found,
     )  # fmt: skip
     job = Replay(request)
     with output.progress("replay", job.total) as step:

@@ -30,6 +30,9 @@ from fraud.core.records import DAY, MINUTE
 
 PREFIX = "FRAUD_"
 
+MOST_MINOR = 1_000_000_000
+"""No amount is believed beyond this many minor units, whatever the settings: state rows count in 32 bits."""
+
 # Rough rates, so that a demo with common currencies runs; a site sets its own.
 COMMON_RATES = {
     "USD": Decimal("0.92"),
@@ -37,6 +40,7 @@ COMMON_RATES = {
     "CHF": Decimal("1.05"),
     "JPY": Decimal("0.0061"),
     "SEK": Decimal("0.088"),
+    "PLN": Decimal("0.23"),
 }
 # ISO 4217: currencies whose minor unit is not a hundredth.
 DIGITS = {"JPY": 0, "KRW": 0, "CLP": 0, "BHD": 3, "KWD": 3, "TND": 3}
@@ -61,8 +65,14 @@ class Money(Section, frozen=True):
         setting("Decimal digits of a currency's minor unit where they are not 2.", "digits"),
     ] = msgspec.field(default_factory=DIGITS.copy)
     max_amount: Annotated[
-        int, setting("A larger amount is taken for an error and rejected.", "minor units of the base currency", gt=0)
-    ] = 1_000_000_000
+        int,
+        setting(
+            "A larger amount is taken for an error and rejected.",
+            "minor units of the base currency",
+            gt=0,
+            le=MOST_MINOR,
+        ),
+    ] = MOST_MINOR
 
 
 class LatenessSection(Section, frozen=True):
@@ -151,7 +161,6 @@ class PathsSection(Section, frozen=True):
 
     state: Annotated[str, setting("Folder of snapshots and waiting vectors.", "path")] = "build/state"
     dead: Annotated[str, setting("File that events which cannot be read go to.", "path")] = "build/dead.jsonl"
-    out: Annotated[str, setting("Folder of decisions and reports.", "path")] = "build/out"
 
 
 class Settings(Section, frozen=True):

@@ -5,15 +5,18 @@ measured. Merchant category codes are those of ISO 18245.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
+
+from fraud.core.settings import COMMON_RATES
 
 CHANNELS = ("pos", "ecom", "atm", "moto")
 POS, ECOM, ATM, MOTO = range(4)
 
 CURRENCIES = ("EUR", "GBP", "USD", "CHF", "PLN", "SEK")
-# Euro per unit in millionths; fixed, so that a stream needs no table of daily rates.
-RATES = np.array([1_000_000, 1_150_000, 920_000, 1_050_000, 230_000, 88_000], dtype=np.int64)
+# Euro per unit in millionths: those of the default settings, so that a stream read back has the same base amounts.
+RATES = np.array([int(COMMON_RATES.get(code, Decimal(1)) * 1_000_000) for code in CURRENCIES], dtype=np.int64)
 
 SHOPPING, MEALS, EVENING, ALL_DAY = range(4)
 _HOURS = (

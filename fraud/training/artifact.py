@@ -43,7 +43,9 @@ def train_booster(
     registry.require_name(name)
     rows = usual_slices(data)
     made = fit(data, rows, settings, step)
-    card = registry.save(root, draft(data, name, created, settings, rows, made), weights(made.trees, made.calibration))
+    scores = made.calibration.probabilities(made.validation.tolist())
+    arrays = weights(made.trees, made.calibration, scores)
+    card = registry.save(root, draft(data, name, created, settings, rows, made), arrays)
     return Trained(card, made, rows)
 
 

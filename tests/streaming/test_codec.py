@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fraud.core.records import DAY, Arrival, Kind, Label, Position, Reject, Transaction, Verdict
 from streaming import messages
 from streaming.codec import Codec, Limits
-from streaming.money import MOST_MINOR, Rates
+from fraud.core.settings import MOST_MINOR
+from streaming.money import Rates
 from streaming.times import from_text, to_text
 
 AT = Position("transactions", 3, 7)
