@@ -1,0 +1,1 @@
+"""Deployment: what runs beside the packages, never inside them."""
