@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import layout as at
-from features.neighbours import find_event
 from features.reading import WIDTH
 from features.reading import look as read_vector
 from features.spec import UNUSUAL_RATIO, spec
@@ -30,6 +29,7 @@ from features.writing import (
     UNMATCHED,
     absorb,
     apply,
+    holds,
     predecessor,
     retract,
 )
@@ -183,7 +183,7 @@ class OnlineExtractor:
         """Take the earlier version out of the rows at hand: another merchant's or device's are not among them."""
         work, (card, merchant, device, pair) = self._working, keys
         same = self._old[at.C_MERCHANT] == self._change[at.C_MERCHANT]
-        held = device and find_event(work.entities.rows[self._rows[2]], self._old[at.C_TX]) >= 0
+        held = device and holds(work.entities.rows[self._rows[2]], self._old)
         mask = CARD_BIT | (DEVICE_BIT if held else 0) | (MERCHANT_BIT | PAIR_BIT if same else 0)
         retract(work.entities.rows, work.pairs.rows, self._rows, self._old, mask)
         touched = card, merchant, device if held else "", pair

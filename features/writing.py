@@ -47,9 +47,18 @@ def read_change(record: Row, change: Ints, old: Ints) -> None:
     old[at.C_AT], old[at.C_MERCHANT] = words[1], words[2]
     old[at.C_AMOUNT] = signed(record[24:28].view(np.uint32)[0])
     old[at.C_FLAGS] = record[at.E_FLAGS]
+    old[at.C_VERSION] = signed(record[38:40].view(np.uint16)[0])
     old[at.C_COUNTED] = 1 - (old[at.C_FLAGS] & MONEY_BACK)
     old[at.C_SIGN] = -1
     prepare(old)
+
+
+@compiled
+def holds(row: Row, change: Ints) -> bool:
+    """Tell whether a ring holds a transaction in this very version; an earlier one was never taken out of it."""
+    slot = find_event(row, change[at.C_TX])
+    begin = at.RING_AT + slot * at.EVENT_BYTES + at.E_VERSION
+    return slot >= 0 and signed(row[begin : begin + 2].view(np.uint16)[0]) == change[at.C_VERSION]
 
 
 @compiled
