@@ -85,6 +85,9 @@ class DecisionMessage(msgspec.Struct, frozen=True, kw_only=True):
     card: str
     merchant: str
     base_amount: int
+    device: str | None
+    channel: str
+    unusual: bool
     parts: dict[str, float]
     marks: tuple[str, ...]
 
@@ -165,6 +168,9 @@ def of_decision(decision: Decision) -> bytes:
             card=decision.card,
             merchant=decision.merchant,
             base_amount=decision.base_amount,
+            device=decision.device,
+            channel=decision.channel,
+            unusual=decision.unusual,
             parts=dict(decision.parts),
             marks=decision.marks,
         )

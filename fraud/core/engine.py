@@ -63,6 +63,7 @@ class _Pending(msgspec.Struct):
 class EngineState(msgspec.Struct, frozen=True):
     """An engine's own state, as written to a snapshot; the store writes its own."""
 
+    watermark: int
     watermarks: list[tuple[str, int, int]]
     store: bytes
     book: bytes
@@ -111,14 +112,14 @@ class Engine:
         """Return the whole state: entity rows, waiting vectors, watermarks."""
         marks = [(topic, partition, at) for (topic, partition), at in self._watermarks.items()]
         book = self._book.snapshot() if self._book else b""
-        return msgspec.msgpack.encode(EngineState(marks, self._store.snapshot(), book))
+        return msgspec.msgpack.encode(EngineState(self._watermark, marks, self._store.snapshot(), book))
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole state."""
         state = msgspec.msgpack.decode(snapshot, type=EngineState)
         self._store.restore(state.store)
         self._watermarks = {(topic, partition): at for topic, partition, at in state.watermarks}
-        self._watermark = max(self._watermarks.values(), default=0)
+        self._watermark = state.watermark
         if self._book:
             self._book.restore(state.book)
 
@@ -187,7 +188,7 @@ class Engine:
             answer = self._answer(item, score)
             work.keep(answer)
             self._answers.append(answer)
-            self._hold(item, answer)
+            self._hold(answer)
 
     def _answer(self, item: _Pending, score: Score) -> Answer:
         tx, judges = item.tx, self._judges
@@ -211,6 +212,9 @@ class Engine:
             card=tx.card,
             merchant=tx.merchant,
             base_amount=tx.base_amount,
+            device=tx.device,
+            channel=tx.channel,
+            unusual=self._extractor.unusual(item.values),
             parts=score.parts,
             marks=item.marks,
         )
@@ -223,11 +227,8 @@ class Engine:
             headers=item.arrival.headers,
         )
 
-    def _hold(self, item: _Pending, answer: Answer) -> None:
-        if self._book is None or "superseded" in item.marks:
-            return
-        unusual = self._extractor.unusual(item.values)
-        if (early := self._book.hold(item.tx, answer, unusual=unusual)) is not None:
+    def _hold(self, answer: Answer) -> None:
+        if self._book is not None and (early := self._book.hold(answer.decision, answer.vector)) is not None:
             self._extractor.apply(early, None)
 
 

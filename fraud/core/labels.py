@@ -10,7 +10,9 @@ from typing import Protocol
 
 import msgspec
 
-from fraud.core.records import DAY, Answer, KnownLabel, Label, LabelSource, Transaction, Verdict
+from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel, Label, LabelSource, Verdict
+
+SUPERSEDED = "superseded"
 
 
 class Waiting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -141,9 +143,9 @@ class Deadlines(msgspec.Struct, frozen=True):
     default: int = 45 * DAY
     by_channel: dict[str, int] = {}
 
-    def of(self, tx: Transaction) -> int:
-        """Return the time at which silence about `tx` becomes a verdict."""
-        return tx.happened_at + self.by_channel.get(tx.channel, self.default)
+    def of(self, decision: Decision) -> int:
+        """Return the time at which silence about a payment becomes a verdict."""
+        return decision.happened_at + self.by_channel.get(decision.channel, self.default)
 
 
 class LabelBook:
@@ -161,24 +163,25 @@ class LabelBook:
         self.matched = 0
         self.unmatched = 0
 
-    def hold(self, tx: Transaction, answer: Answer, *, unusual: bool) -> KnownLabel | None:
-        """Keep a scored transaction; return its label if that came first."""
-        vector = answer.vector.values.tobytes() if self._keep_vectors and answer.vector is not None else b""
+    def hold(self, decision: Decision, vector: FeatureVector | None = None) -> KnownLabel | None:
+        """Keep a scored transaction, unless a newer version of it is in; return its label if that came first."""
+        if SUPERSEDED in decision.marks:
+            return None
         item = Waiting(
-            tx_id=tx.id,
-            version=tx.version,
-            card=tx.card,
-            merchant=tx.merchant,
-            device=tx.device,
-            paid_at=tx.happened_at,
-            base_amount=tx.base_amount,
-            unusual=unusual,
-            deadline=self._deadlines.of(tx),
-            score=answer.decision.score,
-            vector=vector,
+            tx_id=decision.tx_id,
+            version=decision.version,
+            card=decision.card,
+            merchant=decision.merchant,
+            device=decision.device,
+            paid_at=decision.happened_at,
+            base_amount=decision.base_amount,
+            unusual=decision.unusual,
+            deadline=self._deadlines.of(decision),
+            score=decision.score,
+            vector=vector.values.tobytes() if self._keep_vectors and vector is not None else b"",
         )
         self._room.put(item)
-        early = self._room.take_early(tx.id)
+        early = self._room.take_early(decision.tx_id)
         return self.match(early) if early is not None else None
 
     def match(self, label: Label) -> KnownLabel | None:

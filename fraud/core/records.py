@@ -203,7 +203,11 @@ class Versions(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """The answer to one transaction, derived only from its inputs. `marks` names what was unusual about making it."""
+    """The answer to one transaction, derived only from its inputs. `marks` names what was unusual about making it.
+
+    Device, channel and `unusual` (did the amount stand out against the card's own history) let the label book join a
+    late verdict with the payment.
+    """
 
     tx_id: str
     version: int
@@ -217,6 +221,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     card: str
     merchant: str
     base_amount: int
+    device: str | None = None
+    channel: str = ""
+    unusual: bool = False
     parts: tuple[tuple[str, float], ...] = ()
     marks: tuple[str, ...] = ()
 
