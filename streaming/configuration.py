@@ -4,18 +4,22 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from fraud.core.errors import SettingsError
 from fraud.core.settings import Settings, load
 from streaming.money import Rates
+from streaming.service import ServiceSettings
+
+S = TypeVar("S", bound=Settings)
 
 FILE = Path("fraud.toml")
 """Read when it lies in the current folder and no other file is named."""
 
 
-def read(path: Path | None = None, env: Mapping[str, str] | None = None) -> Settings:
+def read(path: Path | None = None, env: Mapping[str, str] | None = None) -> ServiceSettings:
     """Return the settings of a file, overridden by the environment.
 
     Without a path it is `fraud.toml` of the current folder where there is one, otherwise the defaults.
@@ -30,10 +34,10 @@ def read(path: Path | None = None, env: Mapping[str, str] | None = None) -> Sett
     except OSError as error:
         msg = f"settings file {path} cannot be read ({error.strerror}): see 'fraud settings' for what may stand in one"
         raise SettingsError(msg) from error
-    return load(text, os.environ if env is None else env)
+    return load(text, os.environ if env is None else env, ServiceSettings)
 
 
-def changed(settings: Settings, section: str, **values: object) -> Settings:
+def changed(settings: S, section: str, **values: object) -> S:
     """Return the settings with some values of a section changed; None leaves a value as it is, a path becomes text."""
     given = {
         key: str(value) if isinstance(value, Path) else value for key, value in values.items() if value is not None

@@ -112,18 +112,31 @@ def schema() -> Any:
     return pyarrow.schema([(name, getattr(pyarrow, numbers.get(name, "string"))()) for name in names])
 
 
+WRITERS: dict[str, type[JsonLines] | type[Columns]] = {".jsonl": JsonLines, ".parquet": Columns}
+
+
+def writer_kind(path: Path) -> type[JsonLines] | type[Columns]:
+    """Return what writes a file of this name; raise DataError for an unknown suffix."""
+    if path.suffix not in WRITERS:
+        msg = f"--out {path}: expected a name that ends in .parquet or .jsonl"
+        raise DataError(msg)
+    return WRITERS[path.suffix]
+
+
+def part_of(path: Path) -> Path:
+    """Return where a file is written until it is complete; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(path.name + ".part")
+
+
 class FileSink:
-    """The Sink port over one file; it takes its name only when it is complete."""
+    """The Sink port over one file; it takes its name by `publish`, when it is complete."""
 
     def __init__(self, path: Path) -> None:
         """Open a part file beside `path`; raise DataError for an unknown suffix."""
-        writers: dict[str, type[JsonLines] | type[Columns]] = {".jsonl": JsonLines, ".parquet": Columns}
-        if path.suffix not in writers:
-            msg = f"--out {path}: expected a name that ends in .parquet or .jsonl"
-            raise DataError(msg)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._part = path, path.with_name(path.name + ".part")
-        self._writer: Writer | None = writers[path.suffix](self._part)
+        kind = writer_kind(path)
+        self._path, self._part = path, part_of(path)
+        self._writer: Writer | None = kind(self._part)
 
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
         """Append the decisions."""
@@ -132,11 +145,14 @@ class FileSink:
             self._writer.write([answer.decision for answer in answers])
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Finish the part file; a run that broke off leaves it at that."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-            self._part.replace(self._path)
+
+    def publish(self) -> None:
+        """Give the complete file its name."""
+        self._part.replace(self._path)
 
 
 class Tee:

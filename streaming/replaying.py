@@ -16,6 +16,7 @@ from streaming.files import Table
 from streaming.outputs import FileSink, Tee
 from streaming.replay import HistorySource, history, ordered
 from streaming.run import run
+from streaming.spool import ABSENT, Spool
 from streaming.wiring import build
 
 
@@ -77,6 +78,7 @@ class Replay:
         self._parts = build(settings)
         self._ledger = Ledger()
         self._dead = DeadLetterFile(Path(settings.paths.dead))
+        self._file = self._output()
         self._saved_at = 0
 
     def run(self, step: Callable[[int], None]) -> dict[str, Any]:
@@ -84,9 +86,10 @@ class Replay:
         began = clock.monotonic_ns()
         source = self._source()
         start = source.read_items
-        extra = (FileSink(self._request.out),) if self._request.out else ()
-        sink = Tee(self._ledger, self._dead, *extra)
+        sink = Tee(self._ledger, self._dead, *([self._file] if self._file else []))
         run(source, self._parts.engine, sink, lambda intake, _: self._between(source, step, intake))
+        if self._file:
+            self._file.publish()
         seconds = (clock.monotonic_ns() - began) / 1e9
         return self._result(source.read_items, start, seconds)
 
@@ -94,6 +97,7 @@ class Replay:
         events = history(ordered(self._table.rows()), self._request.delay)
         saved = snapshots.newest(self._request.state) if self._request.state else None
         if saved is None:
+            self._start_spool(0)
             return HistorySource(events, self._request.settings.engine.batch)
         if saved.inputs != self._inputs:
             msg = (
@@ -101,10 +105,22 @@ class Replay:
                 f"now {self._inputs}): use another folder"
             )
             raise StateError(msg)
+        self._start_spool(saved.spooled)
         self._parts.engine.restore(saved.engine)
         self._ledger.restore(saved.digest)
         self._saved_at = saved.events
         return HistorySource(events, self._request.settings.engine.batch, skip=saved.events)
+
+    def _output(self) -> FileSink | Spool | None:
+        """Return what takes the decisions; a run with snapshots spools them, so that it can go on."""
+        out, state = self._request.out, self._request.state
+        if out is None:
+            return None
+        return FileSink(out) if state is None else Spool(state, out)
+
+    def _start_spool(self, length: int) -> None:
+        if isinstance(self._file, Spool):
+            self._file.start(length)
 
     @property
     def _inputs(self) -> str:
@@ -125,6 +141,7 @@ class Replay:
             digest=self._ledger.snapshot(),
             engine=self._parts.engine.snapshot(),
             inputs=self._inputs,
+            spooled=self._file.length() if isinstance(self._file, Spool) else ABSENT,
         )
         snapshots.save(Path(str(self._request.state)), saved)
         self._saved_at = events

@@ -12,12 +12,16 @@ KEPT = 2
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """A snapshot with what is needed to go on from it: how far the source was and what was written by then."""
+    """A snapshot with what is needed to go on from it: how far the source was and what was written by then.
+
+    `spooled` is the length of the decisions' spool in bytes, -1 for a run that keeps none.
+    """
 
     events: int
     digest: bytes
     engine: bytes
     inputs: str
+    spooled: int = -1
 
 
 def save(folder: Path, saved: Saved) -> Path:

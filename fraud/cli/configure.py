@@ -17,12 +17,13 @@ def settings(
     environment: FRAUD_MONEY__BASE=USD sets [money] base. Unknown names are refused, with the nearest one.
     """
     from fraud.core.settings import describe, reference
+    from streaming.service import ServiceSettings
 
     if markdown:
-        output.show(reference())
+        output.show(reference(ServiceSettings))
         return
     section = ""
-    for item in describe(values=options.settings(file)):
+    for item in describe(ServiceSettings, options.settings(file)):
         place, _, name = item.key.rpartition(".")
         if place != section:
             section = place

@@ -1,13 +1,15 @@
 """Options that several commands share, and how their values are read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fraud.core.errors import SettingsError
 from fraud.core.fields import Duration
-from fraud.core.settings import Settings
+
+if TYPE_CHECKING:
+    from streaming.service import ServiceSettings
 
 Data = Annotated[Path, typer.Option("--data", help="Payments to read: CSV (also .gz, .xz), Parquet or JSON Lines.")]
 MappingName = Annotated[
@@ -52,7 +54,7 @@ def settings(
     rules: Path | None = None,
     dead: Path | None = None,
     batch: int | None = None,
-) -> Settings:
+) -> "ServiceSettings":
     """Return the settings: what the command line says before the environment, before the file, before defaults."""
     from streaming import configuration
 

@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 
 from fraud.cli import app
 from fraud.core.errors import SettingsError
-from fraud.core.settings import Settings, load
+from fraud.core.settings import load
 from fraud.simulate import fdh
+from streaming.service import ServiceSettings
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def replayed(payments: Path, *more: str) -> tuple[int, str]:
 
 def test_printed_settings_read_back_are_the_same() -> None:
     text = CliRunner().invoke(app, ["settings"], env={"FRAUD_MONEY__BASE": "USD"}).stdout
-    assert load(text, {}) == load("", {"FRAUD_MONEY__BASE": "USD"})
-    assert load(text, {}) != Settings()
+    assert load(text, {}, ServiceSettings) == load("", {"FRAUD_MONEY__BASE": "USD"}, ServiceSettings)
+    assert load(text, {}, ServiceSettings) != ServiceSettings()
 
 
 def test_settings_file_in_the_current_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,65 @@
+"""The settings of the service: those of the core, and what Kafka, Redis and the clock need."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from fraud.core.fields import Duration, setting
+from fraud.core.records import SECOND
+from fraud.core.settings import Section, Settings
+
+ClientValue = str | int | float | bool
+
+
+class KafkaSection(Section, frozen=True):
+    """Kafka."""
+
+    bootstrap: Annotated[str, setting("Addresses of the brokers, HOST:PORT, separated by commas.")] = "127.0.0.1:9092"
+    group: Annotated[str, setting("Consumer group of the workers; the label book's adds '-book'.")] = "fraud"
+    prefix: Annotated[str, setting("Put before every topic's name, as in 'eu.'.")] = ""
+    delivery: Annotated[
+        Literal["fast", "transactional"],
+        setting("Exactly once by the state store, or by Kafka transactions for readers that need read_committed."),
+    ] = "fast"
+    commit_every: Annotated[Duration, setting("How often offsets are committed.", "duration")] = Duration(SECOND // 10)
+    session_timeout: Annotated[
+        Duration, setting("A worker that is silent for so long loses its partitions.", "duration")
+    ] = Duration(10 * SECOND)
+    client: Annotated[
+        dict[str, ClientValue],
+        setting("Any setting of the client, as security_protocol, ssl_cafile, sasl_mechanism, sasl_plain_username."),
+    ] = msgspec.field(default_factory=dict)
+
+
+class StoreSection(Section, frozen=True):
+    """The state store."""
+
+    url: Annotated[
+        str, setting("redis://, rediss:// (TLS) or redis+cluster://, with :PASSWORD@ where there is one.")
+    ] = "redis://127.0.0.1:6379/0"
+    durable_after: Annotated[
+        Duration, setting("What was written so long ago survives a power cut: Redis syncs every second.", "duration")
+    ] = Duration(2 * SECOND)
+    timeout: Annotated[Duration, setting("A store that is silent for so long is taken for gone.", "duration")] = (
+        Duration(SECOND)
+    )
+
+
+class ServingSection(Section, frozen=True):
+    """Deadlines and what is shown to the outside."""
+
+    budget: Annotated[Duration, setting("A decision's deadline after its transaction was seen.", "duration")] = (
+        Duration(SECOND // 20)
+    )
+    http: Annotated[
+        int, setting("Port of /metrics, /livez and /readyz; 0: any free one, -1: none.", "port", ge=-1, le=65_535)
+    ] = 0
+    host: Annotated[str, setting("Address that port is bound to.")] = "127.0.0.1"
+
+
+class ServiceSettings(Settings, frozen=True):
+    """Every setting, by section."""
+
+    kafka: KafkaSection = msgspec.field(default_factory=KafkaSection)
+    store: StoreSection = StoreSection()
+    serving: ServingSection = ServingSection()
