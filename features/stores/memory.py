@@ -80,6 +80,15 @@ class MemoryStore:
         """Return the highest offset applied for each (topic, partition)."""
         return dict(self._marks)
 
+    def put_answers(self, answers: Sequence[Answer]) -> None:
+        """Make published answers the first ones again."""
+        for answer in answers:
+            self._answers.pop((answer.decision.tx_id, answer.decision.version), None)
+            self.keep(answer)
+
+    def settle(self, answers: Sequence[tuple[str, int]]) -> None:
+        """Do nothing: first answers age by the stream's own time."""
+
     def forget(self, card: str) -> int:
         """Erase a card's row and its pairs; return how many records went."""
         prefix = card + "\x1f"

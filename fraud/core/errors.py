@@ -32,6 +32,14 @@ class StoreUnavailableError(FraudError):
     """The state store does not answer; decisions can still be made by rules only."""
 
 
+class StoreRestartedError(StateError):
+    """The state store is not the one that was read before: begin again where its promise ends."""
+
+
+class DeliveryError(FraudError):
+    """What was to be published was not acknowledged; the process ends without a commit and begins again."""
+
+
 class DataError(FraudError):
     """Input data cannot be read at all (single bad rows are rejects, not errors)."""
 

@@ -83,6 +83,12 @@ class StateStore(Protocol):
     def marks(self) -> dict[tuple[str, int], int]:
         """Return the highest offset applied for each (topic, partition)."""
 
+    def put_answers(self, answers: Sequence[Answer]) -> None:
+        """Make published answers the first ones again, where a restart of the store has lost or changed them."""
+
+    def settle(self, answers: Sequence[tuple[str, int]]) -> None:
+        """Let the first answers to these (transaction id, version) age: nothing before them is read again."""
+
     def forget(self, card: str) -> int:
         """Erase a card and its pairs; return how many records went."""
 
