@@ -7,7 +7,7 @@ know of; so they are spooled as JSON Lines, and a run that goes on first cuts th
 import os
 import shutil
 from collections.abc import Sequence
-from itertools import batched
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,6 +90,6 @@ def to_parquet(spool: Path, path: Path) -> None:
     """Write the decisions of a spool as Parquet, some thousand at a time."""
     columns, decoder = Columns(path), msgspec.json.Decoder(Decision)
     with spool.open("rb") as file:
-        for lines in batched(file, ROWS):
+        while lines := list(islice(file, ROWS)):
             columns.write([decoder.decode(line) for line in lines])
     columns.close()
