@@ -1,0 +1,1 @@
+"""Guards of the project itself: packaging, ignore files, imports, sizes, addresses, contracts."""

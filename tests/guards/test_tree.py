@@ -1,0 +1,126 @@
+"""The tree itself: sizes, addresses, and a contract suite for every port."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fraud.core import ports
+from fraud.core.ports import Extractor, StateStore
+from tests.contract.test_census import SUITES
+from tests.guards.test_packaging import ROOT
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+
+def size_budget(folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the check on one folder, or on the repository as `make check` does."""
+    command = [sys.executable, str(ROOT / "infra/checks/size_budget.py"), *([str(folder)] if folder else [])]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def function(name: str, lines: int) -> str:
+    return f"def {name}():\n" + "    x = 1\n" * (lines - 1) + "\n\n"
+
+
+def test_repository_keeps_the_size_budget() -> None:
+    done = size_budget()
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (function("long", 61) + function("short", 2) * 20, "a.py:1 long: 61 lines, most is 60"),
+        ("x = 1\n" * 601, "a.py: 601 lines, most is 600"),
+        (function("longish", 9) * 3, "median function has 9 lines, most is 8"),
+        (function("short", 2) * 8 + function("longish", 26) * 2, "fewer than nine in ten functions"),
+        ("x = 1\n" * 150, "median file has 150 lines, most is 150"),
+    ],
+)
+def test_size_budget_fails_on_what_is_too_large(tmp_path: Path, code: str, told: str) -> None:
+    (tmp_path / "a.py").write_text(code)
+    done = size_budget(tmp_path)
+    assert done.returncode == 1
+    assert told in done.stdout
+
+
+def test_size_budget_leaves_the_docstring_out_and_passes_at_the_limits(tmp_path: Path) -> None:
+    text = '    """' + "long story\n" * 70 + '    """\n'
+    (tmp_path / "a.py").write_text("def told():\n" + text + "    return 1\n" + function("longest", 60).strip() + "\n")
+    for number in range(20):
+        (tmp_path / f"b{number}.py").write_text(function("short", 2))
+    done = size_budget(tmp_path)
+    assert (done.returncode, done.stdout) == (0, "size budget kept\n")
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+# Written in two halves, so that this file does not hold what it forbids.
+FORBIDDEN = re.compile(
+    "|".join(
+        re.escape(first + second)
+        for first, second in [
+            ("pypi.", "org"), ("pythonhosted.", "org"), ("repo1.maven.", "org"), ("repo.maven.apache.", "org"),
+            ("deb.debian.", "org"), ("archive.ubuntu.", "com"), ("registry.npmjs.", "org"), ("conda.anaconda.", "org"),
+            ("proxy.golang.", "org"), ("/wo", "rk/"), ("../sha", "red/tools"),
+        ]
+    )
+)  # fmt: skip
+PIN = re.compile(r"^[a-z0-9][a-z0-9._-]*(\[[a-z,]+\])?==[0-9][0-9a-z.+]*( ; .+)?$")
+
+
+def tracked() -> Iterator[Path]:
+    """Yield every tracked file that is still there."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    yield from (ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file())
+
+
+def addresses(path: Path) -> list[str]:
+    """Return the registry addresses and paths of one machine that a text file names."""
+    text = path.read_bytes().decode("utf-8", errors="ignore")
+    return [f"{path.name}: {match.group()}" for match in FORBIDDEN.finditer(text)]
+
+
+def test_no_file_names_a_package_registry_or_a_path_of_one_machine() -> None:
+    assert [found for path in tracked() for found in addresses(path)] == []
+
+
+def test_guard_reports_an_address_and_a_path(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("https://pypi." + "org/simple\ncache = /wo" + "rk/x\n")
+    assert len(addresses(tmp_path / "lock")) == 2
+
+
+def test_constraints_are_exact_versions_and_nothing_else() -> None:
+    lines = (ROOT / "infra/constraints.txt").read_text().splitlines()
+    assert len(lines) > 20
+    assert [line for line in lines if line and not line.startswith("#") and not PIN.match(line)] == []
+
+
+# --- ports -----------------------------------------------------------------------------------------------------------
+
+WITHOUT_SUITE = {
+    "WorkingSet",  # part of a state store, tested in its suite
+    "Source", "Sink", "Scorer", "RuleBook", "Policy",  # tested one by one so far
+}  # fmt: skip
+
+
+def declared_ports() -> set[str]:
+    """Return the names of the protocols that `fraud/core/ports.py` declares."""
+    body = ast.parse(Path(ports.__file__).read_text(encoding="utf-8")).body
+    bases = {node.name: [ast.unparse(base) for base in node.bases] for node in body if isinstance(node, ast.ClassDef)}
+    return {name for name, found in bases.items() if "Protocol" in found}
+
+
+def test_every_port_has_a_contract_suite_or_is_known_to_have_none() -> None:
+    assert declared_ports() - {port.__name__ for port in SUITES} <= WITHOUT_SUITE
+    assert declared_ports() >= WITHOUT_SUITE
+
+
+def test_suites_run_on_something() -> None:
+    assert {StateStore, Extractor} <= set(SUITES)
+    assert all(SUITES.values())
