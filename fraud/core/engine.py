@@ -34,6 +34,7 @@ from fraud.core.records import (
 )
 
 RECOVERED = "recovered"
+NEVER = 2**63
 LATE = "late"
 
 
@@ -94,11 +95,12 @@ class Engine:
         self._watermark = 0
         self._answers: list[Answer] = []
         self._pending: dict[str, _Pending] = {}
+        self._speaks_at = NEVER
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Return one answer per transaction of the batch, in order."""
         work = self._extractor.open(batch)
-        self._answers, self._pending = [], {}
+        self._answers, self._pending, self._speaks_at = [], {}, NEVER
         for arrival in batch:
             self._take(work, arrival)
         self._score_pending(work)
@@ -126,19 +128,24 @@ class Engine:
     def _take(self, work: WorkingSet, arrival: Arrival) -> None:
         event = arrival.event
         if isinstance(event, Transaction):
-            self._advance(event.happened_at)
+            self._advance(work, event.happened_at)
             self._take_transaction(work, event, arrival)
         elif isinstance(event, Label):
-            self._advance(event.happened_at)
+            self._advance(work, event.happened_at)
             self._take_label(work, event, arrival.position)
         elif isinstance(event, KnownLabel):
             self._extractor.apply(event, arrival.position)
         elif isinstance(event, Tick):
-            self._advance(event.seen_at)
+            self._advance(work, event.seen_at)
 
-    def _advance(self, now: int) -> None:
-        """Move the watermark and let silence speak before anything is looked at."""
+    def _advance(self, work: WorkingSet, now: int) -> None:
+        """Move the watermark and let silence speak before anything is looked at.
+
+        What the open batch has not held yet is held first when it has something to say by then.
+        """
         self._watermark = max(self._watermark, now)
+        if self._speaks_at <= self._watermark:
+            self._score_pending(work)
         if self._book is not None and (due := self._book.next_due()) is not None and due <= self._watermark:
             for label in self._book.expire(self._watermark):
                 self._extractor.apply(label, None)
@@ -162,6 +169,9 @@ class Engine:
         marks = self._extractor.absorb(tx, arrival.position)
         late = (LATE,) if self._is_late(tx, arrival.position) else ()
         self._pending[tx.id] = _Pending(tx, arrival, values, late + marks)
+        if self._book is not None:
+            # A correction takes the place of what is held under its id, before that can fall due.
+            self._speaks_at = min(self._speaks_at, 0 if marks else self._book.speaks_at(tx))
 
     def _is_late(self, tx: Transaction, position: Position) -> bool:
         key = position.topic, position.partition
@@ -181,7 +191,7 @@ class Engine:
         """Score, decide and hold what the batch has looked at so far."""
         if not self._pending:
             return
-        pending, self._pending = list(self._pending.values()), {}
+        pending, self._pending, self._speaks_at = list(self._pending.values()), {}, NEVER
         matrix = np.stack([item.values for item in pending])
         scores = self._judges.scorer.score([item.tx.id for item in pending], matrix)
         for item, score in zip(pending, scores, strict=True):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel, Label, LabelSource, Verdict
+from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel, Label, LabelSource, Transaction, Verdict
 
 SUPERSEDED = "superseded"
 
@@ -143,9 +143,9 @@ class Deadlines(msgspec.Struct, frozen=True):
     default: int = 45 * DAY
     by_channel: dict[str, int] = {}
 
-    def of(self, decision: Decision) -> int:
+    def of(self, payment: Transaction | Decision) -> int:
         """Return the time at which silence about a payment becomes a verdict."""
-        return decision.happened_at + self.by_channel.get(decision.channel, self.default)
+        return payment.happened_at + self.by_channel.get(payment.channel, self.default)
 
 
 class LabelBook:
@@ -183,6 +183,14 @@ class LabelBook:
         self._room.put(item)
         early = self._room.take_early(decision.tx_id)
         return self.match(early) if early is not None else None
+
+    def speaks_at(self, tx: Transaction) -> int:
+        """Return when `tx`, once held, says something by itself: at its deadline, or at once (0) by an early label."""
+        early = self._room.take_early(tx.id)
+        if early is None:
+            return self._deadlines.of(tx)
+        self._room.put_early(early)
+        return 0
 
     def match(self, label: Label) -> KnownLabel | None:
         """Join a label with its payment; None when the payment is not here (yet) or the verdict is not new."""

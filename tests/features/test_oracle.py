@@ -77,13 +77,13 @@ def test_every_feature_equals_its_definition_when_verdicts_overflow(drawn: list[
     assert differences(arrivals(drawn)) == []
 
 
-def drawn_at_random(seed: int, many: int) -> list[Step]:
+def drawn_at_random(seed: int, many: int, verbs: tuple[str, ...] = FULL) -> list[Step]:
     """Return a stream longer than those that hypothesis draws."""
     rng = np.random.default_rng(seed)
     most = (3, 3, 3, len(AMOUNTS), len(PAUSES), len(LATENESS), 1_000)
     numbers = [rng.integers(end, size=many).tolist() for end in most]
-    verbs = rng.choice(FULL, size=many).tolist()
-    return [Step(*each) for each in zip(verbs, *numbers, rng.integers(2, size=many) == 1, strict=True)]
+    chosen = rng.choice(verbs, size=many).tolist()
+    return [Step(*each) for each in zip(chosen, *numbers, rng.integers(2, size=many) == 1, strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(3))

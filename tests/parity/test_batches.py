@@ -1,0 +1,192 @@
+"""One path, the same answers: whatever the batches, the idle ticks and the pace, and however often."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+import pytest
+
+from fraud.core.engine import NEVER, Engine
+from fraud.core.fields import Duration
+from fraud.core.labels import LabelBook
+from fraud.core.records import DAY, Answer, Arrival, Decision, Intake, Label, Position, Reject, Tick, Transaction
+from fraud.core.settings import LabelsSection, ModelSection, Settings
+from fraud.simulate import Pace, SimulatedSource, Traffic, stream
+from fraud.simulate.source import merge
+from streaming.digest import Digest
+from streaming.run import run
+from streaming.wiring import build
+from tests.contract.traffic import PLAIN, arrivals, renumbered, unjoined
+from tests.features.test_oracle import drawn_at_random
+from tests.leakage.engines import LooksAtTheEnd, vectors
+
+SEEDS = (0, 1)
+VERBS = (*PLAIN, "label", "label", "correct", "move")
+# Silence falls due within the stream, so that deadlines take part.
+SETTINGS = msgspec.structs.replace(
+    Settings(), model=ModelSection(name="demo"), labels=LabelsSection(deadline=Duration.parse("2d"))
+)
+
+
+class Kept:
+    """A sink that keeps decisions."""
+
+    def __init__(self) -> None:
+        self.decisions: list[Decision] = []
+
+    def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
+        assert not rejects
+        self.decisions += [answer.decision for answer in answers]
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    @property
+    def sha256(self) -> str:
+        digest = Digest()
+        digest.add(self.decisions)
+        return digest.hexdigest()
+
+
+class Ticking:
+    """A source that puts idle ticks between the events of another, as a live one does while nothing comes."""
+
+    def __init__(self, source: SimulatedSource, seed: int) -> None:
+        self._source, self._rng = source, np.random.default_rng(seed)
+        self.ticks = self._seen = 0
+
+    def read(self) -> Intake | None:
+        intake = self._source.read()
+        return None if intake is None else Intake(tuple(self._with_ticks(intake.arrivals)))
+
+    def commit(self, answers: Sequence[Answer]) -> None:
+        self._source.commit(answers)
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _with_ticks(self, arrivals: Sequence[Arrival]) -> Iterator[Arrival]:
+        for arrival in arrivals:
+            if self._rng.random() < 0.3:
+                yield Arrival(Tick(self._seen), Position("ticks", 0, self.ticks))
+                self.ticks += 1
+            if isinstance(arrival.event, Transaction | Label):
+                self._seen = max(self._seen, arrival.event.happened_at)
+            yield arrival
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def traffic(request: pytest.FixtureRequest) -> Traffic:
+    """Rich traffic: late, repeated and corrected payments, labels of analysts and chargebacks."""
+    return stream("rich").make(cards=200, days=6, fraud_share=0.05, chargeback_days=1.0, seed=request.param)
+
+
+def fresh() -> Engine:
+    return build(SETTINGS).engine
+
+
+def replayed(traffic: Traffic, batch: int = 32) -> Kept:
+    sink = Kept()
+    run(SimulatedSource(traffic, batch=batch), fresh(), sink, lambda *_: True)
+    return sink
+
+
+@pytest.fixture(scope="module")
+def whole(traffic: Traffic) -> Kept:
+    return replayed(traffic)
+
+
+def test_traffic_has_alerts_labels_and_repeats(traffic: Traffic, whole: Kept) -> None:
+    assert len(whole.decisions) == len(traffic) > 1_500
+    assert len({decision.action for decision in whole.decisions}) == 4
+    assert len({(decision.tx_id, decision.version) for decision in whole.decisions}) < len(traffic)
+
+
+def test_replayed_twice_gives_the_same_decisions(traffic: Traffic, whole: Kept) -> None:
+    again = replayed(traffic)
+    assert again.sha256 == whole.sha256
+    assert again.decisions == whole.decisions
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64, 512])
+def test_batch_size_does_not_change_a_decision(traffic: Traffic, whole: Kept, batch: int) -> None:
+    other = replayed(traffic, batch)
+    assert other.sha256 == whole.sha256
+    assert other.decisions == whole.decisions
+
+
+def test_batches_of_any_cut_do_not_change_a_decision(traffic: Traffic, whole: Kept) -> None:
+    events, engine, sink = list(merge(traffic)), fresh(), Kept()
+    cuts = np.sort(np.random.default_rng(3).integers(0, len(events), 200)).tolist()
+    for begin, end in zip([0, *cuts], [*cuts, len(events)], strict=True):
+        sink.write(engine.handle(events[begin:end]), ())
+    assert sink.sha256 == whole.sha256
+
+
+def test_comparison_reports_an_engine_whose_answers_depend_on_the_batch(
+    traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streaming.wiring.Engine", LooksAtTheEnd)
+    assert replayed(traffic, 1).sha256 != replayed(traffic, 64).sha256
+
+
+# --- ticks and time --------------------------------------------------------------------------------------------------
+
+
+def test_idle_ticks_change_no_decision(traffic: Traffic, whole: Kept) -> None:
+    sink, source = Kept(), Ticking(SimulatedSource(traffic, batch=16), seed=5)
+    run(source, fresh(), sink, lambda *_: True)
+    assert source.ticks > 300
+    assert sink.sha256 == whole.sha256
+    assert sink.decisions == whole.decisions
+
+
+class Clock:
+    """A clock that moves only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def now(self) -> int:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += int(seconds * 1e9) + 1
+
+
+def test_paced_run_decides_as_the_fast_replay(traffic: Traffic, whole: Kept) -> None:
+    clock, sink = Clock(), Kept()
+    pace = Pace(clock.now, clock.sleep, speed=20_000.0, since=int(traffic.seen_at[0]) + DAY)
+    run(SimulatedSource(traffic, batch=32, pace=pace), fresh(), sink, lambda *_: True)
+    assert clock.at > 10**9
+    assert sink.sha256 == whole.sha256
+
+
+# --- silence and early labels ----------------------------------------------------------------------------------------
+
+
+def shuffled(seed: int) -> list[Arrival]:
+    """Return payments, corrections and labels over months; some labels come before their payment.
+
+    Repeats are left out: how long a first answer is remembered goes by whole batches.
+    """
+    rng = np.random.default_rng(seed)
+    events = unjoined(arrivals(drawn_at_random(seed, 300, VERBS)))
+    for place in range(1, len(events)):
+        if isinstance(events[place].event, Label) and rng.random() < 0.3:
+            other = int(rng.integers(max(0, place - 60), place))
+            events.insert(other, events.pop(place))
+    return renumbered(events)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_silence_and_early_labels_are_seen_alike_in_any_batch(seed: int) -> None:
+    events = shuffled(seed)
+    one = vectors(events, batch=1)
+    for batch in (3, 20, 300):
+        assert vectors(events, batch=batch) == one
+
+
+def test_comparison_reports_an_engine_that_holds_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LabelBook, "speaks_at", lambda self, tx: NEVER)
+    assert any(vectors(shuffled(seed), batch=1) != vectors(shuffled(seed), batch=20) for seed in range(3))
