@@ -28,6 +28,7 @@ from features.writing import (
     SUPERSEDED,
     UNMATCHED,
     absorb,
+    absorb_again,
     apply,
     holds,
     predecessor,
@@ -46,6 +47,7 @@ from fraud.core.records import (
 )
 
 Ints = NDArray[np.int64]
+Change = tuple[str, tuple[str, str, str, str], bytes]
 
 PRESENCE = {"pos": 2, "atm": 2, "ecom": 1, "moto": 1}
 SOURCE_CODE = {LabelSource.CHARGEBACK: 0, LabelSource.ANALYST: 1, LabelSource.SILENCE: 2}
@@ -115,6 +117,9 @@ class OnlineExtractor:
         mask = work.admits(keys, position)
         if not mask:
             return (REDELIVERED,)
+        if (changes := work.recorded(tx, position)) is not None:
+            self._complete(changes, mask, position)
+            return (REDELIVERED,)
         self._describe(tx)
         self._place(keys)
         relation = (
@@ -178,6 +183,20 @@ class OnlineExtractor:
         hashes, change = entities.hashes, self._change
         change[at.C_CARD], change[at.C_MERCHANT] = hashes[card], hashes[merchant]
         change[at.C_DEVICE] = hashes[device] if device > 0 else 0
+
+    def _complete(self, changes: Sequence[Change], mask: int, position: Position | None) -> None:
+        """Do what a first attempt at this position began, in the rows that lack it: its own changes, bit by bit."""
+        work = self._working
+        for kind, keys, fields in changes:
+            self._place(keys)
+            change = np.frombuffer(fields, np.int64).copy()
+            if kind == "absorb":
+                absorb_again(work.entities.rows, work.pairs.rows, self._rows, change, mask)
+            else:
+                within = CARD_BIT | (DEVICE_BIT if keys[2] else 0)
+                within |= MERCHANT_BIT | PAIR_BIT if kind == "retract" else 0
+                retract(work.entities.rows, work.pairs.rows, self._rows, change, mask & within)
+            work.applied(kind, keys, fields, position)
 
     def _retract(self, keys: tuple[str, str, str, str], position: Position | None) -> None:
         """Take the earlier version out of the rows at hand: another merchant's or device's are not among them."""

@@ -81,8 +81,14 @@ def absorb_row(row: Row, change: Ints, other: int) -> None:
 
 @compiled
 def absorb(entities: Row, pairs: Row, rows: Ints, change: Ints, mask: int) -> None:
-    """Add one change to every row in `mask` (card 1, merchant 2, device 4, pair 8)."""
+    """Add one change to every row in `mask`, noting first how its amount compares with the card's median."""
     change[at.C_RATIO] = log_ratio(entities[rows[0]], change)
+    absorb_again(entities, pairs, rows, change, mask)
+
+
+@compiled
+def absorb_again(entities: Row, pairs: Row, rows: Ints, change: Ints, mask: int) -> None:
+    """Add one complete change to every row in `mask` (card 1, merchant 2, device 4, pair 8)."""
     for entity in range(3):
         if rows[entity] > 0 and (mask >> entity) & 1:
             absorb_row(entities[rows[entity]], change, change[at.C_MERCHANT] if entity == 0 else change[at.C_CARD])

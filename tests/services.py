@@ -4,8 +4,10 @@ A test that needs a service is never skipped: where it is not installed it fails
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -34,12 +36,16 @@ def unique() -> Callable[[str], str]:
     return lambda what: f"{what}-{next(_names)}"
 
 
+@cache
+def shared_redis() -> Redis:
+    """Start the run's Redis; it ends with the run."""
+    return Redis(Path(mkdtemp(prefix="fraud-redis-"))).start(tied=True)
+
+
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """A Redis with an append-only file."""
-    server = Redis(tmp_path_factory.mktemp("redis")).start(tied=True)
-    yield server
-    server.kill()
+def redis_server() -> Redis:
+    """The run's Redis, with an append-only file."""
+    return shared_redis()
 
 
 @pytest.fixture

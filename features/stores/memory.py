@@ -11,7 +11,7 @@ from features.tables import RecordTable, card_key, entity_table, pair_table
 from features.writing import EVERY_ROW
 from fraud.core.errors import StateError
 from fraud.core.ports import WorkingSet
-from fraud.core.records import MINUTE, Answer, Arrival, Position
+from fraud.core.records import MINUTE, Answer, Arrival, Position, Transaction
 
 RETRY_HORIZON = 15 * MINUTE
 
@@ -69,6 +69,10 @@ class MemoryStore:
             return EVERY_ROW
         mark = self._marks.get((position.topic, position.partition), -1)
         return EVERY_ROW if position.offset > mark else 0
+
+    def recorded(self, tx: Transaction, position: Position | None) -> None:
+        """Return None: a batch is in this store as a whole or not at all."""
+        del tx, position
 
     def applied(self, kind: str, keys: tuple[str, ...], change: bytes, position: Position | None) -> None:
         """Move the partition's mark."""

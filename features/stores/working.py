@@ -5,7 +5,7 @@ from typing import Protocol
 
 from features.tables import RecordTable
 from fraud.core.ports import StateStore, WorkingSet
-from fraud.core.records import Arrival, Position
+from fraud.core.records import Arrival, Position, Transaction
 
 
 class TableSet(WorkingSet, Protocol):
@@ -19,6 +19,11 @@ class TableSet(WorkingSet, Protocol):
 
         `keys` are the entity keys and, last, the pair key. Without a position everything is admitted.
         """
+
+    def recorded(
+        self, tx: Transaction, position: Position | None
+    ) -> Sequence[tuple[str, tuple[str, str, str, str], bytes]] | None:
+        """Return the changes (kind, keys, fields) that a first attempt at this position makes, None without one."""
 
     def applied(self, kind: str, keys: tuple[str, ...], change: bytes, position: Position | None) -> None:
         """Note a change just made in place: `absorb`, `retract` or `apply`, its keys, its int64 fields."""

@@ -1,13 +1,16 @@
 """Every implementation of the StateStore port, each with a way to make a fresh one: the contract suite runs on all."""
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from features.stores.memory import MemoryStore
+from features.stores.redis import RedisStore
 from features.stores.working import TableStore
+from tests.services import shared_redis
 
 
 class StoreCase(NamedTuple):
@@ -23,7 +26,15 @@ class StoreCase(NamedTuple):
     examples: int = 80
 
 
-STORES = [StoreCase("memory", MemoryStore, MemoryStore)]
+_numbers = count()
+
+
+def fresh_redis() -> RedisStore:
+    """Return a store in a namespace of its own on the run's Redis."""
+    return RedisStore(shared_redis().url, namespace=f"contract{next(_numbers)}")
+
+
+STORES = [StoreCase("memory", MemoryStore, MemoryStore), StoreCase("redis", RedisStore, fresh_redis, examples=12)]
 
 
 def explore(case: StoreCase, check: Callable[..., None], **strategies: SearchStrategy[Any]) -> None:

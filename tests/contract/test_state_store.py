@@ -290,8 +290,9 @@ def test_restore_replaces_what_was_there(case: StoreCase) -> None:
 def test_a_snapshot_holds_first_answers(case: StoreCase) -> None:
     one, other, tx = case.fresh(), case.fresh(), payment("t1")
     work = one.read([sent(tx, 4)])
-    work.keep(answer(tx, Position("transactions", 0, 4), score=0.25))
-    one.write(work, [])
+    first = answer(tx, Position("transactions", 0, 4), score=0.25)
+    work.keep(first)
+    one.write(work, [first])
     other.restore(one.snapshot())
     found = other.read([sent(tx, 5)]).first_answer("t1", 0)
     assert found is not None

@@ -1,0 +1,422 @@
+"""The shared state store: rows in Redis, one round trip in and one out a batch.
+
+A row is a hash (`r` its bytes, and the highest offset applied of each partition), an answer a string; an entity's
+pairs share its slot. Rows are changed inside Redis by `functions.lua`, by increments and in one step with their mark,
+so that several workers write one merchant and nothing is applied twice. First answers are written before anything
+else, each with the changes that it absorbs: whoever reads a transaction again finds its answer and completes exactly
+what the first attempt began.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from features import layout as at
+from features.layout import LAYOUT_VERSION
+from features.stores.client import CLUSTER, RunIds, connect, results
+from features.tables import SEPARATOR, RecordTable, card_key, entity_keys, pair_key
+from features.writing import EVERY_ROW
+from fraud.core.errors import StateError
+from fraud.core.ports import WorkingSet
+from fraud.core.records import (
+    DAY,
+    MINUTE,
+    Alert,
+    Answer,
+    Arrival,
+    Decision,
+    FeatureVector,
+    KnownLabel,
+    Position,
+    Transaction,
+)
+
+FUNCTIONS = Path(__file__).with_name("functions.lua")
+LIBRARY = f"fraud{LAYOUT_VERSION}"
+ROW = "r"
+RETRY_HORIZON = 15 * MINUTE
+KEEP = 180 * DAY
+LETTERS = {"absorb": "a", "retract": "r", "retract-card": "r", "apply": "l"}
+DEVICE_PLACE = 2
+
+BRACES = re.compile("[%{}]")
+
+Change = tuple[str, tuple[str, str, str, str], bytes]
+
+
+class Stored(msgspec.Struct, frozen=True, array_like=True):
+    """A first answer at rest: all that is published, and the changes that its transaction makes to the state."""
+
+    decision: Decision
+    position: Position
+    alert: Alert | None = None
+    vector: bytes = b""
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def answer(self) -> Answer:
+        """Return it as the engine takes it."""
+        decision, vector = self.decision, None
+        if self.vector:
+            values = np.frombuffer(self.vector, np.float32).copy()
+            vector = FeatureVector(decision.tx_id, values, decision.versions.spec, decision.seen_at)
+        return Answer(decision=decision, position=self.position, alert=self.alert, vector=vector)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Stored).decode
+
+
+def stored(answer: Answer, changes: Sequence[Change] = ()) -> bytes:
+    """Return an answer as it is kept."""
+    vector = answer.vector.values.astype("<f4", copy=False).tobytes() if answer.vector is not None else b""
+    return _encode(Stored(answer.decision, answer.position, answer.alert, vector, tuple(changes)))
+
+
+class Keys:
+    """The names of everything in one namespace of a server; the layout's version is part of each."""
+
+    def __init__(self, namespace: str) -> None:
+        """Take the namespace, which lets several services share a server."""
+        self.prefix = f"{namespace}:{LAYOUT_VERSION}:"
+        self.marks = self.prefix + "marks"
+        self.rows = self.prefix + "{"
+        self.answers = self.prefix + "a:"
+
+    def row(self, entity: str) -> str:
+        """Return where an entity's row is kept; the braces choose the slot."""
+        return f"{self.rows}{plain(entity)}}}"
+
+    def pair(self, key: str) -> str:
+        """Return where a pair's row is kept: in the slot of its card."""
+        card, _, merchant = key.partition(SEPARATOR)
+        return f"{self.row(card_key(card))}:{plain(merchant)}"
+
+    def answer(self, tx_id: str, version: int) -> str:
+        """Return where a first answer is kept."""
+        return f"{self.answers}{tx_id}:{version}"
+
+
+def plain(name: str) -> str:
+    """Return an id without braces, which mean something in a key."""
+    return name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D") if BRACES.search(name) else name
+
+
+def mark_field(position: Position) -> str:
+    """Return the field of the mark that a position moves."""
+    return f"{position.topic}:{position.partition}"
+
+
+class RedisSet:
+    """The rows, marks and first answers that one batch can touch."""
+
+    def __init__(self, keys: Keys, capacity: int) -> None:
+        """Start empty, with room for so many entities."""
+        self._keys = keys
+        self.entities = RecordTable(at.ENTITY_BYTES, capacity + 1)
+        self.pairs = RecordTable(at.PAIR_BYTES, capacity + 1)
+        self.marks: dict[str, dict[str, int]] = {}
+        self.found: dict[tuple[str, int], Stored] = {}
+        self.kept: dict[tuple[str, int], Answer] = {}
+        self.units: dict[str, list[tuple[str, int, list[bytes | str]]]] = {}
+        self.changes: dict[Position, list[Change]] = {}
+
+    def first_answer(self, tx_id: str, version: int) -> Answer | None:
+        """Return the answer already given, by an earlier batch or in this one."""
+        key = tx_id, version
+        if key in self.kept:
+            return self.kept[key]
+        return self.found[key].answer if key in self.found else None
+
+    def keep(self, answer: Answer) -> None:
+        """Remember an answer made in this batch."""
+        self.kept.setdefault((answer.decision.tx_id, answer.decision.version), answer)
+
+    def admits(self, keys: tuple[str, ...], position: Position | None) -> int:
+        """Return which rows have not applied this position yet."""
+        if position is None:
+            return EVERY_ROW
+        field, mask = mark_field(position), 0
+        refused = False
+        for place, row in self._rows(keys):
+            if self.marks.get(row, {}).get(field, -1) < position.offset:
+                mask |= 1 << place
+            else:
+                refused = True
+        return mask if refused else EVERY_ROW
+
+    def recorded(self, tx: Transaction, position: Position | None) -> Sequence[Change] | None:
+        """Return what the first attempt at this position absorbs, None when there was none."""
+        held = self.found.get((tx.id, tx.version))
+        return held.changes if held is not None and held.position == position and held.changes else None
+
+    def applied(self, kind: str, keys: tuple[str, ...], change: bytes, position: Position | None) -> None:
+        """Note a change just made in place: it is repeated inside Redis when the batch is written."""
+        card, merchant, device, pair = keys
+        if position is not None:
+            self.changes.setdefault(position, []).append((kind, (card, merchant, device, pair), change))
+        touched = ((0, card), (DEVICE_PLACE, device)) if kind == "retract-card" else enumerate(keys)
+        field, offset = (mark_field(position), position.offset) if position is not None else ("", 0)
+        for place, row in self._rows(dict(touched)):
+            letters = LETTERS[kind] + (
+                "c" if place == 0 or (place < 3 and kind == "apply") else "p" if place == 3 else "e"
+            )
+            units = self.units.setdefault(row, [])
+            if not units or units[-1][:2] != (field, offset) or not field:
+                units.append((field, offset, []))
+            units[-1][2].extend((letters, change))
+        if position is not None:
+            for _, row in self._rows(keys):
+                self.marks.setdefault(row, {})[field] = offset
+
+    def _rows(self, keys: "tuple[str, ...] | dict[int, str]") -> Iterator[tuple[int, str]]:
+        """Yield place and row key of the keys that name something."""
+        for place, key in keys.items() if isinstance(keys, dict) else enumerate(keys):
+            if key:
+                yield place, (self._keys.pair(key) if place == 3 else self._keys.row(key))
+
+
+class RedisStore:
+    """The StateStore port on Redis 7 or later, or Valkey; one node or a cluster."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 1.0,
+        retry_horizon: int = RETRY_HORIZON,
+        keep: int = KEEP,
+        namespace: str = "fraud",
+    ) -> None:
+        """Connect and load the functions.
+
+        `timeout` is in seconds; a retry of a transaction finds its answer for `retry_horizon` ns after its commit, a
+        row that nothing touches is dropped after `keep` ns.
+
+        Raises:
+            SettingsError: when `url` is no address.
+            StoreUnavailableError: when nothing answers there.
+        """
+        self._url, self._timeout, self._keys = url, timeout, Keys(namespace)
+        self._horizon_ms, self._keep_ms = retry_horizon // 1_000_000, keep // 1_000_000
+        self._cluster = url.startswith(CLUSTER)
+        self._ids = RunIds()
+        self._small: dict[tuple[str, int], bytes] = {}
+        self._client: Any = None
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Connect again, to whatever life the server is in now; raise StoreUnavailableError while nothing answers."""
+        self._ids.forget()
+        if self._client is not None:
+            self._client.close()
+        self._client = connect(self._url, self._timeout, self._ids)
+        code = FUNCTIONS.read_text()
+        held = results(lambda: [self._client.function_list(LIBRARY, withcode=True)])[0]
+        if code not in str(held).replace("\\n", "\n").replace("\\'", "'"):
+            results(lambda: [self._client.function_load(code, replace=True)])
+
+    def close(self) -> None:
+        """Release the connections; a second call does nothing."""
+        self._client.close()
+
+    # ---- a batch
+
+    def read(self, batch: Sequence[Arrival]) -> RedisSet:
+        """Read every row, mark and first answer that the batch can touch, in one round trip."""
+        entities, pairs, answers = touched(batch)
+        pipe = self._client.pipeline(transaction=False)
+        for key in entities:
+            pipe.hgetall(self._keys.row(key))
+        for key in pairs:
+            pipe.hgetall(self._keys.pair(key))
+        for tx_id, version in answers:
+            pipe.get(self._keys.answer(tx_id, version))
+        found = iter(results(lambda: pipe.execute(raise_on_error=False)) if entities else ())
+        work = RedisSet(self._keys, max(len(entities), 1))
+        for key in entities:
+            take(work, work.entities, key, self._keys.row(key), next(found))
+        for key in pairs:
+            take(work, work.pairs, key, self._keys.pair(key), next(found))
+        for answer in answers:
+            if (value := next(found)) is not None:
+                work.found[answer] = _decode(value)
+        return work
+
+    def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
+        """Store first answers, then changes, in one round trip; return the winning answers, in order."""
+        if not isinstance(work, RedisSet):
+            msg = f"a {type(work).__name__} was not read from this store"
+            raise TypeError(msg)
+        new = [answer for answer in answers if self._is_new(work, answer)]
+        pipe = self._client.pipeline(transaction=False)
+        for answer in new:
+            key = self._keys.answer(answer.decision.tx_id, answer.decision.version)
+            pipe.set(key, stored(answer, work.changes.get(answer.position, ())), nx=True, get=True)
+        earlier: list[Any] = []
+        if self._cluster and new:
+            earlier = results(lambda: pipe.execute(raise_on_error=False))
+            pipe = self._client.pipeline(transaction=False)
+        self._change(pipe, work)
+        found = results(lambda: pipe.execute(raise_on_error=False)) if new or work.units else []
+        return self._winners(work, answers, new, (earlier or found)[: len(new)])
+
+    def _is_new(self, work: RedisSet, answer: Answer) -> bool:
+        key = answer.decision.tx_id, answer.decision.version
+        return answer.repeat_of is None and key not in work.found
+
+    def _change(self, pipe: Any, work: RedisSet) -> None:
+        highest: dict[str, int] = {}
+        for row, units in work.units.items():
+            size = at.PAIR_BYTES if is_pair(row) else at.ENTITY_BYTES
+            words: list[Any] = [size, self._keep_ms]
+            for field, offset, changes in units:
+                words += [field, offset, len(changes) // 2, *changes]
+                if field:
+                    highest[field] = max(highest.get(field, -1), offset)
+            pipe.execute_command("FCALL", f"{LIBRARY}_change", 1, row, *words)
+        if highest:
+            flat = [word for item in highest.items() for word in item]
+            pipe.execute_command("FCALL", f"{LIBRARY}_note", 1, self._keys.marks, *flat)
+
+    def _winners(
+        self, work: RedisSet, answers: Sequence[Answer], new: Sequence[Answer], earlier: Sequence[Any]
+    ) -> list[Answer]:
+        """Return what is to be published: where somebody else was first, that answer under our position."""
+        firsts = {id(answer): value for answer, value in zip(new, earlier, strict=True) if value is not None}
+        winners = []
+        for answer in answers:
+            if id(answer) in firsts:
+                first = _decode(firsts[id(answer)]).answer
+                repeat_of = None if first.position == answer.position else first.position
+                position, headers = answer.position, answer.headers
+                answer = msgspec.structs.replace(first, position=position, headers=headers, repeat_of=repeat_of)
+            if answer.repeat_of is None:
+                self._small[answer.decision.tx_id, answer.decision.version] = small(answer)
+            winners.append(answer)
+        return winners
+
+    # ---- first answers over time
+
+    def put_answers(self, answers: Sequence[Answer]) -> None:
+        """Make published answers the first ones again, where a restart has lost or changed them."""
+        if not answers:
+            return
+        keys = [self._keys.answer(answer.decision.tx_id, answer.decision.version) for answer in answers]
+        pipe = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipe.get(key)
+        held = results(lambda: pipe.execute(raise_on_error=False))
+        pipe = self._client.pipeline(transaction=False)
+        for key, answer, value in zip(keys, answers, held, strict=True):
+            if value is None or _decode(value).decision != answer.decision:
+                pipe.set(key, stored(answer))
+            self._small[answer.decision.tx_id, answer.decision.version] = small(answer)
+        results(lambda: pipe.execute(raise_on_error=False))
+
+    def settle(self, answers: Sequence[tuple[str, int]]) -> None:
+        """Shrink committed first answers to what a retry needs, and let them go after the retry horizon."""
+        if not answers or not self._horizon_ms:
+            return
+        pipe = self._client.pipeline(transaction=False)
+        for tx_id, version in answers:
+            value = self._small.pop((tx_id, version), None)
+            if value is None:
+                pipe.pexpire(self._keys.answer(tx_id, version), self._horizon_ms)
+            else:
+                pipe.set(self._keys.answer(tx_id, version), value, px=self._horizon_ms, xx=True)
+        results(lambda: pipe.execute(raise_on_error=False))
+
+    # ---- administration
+
+    def marks(self) -> dict[tuple[str, int], int]:
+        """Return the highest offset applied for each (topic, partition)."""
+        held = results(lambda: [self._client.hgetall(self._keys.marks)])[0]
+        found = {}
+        for field, offset in held.items():
+            topic, _, partition = field.decode().rpartition(":")
+            found[topic, int(partition)] = int(offset)
+        return found
+
+    def forget(self, card: str) -> int:
+        """Erase a card and its pairs; return how many records went. It looks through the whole store."""
+        mine = self._keys.row(card_key(card))
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", mine) + "*"
+        keys = [key for key in self._scan(pattern) if key == mine.encode() or key.startswith(mine.encode() + b":")]
+        return sum(results(lambda: [self._client.delete(key) for key in keys]))
+
+    def snapshot(self) -> bytes:
+        """Return the whole state, marks included: a copy for another server. Redis keeps its own on disk."""
+        start = len(self._keys.prefix)
+        rows = [(key[start:], self._client.hgetall(key)) for key in self._scan(self._keys.rows + "*")]
+        keys = list(self._scan(self._keys.answers + "*"))
+        answers = [(key[start:], self._client.get(key), max(self._client.pttl(key), 0)) for key in keys]
+        return msgspec.msgpack.encode((LAYOUT_VERSION, rows, self._client.hgetall(self._keys.marks), answers))
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace the whole state; raise StateError when it was written under another layout."""
+        try:
+            layout, rows, marks, answers = msgspec.msgpack.decode(snapshot)
+        except (msgspec.DecodeError, ValueError) as error:
+            msg = f"snapshot of {len(snapshot)} bytes cannot be read ({error}): rebuild with 'fraud state rebuild'"
+            raise StateError(msg) from error
+        if layout != LAYOUT_VERSION:
+            msg = f"snapshot has layout {layout!r}, expected {LAYOUT_VERSION!r}: rebuild with 'fraud state rebuild'"
+            raise StateError(msg)
+        self.clear()
+        pipe = self._client.pipeline(transaction=False)
+        prefix = self._keys.prefix.encode()
+        for key, fields in rows:
+            pipe.hset(prefix + key, mapping=fields)
+        if marks:
+            pipe.hset(self._keys.marks, mapping=marks)
+        for key, value, life in answers:
+            pipe.set(prefix + key, value, px=life or None)
+        results(lambda: pipe.execute(raise_on_error=False))
+
+    def clear(self) -> None:
+        """Erase the whole state of this layout."""
+        for key in self._scan(self._keys.prefix + "*"):
+            self._client.delete(key)
+        self._small.clear()
+
+    def _scan(self, pattern: str) -> Iterable[bytes]:
+        found: Iterable[bytes] = self._client.scan_iter(match=pattern, count=1_000)
+        return found
+
+
+def touched(batch: Sequence[Arrival]) -> tuple[list[str], list[str], list[tuple[str, int]]]:
+    """Return what a batch can touch, each once: entity keys, pair keys, and (id, version) of its transactions."""
+    entities: dict[str, None] = {}
+    pairs: dict[str, None] = {}
+    answers: dict[tuple[str, int], None] = {}
+    for arrival in batch:
+        event = arrival.event
+        if isinstance(event, Transaction | KnownLabel):
+            entities.update(dict.fromkeys(entity_keys(event)))
+            pairs[pair_key(event.card, event.merchant)] = None
+        if isinstance(event, Transaction):
+            answers[event.id, event.version] = None
+    return list(entities), list(pairs), list(answers)
+
+
+def take(work: RedisSet, table: RecordTable, key: str, row: str, held: dict[bytes, bytes]) -> None:
+    """Put a row that was read in its place."""
+    if not held:
+        return
+    table.put(key, held.pop(ROW.encode()))
+    work.marks[row] = {field.decode(): int(offset) for field, offset in held.items()}
+
+
+def is_pair(row: str) -> bool:
+    """Tell whether a row key is a pair's."""
+    return "}:" in row
+
+
+def small(answer: Answer) -> bytes:
+    """Return what a retry needs of an answer."""
+    return _encode(Stored(answer.decision, answer.position))
