@@ -6,14 +6,17 @@ import msgspec
 
 import models
 from features.extractor import OnlineExtractor
+from features.spec import spec
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Judges, Lateness
 from fraud.core.labels import Deadlines, LabelBook, MemoryRoom
-from fraud.core.ports import RuleOutcome, Scorer, StateStore
+from fraud.core.ports import RuleBook, RuleOutcome, Scorer, StateStore
+from fraud.core.rules.vocabulary import Vocabulary
 from fraud.core.settings import Settings
 from models import registry, rules_only
 from models.booster import Booster
 from models.rules_only import RulesOnly
+from streaming.rulebook import DEFAULT, HotRules
 
 SHIPPED = Path(models.__file__).parent / "artifacts"
 """Models that come with the project; a trained one of the same name comes first."""
@@ -49,7 +52,28 @@ class NoRules:
     def judge(self, tx: object, values: object) -> RuleOutcome:
         """Return that nothing matched."""
         del tx, values
-        return RuleOutcome()
+        return NOTHING
+
+
+NOTHING = RuleOutcome()
+
+
+def vocabulary(digits: int = 2) -> Vocabulary:
+    """Return the names that rules may use; `digits` are those of the base currency's minor unit."""
+    features = spec().features
+    return Vocabulary.of([one.name for one in features], [one.meaning for one in features], digits)
+
+
+def rule_book(settings: Settings) -> RuleBook:
+    """Return the rules of the settings: a file, `default` for those that are shipped, or none.
+
+    Raises:
+        RuleError: when the file cannot be read or has faults.
+    """
+    file, money = settings.rules.file, settings.money
+    if not file:
+        return NoRules()
+    return HotRules(DEFAULT if file == "default" else Path(file), vocabulary(money.digits.get(money.base, 2)))
 
 
 def judges(settings: Settings, spec_version: str) -> Judges:
@@ -57,12 +81,12 @@ def judges(settings: Settings, spec_version: str) -> Judges:
 
     Raises:
         ArtifactError: when the model is missing or does not fit this release.
-        RulesError: when the file of rules has faults.
+        RuleError: when the file of rules cannot be read or has faults.
         SettingsError: when an alert budget is asked for and the model knows no scores to meet it with.
     """
     model = scorer(settings.model.name, Path(settings.model.folder), spec_version)
     reference = model.reference_scores if isinstance(model, Booster) else ()
-    return Judges(model, NoRules(), settings.policy.build(reference))
+    return Judges(model, rule_book(settings), settings.policy.build(reference))
 
 
 def build(settings: Settings) -> Parts:

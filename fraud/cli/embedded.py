@@ -85,7 +85,8 @@ def embedded(
     since = traffic.transaction(0).happened_at // DAY * DAY + WARM_DAYS * DAY
     pace = Pace(clock.monotonic_ns, clock.sleep, SECONDS_A_DAY / day_seconds, since)
     source = SimulatedSource(traffic, delay=LABEL_DELAY, batch=32, pace=pace)
-    parts = build(configuration.changed(configuration.read(settings), "model", name=model))
+    found = configuration.changed(configuration.read(settings), "model", name=model)
+    parts = build(found if found.rules.file else configuration.changed(found, "rules", file="default"))
     watch = Watch(screen, traffic, since, seconds)
     try:
         run(source, Timed(parts, watch, screen), screen, watch.between)

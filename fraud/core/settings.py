@@ -126,7 +126,12 @@ class PolicySection(Section, frozen=True):
 class RulesSection(Section, frozen=True):
     """Analyst rules."""
 
-    file: Annotated[str, setting("File of rules and lists, taken up again when it changes; empty: none.", "path")] = ""
+    file: Annotated[
+        str,
+        setting(
+            "File of rules and lists, taken up again when it changes; 'default': the shipped one; empty: none.", "path"
+        ),
+    ] = ""
 
 
 class EngineSection(Section, frozen=True):

@@ -9,7 +9,9 @@ import typer
 from typer.main import get_command
 
 from fraud.cli import app
+from fraud.core.rules.ruleset import compile_rules
 from streaming import mapping
+from streaming.wiring import vocabulary
 
 ROOT = Path(__file__).parents[2]
 HOP = re.compile(r"^\d\. `(?P<file>[\w/]+\.py)` .*?`(?P<name>[\w.]+)`", re.MULTILINE)
@@ -69,6 +71,13 @@ def test_mapping_example_is_a_mapping_that_explains_every_key() -> None:
 @pytest.mark.parametrize("name", mapping.shipped())
 def test_shipped_mapping_loads(name: str) -> None:
     assert mapping.load(name).columns.time
+
+
+def test_rules_of_the_documents_compile() -> None:
+    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs" / "rules.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert compile_rules(block, vocabulary()).rules
 
 
 def test_app_is_typer() -> None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.core.records import DAY, Arrival, Kind, Label, Position, Reject, Transaction, Verdict
+from fraud.core.settings import MOST_MINOR
 from streaming import messages
 from streaming.codec import Codec, Limits
-from fraud.core.settings import MOST_MINOR
 from streaming.money import Rates
 from streaming.times import from_text, to_text
 

@@ -1,0 +1,111 @@
+"""What the parser makes of a rule file, before names and types are looked at."""
+
+import msgspec
+
+from fraud.core.rules.faults import Span
+
+
+class Literal(msgspec.Struct, frozen=True):
+    """A number, text, truth value or duration (seconds, `unit` set)."""
+
+    span: Span
+    value: float | str | bool
+    unit: str = ""
+
+
+class Name(msgspec.Struct, frozen=True):
+    """A feature, a field of the transaction, or a list."""
+
+    span: Span
+    name: str
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A function of names and durations: `count(card, 10m)`."""
+
+    span: Span
+    name: str
+    at: Span
+    arguments: "tuple[Expression, ...]"
+
+
+class Unary(msgspec.Struct, frozen=True):
+    """`not x` or `-x`."""
+
+    span: Span
+    sign: str
+    operand: "Expression"
+
+
+class Binary(msgspec.Struct, frozen=True):
+    """Arithmetic, a comparison or `contains`; `at` is the sign's place."""
+
+    span: Span
+    sign: str
+    at: Span
+    left: "Expression"
+    right: "Expression"
+
+
+class Logic(msgspec.Struct, frozen=True):
+    """Conditions joined by `and`, or by `or`."""
+
+    span: Span
+    sign: str
+    parts: "tuple[Expression, ...]"
+
+
+class Member(msgspec.Struct, frozen=True):
+    """`x in { ... }` or `x in a_list`; `among` is the list's name or the literals."""
+
+    span: Span
+    item: "Expression"
+    among: Name | tuple[Literal, ...]
+    negated: bool
+
+
+Expression = Literal | Name | Call | Unary | Binary | Logic | Member
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One value of a list, valid before `until` (UTC nanoseconds); None means for good."""
+
+    value: Literal
+    until: int | None
+
+
+class ListTree(msgspec.Struct, frozen=True):
+    """A list: what it does (allow, block, or only a name), on which field, with its entries or its file."""
+
+    name: str
+    at: Span
+    effect: str
+    field: Name
+    entries: tuple[Entry, ...]
+    file: Literal | None
+
+
+class EffectTree(msgspec.Struct, frozen=True):
+    """One effect of a rule: an action, a floor, or a note."""
+
+    span: Span
+    word: str
+    floor: Literal | None = None
+
+
+class RuleTree(msgspec.Struct, frozen=True):
+    """A rule: its name, sentence, kinds of message, condition and effects."""
+
+    name: str
+    at: Span
+    sentence: Literal | None
+    kinds: tuple[Name, ...]
+    condition: Expression
+    effects: tuple[EffectTree, ...]
+
+
+class FileTree(msgspec.Struct, frozen=True):
+    """Every list and rule of a file, in order."""
+
+    lists: tuple[ListTree, ...]
+    rules: tuple[RuleTree, ...]

@@ -1,0 +1,157 @@
+"""The names that rules may use: features by place, windows in function form, fields of the transaction."""
+
+import enum
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from fraud.core.errors import nearest
+from fraud.core.fields import PATTERN, Duration
+from fraud.core.records import DAY, HOUR, SECOND, Transaction
+from fraud.core.rules.faults import FaultAt, Span
+from fraud.core.rules.tree import Call, Expression, Literal, Name
+
+Value = float | str | bool | None
+Read = Callable[[Transaction], Value]
+
+
+class Type(enum.StrEnum):
+    """What an expression yields. A duration is seconds."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    CONDITION = "condition"
+    DURATION = "duration"
+
+
+class Term(msgspec.Struct, frozen=True):
+    """One feature as rules see it, in vector order. `seconds` makes it a duration."""
+
+    name: str
+    meaning: str = ""
+    seconds: bool = False
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One field of the transaction; `read` returns NaN or None when it is missing."""
+
+    name: str
+    type: Type
+    meaning: str
+    read: Read
+
+
+def _weekday(tx: Transaction) -> Value:
+    # Day 0 of the epoch was a Thursday.
+    return float((tx.happened_at // DAY + 3) % 7)
+
+
+def fields(digits: int) -> tuple[Field, ...]:
+    """Return the transaction's fields; `digits` are those of the base currency's minor unit."""
+    scale = 10**digits
+    number, text = Type.NUMBER, Type.TEXT
+    return (
+        Field("amount", number, "amount in major units of the base currency", lambda tx: tx.base_amount / scale),
+        Field("hour", number, "hour of the day, UTC, with fraction", lambda tx: tx.happened_at % DAY / HOUR),
+        Field("weekday", number, "day of the week, UTC; monday to sunday are names for 0 to 6", _weekday),
+        Field("mcc", number, "merchant category code", lambda tx: float(tx.mcc) if tx.mcc else math.nan),
+        Field("card", text, "the card's token", lambda tx: tx.card or None),
+        Field("merchant", text, "the merchant's id", lambda tx: tx.merchant or None),
+        Field("device", text, "the device's id", lambda tx: tx.device or None),
+        Field("currency", text, "currency of the payment, ISO 4217", lambda tx: tx.currency or None),
+        Field("channel", text, "pos, atm, ecom, moto", lambda tx: tx.channel or None),
+        Field("text", text, "the merchant's descriptor", lambda tx: tx.text or None),
+    )
+
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+WINDOWED = re.compile(rf"(?P<entity>[^_]+)_(?P<what>\w+)_(?P<window>{PATTERN.pattern})")
+
+
+class Vocabulary:
+    """Names by meaning.
+
+    A feature `card_count_10m` is also `count(card, 10m)`, `card_merchants_1d` is also `distinct(card, merchants, 1d)`,
+    `pair_frauds` is also `frauds(pair)`.
+    """
+
+    def __init__(self, terms: Sequence[Term], digits: int = 2) -> None:
+        """Take the features in vector order, and the digits of the base currency."""
+        self.terms = {term.name: term for term in terms}
+        self.places = {term.name: place for place, term in enumerate(terms)}
+        self.fields = {field.name: field for field in fields(digits)}
+        self.windows = dict(_windowed(self.terms))
+
+    @classmethod
+    def of(cls, names: Sequence[str], meanings: Sequence[str] = (), digits: int = 2) -> "Vocabulary":
+        """Return the vocabulary of a feature list; a name with `since_` in it counts seconds."""
+        texts = meanings or [""] * len(names)
+        return cls(
+            [Term(name, text, "since_" in name) for name, text in zip(names, texts, strict=True)],
+            digits,
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Return every name that may stand alone."""
+        return [*self.fields, *self.terms, *WEEKDAYS]
+
+    def feature(self, call: Call) -> str:
+        """Return the feature that a call such as `count(card, 10m)` names; raise FaultAt when there is none."""
+        words = [_word(argument) for argument in call.arguments]
+        last = words[-1] if words else None
+        window = last if isinstance(last, float) else None
+        if window is not None:
+            words.pop()
+        names = [word for word in words if isinstance(word, str)]
+        if len(names) != len(words) or not 1 <= len(names) <= 2:
+            raise FaultAt(call.span, f"'{call.name}' takes an entity and a window: {call.name}(card, 10m)")
+        what = names[1] if call.name == "distinct" and len(names) == 2 else call.name
+        if window is None:
+            return self._unwindowed(call, f"{names[0]}_{what}", names[0])
+        return self._windowed(call, names[0], what, window)
+
+    def _unwindowed(self, call: Call, name: str, entity: str) -> str:
+        if name in self.terms:
+            return name
+        known = sorted({key[1] for key in self.windows if key[0] == entity})
+        if call.name in known:
+            raise FaultAt(call.span, f"'{call.name}' needs a window: {call.name}({entity}, 1d)")
+        raise FaultAt(call.span, f"no feature '{name}' for this call.{nearest(name, self.terms)}")
+
+    def _windowed(self, call: Call, entity: str, what: str, window: float) -> str:
+        known = {key[2]: name for key, name in self.windows.items() if key[:2] == (entity, what)}
+        if window in known:
+            return known[window]
+        if known:
+            spans = ", ".join(str(Duration(round(seconds * SECOND))) for seconds in sorted(known))
+            raise FaultAt(call.arguments[-1].span, f"no such window of '{what}' of {entity}: known are {spans}")
+        entities, whats = {key[0] for key in self.windows}, {key[1] for key in self.windows if key[0] == entity}
+        if entity not in entities:
+            known_entities = ", ".join(sorted(entities))
+            raise FaultAt(call.arguments[0].span, f"unknown entity '{entity}': expected one of {known_entities}")
+        if call.name == "distinct":
+            raise FaultAt(call.span, f"nothing distinct '{what}' of {entity}.{nearest(what, whats)}")
+        raise FaultAt(call.at, f"unknown function '{what}' of {entity}.{nearest(what, whats)}")
+
+
+def _windowed(names: Iterable[str]) -> Iterable[tuple[tuple[str, str, float], str]]:
+    for name in names:
+        if match := WINDOWED.fullmatch(name):
+            yield (match["entity"], match["what"], Duration.parse(match["window"]) / SECOND), name
+
+
+def _word(argument: Expression) -> str | float:
+    """Return an argument's name, or its seconds; raise FaultAt for anything else."""
+    if isinstance(argument, Name):
+        return argument.name
+    if isinstance(argument, Literal) and argument.unit:
+        return float(argument.value)
+    raise FaultAt(argument.span, "expected an entity such as card, or a window such as 10m")
+
+
+def at(span: Span, name: str, known: Iterable[str]) -> FaultAt:
+    """Return the fault of a name that nobody knows."""
+    return FaultAt(span, f"unknown name '{name}'.{nearest(name, known)}")
