@@ -120,7 +120,7 @@ class Drawer:
         return int(self._rng.integers(-(2**63), 2**63 - 1))
 
     def _pick(self, values: Sequence[int]) -> int:
-        return values[self._rng.integers(len(values))]
+        return values[int(self._rng.integers(len(values)))]
 
 
 @pytest.fixture
