@@ -11,10 +11,12 @@ from typing import Any, Protocol
 import msgspec
 
 from fraud.core.errors import DeliveryError, StoreUnavailableError
-from fraud.core.records import Answer, Arrival, Intake, KnownLabel, Position, Reject
+from fraud.core.records import Answer, Arrival, Intake, KnownLabel, Level, Position, Reject
 from streaming import clock, tail, wire
 from streaming.codec import Codec
+from streaming.ladder import Ladder
 from streaming.service import KafkaSection
+from streaming.stages import Watch
 from streaming.topics import Topics, client_options, ids
 from streaming.tracking import Mark, Track, mark_in
 
@@ -42,6 +44,8 @@ class Link(msgspec.Struct, frozen=True):
     member: str
     batch: int
     durable_after: int
+    ladder: Ladder
+    watch: Watch
 
 
 class KafkaLink:
@@ -71,7 +75,6 @@ class KafkaLink:
         self._stopping = False
         self.degraded = False
         self.rereads = False
-        self.decode_ns = 0
         self.counts = {"read": 0, "published": 0, "rejected": 0, "recoveries": 0, "commits": 0}
         self._producer = self._make_producer()
         self._consumer = self._make_consumer()
@@ -87,9 +90,10 @@ class KafkaLink:
             fresh = set(self._fresh)
             records = {key: found for key, found in records.items() if tuple(key) not in fresh}
             self._recover(fresh)
+        self._link.watch.reset()
         began = clock.monotonic_ns()
         intake = self._intake(records)
-        self.decode_ns = clock.monotonic_ns() - began
+        self._link.watch.add("decode", began)
         return intake
 
     def commit(self, answers: Sequence[Answer]) -> None:
@@ -127,8 +131,10 @@ class KafkaLink:
             return
         from kafka.errors import KafkaError
 
+        began = clock.monotonic_ns()
         try:
             self._publish(first, decisions)
+            self._link.watch.add("publish", began)
         except KafkaError as error:
             msg = f"{len(first) + len(decisions)} messages were not acknowledged ({error!r}): stopping without a commit"
             raise DeliveryError(msg) from error
@@ -169,12 +175,18 @@ class KafkaLink:
     def _intake(self, records: Mapping[Any, Sequence[Any]]) -> Intake:
         arrivals: list[Arrival] = []
         rejects: list[Reject] = []
+        level, marks = self._link.ladder.level(age_of(records, self.topics.transactions))
         for topic in (self.topics.known, self.topics.transactions):
             for key, found in records.items():
                 if key.topic == topic:
                     for record in found:
                         taken = self._take(record)
-                        (rejects if isinstance(taken, Reject) else arrivals).append(taken)  # type: ignore[arg-type]
+                        if isinstance(taken, Reject):
+                            rejects.append(taken)
+                        elif marks or level is not Level.FULL:
+                            arrivals.append(msgspec.structs.replace(taken, level=level, marks=marks))
+                        else:
+                            arrivals.append(taken)
                     self._read[tuple(key)] = found[-1].offset + 1
                     self.counts["read"] += len(found)
         self._applied = [arrival for arrival in arrivals if isinstance(arrival.event, KnownLabel)]
@@ -208,7 +220,7 @@ class KafkaLink:
         self, answers: Sequence[Answer], rejects: Sequence[Reject]
     ) -> tuple[list[wire.Outgoing], list[tuple[wire.Outgoing, tuple[str, int]]]]:
         """Return what goes first, and then decisions with the input partition that they answer."""
-        topics, stages = self.topics, self._stages()
+        topics, stages = self.topics, self._link.watch.text().encode()
         new = [answer for answer in answers if self._publishes(answer.position)]
         first = [wire.alert_out(answer, topics.alerts) for answer in new if answer.alert is not None]
         first += [wire.reject_out(reject, topics.dead) for reject in rejects if self._publishes(reject.position)]
@@ -226,9 +238,6 @@ class KafkaLink:
     def _publishes(self, position: Position) -> bool:
         track = self._tracks.get((position.topic.partition("@")[0], position.partition))
         return track is not None and track.publishes(position.offset)
-
-    def _stages(self) -> bytes:
-        return f"decode={self.decode_ns // 1_000}".encode()
 
     def _publish(
         self, first: Sequence[wire.Outgoing], decisions: Sequence[tuple[wire.Outgoing, tuple[str, int]]]
@@ -396,6 +405,12 @@ class KafkaLink:
             self._tracks.pop((key[0], key[1]), None)
             self._fresh.discard((key[0], key[1]))
             self._read.pop((key[0], key[1]), None)
+
+
+def age_of(records: Mapping[Any, Sequence[Any]], topic: str) -> int:
+    """Return how long ago the oldest of a topic's records was sent, in nanoseconds."""
+    sent = [record.timestamp for key, found in records.items() if key.topic == topic for record in found]
+    return max(clock.now_ns() - min(sent) * 1_000_000, 0) if sent else 0
 
 
 def listener(link: KafkaLink) -> Any:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from fraud.cli import configure, dead, demo, inspect, learning, replay, rules, simulate
+from fraud.cli import configure, dead, demo, inspect, learning, replay, rules, serve, simulate
 from fraud.core.errors import FraudError
 
 HELP = """Detect payment fraud in real time: score a stream, replay a history through the same code, train on it.
@@ -24,6 +24,8 @@ app.command("settings")(configure.settings)
 app.command("check")(inspect.check)
 app.command("explain")(inspect.explain)
 app.add_typer(learning.app, name="models")
+app.command("run")(serve.run)
+app.add_typer(serve.topics_app, name="topics")
 app.add_typer(rules.app, name="rules")
 app.add_typer(dead.app, name="dead")
 

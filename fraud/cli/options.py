@@ -1,7 +1,7 @@
 """Options that several commands share, and how their values are read."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,3 +63,30 @@ def settings(
     found = configuration.changed(found, "rules", file=rules)
     found = configuration.changed(found, "engine", batch=batch)
     return configuration.changed(found, "paths", dead=dead)
+
+
+def service(
+    file: Path | None,
+    *,
+    bootstrap: str | None = None,
+    store: str | None = None,
+    group: str | None = None,
+    prefix: str | None = None,
+    delivery: str | None = None,
+    http: int | None = None,
+    **others: Any,
+) -> "ServiceSettings":
+    """Return the settings of the service: what `settings` takes, and what Kafka and Redis need.
+
+    Raises:
+        SettingsError: when the way of delivery is unknown.
+    """
+    from streaming import configuration
+
+    if delivery not in (None, "fast", "transactional"):
+        msg = f"--delivery {delivery}: expected fast or transactional"
+        raise SettingsError(msg)
+    found = settings(file, **others)
+    found = configuration.changed(found, "kafka", bootstrap=bootstrap, group=group, prefix=prefix, delivery=delivery)
+    found = configuration.changed(found, "store", url=store)
+    return configuration.changed(found, "serving", http=http)

@@ -6,7 +6,7 @@ time, the model once over the batch; nothing that the model computes is an input
 answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ from fraud.core.records import (
     FeatureVector,
     KnownLabel,
     Label,
+    Level,
     Position,
     Score,
     Tick,
@@ -33,17 +34,22 @@ from fraud.core.records import (
     alert_id,
 )
 
-RECOVERED = "recovered"
+RECOVERED, REDELIVERED = "recovered", "redelivered"
 NEVER = 2**63
 LATE = "late"
 
 
 class Judges(msgspec.Struct, frozen=True):
-    """What turns a vector into an action: scorer, rules and policy."""
+    """What turns a vector into an action: scorer, rules and policy; `reduced` are the scorers of the lower levels."""
 
     scorer: Scorer
     rules: RuleBook
     policy: Policy
+    reduced: Mapping[Level, Scorer] = {}
+
+    def at(self, level: Level) -> Scorer:
+        """Return the scorer of a level of the ladder."""
+        return self.reduced.get(level, self.scorer)
 
 
 class Lateness(msgspec.Struct, frozen=True):
@@ -167,6 +173,9 @@ class Engine:
     def _look_and_absorb(self, tx: Transaction, arrival: Arrival) -> None:
         values = self._extractor.look(tx)
         marks = self._extractor.absorb(tx, arrival.position)
+        if REDELIVERED in marks:
+            # At or below the mark, and its first answer is gone: scored as found.
+            marks = (RECOVERED,)
         late = (LATE,) if self._is_late(tx, arrival.position) else ()
         self._pending[tx.id] = _Pending(tx, arrival, values, late + marks)
         if self._book is not None:
@@ -192,13 +201,22 @@ class Engine:
         if not self._pending:
             return
         pending, self._pending, self._speaks_at = list(self._pending.values()), {}, NEVER
-        matrix = np.stack([item.values for item in pending])
-        scores = self._judges.scorer.score([item.tx.id for item in pending], matrix)
-        for item, score in zip(pending, scores, strict=True):
-            answer = self._answer(item, score)
+        scores = self._scores(pending)
+        for item in pending:
+            answer = self._answer(item, scores[item.tx.id])
             work.keep(answer)
             self._answers.append(answer)
             self._hold(answer)
+
+    def _scores(self, pending: Sequence[_Pending]) -> dict[str, Score]:
+        """Return the scores by id, each level in one go."""
+        found: dict[str, Score] = {}
+        for level in dict.fromkeys(item.arrival.level for item in pending):
+            same = [item for item in pending if item.arrival.level is level]
+            matrix = np.stack([item.values for item in same])
+            ids = [item.tx.id for item in same]
+            found.update(zip(ids, self._judges.at(level).score(ids, matrix), strict=True))
+        return found
 
     def _answer(self, item: _Pending, score: Score) -> Answer:
         tx, judges = item.tx, self._judges
@@ -206,7 +224,7 @@ class Engine:
         action, value = decide(tx, score, outcome, judges.policy)
         reasons = outcome.reasons
         if action is not Action.APPROVE:
-            reasons += judges.scorer.explain(item.values, score)
+            reasons += judges.at(item.arrival.level).explain(item.values, score)
         decision = Decision(
             tx_id=tx.id,
             version=tx.version,
@@ -226,7 +244,7 @@ class Engine:
             channel=tx.channel,
             unusual=self._extractor.unusual(item.values),
             parts=score.parts,
-            marks=item.marks,
+            marks=item.marks + item.arrival.marks,
         )
         vector = FeatureVector(tx.id, item.values, self._extractor.version, tx.seen_at)
         return Answer(

@@ -141,11 +141,16 @@ class Position(msgspec.Struct, frozen=True, gc=False, order=True):
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """An event with its position and the headers that travelled with it."""
+    """An event with its position, the headers that travelled with it, and how much of the scorer there is time for.
+
+    `marks` go into the decision: `overdue` when its deadline had passed before it was taken up.
+    """
 
     event: Event
     position: Position
     headers: tuple[tuple[str, bytes], ...] = ()
+    level: Level = Level.FULL
+    marks: tuple[str, ...] = ()
 
 
 class Reject(msgspec.Struct, frozen=True):

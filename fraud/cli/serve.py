@@ -1,0 +1,92 @@
+"""`fraud run`, `fraud learn`, `fraud topics`: the service."""
+
+from typing import Annotated
+
+import typer
+
+from fraud.cli import options, output
+
+Bootstrap = Annotated[
+    str | None, typer.Option("--bootstrap", help="Addresses of Kafka, HOST:PORT, separated by commas.")
+]
+Store = Annotated[
+    str | None, typer.Option("--store", help="State store: redis://HOST:PORT/0, rediss:// or redis+cluster://.")
+]
+Group = Annotated[str | None, typer.Option("--group", help="Consumer group of the workers.")]
+Prefix = Annotated[str | None, typer.Option("--prefix", help="Put before every topic's name.")]
+Delivery = Annotated[
+    str | None, typer.Option("--delivery", help="fast (default) or transactional, for readers with read_committed.")
+]
+
+topics_app = typer.Typer(help="Create the topics, and show what is there.", no_args_is_help=True)
+
+
+def run(
+    bootstrap: Bootstrap = None,
+    store: Store = None,
+    model: options.ModelName = None,
+    models: options.Models = None,
+    rules: options.Rules = None,
+    settings: options.SettingsFile = None,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes, each restarted when it dies.")] = 1,
+    group: Group = None,
+    prefix: Prefix = None,
+    delivery: Delivery = None,
+    http: Annotated[
+        int | None, typer.Option(help="Port of /metrics, /livez, /readyz; worker K takes port + K.")
+    ] = None,
+    number: Annotated[int, typer.Option(help="This worker's number; --workers sets it.")] = 0,
+    member: Annotated[str, typer.Option(help="This worker's lasting name; default: host and number.")] = "",
+) -> None:
+    """Score transactions from Kafka with state in Redis, until SIGTERM.
+
+    Transactions come on topic `transactions`, verdicts by way of `fraud learn`; decisions leave on `decisions`, alerts
+    on `alerts`, what cannot be read on `transactions.dead`. A worker that is killed goes on where it was: nothing is
+    lost, nothing counts twice. Make the topics first: fraud topics create.
+    """
+    found = options.service(
+        settings, bootstrap=bootstrap, store=store, model=model, models=models, rules=rules, group=group,
+        prefix=prefix, delivery=delivery, http=http,
+    )  # fmt: skip
+    if workers > 1:
+        from fraud.cli.supervise import supervise
+
+        supervise(workers, http)
+        return
+    from streaming.serving import Service
+
+    Service(found, number, member).run()
+
+
+@topics_app.command("create")
+def create(
+    bootstrap: Bootstrap = None,
+    settings: options.SettingsFile = None,
+    prefix: Prefix = None,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each: at most so many workers share them.")] = 4,
+    replication: Annotated[int, typer.Option(help="Copies of each; -1 asks the brokers' default.")] = -1,
+) -> None:
+    """Create the topics that are missing, kept for 32 days, so that a lost store can be rebuilt from them."""
+    from streaming import topics
+
+    kafka = options.service(settings, bootstrap=bootstrap, prefix=prefix).kafka
+    made = topics.create(kafka, partitions, replication)
+    for name in made:
+        output.show(f"created {name}")
+    output.last_line({"created": len(made), "topics": len(list(topics.Topics.of(kafka)))})
+
+
+@topics_app.command("list")
+def list_topics(bootstrap: Bootstrap = None, settings: options.SettingsFile = None, prefix: Prefix = None) -> None:
+    """List the topics with their partitions; exit status 1 when one is missing."""
+    from streaming import topics
+
+    kafka = options.service(settings, bootstrap=bootstrap, prefix=prefix).kafka
+    names = list(topics.Topics.of(kafka))
+    found = topics.described(kafka, names)
+    for name in names:
+        state = f"{len(found[name]['partitions'])} partitions" if name in found else "MISSING: fraud topics create"
+        output.show(f"{name:<20} {state}")
+    output.last_line({"topics": len(found), "missing": len(names) - len(found)})
+    if len(found) < len(names):
+        raise typer.Exit(1)

@@ -1,0 +1,84 @@
+"""Several workers on one machine: one process each, started again when it dies."""
+
+import signal
+import subprocess
+import sys
+from types import FrameType
+
+from fraud.cli import output
+from streaming import clock
+
+PAUSE = 0.1
+FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+
+
+class Child:
+    """One worker process."""
+
+    def __init__(self, number: int, command: list[str]) -> None:
+        """Start it."""
+        self.number, self._command = number, command
+        self._wait = FIRST_WAIT
+        self._due = 0
+        self.process = subprocess.Popen(command)
+
+    def tend(self) -> None:
+        """Start it again when it died, a little later each time it dies at once."""
+        status = self.process.poll()
+        if status is None:
+            return
+        now = clock.monotonic_ns()
+        if not self._due:
+            output.say(f"worker {self.number} ended with status {status}: starting it again in {self._wait:g} s")
+            self._due = now + int(self._wait * 1e9)
+            self._wait = min(2 * self._wait, LONGEST_WAIT)
+        elif now >= self._due:
+            self._due = 0
+            self.process = subprocess.Popen(self._command)
+
+
+def supervise(workers: int, http: int | None) -> None:
+    """Run workers until SIGTERM or SIGINT, then let each finish its batch."""
+    ended = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal ended
+        del number, frame
+        ended = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    children = [Child(number, command(number, http)) for number in range(workers)]
+    while not ended:
+        clock.sleep(PAUSE)
+        for child in children:
+            child.tend()
+    for child in children:
+        child.process.terminate()
+    for child in children:
+        child.process.wait()
+
+
+def command(number: int, http: int | None) -> list[str]:
+    """Return this process's own command for one worker."""
+    words = without(sys.argv[1:], "--workers", "--http")
+    port = [] if http is None else ["--http", str(http + number if http > 0 else http)]
+    return [sys.executable, "-m", "fraud", *words, "--number", str(number), *port]
+
+
+def without(words: list[str], *names: str) -> list[str]:
+    """Return the words less some options and their values.
+
+    >>> without(["run", "--workers", "3", "--model", "m", "--http=1"], "--workers", "--http")
+    ['run', '--model', 'm']
+    """
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in names:
+            skip = True
+        elif word.split("=")[0] not in names:
+            kept.append(word)
+    return kept

@@ -1,0 +1,207 @@
+"""A worker, put together from settings and run."""
+
+import gc
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from features.extractor import OnlineExtractor
+from features.stores.redis import RedisStore
+from fraud.core.engine import Engine, Lateness
+from fraud.core.records import (
+    DAY,
+    SECOND,
+    Answer,
+    Arrival,
+    Intake,
+    KnownLabel,
+    LabelSource,
+    Level,
+    Position,
+    Transaction,
+    Verdict,
+)
+from models.rules_only import RulesOnly
+from streaming import clock, configuration
+from streaming.codec import Codec, Limits
+from streaming.kafka import KafkaLink, Link
+from streaming.ladder import Ladder
+from streaming.logs import Log
+from streaming.rulebook import HotRules
+from streaming.run import Handler
+from streaming.service import ServiceSettings
+from streaming.stages import TimedScorer, TimedStore, Watch
+from streaming.telemetry import Health, Metrics, Pages
+from streaming.wiring import build
+from streaming.worker import Guarded, RulesAlone, work
+
+REFRESH_NS = SECOND
+COLLECT_NS = 30 * SECOND
+
+
+class Clocked:
+    """The engine with its time split into stages."""
+
+    def __init__(self, engine: Handler, watch: Watch) -> None:
+        """Wrap an engine whose store and scorer are timed by the same watch."""
+        self._engine, self._watch = engine, watch
+
+    def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
+        """Handle a batch; what no part claims is features."""
+        began = clock.monotonic_ns()
+        answers = self._engine.handle(batch)
+        spent = self._watch.spent
+        parts = sum(spent[stage] for stage in ("read", "model", "reasons", "write"))
+        spent["features"] = max(clock.monotonic_ns() - began - parts, 0)
+        return answers
+
+
+class Service:
+    """One worker: everything it is made of, and its loop."""
+
+    def __init__(self, settings: ServiceSettings, number: int, member: str = "") -> None:
+        """Load the model, compile and warm up, connect, and begin to listen; partitions come with `run`.
+
+        Raises:
+            FraudError: when a part is missing or does not answer; the message names it and the repair.
+        """
+        self._settings = settings
+        self.log = Log(f"worker-{number}")
+        self.metrics, self.health, self._watch = Metrics(), Health(), Watch()
+        base = build(settings)
+        warm_up(base.engine)
+        self._judges = base.judges
+        self.store = open_store(settings)
+        extractor = OnlineExtractor(TimedStore(self.store, self._watch))
+        timed = msgspec.structs.replace(self._judges, scorer=TimedScorer(self._judges.scorer, self._watch))
+        timed = msgspec.structs.replace(timed, reduced={Level.RULES: RulesOnly()})
+        engine = Engine(extractor, self.store, timed, None, Lateness(settings.lateness.allowed))
+        self._ladder = Ladder(settings.serving.budget)
+        self.link = KafkaLink(
+            Link(
+                kafka=settings.kafka,
+                codec=Codec(configuration.rates(settings), Limits(ahead=settings.lateness.future)),
+                store=self.store,
+                member=member or f"{socket.gethostname()}-{number}",
+                batch=settings.engine.batch,
+                durable_after=settings.store.durable_after,
+                ladder=self._ladder,
+                watch=self._watch,
+            )
+        )
+        alone = RulesAlone(self._judges, len(extractor.names), extractor.version)
+        self.guarded = Guarded(Clocked(engine, self._watch), self.store, alone, self.link)
+        self._pages = self._listen()
+        self._refreshed_at = self._collected_at = clock.monotonic_ns()
+        self._was_degraded = False
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        judges_in_use = self._judges
+        self.metrics.build.labels(
+            judges_in_use.scorer.version, judges_in_use.scorer.spec_version, judges_in_use.policy.version,
+            judges_in_use.rules.version,
+        ).set(1)  # fmt: skip
+        port = self._pages.port if self._pages else None
+        self.log.say("started", model=judges_in_use.scorer.version, http_port=port, group=self._settings.kafka.group)
+        # What start-up made stays; collections run when nothing waits, or rarely.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            work(self.link, self.guarded, self._between)
+        finally:
+            self.log.say("stopped", **self.link.counts)
+            self.store.close()
+            if self._pages:
+                self._pages.close()
+
+    def _between(self, intake: Intake, answers: Sequence[Answer]) -> bool:
+        spent, link = self._watch.spent, self.link
+        idle = not intake.arrivals and not intake.rejects
+        if not idle:
+            self.metrics.batch_done(intake, answers, spent)
+            handled = sum(spent[stage] for stage in ("decode", "read", "features", "model", "reasons", "write"))
+            if intake.arrivals:
+                scored = spent["model"] + spent["reasons"]
+                self._ladder.learn(intake.arrivals[0].level, handled, scored, spent["publish"])
+        now = clock.monotonic_ns()
+        if now - self._refreshed_at >= REFRESH_NS:
+            self._refreshed_at = now
+            self._slow_things()
+        if now - self._collected_at >= (SECOND if idle else COLLECT_NS):
+            self._collected_at = now
+            gc.collect(2 if idle else 1)
+        self.health.turn([] if link.assigned and not link.degraded else self._missing())
+        return True
+
+    def _missing(self) -> list[str]:
+        waits = [] if self.link.assigned else ["partitions"]
+        return [*waits, "the state store"] if self.link.degraded else waits
+
+    def _slow_things(self) -> None:
+        """Do what is done once a second: lag, changed rules, what is said about the store."""
+        link, metrics = self.link, self.metrics
+        for (topic, partition), lag in link.lag().items():
+            metrics.lag.labels(topic, str(partition)).set(lag)
+        metrics.degraded.set(link.degraded)
+        metrics.recoveries.set(link.counts["recoveries"])
+        metrics.store_restarts.set(self.guarded.restarts)
+        if link.degraded != self._was_degraded:
+            self._was_degraded = link.degraded
+            self.log.say("store gone" if link.degraded else "store back", decided_by_rules=self.guarded.degraded)
+        rules = self._judges.rules
+        if isinstance(rules, HotRules):
+            refused = rules.refused
+            if rules.refresh():
+                self.log.say("rules taken up", version=rules.version)
+            elif rules.refused != refused:
+                self.log.say("rules refused", fault=str(rules.fault))
+            metrics.rules_refused.set(rules.refused)
+
+    def _listen(self) -> Pages | None:
+        serving = self._settings.serving
+        return Pages(serving.host, serving.http, self.metrics, self.health) if serving.http >= 0 else None
+
+
+def open_store(settings: ServiceSettings) -> RedisStore:
+    """Return the state store of the settings, connected."""
+    store = settings.store
+    return RedisStore(store.url, timeout=store.timeout / SECOND, retry_horizon=settings.engine.retry_horizon)
+
+
+def warm_up(engine: Any) -> None:
+    """Run a few made-up events through an engine that is thrown away: compiled loops load, first calls are slow."""
+    when = 1_700_000_000_000_000_000
+    for number in range(3):
+        for size in (1, 2, 4):
+            batch = [
+                Arrival(payment(f"w{number}-{size}-{one}", when), Position("warm", 0, 100 * number + 10 * size + one))
+                for one in range(size)
+            ]
+            engine.handle(batch)
+    engine.handle([Arrival(verdict(when), Position("warm-labels", 0, 1))])
+
+
+def payment(tx_id: str, when: int) -> Transaction:
+    """Return a made-up payment."""
+    return Transaction(
+        id=tx_id, card="warm", merchant="warm", device="warm", amount=1, base_amount=1, happened_at=when, seen_at=when
+    )
+
+
+def verdict(when: int) -> KnownLabel:
+    """Return a made-up verdict on one of them."""
+    return KnownLabel(
+        tx_id="w0-1-0",
+        verdict=Verdict.FRAUD,
+        source=LabelSource.CHARGEBACK,
+        happened_at=when + DAY,
+        seen_at=when + DAY,
+        card="warm",
+        merchant="warm",
+        paid_at=when,
+        base_amount=1,
+    )

@@ -1,0 +1,91 @@
+"""Where the time of a decision goes: proxies that time the parts they wrap."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fraud.core.ports import Matrix, Scorer, WorkingSet
+from fraud.core.records import Answer, Arrival, Reason, Score, Values
+from streaming import clock
+
+STAGES = ("decode", "read", "features", "model", "reasons", "write", "publish")
+
+
+class Watch:
+    """Nanoseconds spent in each stage of the batch at hand."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self.spent = dict.fromkeys(STAGES, 0)
+
+    def reset(self) -> None:
+        """Begin a batch."""
+        for stage in self.spent:
+            self.spent[stage] = 0
+
+    def add(self, stage: str, began: int) -> None:
+        """Add the time since `began` to a stage."""
+        self.spent[stage] += clock.monotonic_ns() - began
+
+    def text(self) -> str:
+        """Return microseconds by stage, as a header carries them."""
+        return " ".join(f"{stage}={spent // 1_000}" for stage, spent in self.spent.items() if spent)
+
+
+class TimedStore:
+    """A state store whose round trips are timed; everything else goes straight through."""
+
+    def __init__(self, store: Any, watch: Watch) -> None:
+        """Wrap a store."""
+        self._store, self._watch = store, watch
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what is not timed."""
+        return getattr(self._store, name)
+
+    def read(self, batch: Sequence[Arrival]) -> Any:
+        """Read a working set."""
+        return self._timed("read", lambda: self._store.read(batch))
+
+    def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
+        """Write a working set."""
+        winners: list[Answer] = self._timed("write", lambda: self._store.write(work, answers))
+        return winners
+
+    def _timed(self, stage: str, call: Callable[[], Any]) -> Any:
+        began = clock.monotonic_ns()
+        try:
+            return call()
+        finally:
+            self._watch.add(stage, began)
+
+
+class TimedScorer:
+    """A scorer whose scoring and explaining are timed."""
+
+    def __init__(self, scorer: Scorer, watch: Watch) -> None:
+        """Wrap a scorer."""
+        self._scorer, self._watch = scorer, watch
+
+    @property
+    def version(self) -> str:
+        """Return the scorer's version."""
+        return self._scorer.version
+
+    @property
+    def spec_version(self) -> str:
+        """Return the scorer's feature spec."""
+        return self._scorer.spec_version
+
+    def score(self, ids: Sequence[str], matrix: Matrix) -> list[Score]:
+        """Score a batch."""
+        began = clock.monotonic_ns()
+        scores = self._scorer.score(ids, matrix)
+        self._watch.add("model", began)
+        return scores
+
+    def explain(self, values: Values, score: Score) -> tuple[Reason, ...]:
+        """Explain one score."""
+        began = clock.monotonic_ns()
+        reasons = self._scorer.explain(values, score)
+        self._watch.add("reasons", began)
+        return reasons

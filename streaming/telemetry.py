@@ -1,0 +1,145 @@
+"""What the outside sees of a worker: Prometheus metrics, liveness, readiness.
+
+Names begin with `fraud_`, units are base units, counters end in `_total`; a label is never a card, a merchant or a
+transaction. Liveness asks only whether this process's loop turns, never Kafka or Redis; readiness asks whether there
+are partitions, a model and a store.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from fraud.core.records import Answer, Intake, KnownLabel
+from streaming import clock
+
+STUCK_NS = 120_000_000_000
+BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5, 30)
+STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
+
+
+class Metrics:
+    """A worker's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        """Declare every metric."""
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        self.registry = registry = CollectorRegistry()
+        options: dict[str, Any] = {"registry": registry}
+        self.events = Counter("fraud_events_total", "Records taken up", ["topic"], **options)
+        self.decisions = Counter("fraud_decisions_total", "Decisions made", ["action", "level"], **options)
+        self.marks = Counter("fraud_decision_marks_total", "Decisions with something unusual", ["mark"], **options)
+        self.repeats = Counter(
+            "fraud_repeats_total", "Transactions sent again, answered with the first answer", **options
+        )
+        self.rejects = Counter("fraud_rejects_total", "Messages that could not be used", ["code"], **options)
+        self.latency = Histogram(
+            "fraud_decision_seconds",
+            "From taking a transaction up to its decision acknowledged",
+            buckets=BUCKETS,
+            **options,
+        )
+        self.stages = Histogram(
+            "fraud_stage_seconds", "Time of a batch by stage", ["stage"], buckets=STAGE_BUCKETS, **options
+        )
+        self.batch = Histogram(
+            "fraud_batch_events", "Events taken at once", buckets=(1, 2, 4, 8, 16, 32, 64, 128), **options
+        )
+        self.lag = Gauge("fraud_consumer_lag", "Messages waiting in a partition", ["topic", "partition"], **options)
+        self.degraded = Gauge("fraud_degraded", "1 while the state store is gone", **options)
+        self.recoveries = Gauge("fraud_recoveries", "Times the end of the output was read", **options)
+        self.store_restarts = Gauge("fraud_store_restarts", "Restarts of the state store noticed", **options)
+        self.rules_refused = Gauge("fraud_rules_refused", "Changed rule files refused", **options)
+        self.build = Gauge("fraud_build_info", "What this worker runs", ["model", "spec", "policy", "rules"], **options)
+
+    def batch_done(self, intake: Intake, answers: Sequence[Answer], spent: Mapping[str, int]) -> None:
+        """Take in one batch; `spent` is nanoseconds by stage."""
+        now = clock.now_ns()
+        for arrival in intake.arrivals:
+            self.events.labels("labels.known" if isinstance(arrival.event, KnownLabel) else "transactions").inc()
+        for answer in answers:
+            decision = answer.decision
+            if answer.repeat_of is not None:
+                self.repeats.inc()
+                continue
+            self.decisions.labels(decision.action.value, decision.level.value).inc()
+            self.latency.observe(max(now - decision.seen_at, 0) / 1e9)
+            for mark in decision.marks:
+                self.marks.labels(mark).inc()
+        for reject in intake.rejects:
+            self.rejects.labels(reject.code).inc()
+        if intake.arrivals or intake.rejects:
+            self.batch.observe(len(intake.arrivals) + len(intake.rejects))
+            for stage, ns in spent.items():
+                self.stages.labels(stage).observe(ns / 1e9)
+
+    def text(self) -> bytes:
+        """Return the metrics in Prometheus's text format."""
+        from prometheus_client import generate_latest
+
+        return bytes(generate_latest(self.registry))
+
+
+class Health:
+    """What `/livez` and `/readyz` say."""
+
+    def __init__(self) -> None:
+        """Begin alive and not ready."""
+        self.turned_at = clock.monotonic_ns()
+        self.waits_for: tuple[str, ...] = ("partitions",)
+
+    def turn(self, waits_for: Sequence[str]) -> None:
+        """Note a turn of the loop, and what is missing for being ready."""
+        self.turned_at = clock.monotonic_ns()
+        self.waits_for = tuple(waits_for)
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the loop turned lately."""
+        return clock.monotonic_ns() - self.turned_at < STUCK_NS
+
+
+class Pages:
+    """A small HTTP server on a thread of its own."""
+
+    def __init__(self, host: str, port: int, metrics: Metrics, health: Health) -> None:
+        """Listen; port 0 takes any free one."""
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, text = page(self.path, metrics, health)
+                self.send_response(status)
+                self.send_header("Content-Type", "text/plain; charset=utf-8")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *arguments: object) -> None:
+                """Say nothing: a scrape is no event."""
+
+        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True, name="pages").start()
+
+    @property
+    def port(self) -> int:
+        """Return the port that is listened on."""
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def page(path: str, metrics: Metrics, health: Health) -> tuple[int, bytes]:
+    """Return status and text of one page."""
+    if path == "/metrics":
+        return 200, metrics.text()
+    if path == "/livez":
+        return (200, b"ok\n") if health.alive else (503, b"the loop is stuck\n")
+    if path == "/readyz":
+        waits = ", ".join(health.waits_for)
+        return (503, f"waits for {waits}\n".encode()) if waits else (200, b"ready\n")
+    return 404, b"expected /metrics, /livez or /readyz\n"
