@@ -1,5 +1,6 @@
 """`fraud run`, `fraud learn`, `fraud topics`: the service."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -90,3 +91,71 @@ def list_topics(bootstrap: Bootstrap = None, settings: options.SettingsFile = No
     output.last_line({"topics": len(found), "missing": len(names) - len(found)})
     if len(found) < len(names):
         raise typer.Exit(1)
+
+
+def learn(
+    bootstrap: Bootstrap = None,
+    state: Annotated[Path | None, typer.Option(help="Folder of the waiting vectors; default build/state.")] = None,
+    settings: options.SettingsFile = None,
+    group: Group = None,
+    prefix: Prefix = None,
+    http: Annotated[int | None, typer.Option(help="Port of /livez and /readyz.")] = None,
+) -> None:
+    """Keep the label book: join verdicts with the payments they speak of, until SIGTERM.
+
+    Decisions and labels come in; each verdict that was not known before leaves on topic `labels.known` for the workers,
+    exactly once. Payments wait for their verdict on disk; silence past a deadline means genuine. Run one: a second one
+    of the same group ends the first.
+    """
+    from fraud.core.labels import Deadlines
+    from streaming import configuration
+    from streaming.codec import Codec
+    from streaming.desk import DeskLink, until_stopped
+    from streaming.logs import Log
+    from streaming.telemetry import Health, Metrics, Pages
+    from streaming.waiting import DiskRoom
+
+    found = options.service(settings, bootstrap=bootstrap, group=group, prefix=prefix, http=http)
+    folder = state or Path(found.paths.state)
+    deadlines = Deadlines(found.labels.deadline, dict(found.labels.by_channel))
+    link = DeskLink(
+        found.kafka, Codec(configuration.rates(found)), DiskRoom(folder / f"waiting-{found.kafka.group}.db"), deadlines
+    )
+    log, health = Log("book"), Health()
+    pages = Pages(found.serving.host, found.serving.http, Metrics(), health) if found.serving.http >= 0 else None
+    log.say("started", http_port=pages.port if pages else None, group=found.kafka.group)
+    until_stopped(link, health, log)
+
+
+state_app = typer.Typer(help="Rebuild the state store, or erase a card from it.", no_args_is_help=True)
+
+
+@state_app.command("rebuild")
+def rebuild(
+    bootstrap: Bootstrap = None,
+    store: Store = None,
+    settings: options.SettingsFile = None,
+    group: Group = None,
+    prefix: Prefix = None,
+) -> None:
+    """Fill an empty state store from the topics, up to what the workers have committed; stop the workers first."""
+    from streaming.rebuilding import Rebuild
+
+    found = options.service(settings, bootstrap=bootstrap, store=store, group=group, prefix=prefix)
+    job = Rebuild(found)
+    with output.progress("rebuild", job.total, "records") as step:
+        result = job.run(step)
+    output.last_line(result)
+
+
+@state_app.command("forget")
+def forget(
+    card: Annotated[str, typer.Argument(help="The card's token.")],
+    store: Store = None,
+    settings: options.SettingsFile = None,
+) -> None:
+    """Erase a card and its pairs from the state store; first answers that name it go within the retry horizon."""
+    from streaming.serving import open_store
+
+    records = open_store(options.service(settings, store=store)).forget(card)
+    output.last_line({"records": records})

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fraud.core.labels import MemoryRoom, WaitingRoom
+from streaming.waiting import DiskRoom
 
 
 class RoomCase(NamedTuple):
@@ -15,4 +16,7 @@ class RoomCase(NamedTuple):
     fresh: Callable[[Path], WaitingRoom]
 
 
-ROOMS = [RoomCase("memory", MemoryRoom, lambda folder: MemoryRoom())]
+ROOMS = [
+    RoomCase("memory", MemoryRoom, lambda folder: MemoryRoom()),
+    RoomCase("disk", DiskRoom, lambda folder: DiskRoom(folder / "waiting.db")),
+]
