@@ -1,9 +1,14 @@
 """Real Kafka and Redis for tests: one of each a run, started when the first test asks, ended with the run.
 
 A test that needs a service is never skipped: where it is not installed it fails, and the message names the command.
+The servers are tied to this process: they end with it, even when it is killed. Start them from the main thread only:
+the kernel ends them with the thread that started them.
 """
 
+import atexit
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -11,21 +16,42 @@ from tempfile import mkdtemp
 
 import pytest
 
-from infra.services import Kafka, Redis
+from infra.services import KafkaServer, RedisServer
 
 _names = count()
 
 
+def _scratch(what: str) -> Path:
+    """Return a new folder that is removed at the end of the run."""
+    folder = Path(mkdtemp(prefix=f"fraud-{what}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def shared_kafka() -> KafkaServer:
+    """Start the run's Kafka; it ends with the run."""
+    server = KafkaServer(_scratch("kafka")).start(tied=True)
+    atexit.register(server.kill)
+    return server
+
+
+@cache
+def shared_redis() -> RedisServer:
+    """Start the run's Redis; it ends with the run."""
+    server = RedisServer(_scratch("redis")).start(tied=True)
+    atexit.register(server.kill)
+    return server
+
+
 @pytest.fixture(scope="session")
-def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """A Kafka of one node."""
-    server = Kafka(tmp_path_factory.mktemp("kafka")).start(tied=True)
-    yield server
-    server.kill()
+def kafka_server() -> KafkaServer:
+    """The run's Kafka, of one node; leave it running."""
+    return shared_kafka()
 
 
 @pytest.fixture
-def kafka(kafka_server: Kafka) -> str:
+def kafka(kafka_server: KafkaServer) -> str:
     """The address of the run's Kafka; give topics and groups names of their own with `unique`."""
     return kafka_server.bootstrap
 
@@ -36,20 +62,14 @@ def unique() -> Callable[[str], str]:
     return lambda what: f"{what}-{next(_names)}"
 
 
-@cache
-def shared_redis() -> Redis:
-    """Start the run's Redis; it ends with the run."""
-    return Redis(Path(mkdtemp(prefix="fraud-redis-"))).start(tied=True)
-
-
 @pytest.fixture(scope="session")
-def redis_server() -> Redis:
-    """The run's Redis, with an append-only file."""
+def redis_server() -> RedisServer:
+    """The run's Redis, with an append-only file; leave it running."""
     return shared_redis()
 
 
 @pytest.fixture
-def redis_url(redis_server: Redis) -> str:
+def redis_url(redis_server: RedisServer) -> str:
     """The address of the run's Redis, emptied."""
     import redis
 
@@ -59,16 +79,38 @@ def redis_url(redis_server: Redis) -> str:
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[Redis]:
-    """A Redis of the test's own, to be killed and restarted."""
-    server = Redis(tmp_path / "redis").start(tied=True)
-    yield server
-    server.kill()
+def fresh_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """A maker of running Redis servers of the test's own, to be killed and restarted; takes its options."""
+    with ExitStack() as ends:
+
+        def make(**options: object) -> RedisServer:
+            server = RedisServer(tmp_path / f"redis{next(_names)}", **options)  # type: ignore[arg-type]
+            ends.callback(server.kill)
+            return server.start(tied=True)
+
+        yield make
 
 
 @pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[Kafka]:
+def fresh_kafka(tmp_path: Path) -> Iterator[Callable[..., KafkaServer]]:
+    """A maker of running Kafka clusters of the test's own, to be killed and restarted; takes its options."""
+    with ExitStack() as ends:
+
+        def make(**options: object) -> KafkaServer:
+            server = KafkaServer(tmp_path / f"kafka{next(_names)}", **options)  # type: ignore[arg-type]
+            ends.callback(server.kill)
+            return server.start(tied=True)
+
+        yield make
+
+
+@pytest.fixture
+def own_redis(fresh_redis: Callable[..., RedisServer]) -> RedisServer:
+    """A Redis of the test's own, to be killed and restarted."""
+    return fresh_redis()
+
+
+@pytest.fixture
+def own_kafka(fresh_kafka: Callable[..., KafkaServer]) -> KafkaServer:
     """A Kafka of the test's own, to be killed and restarted."""
-    server = Kafka(tmp_path / "kafka").start(tied=True)
-    yield server
-    server.kill()
+    return fresh_kafka()

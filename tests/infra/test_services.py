@@ -10,8 +10,10 @@ import pytest
 import redis
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from infra.services import Kafka, Redis, ServiceError, free_ports
+from infra.services import KafkaServer, RedisServer, ServiceError, free_ports
 
 
 def sent_and_read(bootstrap: str, topic: str) -> bytes | None:
@@ -38,7 +40,7 @@ def test_kafka_takes_and_gives_messages(kafka: str, unique: Callable[[str], str]
 
 
 @pytest.mark.slow
-def test_kafka_that_was_killed_starts_again_with_its_data(own_kafka: Kafka) -> None:
+def test_kafka_that_was_killed_starts_again_with_its_data(own_kafka: KafkaServer) -> None:
     assert sent_and_read(own_kafka.bootstrap, "t") == b"hello"
     own_kafka.kill()
     assert own_kafka.processes[0].pid is None
@@ -46,7 +48,7 @@ def test_kafka_that_was_killed_starts_again_with_its_data(own_kafka: Kafka) -> N
     assert read_one(own_kafka.bootstrap, "t") == b"hello"
 
 
-def test_redis_that_was_killed_starts_again_with_its_data(own_redis: Redis) -> None:
+def test_redis_that_was_killed_starts_again_with_its_data(own_redis: RedisServer) -> None:
     with redis.Redis.from_url(own_redis.url) as client:
         client.set("a", 1)
     own_redis.kill()
@@ -55,7 +57,7 @@ def test_redis_that_was_killed_starts_again_with_its_data(own_redis: Redis) -> N
         assert client.get("a") == b"1"
 
 
-def test_redis_with_its_file_cut_lacks_the_end(own_redis: Redis) -> None:
+def test_redis_with_its_file_cut_lacks_the_end(own_redis: RedisServer) -> None:
     with redis.Redis.from_url(own_redis.url) as client:
         client.set("a", 1)
         client.set("b", 1)
@@ -68,9 +70,12 @@ def test_redis_with_its_file_cut_lacks_the_end(own_redis: Redis) -> None:
 
 
 def test_redis_with_a_password_refuses_others(tmp_path: Path) -> None:
-    server = Redis(tmp_path, password="secret").start(tied=True)
+    server = RedisServer(tmp_path, password="secret").start(tied=True)
     try:
-        with redis.Redis(port=server.port) as stranger, pytest.raises(redis.AuthenticationError):
+        with (
+            redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
             stranger.ping()
         with redis.Redis.from_url(server.url) as client:
             assert client.ping()
@@ -78,14 +83,14 @@ def test_redis_with_a_password_refuses_others(tmp_path: Path) -> None:
         server.kill()
 
 
-def test_port_in_use_is_said_before_anything_is_started(own_redis: Redis, tmp_path: Path) -> None:
+def test_port_in_use_is_said_before_anything_is_started(own_redis: RedisServer, tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match=f"port {own_redis.port} for Redis is in use"):
-        Redis(tmp_path / "other", own_redis.port).start(tied=True)
+        RedisServer(tmp_path / "other", own_redis.port).start(tied=True)
     assert not (tmp_path / "other").exists()
 
 
 def test_server_that_cannot_start_says_why_from_its_log(tmp_path: Path) -> None:
-    server = Redis(tmp_path, free_ports(1)[0], aof="never")
+    server = RedisServer(tmp_path, free_ports(1)[0], aof="never")
     with pytest.raises(ServiceError, match="appendfsync"):
         server.start(tied=True)
 

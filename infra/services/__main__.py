@@ -1,0 +1,74 @@
+"""The command line: start, stop, kill and look at a service by its folder."""
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+
+from infra.services import KafkaServer, RedisServer, ServiceError
+from infra.services.process import Process
+
+ADDRESS = "address.json"
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="infra.services", description="Run Kafka and Redis without containers.")
+    parser.add_argument("service", choices=["kafka", "redis"])
+    parser.add_argument("action", choices=["start", "stop", "kill", "status"])
+    parser.add_argument("--data", type=Path, required=True, help="folder of data, logs and pid files")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--nodes", type=int, default=1, choices=[1, 3], help="Kafka: nodes, each with a copy")
+    parser.add_argument("--aof", default="everysec", choices=["everysec", "always", "no"], help="Redis: sync to disk")
+    parser.add_argument("--password", default="", help="Redis: what clients must give")
+    parser.add_argument("--tls", action="store_true", help="Redis: TLS only, with a certificate made in the folder")
+    return parser.parse_args(words)
+
+
+def start(given: argparse.Namespace) -> dict[str, object]:
+    """Start a service; return its address."""
+    if given.service == "redis":
+        redis = RedisServer(given.data, given.port, aof=given.aof, password=given.password, tls=given.tls)
+        address: dict[str, object] = {"url": redis.start().url, "port": redis.port}
+    else:
+        kafka = KafkaServer(given.data, given.port, nodes=given.nodes).start()
+        address = {"bootstrap": kafka.bootstrap, "ports": kafka.ports}
+    path = given.data / ADDRESS
+    path.touch(mode=0o600)  # it may hold a password
+    path.write_text(json.dumps(address))
+    return address
+
+
+def running(processes: list[Process], folder: Path) -> dict[str, object]:
+    """Return which processes live, and the address while one does."""
+    pids = [process.pid for process in processes if process.pid is not None]
+    known = pids and (folder / ADDRESS).exists()
+    return {"running": pids} | (json.loads((folder / ADDRESS).read_text()) if known else {})
+
+
+def run(given: argparse.Namespace) -> dict[str, object]:
+    """Carry out one action; return what is printed."""
+    if given.action == "start":
+        return start(given)
+    folders = [given.data] if given.service == "redis" else sorted(given.data.glob("node*"))
+    processes = [Process(folder, given.service) for folder in folders]
+    if given.action != "status":
+        for process in processes:
+            process.send(signal.SIGKILL if given.action == "kill" else signal.SIGTERM)
+        for process in processes:
+            process.gone()
+    return running(processes, given.data)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        print(json.dumps(run(parse())))
+    except ServiceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
