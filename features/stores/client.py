@@ -1,7 +1,9 @@
 """A Redis client that hides nothing: no silent retries, and a restarted server is noticed before its first command.
 
 redis-py resends a pipeline to a restarted server without an error; one such batch would move the marks past what the
-server has lost. So retries are off, and every new connection asks for the server's `run_id` first.
+server has lost. So retries are off, and every new connection asks for the server's `run_id` first. A cluster's pipeline
+sends again whatever a lost connection left open; there, a server that was not met when the client was opened (a replica
+that took over) is refused too, for it may lack the last writes of the one before it.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,65 +11,107 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
 from redis.connection import Connection, SSLConnection
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+)
 from redis.retry import Retry
 
-from fraud.core.errors import SettingsError, StateError, StoreRestartedError, StoreUnavailableError
+from fraud.core.errors import FraudError, SettingsError, StateError, StoreRestartedError, StoreUnavailableError
 
 CLUSTER = "redis+cluster://"
-GONE = ("LOADING", "READONLY", "MISCONF", "OOM", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN")
+CLUSTER_TLS = "rediss+cluster://"
+SINGLE = ("redis://", "rediss://", "unix://")
+FAILURES = (redis.RedisError, RedisClusterException)
+REFUSED = (AuthenticationError, AuthorizationError, redis.exceptions.NoPermissionError)
+# What passes by itself, or when somebody frees memory: the store is as good as gone until then.
+GONE = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    RedisClusterException,
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
+GONE_CODES = ("MISCONF", "NOREPLICAS", "UNKILLABLE", "BUSY")
 
 
 class RunIds:
-    """The servers this client has spoken to, each by its address, and the life (`run_id`) it was in."""
+    """The servers this client has spoken to, each by its address, and the life (`run_id` and role) it was in."""
 
     def __init__(self) -> None:
         """Know none."""
-        self._known: dict[tuple[str, int], str] = {}
+        self._known: dict[str, str] = {}
+        self._sealed = False
 
-    def check(self, host: str, port: int, run_id: str) -> None:
-        """Note a server's life; raise StoreRestartedError when it is another than before."""
-        held = self._known.setdefault((host, port), run_id)
-        if held != run_id:
-            msg = f"Redis at {host}:{port} was restarted (run_id {held[:8]}, now {run_id[:8]}): it is read anew"
+    def check(self, address: str, life: str) -> None:
+        """Note a server's life; raise StoreRestartedError when it is another than before, or one too many."""
+        if self._sealed and address not in self._known:
+            msg = f"Redis at {address} has joined or taken over since the store was opened: it is read anew"
+            raise StoreRestartedError(msg)
+        held = self._known.setdefault(address, life)
+        if held != life:
+            msg = f"Redis at {address} was restarted (it was {held[:8]}, now {life[:8]}): it is read anew"
             raise StoreRestartedError(msg)
 
+    def seal(self) -> None:
+        """Take no further server: all there are have been met."""
+        self._sealed = True
+
     def forget(self) -> None:
-        """Take whatever life is found next."""
+        """Take whatever is found next."""
         self._known.clear()
+        self._sealed = False
 
 
 def checked(kind: type[Any], ids: RunIds) -> type[Any]:
     """Return a connection class that asks for the server's life before anything else."""
+    # Clients before 5.3 know only the first; the later ones call the second from the first.
+    hook = "on_connect_check_health" if hasattr(kind, "on_connect_check_health") else "on_connect"
 
-    class Checked(kind):  # type: ignore[misc]
-        def on_connect(self) -> None:
-            super().on_connect()
-            self._ask()
+    def begin(self: Any, *args: Any, **options: Any) -> None:
+        getattr(super(Checked, self), hook)(*args, **options)
+        try:
+            ids.check(address_of(self), life_of(self))
+        except StoreRestartedError:
+            self.disconnect()
+            raise
 
-        def on_connect_check_health(self, check_health: bool = True) -> None:
-            super().on_connect_check_health(check_health=check_health)
-            self._ask()
-
-        def _ask(self) -> None:
-            self.send_command("INFO", "server")
-            text = self.read_response()
-            lines = (text.decode() if isinstance(text, bytes) else str(text)).splitlines()
-            run_id = next((line.split(":", 1)[1] for line in lines if line.startswith("run_id:")), "")
-            try:
-                ids.check(self.host, self.port, run_id)
-            except StoreRestartedError:
-                self.disconnect()
-                raise
-
+    Checked = type("Checked", (kind,), {hook: begin})
     return Checked
 
 
+def address_of(connection: Any) -> str:
+    """Return what a connection leads to, without its password."""
+    path = getattr(connection, "path", None)
+    return str(path) if path else f"{connection.host}:{connection.port}"
+
+
+def life_of(connection: Any) -> str:
+    """Return a server's `run_id` and role: the first changes with a restart, the second when a replica takes over."""
+    connection.send_command("INFO")
+    text = connection.read_response()
+    lines = (text.decode() if isinstance(text, bytes) else str(text)).splitlines()
+    found = dict(line.split(":", 1) for line in lines if ":" in line)
+    return f"{found.get('run_id', '')} {found.get('role', '')}"
+
+
 def connect(url: str, timeout: float, ids: RunIds) -> Any:
-    """Return a client for `redis://`, `rediss://` or `redis+cluster://`; `timeout` in seconds. Nothing is sent yet.
+    """Return a client for one server or a cluster; `timeout` in seconds. A single server is not asked yet.
 
     Raises:
-        SettingsError: when the URL is none of these.
+        SettingsError: when the URL is no address.
+        StoreUnavailableError: when no node of a cluster answers.
     """
     options: dict[str, Any] = {
         "socket_timeout": timeout,
@@ -75,28 +119,46 @@ def connect(url: str, timeout: float, ids: RunIds) -> Any:
         "retry": Retry(NoBackoff(), 0),
     }
     try:
-        if url.startswith(CLUSTER):
-            from redis.cluster import RedisCluster
-
-            kind = checked(Connection, ids)
-            return RedisCluster.from_url(url.replace(CLUSTER, "redis://", 1), connection_class=kind, **options)
-        if not url.startswith(("redis://", "rediss://", "unix://")):
+        if url.startswith((CLUSTER, CLUSTER_TLS)):
+            return cluster(url.replace("+cluster", "", 1), ids, options)
+        if not url.startswith(SINGLE):
             raise ValueError(url)
         pool = redis.ConnectionPool.from_url(url, **options)
-    except (ValueError, redis.RedisError) as error:
-        if isinstance(error, redis.RedisError):
-            raise gone(error) from error
-        msg = f"store {url!r} is no address: expected redis://HOST:PORT/0, rediss://... or redis+cluster://..."
+    except FAILURES as error:
+        raise gone(error) from error
+    except ValueError as error:
+        shapes = ", ".join(f"{start}HOST:PORT" for start in ("redis://", "rediss://", CLUSTER, CLUSTER_TLS))
+        msg = f"store {without_password(url)!r} is no address: expected one of {shapes}"
         raise SettingsError(msg) from error
-    kind = SSLConnection if url.startswith("rediss://") else pool.connection_class
-    pool.connection_class = checked(kind, ids)
+    pool.connection_class = checked(pool.connection_class, ids)
     return redis.Redis(connection_pool=pool)
 
 
-def gone(error: Exception) -> Exception:
+def cluster(url: str, ids: RunIds, options: dict[str, Any]) -> Any:
+    """Return a client of a cluster that has met every primary and takes no other."""
+    kind = checked(SSLConnection if url.startswith("rediss://") else Connection, ids)
+    client: Any = RedisCluster.from_url(url, connection_class=kind, **options)
+    for node in client.get_primaries():
+        client.ping(target_nodes=node)
+    ids.seal()
+    return client
+
+
+def without_password(url: str) -> str:
+    """Return an address as it may be shown."""
+    start, at, rest = url.rpartition("@")
+    return f"{start.partition('://')[0]}://...@{rest}" if at else url
+
+
+def gone(error: Exception) -> FraudError:
     """Return what an error of the client means here."""
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError) or str(error).startswith(GONE):
+    if isinstance(error, REFUSED):
+        msg = f"Redis lets us not in: {error}. Put the password into the store's url, as redis://:PASSWORD@HOST:PORT"
+        return SettingsError(msg)
+    if isinstance(error, GONE) or str(error).startswith(GONE_CODES):
         return StoreUnavailableError(f"Redis does not answer: {error}")
+    if "unknown command" in str(error).lower():
+        return SettingsError(f"Redis is too old ({error}): expected Redis 7.0 or later, or Valkey")
     return StateError(f"Redis refused: {error}")
 
 
@@ -104,9 +166,9 @@ def results(call: Callable[[], Sequence[Any]]) -> list[Any]:
     """Return the results of a pipeline; raise StoreUnavailableError or StateError for the first error."""
     try:
         found = list(call())
-    except redis.RedisError as error:
+    except FAILURES as error:
         raise gone(error) from error
     for result in found:
-        if isinstance(result, redis.RedisError):
+        if isinstance(result, FAILURES):
             raise gone(result) from result
     return found

@@ -8,7 +8,8 @@ what the first attempt began.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from features import layout as at
 from features.layout import LAYOUT_VERSION
-from features.stores.client import CLUSTER, RunIds, connect, results
+from features.stores.client import CLUSTER, CLUSTER_TLS, RunIds, connect, results
 from features.tables import SEPARATOR, RecordTable, card_key, entity_keys, pair_key
 from features.writing import EVERY_ROW
 from fraud.core.errors import StateError
@@ -40,6 +41,9 @@ LIBRARY = f"fraud{LAYOUT_VERSION}"
 ROW = "r"
 RETRY_HORIZON = 15 * MINUTE
 KEEP = 180 * DAY
+# Answers whose commit is awaited: 20 s at 5,000 a second, while commits follow within a second.
+UNSETTLED = 100_000
+AT_ONCE = 256
 LETTERS = {"absorb": "a", "retract": "r", "retract-card": "r", "apply": "l"}
 DEVICE_PLACE = 2
 
@@ -124,6 +128,7 @@ class RedisSet:
         self.kept: dict[tuple[str, int], Answer] = {}
         self.units: dict[str, list[tuple[str, int, list[bytes | str]]]] = {}
         self.changes: dict[Position, list[Change]] = {}
+        self.reached: dict[str, int] = {}
 
     def first_answer(self, tx_id: str, version: int) -> Answer | None:
         """Return the answer already given, by an earlier batch or in this one."""
@@ -147,7 +152,13 @@ class RedisSet:
                 mask |= 1 << place
             else:
                 refused = True
+        if not mask:
+            # Every row has it, so the mark of its partition is noted, which a write cut short may have left behind.
+            self._reach(field, position.offset)
         return mask if refused else EVERY_ROW
+
+    def _reach(self, field: str, offset: int) -> None:
+        self.reached[field] = max(self.reached.get(field, -1), offset)
 
     def recorded(self, tx: Transaction, position: Position | None) -> Sequence[Change] | None:
         """Return what the first attempt at this position absorbs, None when there was none."""
@@ -170,6 +181,7 @@ class RedisSet:
                 units.append((field, offset, []))
             units[-1][2].extend((letters, change))
         if position is not None:
+            self._reach(field, offset)
             for _, row in self._rows(keys):
                 self.marks.setdefault(row, {})[field] = offset
 
@@ -198,12 +210,13 @@ class RedisStore:
         row that nothing touches is dropped after `keep` ns.
 
         Raises:
-            SettingsError: when `url` is no address.
+            SettingsError: when `url` is no address, lacks the password, or leads to a Redis before 7.0.
             StoreUnavailableError: when nothing answers there.
+            StateError: when what answers refuses the functions.
         """
         self._url, self._timeout, self._keys = url, timeout, Keys(namespace)
         self._horizon_ms, self._keep_ms = retry_horizon // 1_000_000, keep // 1_000_000
-        self._cluster = url.startswith(CLUSTER)
+        self._cluster = url.startswith((CLUSTER, CLUSTER_TLS))
         self._ids = RunIds()
         self._small: dict[tuple[str, int], bytes] = {}
         self._client: Any = None
@@ -215,10 +228,21 @@ class RedisStore:
         if self._client is not None:
             self._client.close()
         self._client = connect(self._url, self._timeout, self._ids)
+        for where in self._everywhere():
+            self._load_functions(where)
+
+    def _everywhere(self) -> list[dict[str, Any]]:
+        """Return what sends a command to each server that holds data: one, or a cluster's primaries."""
+        return [{"target_nodes": node} for node in self._client.get_primaries()] if self._cluster else [{}]
+
+    def _load_functions(self, where: dict[str, Any]) -> None:
         code = FUNCTIONS.read_text()
-        held = results(lambda: [self._client.function_list(LIBRARY, withcode=True)])[0]
-        if code not in str(held).replace("\\n", "\n").replace("\\'", "'"):
-            results(lambda: [self._client.function_load(code, replace=True)])
+        held = self._ask("FUNCTION LIST", "LIBRARYNAME", LIBRARY, "WITHCODE", **where)
+        if not holds(held, code.encode()):
+            self._ask("FUNCTION LOAD", "REPLACE", code, **where)
+
+    def _ask(self, *words: Any, **where: Any) -> Any:
+        return results(lambda: [self._client.execute_command(*words, **where)])[0]
 
     def close(self) -> None:
         """Release the connections; a second call does nothing."""
@@ -262,7 +286,7 @@ class RedisStore:
             earlier = results(lambda: pipe.execute(raise_on_error=False))
             pipe = self._client.pipeline(transaction=False)
         self._change(pipe, work)
-        found = results(lambda: pipe.execute(raise_on_error=False)) if new or work.units else []
+        found = results(lambda: pipe.execute(raise_on_error=False)) if new or work.units or work.reached else []
         return self._winners(work, answers, new, (earlier or found)[: len(new)])
 
     def _is_new(self, work: RedisSet, answer: Answer) -> bool:
@@ -270,17 +294,14 @@ class RedisStore:
         return answer.repeat_of is None and key not in work.found
 
     def _change(self, pipe: Any, work: RedisSet) -> None:
-        highest: dict[str, int] = {}
         for row, units in work.units.items():
             size = at.PAIR_BYTES if is_pair(row) else at.ENTITY_BYTES
             words: list[Any] = [size, self._keep_ms]
             for field, offset, changes in units:
                 words += [field, offset, len(changes) // 2, *changes]
-                if field:
-                    highest[field] = max(highest.get(field, -1), offset)
             pipe.execute_command("FCALL", f"{LIBRARY}_change", 1, row, *words)
-        if highest:
-            flat = [word for item in highest.items() for word in item]
+        if work.reached:
+            flat = [word for item in work.reached.items() for word in item]
             pipe.execute_command("FCALL", f"{LIBRARY}_note", 1, self._keys.marks, *flat)
 
     def _winners(
@@ -296,9 +317,15 @@ class RedisStore:
                 position, headers = answer.position, answer.headers
                 answer = msgspec.structs.replace(first, position=position, headers=headers, repeat_of=repeat_of)
             if answer.repeat_of is None:
-                self._small[answer.decision.tx_id, answer.decision.version] = small(answer)
+                self._remember(answer)
             winners.append(answer)
         return winners
+
+    def _remember(self, answer: Answer) -> None:
+        """Keep what is left of an answer once it is settled; of one that another worker settles nobody asks here."""
+        self._small[answer.decision.tx_id, answer.decision.version] = small(answer)
+        if len(self._small) > UNSETTLED:
+            del self._small[next(iter(self._small))]
 
     # ---- first answers over time
 
@@ -315,7 +342,7 @@ class RedisStore:
         for key, answer, value in zip(keys, answers, held, strict=True):
             if value is None or _decode(value).decision != answer.decision:
                 pipe.set(key, stored(answer))
-            self._small[answer.decision.tx_id, answer.decision.version] = small(answer)
+            self._remember(answer)
         results(lambda: pipe.execute(raise_on_error=False))
 
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:
@@ -335,27 +362,42 @@ class RedisStore:
 
     def marks(self) -> dict[tuple[str, int], int]:
         """Return the highest offset applied for each (topic, partition)."""
-        held = results(lambda: [self._client.hgetall(self._keys.marks)])[0]
+        held = self._marks()
         found = {}
         for field, offset in held.items():
             topic, _, partition = field.decode().rpartition(":")
             found[topic, int(partition)] = int(offset)
         return found
 
+    def faults(self) -> list[str]:
+        """Return why the servers cannot keep the store's promise, a sentence each; empty when they can."""
+        return [fault for where in self._everywhere() for fault in faults_of(self._info(where))]
+
+    def _info(self, where: dict[str, Any]) -> dict[str, Any]:
+        found = self._ask("INFO", **where)
+        return next(iter(found.values())) if "redis_version" not in found else dict(found)
+
+    def _marks(self) -> dict[bytes, bytes]:
+        return dict(results(lambda: [self._client.hgetall(self._keys.marks)])[0])
+
     def forget(self, card: str) -> int:
         """Erase a card and its pairs; return how many records went. It looks through the whole store."""
-        mine = self._keys.row(card_key(card))
-        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", mine) + "*"
-        keys = [key for key in self._scan(pattern) if key == mine.encode() or key.startswith(mine.encode() + b":")]
-        return sum(results(lambda: [self._client.delete(key) for key in keys]))
+        mine = self._keys.row(card_key(card)).encode()
+        found = self._scan(mine.decode())
+        return self._delete([key for key in found if key == mine or key.startswith(mine + b":")])
 
     def snapshot(self) -> bytes:
         """Return the whole state, marks included: a copy for another server. Redis keeps its own on disk."""
-        start = len(self._keys.prefix)
-        rows = [(key[start:], self._client.hgetall(key)) for key in self._scan(self._keys.rows + "*")]
-        keys = list(self._scan(self._keys.answers + "*"))
-        answers = [(key[start:], self._client.get(key), max(self._client.pttl(key), 0)) for key in keys]
-        return msgspec.msgpack.encode((LAYOUT_VERSION, rows, self._client.hgetall(self._keys.marks), answers))
+        start = len(self._keys.prefix.encode())
+        rows, answers = self._scan(self._keys.rows), self._scan(self._keys.answers)
+        fields = self._each(rows, lambda pipe, key: pipe.hgetall(key))
+        values = self._each(answers, lambda pipe, key: pipe.get(key))
+        lives = self._each(answers, lambda pipe, key: pipe.pttl(key))
+        # What has gone since it was listed is no part of the state.
+        held = [(key[start:], row) for key, row in zip(rows, fields, strict=True) if row]
+        given = zip(answers, values, lives, strict=True)
+        kept = [(key[start:], value, max(life, 0)) for key, value, life in given if value is not None]
+        return msgspec.msgpack.encode((LAYOUT_VERSION, held, self._marks(), kept))
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole state; raise StateError when it was written under another layout."""
@@ -368,24 +410,33 @@ class RedisStore:
             msg = f"snapshot has layout {layout!r}, expected {LAYOUT_VERSION!r}: rebuild with 'fraud state rebuild'"
             raise StateError(msg)
         self.clear()
-        pipe = self._client.pipeline(transaction=False)
         prefix = self._keys.prefix.encode()
-        for key, fields in rows:
-            pipe.hset(prefix + key, mapping=fields)
+        self._each(rows, lambda pipe, row: pipe.hset(prefix + row[0], mapping=row[1]))
+        self._each(answers, lambda pipe, kept: pipe.set(prefix + kept[0], kept[1], px=kept[2] or None))
         if marks:
-            pipe.hset(self._keys.marks, mapping=marks)
-        for key, value, life in answers:
-            pipe.set(prefix + key, value, px=life or None)
-        results(lambda: pipe.execute(raise_on_error=False))
+            results(lambda: [self._client.hset(self._keys.marks, mapping=marks)])
 
     def clear(self) -> None:
         """Erase the whole state of this layout."""
-        for key in self._scan(self._keys.prefix + "*"):
-            self._client.delete(key)
+        self._delete(self._scan(self._keys.prefix))
         self._small.clear()
 
-    def _scan(self, pattern: str) -> Iterable[bytes]:
-        found: Iterable[bytes] = self._client.scan_iter(match=pattern, count=1_000)
+    def _scan(self, start: str) -> list[bytes]:
+        """Return every key that begins so, each once."""
+        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", start) + "*"
+        return list(dict.fromkeys(results(lambda: list(self._client.scan_iter(match=pattern, count=1_000)))))
+
+    def _delete(self, keys: Sequence[bytes]) -> int:
+        return sum(self._each(keys, lambda pipe, key: pipe.delete(key)))
+
+    def _each(self, items: Sequence[Any], send: Callable[[Any, Any], object]) -> list[Any]:
+        """Return a command's result for every item, some hundred to a round trip."""
+        found: list[Any] = []
+        for begin in range(0, len(items), AT_ONCE):
+            pipe = self._client.pipeline(transaction=False)
+            for item in items[begin : begin + AT_ONCE]:
+                send(pipe, item)
+            found += results(partial(pipe.execute, raise_on_error=False))
         return found
 
 
@@ -420,3 +471,25 @@ def is_pair(row: str) -> bool:
 def small(answer: Answer) -> bytes:
     """Return what a retry needs of an answer."""
     return _encode(Stored(answer.decision, answer.position))
+
+
+def holds(found: Any, code: bytes) -> bool:
+    """Tell whether code stands anywhere in a server's answer: lists or maps, by protocol, of each node."""
+    if isinstance(found, dict):
+        return any(holds(value, code) for value in found.values())
+    if isinstance(found, list | tuple):
+        return any(holds(value, code) for value in found)
+    return bool(found == code)
+
+
+def faults_of(info: Mapping[str, Any]) -> list[str]:
+    """Return why a server cannot keep the store's promise, from what it says of itself."""
+    faults = []
+    if not info.get("aof_enabled"):
+        faults.append("appendonly is off, so a restart loses the state: set appendonly yes, appendfsync everysec")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if info.get("maxmemory") and policy != "noeviction":
+        faults.append(f"maxmemory-policy is {policy}, so state is dropped silently: set noeviction")
+    if info.get("role") != "master":
+        faults.append(f"its role is {info.get('role')}, which takes no writes: name the primary in the store's url")
+    return faults

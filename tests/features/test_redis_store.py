@@ -1,0 +1,323 @@
+"""What the store on Redis promises beyond the contract: after a cut, a restart, a commit; and its round trips."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import redis
+
+from features.extractor import OnlineExtractor
+from features.stores.memory import MemoryStore
+from features.stores.redis import LIBRARY, RedisStore, faults_of
+from fraud.core.errors import StoreRestartedError, StoreUnavailableError
+from fraud.core.records import HOUR, MINUTE, Answer, Arrival, FeatureVector, Position, Transaction
+from infra.services import Redis
+from tests.contract.driving import Rows, answer, feed, rows_of, take
+
+START = 20_000 * 24 * HOUR
+
+
+def payment(name: str, after: int = 0, amount: int = 1_000, version: int = 0, device: str | None = "d") -> Transaction:
+    when = START + after
+    return Transaction(
+        id=name,
+        card="a",
+        merchant="m",
+        device=device,
+        amount=amount,
+        base_amount=amount,
+        happened_at=when,
+        seen_at=when,
+        version=version,
+    )
+
+
+def sent(tx: Transaction, offset: int) -> Arrival:
+    return Arrival(tx, Position("transactions", 0, offset))
+
+
+def scored(tx: Transaction, offset: int, score: float = 0.25) -> Answer:
+    made = answer(tx, Position("transactions", 0, offset), score)
+    return msgspec.structs.replace(made, vector=FeatureVector(tx.id, np.arange(5, dtype=np.float32), "s", tx.seen_at))
+
+
+HISTORY = [sent(payment(f"h{n}", n * MINUTE, 100 * n + 50), n) for n in range(6)]
+BATCH = [
+    sent(payment("t1", HOUR), 6),
+    sent(payment("t2", HOUR + 1, 9_000), 7),
+    sent(payment("h3", 3 * MINUTE, 7_777, version=1), 8),  # a correction: one change taken out, one put in
+]
+
+
+class Cut:
+    """A client whose next pipelines carry out so many commands; then the line is dead."""
+
+    def __init__(self, client: Any, commands: int) -> None:
+        self._client, self._left = client, commands
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def pipeline(self, **options: Any) -> Any:
+        pipe = self._client.pipeline(**options)
+        whole = pipe.execute
+
+        def execute(**how: Any) -> Any:
+            asked = len(pipe.command_stack)
+            del pipe.command_stack[self._left :]
+            whole(**how)
+            if asked > self._left:
+                msg = "cut"
+                raise redis.ConnectionError(msg)
+
+        pipe.execute = execute
+        return pipe
+
+
+def answered(
+    store: Any, batch: list[Arrival], score: float, client: Callable[[Any], Any] | None = None
+) -> list[Answer]:
+    """Handle a batch as the engine does, with one score for all; `client` replaces the one that writes."""
+    extractor = OnlineExtractor(store)
+    work = extractor.open(batch)
+    answers = []
+    for arrival in batch:
+        tx = arrival.event
+        assert isinstance(tx, Transaction)
+        first = work.first_answer(tx.id, tx.version)
+        made = first or scored(tx, arrival.position.offset, score)
+        take(extractor, arrival)
+        if first is None:
+            work.keep(made)
+        answers.append(made)
+    if client is not None:
+        store._client = client(store._client)
+    return extractor.close(answers)
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[RedisStore]:
+    made = RedisStore(redis_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def raw(redis_url: str) -> Iterator[Any]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def undisturbed() -> Rows:
+    store = MemoryStore()
+    feed(store, HISTORY)
+    answered(store, BATCH, 0.25)
+    return rows_of(store, HISTORY + BATCH)
+
+
+# --- a write that was cut off ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("commands", range(8))
+def test_a_write_cut_off_anywhere_is_completed_and_answered_as_begun(
+    store: RedisStore, redis_url: str, commands: int
+) -> None:
+    """Three answers, four rows and the marks make eight commands; the second attempt would score otherwise."""
+    feed(store, HISTORY)
+    with pytest.raises(StoreUnavailableError):
+        answered(store, BATCH, 0.25, lambda client: Cut(client, commands))
+    second = RedisStore(redis_url)
+    winners = answered(second, BATCH, 0.75)
+    begun = min(commands, len(BATCH))
+    assert [winner.decision.score for winner in winners] == [0.25] * begun + [0.75] * (len(BATCH) - begun)
+    assert rows_of(second, HISTORY + BATCH) == undisturbed()
+    assert second.marks() == {("transactions", 0): 8}
+    second.close()
+
+
+def test_a_worker_that_wakes_up_late_changes_nothing(store: RedisStore, redis_url: str) -> None:
+    feed(store, HISTORY)
+    second, zombie = RedisStore(redis_url), OnlineExtractor(store)
+    work = zombie.open(BATCH)
+    for arrival in BATCH:
+        take(zombie, arrival)
+    answered(second, BATCH, 0.25)
+    made = [scored(arrival.event, arrival.position.offset, 0.75) for arrival in BATCH]  # type: ignore[arg-type]
+    winners = store.write(work, made)
+    assert [winner.decision.score for winner in winners] == [0.25] * 3
+    assert rows_of(second, HISTORY + BATCH) == undisturbed()
+    second.close()
+
+
+# --- first answers over time -----------------------------------------------------------------------------------------
+
+
+def test_a_first_answer_is_kept_whole_and_without_end_until_it_is_settled(store: RedisStore, raw: Any) -> None:
+    answered(store, BATCH[:1], 0.25)
+    key = store._keys.answer("t1", 0)
+    assert raw.ttl(key) == -1
+    found = store.read(BATCH[:1]).first_answer("t1", 0)
+    assert found is not None
+    assert found.vector is not None
+    assert found.vector.values.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_settled_answer_keeps_its_decision_and_ages(store: RedisStore, raw: Any) -> None:
+    answered(store, BATCH[:1], 0.25)
+    key = store._keys.answer("t1", 0)
+    before = raw.strlen(key)
+    store.settle([("t1", 0)])
+    assert 0 < raw.pttl(key) <= 15 * 60_000
+    assert raw.strlen(key) < before
+    found = store.read(BATCH[:1]).first_answer("t1", 0)
+    assert found is not None
+    assert (found.decision, found.position, found.vector) == (
+        scored(payment("t1", HOUR), 6).decision,
+        sent(payment("t1"), 6).position,
+        None,
+    )
+
+
+def test_an_answer_of_another_worker_ages_when_it_is_settled(store: RedisStore, raw: Any, redis_url: str) -> None:
+    answered(store, BATCH[:1], 0.25)
+    other = RedisStore(redis_url)
+    other.settle([("t1", 0), ("never-seen", 0)])
+    assert 0 < raw.pttl(store._keys.answer("t1", 0)) <= 15 * 60_000
+    assert not raw.exists(store._keys.answer("never-seen", 0))
+    other.close()
+
+
+def test_published_answers_are_first_ones_again(store: RedisStore, raw: Any) -> None:
+    """One is lost, of one another was stored, one is there with the changes that belong to it."""
+    answered(store, BATCH, 0.25)
+    raw.delete(store._keys.answer("t1", 0))
+    kept = raw.get(store._keys.answer("h3", 1))
+    published = [
+        scored(BATCH[0].event, 6),  # type: ignore[arg-type]
+        scored(BATCH[1].event, 7, 0.5),  # type: ignore[arg-type]
+        scored(BATCH[2].event, 8),  # type: ignore[arg-type]
+    ]
+    store.put_answers(published)
+    work = store.read(BATCH)
+    found = [work.first_answer(*key) for key in (("t1", 0), ("t2", 0), ("h3", 1))]
+    assert [first and first.decision for first in found] == [each.decision for each in published]
+    assert raw.get(store._keys.answer("h3", 1)) == kept
+
+
+# --- a server that goes and comes ------------------------------------------------------------------------------------
+
+
+def test_a_restarted_server_is_refused_before_anything_is_written(own_redis: Redis) -> None:
+    store = RedisStore(own_redis.url)
+    extractor = OnlineExtractor(store)
+    extractor.open(BATCH)
+    for arrival in BATCH:
+        take(extractor, arrival)
+    own_redis.kill()
+    own_redis.start(tied=True)
+    with pytest.raises(StoreRestartedError, match="restarted"):
+        extractor.close([])
+    with pytest.raises(StoreRestartedError):
+        store.read(BATCH)
+    store.reopen()
+    assert store.marks() == {}
+    store.close()
+
+
+def test_a_server_that_is_gone_is_named_so_and_met_again(own_redis: Redis) -> None:
+    store = RedisStore(own_redis.url)
+    own_redis.kill()
+    for call in (lambda: store.read(BATCH), store.reopen, store.marks, store.snapshot, lambda: store.forget("a")):
+        with pytest.raises(StoreUnavailableError):
+            call()
+    own_redis.start(tied=True)
+    store.reopen()
+    feed(store, BATCH)
+    assert store.marks() == {("transactions", 0): 8}
+    store.close()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.6, 1.0])
+def test_a_state_whose_last_writes_were_lost_is_made_whole_by_reading_again(own_redis: Redis, share: float) -> None:
+    """The end of the append-only file is cut anywhere, as in a power cut."""
+    store = RedisStore(own_redis.url)
+    feed(store, HISTORY)
+    safe = own_redis.aof_bytes()
+    answered(store, BATCH, 0.25)
+    written = own_redis.aof_bytes() - safe
+    own_redis.kill()
+    own_redis.cut_aof(int(share * written))
+    own_redis.start(tied=True)
+    store.reopen()
+    store.put_answers([scored(BATCH[0].event, 6)])  # type: ignore[arg-type]
+    answered(store, BATCH, 0.25)
+    assert rows_of(store, HISTORY + BATCH) == undisturbed()
+    store.close()
+
+
+@pytest.mark.parametrize("trouble", [{"maxmemory": "1mb"}, {"replicaof": "127.0.0.1 1"}], ids=["full", "read-only"])
+def test_a_server_that_takes_no_writes_is_as_good_as_gone(own_redis: Redis, trouble: dict[str, str]) -> None:
+    store = RedisStore(own_redis.url)
+    with redis.Redis.from_url(own_redis.url) as client:
+        for name, value in trouble.items():
+            if name == "replicaof":
+                client.replicaof(*value.split())
+            else:
+                client.config_set(name, value)
+    with pytest.raises(StoreUnavailableError):
+        feed(store, BATCH)
+    store.close()
+
+
+# --- the functions and the round trips -------------------------------------------------------------------------------
+
+
+def test_functions_are_loaded_once_and_again_when_theirs_differ(own_redis: Redis) -> None:
+    with redis.Redis.from_url(own_redis.url) as client:
+
+        def loads() -> int:
+            return int(client.info("commandstats").get("cmdstat_function|load", {}).get("calls", 0))
+
+        RedisStore(own_redis.url).close()
+        RedisStore(own_redis.url).close()
+        assert loads() == 1
+        other = f"#!lua name={LIBRARY}\nredis.register_function('{LIBRARY}_change', function() return 0 end)"
+        client.function_load(other, replace=True)
+        store = RedisStore(own_redis.url)
+        assert loads() == 3
+        feed(store, HISTORY)
+        assert store.marks() == {("transactions", 0): 5}
+        store.close()
+
+
+def test_a_batch_is_one_round_trip_in_and_one_out(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    trips = []
+    whole = redis.client.Pipeline.execute
+
+    def counted(self: Any, raise_on_error: bool = True) -> Any:
+        trips.append(len(self.command_stack))
+        return whole(self, raise_on_error)
+
+    monkeypatch.setattr(redis.client.Pipeline, "execute", counted)
+    answered(store, HISTORY + BATCH, 0.25)
+    assert len(trips) == 2
+    # 3 entities, a pair, 9 first answers; 9 first answers, 4 rows, the marks.
+    assert trips == [13, 14]
+
+
+def test_faults_name_what_breaks_the_promise() -> None:
+    sound = {"aof_enabled": 1, "maxmemory": 0, "maxmemory_policy": "allkeys-lru", "role": "master"}
+    assert faults_of(sound) == []
+    for change, named in (
+        ({"aof_enabled": 0}, "appendonly"),
+        ({"maxmemory": 10**9}, "allkeys-lru"),
+        ({"role": "slave"}, "slave"),
+    ):
+        (fault,) = faults_of(sound | change)
+        assert named in fault
+
+
+def test_a_sound_server_has_no_faults(store: RedisStore) -> None:
+    assert store.faults() == []
