@@ -1,0 +1,154 @@
+"""A site for tests: topics of its own on a real Kafka, state in a real Redis, workers and the label book as processes.
+
+The reader is ours: it drops decisions at or below the source offset that it has seen of a partition, alerts by id and
+dead letters by source position.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kafka import KafkaProducer
+
+from fraud.core.records import Answer, Label, Transaction
+from streaming import messages, tail, wire
+from streaming.service import KafkaSection
+from streaming.topics import Topics, create
+
+SECONDS = 60.0
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+    """Poll until something holds; fail naming it when it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+class Read(NamedTuple):
+    """What our readers make of the output."""
+
+    answers: list[Answer]
+    doubles: int
+    """Messages that repeat a source position with another answer, or come twice under one id."""
+    raw: int
+
+
+class Site:
+    """One site. `extra` are further words for each worker's command line."""
+
+    def __init__(
+        self, kafka: str, redis_url: str, folder: Path, name: str, *, model: str = "demo", extra: Sequence[str] = ()
+    ) -> None:
+        """Create the topics."""
+        self.folder, self.redis_url, self.model, self.extra = folder, redis_url, model, tuple(extra)
+        self.settings = KafkaSection(bootstrap=kafka, prefix=f"{name}.", group=name)
+        self.topics = Topics.of(self.settings)
+        self.processes: list[subprocess.Popen[bytes]] = []
+        create(self.settings, partitions=4)
+        self._producer = KafkaProducer(bootstrap_servers=kafka.split(","), acks="all", linger_ms=1)
+
+    # ---- processes
+
+    def worker(self, number: int = 0, *words: str) -> "subprocess.Popen[bytes]":
+        """Start a worker."""
+        kafka = self.settings
+        command = ["run", "--bootstrap", kafka.bootstrap, "--store", self.redis_url, "--model", self.model]
+        command += ["--prefix", kafka.prefix, "--group", kafka.group, "--number", str(number)]
+        command += ["--member", f"{kafka.group}-{number}", "--http", "0", *self.extra, *words]
+        return self._start(f"worker{number}", command)
+
+    def book(self) -> "subprocess.Popen[bytes]":
+        """Start the label book."""
+        kafka = self.settings
+        command = ["learn", "--bootstrap", kafka.bootstrap, "--prefix", kafka.prefix, "--group", kafka.group]
+        return self._start("book", [*command, "--state", str(self.folder / "book"), "--http", "-1"])
+
+    def log(self, name: str = "worker0") -> str:
+        """Return what a process has written."""
+        path = self.folder / f"{name}.log"
+        return path.read_text() if path.exists() else ""
+
+    def _start(self, name: str, words: Sequence[str]) -> "subprocess.Popen[bytes]":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen([sys.executable, "-m", "fraud", *words], stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """End every process."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
+        self._producer.close()
+
+    # ---- in
+
+    def send(self, transactions: Iterable[Transaction], rate: float = 0.0) -> int:
+        """Send transactions, `rate` a second (0: at once); return how many."""
+        return self.put(
+            self.topics.transactions, ((tx.card.encode(), messages.of_transaction(tx)) for tx in transactions), rate
+        )
+
+    def send_labels(self, labels: Iterable[Label]) -> int:
+        """Send labels at once; return how many."""
+        return self.put(self.topics.labels, ((label.tx_id.encode(), messages.of_label(label)) for label in labels))
+
+    def put(self, topic: str, items: Iterable[tuple[bytes, bytes]], rate: float = 0.0) -> int:
+        """Send keys and values to a topic."""
+        began, count = time.monotonic(), 0
+        for key, value in items:
+            if rate and (pause := began + count / rate - time.monotonic()) > 0:
+                time.sleep(pause)
+            self._producer.send(topic, key=key, value=value)
+            count += 1
+        self._producer.flush()
+        return count
+
+    # ---- out
+
+    def records(self, topic: str) -> list[Any]:
+        """Return every record of a topic."""
+        return list(tail.records(self.settings, {(topic, partition): 0 for partition in range(4)}))
+
+    def read(self) -> Read:
+        """Return the decisions that our readers accept, in order of partition and source offset."""
+        seen: dict[int, int] = {}
+        answers, doubles, records = [], 0, self.records(self.topics.decisions)
+        firsts: dict[tuple[int, int], bytes] = {}
+        for record in records:
+            answer = wire.answer_in(record.value, record.headers)
+            place = record.partition, answer.position.offset
+            if answer.position.offset <= seen.get(record.partition, -1):
+                doubles += firsts.get(place, record.value) != record.value
+                continue
+            seen[record.partition] = answer.position.offset
+            firsts[place] = record.value
+            answers.append(answer)
+        return Read(answers, doubles, len(records))
+
+    def decided(self) -> int:
+        """Return how many decisions our readers accept so far."""
+        return len(self.read().answers)
+
+    def ends(self, topic: str) -> int:
+        """Return how many messages a topic holds, counted by its offsets."""
+        from kafka import TopicPartition
+
+        reader = tail.consumer(self.settings)
+        try:
+            return sum(reader.end_offsets([TopicPartition(topic, partition) for partition in range(4)]).values())
+        finally:
+            reader.close()
+
+    def wait_for(self, decisions: int, seconds: float = SECONDS) -> None:
+        """Return when so many messages stand in the topic of decisions."""
+        until(lambda: self.ends(self.topics.decisions) >= decisions, f"{decisions} decisions", seconds)

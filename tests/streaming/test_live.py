@@ -1,0 +1,160 @@
+"""The service on a real Kafka and a real Redis, run as a user runs it."""
+
+import json
+import re
+import signal
+import urllib.request
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from features.stores.redis import RedisStore
+from fraud.core.records import DAY, Label, Transaction, Verdict
+from fraud.simulate import fdh
+from streaming import wire
+from tests.site import Site, until
+
+Make = Callable[..., Site]
+
+
+@pytest.fixture
+def make(kafka: str, redis_url: str, tmp_path: Path, unique: Callable[[str], str]) -> Iterator[Make]:
+    """A maker of sites, each ended with the test."""
+    made: list[Site] = []
+
+    def build(**options: object) -> Site:
+        name = unique("live")
+        made.append(Site(kafka, redis_url, tmp_path / name, name, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield build
+    for site in made:
+        site.close()
+
+
+def payments(count: int, seed: int = 5) -> list[Transaction]:
+    traffic = fdh.generate(fdh.Fdh(cards=60, terminals=60, days=30, seed=seed, radius=30.0))
+    return list(islice(traffic.transactions(), count))
+
+
+def http(site: Site, page: str) -> tuple[int, str]:
+    """Return status and text of a worker's page."""
+    until(lambda: '"http_port"' in site.log(), "the worker tells its port")
+    port = re.search(r'"http_port":(\d+)', site.log())
+    assert port
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}{page}") as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_every_transaction_gets_one_decision_and_sigterm_leaves_in_order(make: Make) -> None:
+    site = make()
+    worker = site.worker()
+    sent = payments(600)
+    site.send(sent)
+    site.wait_for(600)
+    until(lambda: http(site, "/readyz")[0] == 200, "ready")
+    metrics = http(site, "/metrics")[1]
+    assert 'fraud_events_total{topic="transactions"} 600.0' in metrics
+    assert http(site, "/livez") == (200, "ok\n")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+    read = site.read()
+    assert (len(read.answers), read.doubles, read.raw) == (600, 0, 600)
+    assert {answer.decision.tx_id for answer in read.answers} == {tx.id for tx in sent}
+    assert not {tx.card for tx in sent} & set(re.findall(r"\w+", site.log()))
+
+
+def test_bad_messages_go_to_the_dead_letters_with_reason_and_original_bytes(make: Make) -> None:
+    site = make()
+    site.worker()
+    good = payments(50)
+    bad = [b"{", b"[]", b'{"id":"x"}', b"\xff\xfe", b"", b'{"id":"x","card":"c","merchant":"m","amount":-1}']
+    site.put(site.topics.transactions, [(b"k", value) for value in bad])
+    site.send(good)
+    site.wait_for(50)
+    until(lambda: site.ends(site.topics.dead) == len(bad), "dead letters")
+    letters = site.records(site.topics.dead)
+    assert sorted(letter.value for letter in letters) == sorted(bad)
+    assert all(wire.header(letter.headers, wire.REASON) for letter in letters)
+    assert all(wire.header(letter.headers, wire.SOURCE) for letter in letters)
+
+
+def test_transaction_sent_again_gets_its_first_answer_under_its_own_offset(make: Make) -> None:
+    site = make()
+    site.worker()
+    tx = payments(1)[0]
+    site.send([tx])
+    site.wait_for(1)
+    site.send([tx, tx])
+    site.wait_for(3)
+    first, second, third = site.read().answers
+    assert first.repeat_of is None
+    assert second.repeat_of == third.repeat_of == first.position
+    assert first.decision == second.decision == third.decision
+
+
+def test_cloud_events_and_trace_context_are_carried_through(make: Make) -> None:
+    site = make()
+    site.worker()
+    tx = payments(1)[0]
+    body = {**msgspec.json.decode(json.dumps({"card": "C1", "merchant": "M1", "amount": 100}))}
+    body["happened_at"] = tx.happened_at
+    event = {"specversion": "1.0", "id": "E1", "type": "payment", "source": "/pos", "data": body}
+    headers = [("content-type", wire.STRUCTURED), ("traceparent", b"00-1-2-01")]
+    site._producer.send(site.topics.transactions, key=b"C1", value=json.dumps(event).encode(), headers=headers)
+    binary = [("ce_specversion", b"1.0"), ("ce_id", b"E2")]
+    site._producer.send(site.topics.transactions, key=b"C1", value=json.dumps(body).encode(), headers=binary)
+    site._producer.flush()
+    site.wait_for(2)
+    answers = site.read().answers
+    assert [answer.decision.tx_id for answer in answers] == ["E1", "E2"]
+    assert answers[0].headers == (("traceparent", b"00-1-2-01"),)
+
+
+def test_label_comes_back_as_known_and_changes_the_state_of_card_and_merchant(make: Make, redis_url: str) -> None:
+    site = make()
+    site.worker()
+    site.book()
+    sent = payments(40)
+    site.send(sent)
+    site.wait_for(40)
+    labels = [
+        Label(tx_id=tx.id, verdict=Verdict.FRAUD, happened_at=tx.happened_at + DAY, seen_at=0) for tx in sent[:10]
+    ]
+    site.send_labels(labels)
+    site.send_labels(labels)
+    until(lambda: site.ends(site.topics.applied) >= 10, "labels applied")
+    known = [wire.known_in(record.value) for record in site.records(site.topics.known)]
+    applied = [wire.known_in(record.value) for record in site.records(site.topics.applied)]
+    assert sorted(label.tx_id for label in known) == sorted(label.tx_id for label in labels)
+    assert sorted(label.tx_id for label in applied) == sorted(label.tx_id for label in labels)
+    by_id = {tx.id: tx for tx in sent}
+    assert all(label.card == by_id[label.tx_id].card for label in known)
+    assert sum(RedisStore(redis_url).marks().values()) > 0
+
+
+@pytest.mark.parametrize("delivery", ["fast", "transactional"])
+def test_worker_killed_and_restarted_loses_and_doubles_nothing(make: Make, delivery: str) -> None:
+    site = make(extra=("--delivery", delivery))
+    worker = site.worker()
+    sent = payments(1_500)
+    site.send(sent[:500])
+    site.wait_for(200)
+    worker.kill()
+    worker.wait()
+    site.send(sent[500:])
+    worker = site.worker()
+    until(lambda: site.decided() >= 900, "some more")
+    worker.kill()
+    worker.wait()
+    site.worker()
+    until(lambda: site.decided() >= 1_500, "all")
+    read = site.read()
+    assert (len(read.answers), read.doubles) == (1_500, 0)
+    assert {answer.decision.tx_id for answer in read.answers} == {tx.id for tx in sent}
