@@ -13,7 +13,7 @@ from features.stores.memory import MemoryStore
 from features.stores.redis import LIBRARY, RedisStore, faults_of
 from fraud.core.errors import StoreRestartedError, StoreUnavailableError
 from fraud.core.records import HOUR, MINUTE, Answer, Arrival, FeatureVector, Position, Transaction
-from infra.services import Redis
+from infra.services import RedisServer
 from tests.contract.driving import Rows, answer, feed, rows_of, take
 
 START = 20_000 * 24 * HOUR
@@ -209,7 +209,7 @@ def test_published_answers_are_first_ones_again(store: RedisStore, raw: Any) -> 
 # --- a server that goes and comes ------------------------------------------------------------------------------------
 
 
-def test_a_restarted_server_is_refused_before_anything_is_written(own_redis: Redis) -> None:
+def test_a_restarted_server_is_refused_before_anything_is_written(own_redis: RedisServer) -> None:
     store = RedisStore(own_redis.url)
     extractor = OnlineExtractor(store)
     extractor.open(BATCH)
@@ -226,7 +226,7 @@ def test_a_restarted_server_is_refused_before_anything_is_written(own_redis: Red
     store.close()
 
 
-def test_a_server_that_is_gone_is_named_so_and_met_again(own_redis: Redis) -> None:
+def test_a_server_that_is_gone_is_named_so_and_met_again(own_redis: RedisServer) -> None:
     store = RedisStore(own_redis.url)
     own_redis.kill()
     for call in (lambda: store.read(BATCH), store.reopen, store.marks, store.snapshot, lambda: store.forget("a")):
@@ -240,7 +240,9 @@ def test_a_server_that_is_gone_is_named_so_and_met_again(own_redis: Redis) -> No
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.6, 1.0])
-def test_a_state_whose_last_writes_were_lost_is_made_whole_by_reading_again(own_redis: Redis, share: float) -> None:
+def test_a_state_whose_last_writes_were_lost_is_made_whole_by_reading_again(
+    own_redis: RedisServer, share: float
+) -> None:
     """The end of the append-only file is cut anywhere, as in a power cut."""
     store = RedisStore(own_redis.url)
     feed(store, HISTORY)
@@ -258,7 +260,7 @@ def test_a_state_whose_last_writes_were_lost_is_made_whole_by_reading_again(own_
 
 
 @pytest.mark.parametrize("trouble", [{"maxmemory": "1mb"}, {"replicaof": "127.0.0.1 1"}], ids=["full", "read-only"])
-def test_a_server_that_takes_no_writes_is_as_good_as_gone(own_redis: Redis, trouble: dict[str, str]) -> None:
+def test_a_server_that_takes_no_writes_is_as_good_as_gone(own_redis: RedisServer, trouble: dict[str, str]) -> None:
     store = RedisStore(own_redis.url)
     with redis.Redis.from_url(own_redis.url) as client:
         for name, value in trouble.items():
@@ -274,7 +276,7 @@ def test_a_server_that_takes_no_writes_is_as_good_as_gone(own_redis: Redis, trou
 # --- the functions and the round trips -------------------------------------------------------------------------------
 
 
-def test_functions_are_loaded_once_and_again_when_theirs_differ(own_redis: Redis) -> None:
+def test_functions_are_loaded_once_and_again_when_theirs_differ(own_redis: RedisServer) -> None:
     with redis.Redis.from_url(own_redis.url) as client:
 
         def loads() -> int:
