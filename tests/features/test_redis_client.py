@@ -1,0 +1,185 @@
+"""Addresses, passwords, TLS and clusters; and which server the store trusts."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from features.stores.client import RunIds, connect, without_password
+from features.stores.memory import MemoryStore
+from features.stores.redis import RedisStore
+from fraud.core.errors import SettingsError, StoreRestartedError, StoreUnavailableError
+from fraud.core.records import HOUR, MINUTE, Arrival, Position, Transaction
+from infra.services import RedisServer
+from tests.contract.driving import answer, feed, rows_of
+
+Maker = Callable[..., RedisServer]
+SLOTS = 16_384
+WAIT_SECONDS = 20.0
+
+
+def stream(count: int = 40) -> list[Arrival]:
+    """Return payments of several cards at few merchants, some devices among them."""
+    arrivals = []
+    for number in range(count):
+        when = 20_000 * 24 * HOUR + number * MINUTE
+        tx = Transaction(
+            id=f"t{number}",
+            card=f"card{number % 7}",
+            merchant=f"shop{number % 3}",
+            device=f"phone{number % 2}" if number % 4 else None,
+            amount=100 + number,
+            base_amount=100 + number,
+            happened_at=when,
+            seen_at=when,
+        )
+        arrivals.append(Arrival(tx, Position("transactions", number % 2, number)))
+    return arrivals
+
+
+def check_works(url: str) -> None:
+    """Feed a store at an address; its rows are those of the memory store, its answers are found again."""
+    store, plain, arrivals = RedisStore(url), MemoryStore(), stream()
+    feed(store, arrivals)
+    feed(plain, arrivals)
+    assert rows_of(store, arrivals) == rows_of(plain, arrivals)
+    tx = arrivals[0].event
+    assert isinstance(tx, Transaction)
+    work, made = store.read(arrivals), answer(tx, arrivals[0].position, 0.25)
+    assert store.write(work, [made]) == [made]
+    store.settle([(tx.id, 0)])
+    assert store.read(arrivals).first_answer(tx.id, 0) == made
+    assert store.forget("card0") == 4
+    store.restore(store.snapshot())
+    assert store.marks() == {("transactions", 0): 38, ("transactions", 1): 39}
+    store.close()
+
+
+# --- one server ------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_over_tls_with_a_password_works(fresh_redis: Maker) -> None:
+    check_works(fresh_redis(tls=True, password="secret").url)
+
+
+def test_tls_without_the_authority_is_refused(fresh_redis: Maker) -> None:
+    url = fresh_redis(tls=True).url.partition("?")[0]
+    with pytest.raises(StoreUnavailableError, match=r"(?i)certificate"):
+        RedisStore(url)
+
+
+def test_a_store_at_a_unix_socket_works(fresh_redis: Maker, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    fresh_redis(options={"unixsocket": str(path)})
+    check_works(f"unix://{path}")
+
+
+@pytest.mark.parametrize("login", ["", ":wrong@"])
+def test_a_wrong_password_names_the_setting_and_not_the_password(fresh_redis: Maker, login: str) -> None:
+    url = fresh_redis(password="secret").url.replace(":secret@", login)
+    with pytest.raises(SettingsError, match="url") as caught:
+        RedisStore(url)
+    assert "wrong@" not in str(caught.value)
+
+
+def test_a_wrong_address_is_named_with_the_right_shapes() -> None:
+    with pytest.raises(SettingsError, match=r"http.*redis://HOST:PORT.*redis\+cluster://") as caught:
+        connect("http://me:secret@host", 1.0, RunIds())
+    assert "secret" not in str(caught.value)
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    assert without_password("rediss://me:p@ss@host:1/0") == "rediss://...@host:1/0"
+    assert without_password("redis://host:1") == "redis://host:1"
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis+cluster"])
+def test_nobody_at_an_address_is_a_store_that_is_gone(kind: str, fresh_redis: Maker) -> None:
+    server = fresh_redis()
+    server.kill()
+    with pytest.raises(StoreUnavailableError):
+        RedisStore(f"{kind}://127.0.0.1:{server.port}")
+
+
+# --- which server is trusted -----------------------------------------------------------------------------------------
+
+
+def test_a_life_is_noted_once_and_another_one_refused() -> None:
+    ids = RunIds()
+    ids.check("a:1", "x master")
+    ids.check("a:1", "x master")
+    for life in ("y master", "x slave"):
+        with pytest.raises(StoreRestartedError, match="a:1"):
+            ids.check("a:1", life)
+    ids.forget()
+    ids.check("a:1", "y master")
+
+
+def test_a_server_that_was_not_met_is_refused_once_all_have_been() -> None:
+    ids = RunIds()
+    ids.check("a:1", "x master")
+    ids.seal()
+    ids.check("a:1", "x master")
+    with pytest.raises(StoreRestartedError, match="b:1"):
+        ids.check("b:1", "z master")
+
+
+# --- a cluster -------------------------------------------------------------------------------------------------------
+
+
+def until(what: Callable[[], bool]) -> None:
+    """Return when something holds; fail when it does not in good time."""
+    end = time.monotonic() + WAIT_SECONDS
+    while not what():
+        assert time.monotonic() < end, "a cluster did not form"
+        time.sleep(0.02)
+
+
+def form_cluster(servers: Sequence[RedisServer]) -> list[Any]:
+    """Join three servers to a cluster, a third of the slots each; return plain clients of all."""
+    clients: list[Any] = [redis.Redis.from_url(server.url) for server in servers]
+    for number, client in enumerate(clients[:3]):
+        client.execute_command("CLUSTER ADDSLOTSRANGE", SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1)
+        client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+    for server in servers[1:]:
+        clients[0].execute_command("CLUSTER MEET", "127.0.0.1", server.port)
+    for client in clients:
+        until(lambda client=client: is_whole(client, len(servers)))  # type: ignore[misc]
+    return clients
+
+
+def is_whole(client: Any, nodes: int) -> bool:
+    info = client.execute_command("CLUSTER INFO")
+    return bool(info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == nodes)
+
+
+@pytest.fixture
+def cluster(fresh_redis: Maker) -> list[RedisServer]:
+    """Three servers and a fourth for one to follow, not joined yet."""
+    return [fresh_redis(options={"cluster-enabled": "yes", "cluster-node-timeout": "2000"}) for _ in range(4)]
+
+
+def test_a_store_on_a_cluster_works_and_refuses_a_replica_that_took_over(cluster: list[RedisServer]) -> None:
+    clients = form_cluster(cluster)
+    url = f"redis+cluster://127.0.0.1:{cluster[0].port}"
+    check_works(url)
+    replica = clients[3]
+    replica.execute_command("CLUSTER REPLICATE", clients[0].execute_command("CLUSTER MYID"))
+    until(lambda: replica.info("replication").get("master_link_status") == "up")
+    store, plain, arrivals = RedisStore(url, namespace="second"), MemoryStore(), stream()
+    feed(store, arrivals[:20])
+    replica.execute_command("CLUSTER FAILOVER")
+    until(lambda: bool(replica.info("replication")["role"] == "master"))
+    until(lambda: bool(clients[0].info("replication")["role"] == "slave"))
+    with pytest.raises((StoreRestartedError, StoreUnavailableError)):
+        feed(store, arrivals[20:])
+    store.reopen()
+    feed(store, arrivals[20:])
+    feed(plain, arrivals)
+    assert rows_of(store, arrivals) == rows_of(plain, arrivals)
+    store.close()
+    for client in clients:
+        client.close()
