@@ -65,6 +65,10 @@ class KafkaServer:
         need_free(self.ports[node], f"Kafka node {node + 1}")
         process.start([*kafka_java(), *SERVER_JVM, "kafka.Kafka", str(self._configure(node))], tied=tied)
 
+    def kill_node(self, node: int) -> None:
+        """End one node at once, as a crash does."""
+        self.processes[node].end(signal.SIGKILL)
+
     def wait(self, node: int, *, among: int = 1) -> None:
         """Return when a node serves, and knows at least `among` live nodes, itself one of them."""
         port = self.ports[node]
