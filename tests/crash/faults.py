@@ -1,0 +1,157 @@
+"""Everything else that goes wrong, under load, real Kafka and Redis: `make faults`.
+
+    python -m tests.crash.faults [SCENARIO ...] [--rate 300] [--seconds 20]
+
+Each scenario runs a site under load, breaks something, lets it mend, and judges like `tests.crash.kills`: nothing lost,
+nothing double, no answer that differs, state as if nothing had happened.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from infra.services import KafkaServer, RedisServer
+from tests.crash.kills import judged, load, payments
+from tests.site import Site, until
+
+
+class Stage(NamedTuple):
+    """What a scenario acts on."""
+
+    kafka: KafkaServer
+    redis: RedisServer
+    site: Site
+    workers: list["subprocess.Popen[bytes]"]
+
+
+def redis_killed(stage: Stage) -> None:
+    """Redis is killed and comes back at once."""
+    stage.redis.kill()
+    stage.redis.start(tied=True)
+
+
+def redis_cut(stage: Stage) -> None:
+    """Redis loses power: the last second of its file is gone when it comes back."""
+    before = stage.redis.aof_bytes()
+    time.sleep(1.0)
+    stage.redis.kill()
+    stage.redis.cut_aof(max(stage.redis.aof_bytes() - before, 1))
+    stage.redis.start(tied=True)
+
+
+def redis_gone(stage: Stage, seconds: float = 30.0) -> None:
+    """Redis is away for half a minute."""
+    stage.redis.kill()
+    time.sleep(seconds)
+    stage.redis.start(tied=True)
+
+
+def kafka_restarted(stage: Stage) -> None:
+    """Kafka is killed and comes back; a worker that stopped without a commit is started again, as its site would."""
+    stage.kafka.kill()
+    stage.kafka.start(tied=True)
+    revive(stage)
+
+
+def zombie(stage: Stage) -> None:
+    """A worker sleeps past its session time-out, another takes over, the first wakes."""
+    stage.workers[0].send_signal(signal.SIGSTOP)
+    time.sleep(16.0)
+    stage.workers[0].send_signal(signal.SIGCONT)
+    time.sleep(2.0)
+    revive(stage)
+
+
+def unpublished(stage: Stage) -> None:
+    """A worker dies after it wrote to the store and before it published; it comes back after the retry horizon."""
+    for worker in stage.workers:
+        worker.terminate()
+        worker.wait()
+    site = stage.site
+    command = ["-m", "tests.crash.dies_before_publishing", "run", "--bootstrap", site.settings.bootstrap]
+    command += ["--store", site.redis_url, "--model", site.model, "--prefix", site.settings.prefix]
+    command += ["--group", site.settings.group, "--member", f"{site.settings.group}-0", "--http", "-1"]
+    environment = {**os.environ, "FRAUD_ENGINE__RETRY_HORIZON": "1s"}
+    subprocess.run([sys.executable, *command], env=environment, check=False, stderr=subprocess.DEVNULL, timeout=60)
+    time.sleep(3.0)
+    stage.workers[0] = site.worker(0)
+    if len(stage.workers) > 1:
+        stage.workers[1] = site.worker(1)
+
+
+def revive(stage: Stage) -> None:
+    """Start workers again that have ended."""
+    for number, worker in enumerate(stage.workers):
+        if worker.poll() is not None:
+            stage.workers[number] = stage.site.worker(number)
+
+
+SCENARIOS: dict[str, Callable[[Stage], None]] = {
+    function.__name__: function
+    for function in (redis_killed, redis_cut, redis_gone, kafka_restarted, zombie, unpublished)
+}
+
+
+def one(name: str, folder: Path, rate: float, seconds: float) -> dict[str, Any]:
+    """Run one scenario with servers of its own; return what is wrong, and how many were decided by rules alone."""
+    kafka = KafkaServer(folder / "kafka").start(tied=True)
+    redis = RedisServer(folder / "redis").start(tied=True)
+    site = Site(kafka.bootstrap, redis.url, folder / "site", name.replace("_", "-"))
+    try:
+        stage = Stage(kafka, redis, site, [site.worker(0), site.worker(1)])
+        sent, stop, counted = payments(int(rate * (seconds + 90)), 3), threading.Event(), [0]
+        thread = threading.Thread(target=lambda: counted.__setitem__(0, load(site, sent, rate, stop)))
+        thread.start()
+        until(lambda: site.ends(site.topics.decisions) > rate, "the first decisions")
+        time.sleep(seconds / 2)
+        began = time.monotonic()
+        SCENARIOS[name](stage)
+        time.sleep(seconds / 2)
+        stop.set()
+        thread.join()
+        sent = sent[: counted[0]]
+        until(lambda: revive(stage) or site.decided() >= len(sent), "every decision", 150)
+        until(lambda: settled(site), "the store to be back in every worker", 60)
+        found: dict[str, Any] = dict(judged(site, sent, []))
+        by_rules = sum("store-down" in answer.decision.marks for answer in site.read().answers)
+        return {**found, "sent": len(sent), "by_rules": by_rules, "seconds": round(time.monotonic() - began)}
+    finally:
+        site.close()
+        kafka.kill()
+        redis.kill()
+
+
+def settled(site: Site) -> bool:
+    """Tell whether every worker that lost the store has it back."""
+    logs = [site.log(f"worker{number}") for number in (0, 1)]
+    return all(log.count('"store gone"') <= log.count('"store back"') for log in logs)
+
+
+def main() -> None:
+    """Run scenarios; exit status 1 when something was lost, double or different."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scenarios", nargs="*", default=list(SCENARIOS), choices=[*SCENARIOS, []])
+    parser.add_argument("--rate", type=float, default=300.0)
+    parser.add_argument("--seconds", type=float, default=16.0)
+    given = parser.parse_args()
+    results: dict[str, dict[str, Any]] = {}
+    for name in given.scenarios:
+        with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
+            results[name] = one(name, Path(folder), given.rate, given.seconds)
+        print(f"{name}: {results[name]}", file=sys.stderr)
+    print(json.dumps(results))
+    wrong = ("lost", "double", "score_differs", "state_differs")
+    sys.exit(1 if any(result[key] for result in results.values() for key in wrong) else 0)
+
+
+if __name__ == "__main__":
+    main()
