@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import redis
 
-from features.stores.client import RunIds, connect, without_password
+from features.stores.client import RunIds, connect, gone, without_password
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
-from fraud.core.errors import SettingsError, StoreRestartedError, StoreUnavailableError
+from fraud.core.errors import SettingsError, StateError, StoreRestartedError, StoreUnavailableError
 from fraud.core.records import HOUR, MINUTE, Arrival, Position, Transaction
 from infra.services import RedisServer
 from tests.contract.driving import answer, feed, rows_of
@@ -102,6 +102,22 @@ def test_nobody_at_an_address_is_a_store_that_is_gone(kind: str, fresh_redis: Ma
     server.kill()
     with pytest.raises(StoreUnavailableError):
         RedisStore(f"{kind}://127.0.0.1:{server.port}")
+
+
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        ("unknown command 'FUNCTION', with args beginning with: 'LIST'", SettingsError),
+        (
+            "MISCONF Redis is configured to save RDB snapshots, but it is unable to persist to disk",
+            StoreUnavailableError,
+        ),
+        ("NOREPLICAS Not enough good replicas to write.", StoreUnavailableError),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", StateError),
+    ],
+)
+def test_what_a_server_refuses_is_named_by_what_can_be_done(said: str, means: type[Exception]) -> None:
+    assert type(gone(redis.ResponseError(said))) is means
 
 
 # --- which server is trusted -----------------------------------------------------------------------------------------
