@@ -3,16 +3,17 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .SILENT:
-.PHONY: help setup services demo test check bench clean
+.PHONY: help setup services demo test check bench bench-state parity kills faults fuzz soak clean
+N ?= 10
 
 help:
-	grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: ## make the environment for tests and training
-	infra/setup.sh .venv serve,train,dev
+	infra/setup.sh .venv serve,train,bench,dev
 
-services: ## install what the tests need beside Python
-	if [ -f infra/services.sh ]; then bash infra/services.sh install >&2; fi
+services: ## install Kafka and Redis for tests; nothing is started
+	infra/services.sh install >&2
 
 demo: ## traffic, scoring and decisions on the screen; SECONDS=20 ends by itself
 	infra/setup.sh .venv-run
@@ -29,8 +30,26 @@ check: setup ## ruff, mypy, import contracts, size budget
 test: setup services check ## everything that CI asks
 	.venv/bin/python -m pytest
 
-bench: setup ## cost of features and state; prints ratios
+bench: setup services ## load test on real Kafka and Redis beside the bare pass-through; writes build/bench.json
+	.venv/bin/python -m tests.bench.load $(BENCH)
+
+bench-state: setup ## cost of an event by cards and histories, bytes of state
 	.venv/bin/python -m tests.bench.state
+
+parity: setup services ## a recorded live run against its replay; DATA=FILE takes the handbook's payments
+	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS))
+
+kills: setup services ## kill -9 at random under load, N=10 times
+	.venv/bin/python -m tests.crash.kills $(N)
+
+faults: setup services ## Redis killed, cut, gone; Kafka restarted; a zombie; death between write and publish
+	.venv/bin/python -m tests.crash.faults
+
+fuzz: setup services ## 10,000 broken messages among good ones
+	.venv/bin/python -m tests.crash.fuzz
+
+soak: setup services ## half an hour at 300/s: memory of the worker
+	.venv/bin/python -m tests.bench.soak
 
 clean: ## remove environments and builds
 	rm -rf .venv .venv-run .uv build

@@ -119,7 +119,8 @@ def one(name: str, folder: Path, rate: float, seconds: float) -> dict[str, Any]:
         stop.set()
         thread.join()
         sent = sent[: counted[0]]
-        until(lambda: revive(stage) or site.decided() >= len(sent), "every decision", 150)
+        revive(stage)
+        until(lambda: site.decided() >= len(sent), "every decision", 150)
         until(lambda: settled(site), "the store to be back in every worker", 60)
         found: dict[str, Any] = dict(judged(site, sent, []))
         by_rules = sum("store-down" in answer.decision.marks for answer in site.read().answers)
