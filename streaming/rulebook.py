@@ -1,6 +1,5 @@
 """Rule files on disk: read, compiled, and taken up again when they change; a faulty change is refused."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from fraud.core.errors import RuleError
@@ -11,7 +10,46 @@ from fraud.core.rules.vocabulary import Vocabulary
 
 DEFAULT = Path(__file__).parent / "rules" / "default.fr"
 
-Stamp = tuple[tuple[str, int, int], ...]
+Stamp = tuple[int, int, int, int] | None
+"""Times of change of content and of inode (ns), size, inode; None for a file that is not there."""
+
+
+class Reading:
+    """One look at a rule file and the list files beside it, each stamped before it is read.
+
+    A file that changes while it is read so has an old stamp, and the next look finds the change.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read nothing yet."""
+        self._path = path
+        self.stamps: dict[Path, Stamp] = {}
+
+    def compiled(self, vocabulary: Vocabulary) -> RuleSet:
+        """Return the compiled rules; raise RuleError when the file cannot be read, or has faults."""
+        try:
+            text = self._text(self._path)
+        except (OSError, ValueError) as error:
+            msg = (
+                f"rules {self._path} cannot be read ({error}): expected a text file in UTF-8; see 'fraud rules --help'"
+            )
+            raise RuleError(msg) from error
+        return compile_rules(text, vocabulary, self._path.name, self._lists(text))
+
+    def _lists(self, text: str) -> dict[str, str]:
+        """Return the list files that can be read; for the others the compiler shows where they are named."""
+        found = {}
+        for name in list_files(text):
+            try:
+                found[name] = self._text(self._path.parent / name)
+            except (OSError, ValueError):
+                continue
+        return found
+
+    def _text(self, path: Path) -> str:
+        self.stamps[path] = stamp_of(path)
+        # Editors of some systems begin a file with a byte order mark.
+        return path.read_text(encoding="utf-8-sig")
 
 
 def read_rules(path: Path, vocabulary: Vocabulary) -> RuleSet:
@@ -20,31 +58,24 @@ def read_rules(path: Path, vocabulary: Vocabulary) -> RuleSet:
     Raises:
         RuleError: when the file cannot be read, or has faults.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"rules {path} cannot be read ({error}): expected a text file; see 'fraud rules --help'"
-        raise RuleError(msg) from error
-    files = {}
-    for name in list_files(text):
-        listed = path.parent / name
-        if listed.is_file():
-            files[name] = listed.read_text(encoding="utf-8", errors="replace")
-    return compile_rules(text, vocabulary, path.name, files)
+    return Reading(path).compiled(vocabulary)
 
 
 class HotRules:
     """The RuleBook port over a file that may change while the service runs.
 
-    `refresh`, called between batches, looks at times and sizes only; a changed file is compiled, and replaces the rules
-    in use unless it has faults. `refused` counts faulty changes and `fault` says what was wrong with the last one.
+    `refresh`, called between batches, looks at times and sizes of the rule file and its list files. A change is taken
+    up at the second look that finds the same one, so that a file still being written (an editor empties it first) does
+    not leave the service without its block lists. Faulty rules are refused and those in use stay: `refused` counts
+    them, `fault` says what is wrong with the file as it stands, `taken` counts the changes taken up.
     """
 
     def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
         """Read the rules; raise RuleError when the first reading fails."""
         self._path, self._vocabulary = path, vocabulary
-        self._rules = read_rules(path, vocabulary)
-        self._stamp = self._look()
+        reading = Reading(path)
+        self._rules = reading.compiled(vocabulary)
+        self._stamps = self._settling = reading.stamps
         self.taken = self.refused = 0
         self.fault: RuleError | None = None
 
@@ -58,35 +89,31 @@ class HotRules:
         return self._rules.judge(tx, values)
 
     def refresh(self) -> bool:
-        """Take up a changed file; return whether the rules in use changed."""
-        stamp = self._look()
-        if stamp == self._stamp:
+        """Take up changed files that have settled; return whether the rules in use changed."""
+        stamps = {path: stamp_of(path) for path in self._stamps}
+        if stamps == self._stamps:
             return False
-        self._stamp = stamp
-        before = self._rules.version
+        if stamps != self._settling:
+            self._settling = stamps
+            return False
+        return self._take_up()
+
+    def _take_up(self) -> bool:
+        before, reading = self._rules.version, Reading(self._path)
         try:
-            self._rules = read_rules(self._path, self._vocabulary)
+            self._rules, self.fault = reading.compiled(self._vocabulary), None
         except RuleError as error:
             self.refused, self.fault = self.refused + 1, error
-            return False
-        self.fault = None
-        self.taken += self._rules.version != before
-        return self._rules.version != before
-
-    def _look(self) -> Stamp:
-        paths = [self._path]
-        try:
-            names = list_files(self._path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError):
-            names = []
-        paths += [self._path.parent / name for name in names]
-        return tuple(stamp for path in paths for stamp in stamp_of(path))
+        self._stamps = self._settling = reading.stamps
+        changed = self._rules.version != before
+        self.taken += changed
+        return changed
 
 
-def stamp_of(path: Path) -> Sequence[tuple[str, int, int]]:
-    """Return name, time of change (ns) and size of a file; nothing when it is not there."""
+def stamp_of(path: Path) -> Stamp:
+    """Return what changes when a file does; its time of change alone can be set back by a copy."""
     try:
         found = path.stat()
-    except OSError:
-        return ()
-    return ((str(path), found.st_mtime_ns, found.st_size),)
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino

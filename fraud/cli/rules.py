@@ -39,7 +39,7 @@ def check(file: Annotated[Path | None, typer.Argument(help="The rule file; defau
         raise typer.Exit(1) from error
     for line in rules.describe():
         output.show(line)
-    output.last_line({"rules": len(rules.rules), "lists": rules.lists, "version": rules.version})
+    output.last_line({"rules": len(rules.rules), "lists": len(rules.lists), "version": rules.version})
 
 
 @app.command("names")

@@ -8,17 +8,20 @@ import pytest
 
 from fraud.core.errors import RuleError
 from fraud.core.records import Action, Transaction, Values
-from streaming.rulebook import HotRules
+from streaming.rulebook import HotRules, read_rules
 from streaming.wiring import vocabulary
 
 TX = Transaction(id="t", card="C1", merchant="M1", amount=100, base_amount=100, happened_at=1, seen_at=1)
 VALUES: Values = np.full(len(vocabulary().terms), np.nan, np.float32)
+REVIEW = "rule a : when amount >= 1 then review"
+DECLINE = "rule a : when amount >= 1 then decline"
+BLOCK = 'list bad block card from "bad.txt"'
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str | bytes) -> None:
     """Write a file so that its time of change differs, whatever the clock's grain."""
     before = path.stat().st_mtime_ns if path.exists() else 0
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     os.utime(path, ns=(before + 10**9, before + 10**9))
 
 
@@ -26,41 +29,131 @@ def action(rules: HotRules) -> Action | None:
     return rules.judge(TX, VALUES).at_least
 
 
-def test_changed_rules_are_taken_up_and_faulty_ones_refused(tmp_path: Path) -> None:
-    path = tmp_path / "site.fr"
-    write(path, "rule a : when amount >= 1 then review")
-    rules = HotRules(path, vocabulary())
+def refreshed(rules: HotRules) -> bool:
+    """Look twice, for a change is taken up once it has settled."""
+    return rules.refresh() or rules.refresh()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "site.fr"
+
+
+@pytest.fixture
+def rules(path: Path) -> HotRules:
+    """Return a rule book in use that reviews."""
+    write(path, REVIEW)
+    return HotRules(path, vocabulary())
+
+
+def test_changed_rules_are_taken_up_and_faulty_ones_refused(path: Path, rules: HotRules) -> None:
     first = rules.version
-    assert not rules.refresh()
+    assert not refreshed(rules)
     write(path, "rule a : when amount >= then decline")
-    assert not rules.refresh()
+    assert not refreshed(rules)
     assert (rules.version, rules.refused, action(rules)) == (first, 1, Action.REVIEW)
     assert "site.fr:1:25" in str(rules.fault)
-    write(path, "rule a : when amount >= 1 then decline")
-    assert rules.refresh()
+    write(path, DECLINE)
+    assert refreshed(rules)
     assert (rules.fault, rules.taken, action(rules)) == (None, 1, Action.DECLINE)
     assert rules.version != first
 
 
-def test_rules_that_vanish_stay_in_use(tmp_path: Path) -> None:
-    path = tmp_path / "site.fr"
-    write(path, "rule a : when amount >= 1 then review")
-    rules = HotRules(path, vocabulary())
-    path.unlink()
+def test_faulty_rules_are_refused_once_and_forgotten_when_put_right(path: Path, rules: HotRules) -> None:
+    write(path, "rule")
+    for _ in range(4):
+        assert not rules.refresh()
+    assert rules.refused == 1
+    write(path, REVIEW)
+    assert not refreshed(rules)
+    assert (rules.fault, rules.taken, action(rules)) == (None, 0, Action.REVIEW)
+
+
+def test_file_that_is_being_written_is_not_taken_up(path: Path, rules: HotRules) -> None:
+    write(path, "")
+    assert not rules.refresh()
+    write(path, "rule a : wh")
+    assert not rules.refresh()
+    write(path, DECLINE)
     assert not rules.refresh()
     assert action(rules) is Action.REVIEW
+    assert rules.refresh()
+    assert (action(rules), rules.refused) == (Action.DECLINE, 0)
+
+
+def test_change_with_an_old_time_and_the_same_size_is_taken_up(path: Path, rules: HotRules) -> None:
+    stat, other = path.stat(), path.with_suffix(".new")
+    other.write_text(REVIEW.replace(">= 1 ", ">= 9 "))
+    os.utime(other, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
+    assert other.stat().st_size == stat.st_size
+    other.replace(path)
+    assert refreshed(rules)
+    assert action(rules) is None
+
+
+def test_rules_that_vanish_stay_in_use_until_they_come_back(path: Path, rules: HotRules) -> None:
+    path.unlink()
+    assert not refreshed(rules)
+    assert action(rules) is Action.REVIEW
     assert rules.refused == 1
+    write(path, DECLINE)
+    assert refreshed(rules)
+    assert action(rules) is Action.DECLINE
 
 
-def test_changed_list_file_is_taken_up(tmp_path: Path) -> None:
-    path, listed = tmp_path / "site.fr", tmp_path / "bad.txt"
-    write(path, 'list bad block card from "bad.txt"')
+@pytest.mark.parametrize(
+    "faulty",
+    [
+        b'list l block card from "a\0b"',
+        b'list l block card from "' + b"x" * 300 + b'"',
+        b'list l block card from "."',
+        b"rule r : when " + b"(" * 5_000,
+        b"rule r : when amount > 1" + b" + 1" * 5_000 + b" then note",
+        b"rule r : when card_since_last > " + b"9" * 400 + b"d then note",
+        "rule a : when text contains 'é'".encode("latin-1"),
+    ],
+    ids=["nul", "long-name", "folder", "brackets", "sum", "duration", "latin-1"],
+)
+def test_faulty_file_of_any_kind_never_ends_the_service(path: Path, rules: HotRules, faulty: bytes) -> None:
+    write(path, faulty)
+    assert not refreshed(rules)
+    assert (rules.refused, action(rules)) == (1, Action.REVIEW)
+
+
+def test_changed_list_file_is_taken_up(path: Path) -> None:
+    listed = path.parent / "bad.txt"
+    write(path, BLOCK)
     write(listed, "C2\n")
     rules = HotRules(path, vocabulary())
     assert action(rules) is None
     write(listed, "C1\n")
-    assert rules.refresh()
+    assert refreshed(rules)
     assert action(rules) is Action.DECLINE
+
+
+def test_list_file_named_by_a_change_is_watched_from_then_on(path: Path, rules: HotRules) -> None:
+    listed = path.parent / "bad.txt"
+    write(path, BLOCK)
+    assert not refreshed(rules)
+    assert "list file 'bad.txt' cannot be read" in str(rules.fault)
+    write(listed, "C1\n")
+    assert refreshed(rules)
+    assert action(rules) is Action.DECLINE
+    listed.unlink()
+    assert not refreshed(rules)
+    assert (action(rules), rules.refused) == (Action.DECLINE, 2)
+
+
+def test_list_file_in_another_encoding_is_a_fault(path: Path) -> None:
+    write(path, BLOCK)
+    write(path.parent / "bad.txt", "Müller\n".encode("latin-1"))
+    with pytest.raises(RuleError, match=r"site\.fr:1:26: list file 'bad\.txt' cannot be read: expected a UTF-8 text"):
+        read_rules(path, vocabulary())
+
+
+def test_byte_order_mark_is_no_fault(path: Path) -> None:
+    write(path, b"\xef\xbb\xbf" + REVIEW.encode())
+    assert len(read_rules(path, vocabulary()).rules) == 1
 
 
 def test_first_reading_with_faults_is_an_error(tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ ARITHMETIC = {
 
 
 class Listing:
-    """A list as conditions see it: the field it is of, and each value with the time it is valid before."""
+    """A list as conditions see it: the field it is of, and each value with the time it is valid before.
+
+    One without a field has a fault of its own, and no more is said where it is used.
+    """
 
     def __init__(self, field: str, entries: Mapping[Value, int]) -> None:
         """Keep field and entries."""
@@ -78,7 +81,8 @@ class Checker:
             value = float(WEEKDAYS.index(tree.name))
             return self._made(tree.span, Type.NUMBER, make.constant(value), constant=value)
         if tree.name in self._lists:
-            raise FaultAt(tree.span, f"'{tree.name}' is a list: write {self._lists[tree.name].field} in {tree.name}")
+            of = self._lists[tree.name].field or "its field"
+            raise FaultAt(tree.span, f"'{tree.name}' is a list: write {of} in {tree.name}")
         raise at(tree.span, tree.name, [*self._vocabulary.names, *self._lists])
 
     @typed.register
@@ -110,14 +114,14 @@ class Checker:
             try:
                 parts.append(self.condition(part))
             except FaultAt as fault:
-                self._faults.append(self._source.fault(fault.span, fault.message))
+                self._note(fault)
         join: Callable[[list[make.Run]], make.Run] = make.all_of if tree.sign == "and" else make.any_of
         run = join([part.run for part in parts])
         return self._made(tree.span, Type.CONDITION, run, sign=tree.sign, parts=tuple(parts))
 
     @typed.register
     def _(self, tree: Binary) -> Typed:
-        left, right = self.typed(tree.left), self.typed(tree.right)
+        left, right = self._both(tree.left, tree.right)
         if tree.sign in "+-*/":
             return self._arithmetic(tree, left, right)
         if left.type is not right.type:
@@ -130,6 +134,23 @@ class Checker:
         listing = self._listing(tree.among, item)
         run = make.member(item.run, listing, negated=tree.negated)
         return self._made(tree.span, Type.CONDITION, run, parts=(item,))
+
+    def _both(self, *trees: Expression) -> list[Typed]:
+        """Return both sides checked; when both are wrong, both faults are told."""
+        found, faults = [], []
+        for tree in trees:
+            try:
+                found.append(self.typed(tree))
+            except FaultAt as fault:
+                faults.append(fault)
+        for other in faults[1:]:
+            self._note(other)
+        if faults:
+            raise faults[0]
+        return found
+
+    def _note(self, fault: FaultAt) -> None:
+        self._faults.append(self._source.fault(fault.span, fault.message))
 
     def _feature(self, span: Span, name: str) -> Typed:
         slot = self._slots.setdefault(name, len(self._slots))
@@ -156,6 +177,8 @@ class Checker:
         if among.name not in self._lists:
             raise FaultAt(among.span, f"unknown list '{among.name}'." + _near_list(among, self._lists))
         listing = self._lists[among.name]
+        if not listing.field:
+            return {}
         if item.label != listing.field:
             raise FaultAt(item.span, f"'{among.name}' is a list of {listing.field}, not of {item.label}")
         return listing.entries

@@ -1,11 +1,15 @@
 """Faults of a rule file, shown as a compiler shows them: place, sentence, source line, caret."""
 
 import bisect
+import re
+import unicodedata
 from collections.abc import Sequence
 
 import msgspec
 
 from fraud.core.errors import RuleError
+
+COMMENT = re.compile(r'("[^"\n]*")|#[^\n]*')
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -31,7 +35,7 @@ class Fault(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """Return the fault with its source line and a caret under the place."""
-        caret = " " * (self.column - 1) + "^" * self.width
+        caret = " " * cells(self.source[: self.column - 1]) + "^" * self.width
         return f"{self.name}:{self.line}:{self.column}: {self.message}\n    {self.source}\n    {caret}"
 
 
@@ -54,8 +58,8 @@ class Source:
         self._starts = [0] + [at + 1 for at, char in enumerate(text) if char == "\n"]
 
     def cut(self, span: Span) -> str:
-        """Return the text of a span, on one line."""
-        return " ".join(self.text[span.begin : span.end].split())
+        """Return the text of a span, on one line and without comments."""
+        return " ".join(COMMENT.sub(r"\1", self.text[span.begin : span.end]).split())
 
     def fault(self, span: Span, message: str) -> Fault:
         """Return a fault at a span."""
@@ -64,8 +68,16 @@ class Source:
         stop = self.text.find("\n", start)
         source = self.text[start : stop if stop >= 0 else len(self.text)]
         width = max(1, min(span.end, start + len(source)) - span.begin)
-        # Tabs would push the caret away from its place.
-        return Fault(self.name, line + 1, span.begin - start + 1, width, message, source.replace("\t", " ").rstrip())
+        # Tabs would push the caret away from its place, and what a terminal takes for a command must not reach it.
+        plain = "".join(char if char.isprintable() else " " for char in source)
+        return Fault(self.name, line + 1, span.begin - start + 1, width, message, plain.rstrip())
+
+
+def cells(text: str) -> int:
+    """Return how many columns of a terminal a text takes: none for accents that combine, two for wide letters."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
 
 
 class FaultAt(Exception):

@@ -1,21 +1,23 @@
 """Lists of a rule file: values with an expiry, written in place or read from a file of their own."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from fraud.core.errors import nearest
 from fraud.core.rules.checker import Listing
 from fraud.core.rules.dates import end_of
 from fraud.core.rules.expressions import FOREVER
 from fraud.core.rules.faults import Fault, FaultAt, Source, Span
-from fraud.core.rules.tree import ListTree
+from fraud.core.rules.tree import Entry, ListTree
 from fraud.core.rules.vocabulary import Type, Value, Vocabulary
 
-LINE = re.compile(r"\s*(?P<value>[^#\s](?:.*?[^\s])??)(?:\s+until\s+(?P<until>\S+))?\s*(?:#.*)?")
+COMMENT = re.compile(r"(?:^|\s)#.*")
+UNTIL = re.compile(r"(?<=\s)until\s+")
 
 
 def listing_of(tree: ListTree, vocabulary: Vocabulary, files: Mapping[str, str], faults: list[Fault]) -> Listing:
-    """Return a list as conditions see it.
+    """Return a list as conditions see it; what is wrong in a list file is added to `faults`.
 
     Raises:
         FaultAt: when its field is unknown, a value is of another type, or its file is not there.
@@ -24,31 +26,70 @@ def listing_of(tree: ListTree, vocabulary: Vocabulary, files: Mapping[str, str],
     if field is None:
         known = nearest(tree.field.name, vocabulary.fields)
         raise FaultAt(tree.field.span, f"a list is of a field of the transaction, not of '{tree.field.name}'.{known}")
-    if tree.file is not None:
-        name = str(tree.file.value)
-        if name not in files:
-            raise FaultAt(tree.file.span, f"list file '{name}' cannot be read: expected one value a line")
-        return Listing(tree.field.name, entries_of(Source(files[name], name), field.type, faults))
-    entries: dict[Value, int] = {}
-    for entry in tree.entries:
-        value = entry.value.value
-        if isinstance(value, bool) or isinstance(value, str) is not (field.type is Type.TEXT):
-            raise FaultAt(entry.value.span, f"expected a {field.type}, for {tree.field.name} is one")
-        entries[value] = FOREVER if entry.until is None else entry.until
-    return Listing(tree.field.name, entries)
+    if tree.file is None:
+        return Listing(field.name, _entries_in_place(tree.entries, field.name, field.type))
+    name = str(tree.file.value)
+    if name not in files:
+        raise FaultAt(
+            tree.file.span,
+            f"list file '{name}' cannot be read: expected a UTF-8 text beside the rule file, one value a line",
+        )
+    return Listing(field.name, entries_of(Source(files[name], name), field.type, faults))
+
+
+def _entries_in_place(entries: tuple[Entry, ...], field: str, kind: Type) -> dict[Value, int]:
+    found: dict[Value, int] = {}
+    for entry in entries:
+        literal = entry.value
+        value = literal.value
+        if isinstance(value, bool) or literal.unit or isinstance(value, str) is not (kind is Type.TEXT):
+            raise FaultAt(literal.span, f"expected a {kind}, for {field} is one")
+        try:
+            _enter(found, value, FOREVER if entry.until is None else entry.until)
+        except ValueError as error:
+            raise FaultAt(literal.span, str(error)) from error
+    return found
 
 
 def entries_of(source: Source, kind: Type, faults: list[Fault]) -> dict[Value, int]:
-    """Return the values of a list file, one a line: `VALUE` or `VALUE until 2026-12-31`; `#` begins a comment."""
-    entries: dict[Value, int] = {}
+    """Return the values of a list file, one a line: `VALUE` or `VALUE until 2026-12-31`.
+
+    A comment begins with `#` at the start of a line or after a space.
+    """
+    found: dict[Value, int] = {}
+    for span, text in _lines(source.text):
+        value, *ends = UNTIL.split(text)
+        try:
+            # Only the last end is one: a second `until` is refused as no date.
+            _enter(found, _value(value.rstrip(), kind), end_of(" until ".join(ends)) if ends else FOREVER)
+        except ValueError as error:
+            faults.append(source.fault(span, f"no entry of a list: {error}"))
+    return found
+
+
+def _lines(text: str) -> Iterator[tuple[Span, str]]:
+    """Yield each line that holds something, without its comment."""
     at = 0
-    for line in source.text.splitlines(keepends=True):
-        match = LINE.fullmatch(line.rstrip("\r\n"))
-        if match is not None and line.strip():
-            try:
-                value: Value = float(match["value"]) if kind is Type.NUMBER else match["value"].strip('"')
-                entries[value] = end_of(match["until"]) if match["until"] else FOREVER
-            except ValueError as error:
-                faults.append(source.fault(Span(at, at + len(line.rstrip())), f"no entry of a list: {error}"))
-        at += len(line)
-    return entries
+    for line in text.split("\n"):
+        if plain := COMMENT.sub("", line, count=1).strip():
+            begin = at + line.index(plain[0])
+            yield Span(begin, begin + len(plain)), plain
+        at += len(line) + 1
+
+
+def _value(text: str, kind: Type) -> Value:
+    if kind is Type.TEXT:
+        return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    value = float(text)
+    if not math.isfinite(value):
+        msg = f"'{text}' is not a number that payments have"
+        raise ValueError(msg)
+    return value
+
+
+def _enter(found: dict[Value, int], value: Value, end: int) -> None:
+    """Add an entry; raise ValueError when the value stands above with another end, for one of them is a mistake."""
+    if found.setdefault(value, end) != end:
+        shown = f"{value:g}" if isinstance(value, float) else value
+        msg = f"'{shown}' stands above with another end: expected each value once"
+        raise ValueError(msg)

@@ -1,5 +1,6 @@
 """Words to trees. After a fault the parser goes on at the next `rule` or `list`: a file's faults come together."""
 
+import math
 from collections.abc import Callable
 
 from fraud.core.fields import Duration
@@ -8,6 +9,7 @@ from fraud.core.rules.dates import end_of
 from fraud.core.rules.faults import Fault, FaultAt, Source, Span
 from fraud.core.rules.tokens import KEYWORDS, Kind, Token, tokens
 from fraud.core.rules.tree import (
+    DEEPEST,
     Binary,
     Call,
     EffectTree,
@@ -21,10 +23,12 @@ from fraud.core.rules.tree import (
     Name,
     RuleTree,
     Unary,
+    too_deep,
 )
 
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "contains")
 ACTIONS = ("challenge", "review", "decline")
+TOO_DEEP = f"nested deeper than {DEEPEST} levels, or a longer row of + - * /: split it into several rules"
 ACTION_HINT = "an effect: challenge, review, decline, floor 0.6 or note"
 
 
@@ -35,13 +39,22 @@ class Parser:
         """Read the words."""
         self._source = source
         self._words = list(tokens(source.text, begin, end))
-        self._at = 0
+        self._at = self._open = 0
+        self.begun: set[str] = set()
 
     def expression(self) -> Expression:
-        """Return the whole text as one expression; raise FaultAt when there is more."""
-        found = self.condition()
+        """Return the whole text as one expression; raise FaultAt when there is none, or more."""
+        found = self.whole()
         if self.word.kind is not Kind.END:
             raise self.expected("an operator")
+        return found
+
+    def whole(self) -> Expression:
+        """Return a condition that is no deeper than closures can be asked; raise FaultAt otherwise."""
+        self._open = 0
+        found = self.condition()
+        if too_deep(found):
+            raise FaultAt(found.span, TOO_DEEP)
         return found
 
     @property
@@ -91,6 +104,15 @@ class Parser:
         """Return `a or b or ...`."""
         return self._joined("or", lambda: self._joined("and", self._negation))
 
+    def _inside(self, part: Callable[[], Expression]) -> Expression:
+        """Return what is inside a bracket or a sign, unless too much is open around it."""
+        if self._open >= DEEPEST:
+            raise FaultAt(self.word.span, TOO_DEEP)
+        self._open += 1
+        found = part()
+        self._open -= 1
+        return found
+
     def _joined(self, sign: str, part: Callable[[], Expression]) -> Expression:
         parts = [part()]
         while self.take(sign):
@@ -99,7 +121,7 @@ class Parser:
 
     def _negation(self) -> Expression:
         if sign := self.take("not"):
-            operand = self._negation()
+            operand = self._inside(self._negation)
             return Unary(sign.span.to(operand.span), "not", operand)
         return self._comparison()
 
@@ -144,10 +166,10 @@ class Parser:
 
     def _factor(self) -> Expression:
         if sign := self.take("-"):
-            operand = self._factor()
+            operand = self._inside(self._factor)
             return Unary(sign.span.to(operand.span), "-", operand)
         if self.take("("):
-            inside = self.condition()
+            inside = self._inside(self.condition)
             self.need(")")
             return inside
         if self.sees("true", "false") or self.word.kind in (Kind.NUMBER, Kind.DURATION, Kind.TEXT, Kind.DATE):
@@ -158,15 +180,15 @@ class Parser:
         """Return a number, text, truth value or duration."""
         if (sign := self.take("-")) and self.word.kind is Kind.NUMBER:
             word = self.step()
-            return Literal(sign.span.to(word.span), -float(word.text))
+            return Literal(sign.span.to(word.span), -_number(word))
         if truth := self.take("true", "false"):
             return Literal(truth.span, truth.text == "true")
         if self.word.kind is Kind.NUMBER:
             word = self.step()
-            return Literal(word.span, float(word.text))
+            return Literal(word.span, _number(word))
         if self.word.kind is Kind.DURATION:
             word = self.step()
-            return Literal(word.span, Duration.parse(word.text) / SECOND, "s")
+            return Literal(word.span, _seconds(word), "s")
         word = self.need_kind(Kind.TEXT, 'a number, "text" or a duration such as 10m')
         return Literal(word.span, word.text[1:-1])
 
@@ -176,7 +198,7 @@ class Parser:
             return Name(word.span, word.text)
         arguments = []
         while not self.sees(")"):
-            arguments.append(self.condition())
+            arguments.append(self._inside(self.condition))
             if not self.take(","):
                 break
         return Call(word.span.to(self.need(")").span), word.text, word.span, tuple(arguments))
@@ -187,6 +209,7 @@ class Parser:
         """Return a list, its keyword already under the cursor."""
         self.need("list")
         name = self.need_kind(Kind.NAME, "the list's name")
+        self.begun.add(name.text)
         effect = self.take("allow", "block")
         field = self.need_kind(Kind.NAME, "allow, block or the field that the list is of, such as merchant")
         file: Literal | None = None
@@ -228,7 +251,7 @@ class Parser:
         kinds = self._kinds() if self.take("for") else ()
         self.need(":")
         self.need("when")
-        condition = self.condition()
+        condition = self.whole()
         if not self.sees("then"):
             raise self.expected("'and', 'or' or 'then'")
         self.need("then")
@@ -257,6 +280,20 @@ class Parser:
         return Literal(word.span, word.text[1:-1])
 
 
+def _number(word: Token) -> float:
+    value = float(word.text)
+    if not math.isfinite(value):
+        raise FaultAt(word.span, "larger than any number: expected fewer digits")
+    return value
+
+
+def _seconds(word: Token) -> float:
+    try:
+        return Duration.parse(word.text) / SECOND
+    except OverflowError as fault:
+        raise FaultAt(word.span, "longer than any duration: expected fewer digits") from fault
+
+
 def parse(source: Source, faults: list[Fault]) -> FileTree:
     """Return the trees of a file, adding what is wrong to `faults`."""
     parser = Parser(source)
@@ -269,7 +306,7 @@ def parse(source: Source, faults: list[Fault]) -> FileTree:
             faults.append(source.fault(fault.span, fault.message))
             if not parser.sees("rule", "list"):
                 parser.skip("rule", "list")
-    return FileTree(tuple(lists), tuple(rules))
+    return FileTree(tuple(lists), tuple(rules), frozenset(parser.begun))
 
 
 def _definition(parser: Parser, lists: list[ListTree], rules: list[RuleTree]) -> None:

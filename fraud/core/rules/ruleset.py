@@ -5,8 +5,8 @@ rules; otherwise every rule that matches gives its reason, the highest floor and
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,14 +15,16 @@ from fraud.core.errors import nearest
 from fraud.core.ports import RuleOutcome
 from fraud.core.records import Action, Kind, Reason, Transaction, Values
 from fraud.core.rules.checker import Checker, Listing
-from fraud.core.rules.expressions import Row, Typed
+from fraud.core.rules.expressions import FOREVER, Row, Typed
 from fraud.core.rules.faults import Fault, FaultAt, RulesError, Source, Span
 from fraud.core.rules.lists import listing_of
 from fraud.core.rules.parser import Parser, parse
-from fraud.core.rules.tree import FileTree, Literal, RuleTree
-from fraud.core.rules.vocabulary import Vocabulary
-from fraud.core.rules.words import Sentence
+from fraud.core.rules.tree import FileTree, ListTree, Literal, RuleTree
+from fraud.core.rules.vocabulary import Value, Vocabulary
+from fraud.core.rules.words import Sentence, number
 
+P = ParamSpec("P")
+T = TypeVar("T")
 KINDS = {kind.value: kind for kind in Kind}
 NOTHING = RuleOutcome()
 
@@ -49,33 +51,39 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """An allow or block list."""
+    """A list: `effect` is allow, block, or empty for one that only conditions name."""
 
     name: str
+    effect: str
     listing: Listing
-    vocabulary: Vocabulary
+    read: Callable[[Transaction], Value]
 
     def holds(self, tx: Transaction) -> bool:
         """Tell whether the transaction is listed, and not expired, when it was seen."""
-        value = self.vocabulary.fields[self.listing.field].read(tx)
-        return tx.seen_at < self.listing.entries.get(value, 0)
+        return tx.seen_at < self.listing.entries.get(self.read(tx), 0)
 
-    def reason(self, tx: Transaction, word: str) -> Reason:
+    def reason(self, tx: Transaction) -> Reason:
         """Return what an analyst reads."""
-        value = self.vocabulary.fields[self.listing.field].read(tx)
-        shown = f"{value:g}" if isinstance(value, float) else value
-        return Reason(f"list:{self.name}", f"{self.listing.field} {shown} is on the {word} list '{self.name}'")
+        value = self.read(tx)
+        shown = number(value) if isinstance(value, float) else value
+        return Reason(f"list:{self.name}", f"{self.listing.field} {shown} is on the {self.effect} list '{self.name}'")
+
+    def __str__(self) -> str:
+        """Return the list in one line."""
+        entries, word = self.listing.entries.values(), f"{self.effect} list".strip()
+        ending = sum(end != FOREVER for end in entries)
+        return f"{self.name}: {word} of {self.listing.field}, {len(entries)} entries, {ending} of them with an end"
 
 
 class RuleSet:
     """The RuleBook port over one compiled file; `compile_rules` makes it."""
 
-    def __init__(self, version: str, rules: Sequence[Rule], places: Sequence[int], lists: Mapping[str, list[Listed]]):
+    def __init__(self, version: str, rules: Sequence[Rule], places: Sequence[int], lists: Sequence[Listed]) -> None:
         """Take compiled parts; `places` are the vector places of the features that the rules read."""
-        self._version = version
-        self.rules = tuple(rules)
+        self._version, self.rules, self.lists = version, tuple(rules), tuple(lists)
         self._places = np.array(places, np.intp)
-        self.allow, self.block = tuple(lists.get("allow", ())), tuple(lists.get("block", ()))
+        self._allow = tuple(listed for listed in lists if listed.effect == "allow")
+        self._block = tuple(listed for listed in lists if listed.effect == "block")
 
     @property
     def version(self) -> str:
@@ -84,27 +92,20 @@ class RuleSet:
 
     def judge(self, tx: Transaction, values: Values) -> RuleOutcome:
         """Return the joint outcome of every list and rule that matches."""
-        for listed in self.block:
+        for listed in self._block:
             if listed.holds(tx):
-                return RuleOutcome((listed.reason(tx, "block"),), at_least=Action.DECLINE)
-        for listed in self.allow:
+                return RuleOutcome((listed.reason(tx),), at_least=Action.DECLINE)
+        for listed in self._allow:
             if listed.holds(tx):
-                return RuleOutcome((listed.reason(tx, "allow"),), at_most=Action.APPROVE)
+                return RuleOutcome((listed.reason(tx),), at_most=Action.APPROVE)
         row: Row = values[self._places].tolist()
         spoken = [rule for rule in self.rules if rule.matches(tx, row)]
         return joint(spoken, tx, row) if spoken else NOTHING
 
     def describe(self) -> Iterator[str]:
         """Yield every list and rule in one line."""
-        for word, lists in (("allow", self.allow), ("block", self.block)):
-            for listed in lists:
-                yield f"{listed.name}: {word} list of {listed.listing.field}, {len(listed.listing.entries)} entries"
+        yield from map(str, self.lists)
         yield from map(str, self.rules)
-
-    @cached_property
-    def lists(self) -> int:
-        """Return how many allow and block lists there are."""
-        return len(self.allow) + len(self.block)
 
 
 def joint(spoken: Sequence[Rule], tx: Transaction, row: Row) -> RuleOutcome:
@@ -150,42 +151,45 @@ class Compiler:
         rules = [rule for tree in trees.rules if (rule := self._rule(tree, checker)) is not None]
         if self._faults:
             raise RulesError(self._faults)
-        effects: dict[str, list[Listed]] = {}
-        for tree in trees.lists:
-            if tree.effect:
-                effects.setdefault(tree.effect, []).append(Listed(tree.name, listings[tree.name], self._vocabulary))
-        return RuleSet(self._version(), rules, checker.places, effects)
+        lists = [self._listed(tree, listings[tree.name]) for tree in trees.lists]
+        return RuleSet(self._version(), rules, checker.places, lists)
+
+    def _listed(self, tree: ListTree, listing: Listing) -> Listed:
+        return Listed(tree.name, tree.effect, listing, self._vocabulary.fields[listing.field].read)
 
     def _version(self) -> str:
         texts = [self._source.text, *(f"{name}\n{text}" for name, text in sorted(self._files.items()))]
-        return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+        return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
     def _listings(self, trees: FileTree) -> dict[str, Listing]:
-        found: dict[str, Listing] = {}
+        found = {name: Listing("", {}) for name in trees.begun}
         for tree in trees.lists:
-            try:
-                self._take(tree.name, tree.at, "list")
-                found[tree.name] = listing_of(tree, self._vocabulary, self._files, self._faults)
-            except FaultAt as fault:
-                found.setdefault(tree.name, Listing(tree.field.name, {}))
-                self._fault(fault)
+            if self._tried(self._take, tree.name, tree.at):
+                listing = self._tried(listing_of, tree, self._vocabulary, self._files, self._faults)
+                found[tree.name] = listing or found[tree.name]
         return found
 
     def _rule(self, tree: RuleTree, checker: Checker) -> Rule | None:
+        """Return a compiled rule, None when something of it is faulty; the faults of all its parts are told."""
+        taken = self._tried(self._take, tree.name, tree.at)
+        kinds = self._tried(kinds_of, tree)
+        condition = self._tried(checker.condition, tree.condition)
+        parts = self._tried(self._sentence, tree.sentence, checker)
+        effects = self._tried(effects_of, tree)
+        if taken is None or kinds is None or condition is None or parts is None or effects is None:
+            return None
+        return Rule(tree.name, kinds, condition, Sentence(parts or plain_sentence(tree.name, condition)), *effects)
+
+    def _tried(self, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Return what is made, None after noting its fault."""
         try:
-            self._take(tree.name, tree.at, "rule")
-            condition = checker.condition(tree.condition)
-            floor, action = effects_of(tree)
-            return Rule(tree.name, kinds_of(tree), condition, self._sentence(tree, condition, checker), floor, action)
+            return make(*args, **kwargs)
         except FaultAt as fault:
-            self._fault(fault)
+            self._faults.append(self._source.fault(fault.span, fault.message))
             return None
 
-    def _sentence(self, tree: RuleTree, condition: Typed, checker: Checker) -> Sentence:
-        if tree.sentence is None:
-            read = [part for item in condition.reads for part in (f", {item.label} ", item)]
-            return Sentence((tree.name.replace("_", " "), *read))
-        return Sentence(tuple(self._parts(tree.sentence, checker)))
+    def _sentence(self, sentence: Literal | None, checker: Checker) -> tuple[str | Typed, ...]:
+        return tuple(self._parts(sentence, checker)) if sentence else ()
 
     def _parts(self, sentence: Literal, checker: Checker) -> Iterator[str | Typed]:
         """Yield the texts of a sentence and the expressions in its braces."""
@@ -199,19 +203,25 @@ class Compiler:
             if closed < 0:
                 raise FaultAt(Span(opened, end), "a brace in a sentence is not closed: expected {an expression}")
             yield text[at:opened]
-            yield checker.typed(Parser(self._source, opened + 1, closed).expression())
+            yield self._tried(self._inserted, opened + 1, closed, checker) or ""
             at = closed + 1
         yield text[at:end]
 
-    def _take(self, name: str, at: Span, what: str) -> None:
+    def _inserted(self, begin: int, end: int, checker: Checker) -> Typed:
+        return checker.typed(Parser(self._source, begin, end).expression())
+
+    def _take(self, name: str, at: Span) -> str:
         if name in self._taken:
-            raise FaultAt(at, f"a {what} named '{name}' stands above: names are used once")
+            raise FaultAt(at, f"the name '{name}' is taken above: names are used once")
         if name in self._vocabulary.names:
             raise FaultAt(at, f"'{name}' is a feature or field: choose another name")
         self._taken.add(name)
+        return name
 
-    def _fault(self, fault: FaultAt) -> None:
-        self._faults.append(self._source.fault(fault.span, fault.message))
+
+def plain_sentence(name: str, condition: Typed) -> tuple[str | Typed, ...]:
+    """Return what a rule without a sentence says: its name, and what its condition read."""
+    return name.replace("_", " "), *(part for item in condition.reads for part in (f", {item.label} ", item))
 
 
 def kinds_of(tree: RuleTree) -> frozenset[Kind]:

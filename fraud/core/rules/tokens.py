@@ -32,7 +32,7 @@ class Token(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """Return how a message names it."""
-        return "the end of the file" if self.kind is Kind.END else f"'{self.text}'"
+        return f"'{self.text}'" if self.text else "the end of the file"
 
 
 KEYWORDS = frozenset(
@@ -64,7 +64,7 @@ HINTS = {
 
 
 def tokens(text: str, begin: int = 0, end: int | None = None) -> Iterator[Token]:
-    """Yield the words of a stretch of text, an END last; what is no word comes as STRAY."""
+    """Yield the words of a stretch of text (of a sentence, up to its brace), an END last; what is no word is STRAY."""
     at, stop = begin, len(text) if end is None else end
     while at < stop:
         match = PATTERN.match(text, at, stop)
@@ -76,7 +76,7 @@ def tokens(text: str, begin: int = 0, end: int | None = None) -> Iterator[Token]
         if match.lastgroup != "space":
             yield Token(Kind(match.lastgroup or ""), match[0], Span(at, match.end()))
         at = match.end()
-    yield Token(Kind.END, "", Span(stop, stop))
+    yield Token(Kind.END, text[stop : stop + 1], Span(stop, stop))
 
 
 def _stray(text: str, at: int) -> Token:

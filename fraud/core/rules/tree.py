@@ -66,6 +66,33 @@ class Member(msgspec.Struct, frozen=True):
 
 Expression = Literal | Name | Call | Unary | Binary | Logic | Member
 
+DEEPEST = 40
+"""How deep an expression may be. The compiler walks it by recursion, and so do the closures at every payment."""
+
+
+def children(tree: Expression) -> tuple[Expression, ...]:
+    """Return the expressions directly inside one."""
+    match tree:
+        case Call():
+            return tree.arguments
+        case Unary():
+            return (tree.operand,)
+        case Binary():
+            return tree.left, tree.right
+        case Logic():
+            return tree.parts
+        case Member():
+            return (tree.item,)
+    return ()
+
+
+def too_deep(tree: Expression) -> bool:
+    """Tell whether an expression is deeper than DEEPEST, without recursion."""
+    level: list[Expression] = [tree]
+    for _ in range(DEEPEST):
+        level = [child for parent in level for child in children(parent)]
+    return bool(level)
+
 
 class Entry(msgspec.Struct, frozen=True):
     """One value of a list, valid before `until` (UTC nanoseconds); None means for good."""
@@ -105,7 +132,8 @@ class RuleTree(msgspec.Struct, frozen=True):
 
 
 class FileTree(msgspec.Struct, frozen=True):
-    """Every list and rule of a file, in order."""
+    """Every list and rule of a file, in order; `begun` names the lists that have a fault inside too."""
 
     lists: tuple[ListTree, ...]
     rules: tuple[RuleTree, ...]
+    begun: frozenset[str] = frozenset()

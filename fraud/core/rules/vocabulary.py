@@ -67,6 +67,7 @@ def fields(digits: int) -> tuple[Field, ...]:
 
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+DISTINCT = "distinct"
 WINDOWED = re.compile(rf"(?P<entity>[^_]+)_(?P<what>\w+)_(?P<window>{PATTERN.pattern})")
 
 
@@ -83,6 +84,7 @@ class Vocabulary:
         self.places = {term.name: place for place, term in enumerate(terms)}
         self.fields = {field.name: field for field in fields(digits)}
         self.windows = dict(_windowed(self.terms))
+        self.plurals = {f"{key[0]}s" for key in self.windows} & {key[1] for key in self.windows}
 
     @classmethod
     def of(cls, names: Sequence[str], meanings: Sequence[str] = (), digits: int = 2) -> "Vocabulary":
@@ -98,27 +100,35 @@ class Vocabulary:
         """Return every name that may stand alone."""
         return [*self.fields, *self.terms, *WEEKDAYS]
 
+    def form(self, name: str) -> str:
+        """Return how a windowed feature is written as a call, the empty string for any other name."""
+        match = WINDOWED.fullmatch(name)
+        if match is None or name not in self.terms:
+            return ""
+        entity, what, window = match["entity"], match["what"], match["window"]
+        return f"{DISTINCT}({entity}, {what}, {window})" if what in self.plurals else f"{what}({entity}, {window})"
+
     def feature(self, call: Call) -> str:
         """Return the feature that a call such as `count(card, 10m)` names; raise FaultAt when there is none."""
-        words = [_word(argument) for argument in call.arguments]
-        last = words[-1] if words else None
-        window = last if isinstance(last, float) else None
-        if window is not None:
-            words.pop()
-        names = [word for word in words if isinstance(word, str)]
-        if len(names) != len(words) or not 1 <= len(names) <= 2:
-            raise FaultAt(call.span, f"'{call.name}' takes an entity and a window: {call.name}(card, 10m)")
-        what = names[1] if call.name == "distinct" and len(names) == 2 else call.name
+        names, window = _arguments(call)
+        distinct = call.name == DISTINCT
+        if len(names) != (2 if distinct else 1):
+            usage = f"{DISTINCT}(card, merchants, 1h)" if distinct else f"{call.name}(card, 10m)"
+            raise FaultAt(call.span, f"'{call.name}' takes other arguments: expected as in {usage}")
+        entity, what = names[0], names[-1] if distinct else call.name
+        if distinct and what not in self.plurals:
+            raise FaultAt(call.arguments[1].span, f"'{what}' are not told apart: expected {_row(self.plurals)}")
         if window is None:
-            return self._unwindowed(call, f"{names[0]}_{what}", names[0])
-        return self._windowed(call, names[0], what, window)
+            return self._unwindowed(call, entity, what)
+        return self._windowed(call, entity, what, window)
 
-    def _unwindowed(self, call: Call, name: str, entity: str) -> str:
+    def _unwindowed(self, call: Call, entity: str, what: str) -> str:
+        name = f"{entity}_{what}"
         if name in self.terms:
             return name
-        known = sorted({key[1] for key in self.windows if key[0] == entity})
-        if call.name in known:
-            raise FaultAt(call.span, f"'{call.name}' needs a window: {call.name}({entity}, 1d)")
+        windowed = [name for key, name in self.windows.items() if key[:2] == (entity, what)]
+        if windowed:
+            raise FaultAt(call.span, f"'{call.name}' needs a window: {self.form(windowed[-1])}")
         raise FaultAt(call.span, f"no feature '{name}' for this call.{nearest(name, self.terms)}")
 
     def _windowed(self, call: Call, entity: str, what: str, window: float) -> str:
@@ -130,17 +140,32 @@ class Vocabulary:
             raise FaultAt(call.arguments[-1].span, f"no such window of '{what}' of {entity}: known are {spans}")
         entities, whats = {key[0] for key in self.windows}, {key[1] for key in self.windows if key[0] == entity}
         if entity not in entities:
-            known_entities = ", ".join(sorted(entities))
-            raise FaultAt(call.arguments[0].span, f"unknown entity '{entity}': expected one of {known_entities}")
-        if call.name == "distinct":
-            raise FaultAt(call.span, f"nothing distinct '{what}' of {entity}.{nearest(what, whats)}")
-        raise FaultAt(call.at, f"unknown function '{what}' of {entity}.{nearest(what, whats)}")
+            hint = nearest(entity, entities)
+            raise FaultAt(call.arguments[0].span, f"unknown entity '{entity}': expected one of {_row(entities)}.{hint}")
+        if call.name == DISTINCT:
+            apart = _row(whats & self.plurals) or "nothing"
+            raise FaultAt(call.arguments[1].span, f"no count of '{what}' of one {entity}: known are {apart}")
+        raise FaultAt(call.at, f"unknown function '{what}' of {entity}.{nearest(what, whats - self.plurals)}")
 
 
 def _windowed(names: Iterable[str]) -> Iterable[tuple[tuple[str, str, float], str]]:
     for name in names:
         if match := WINDOWED.fullmatch(name):
             yield (match["entity"], match["what"], Duration.parse(match["window"]) / SECOND), name
+
+
+def _arguments(call: Call) -> tuple[list[str], float | None]:
+    """Return the names of a call and its window in seconds, which stands last; None without one."""
+    words = [_word(argument) for argument in call.arguments]
+    window = words.pop() if words and isinstance(words[-1], float) else None
+    for word, argument in zip(words, call.arguments, strict=False):
+        if not isinstance(word, str):
+            raise FaultAt(argument.span, f"a window stands last: {call.name}(card, 10m)")
+    return [str(word) for word in words], window if isinstance(window, float) else None
+
+
+def _row(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _word(argument: Expression) -> str | float:
