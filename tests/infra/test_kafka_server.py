@@ -58,10 +58,6 @@ def test_port_where_nobody_listens_has_no_brokers(kafka_server: KafkaServer) -> 
     assert brokers(kafka_server.ports[0] - 1) == set()
 
 
-def test_redis_is_not_taken_for_kafka(redis_url: str) -> None:
-    assert brokers(int(redis_url.rpartition(":")[2].split("/")[0])) == set()
-
-
 @pytest.mark.slow
 def test_kafka_that_was_killed_starts_again_with_its_data(own_kafka: KafkaServer) -> None:
     address = own_kafka.bootstrap
