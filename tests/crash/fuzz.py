@@ -28,7 +28,7 @@ from tests.crash.kills import payments
 from tests.site import Site, until
 
 FIELDS = ("id", "card", "merchant", "amount", "happened_at", "currency", "version", "kind", "mcc", "device", "attrs")
-ODD = (
+ODD: tuple[object, ...] = (
     None,
     -1,
     1.5,
@@ -39,7 +39,7 @@ ODD = (
     True,
     10**30,
     "\x00",
-    "９",
+    "\uff19",
     "2099-01-01T00:00:00Z",
     "NOK",
     -(10**20),
@@ -72,7 +72,8 @@ def is_fine(value: bytes) -> bool:
 
 def faulty(count: int, good: list[Transaction]) -> list[bytes]:
     """Return so many messages that cannot be used."""
-    rng, found = random.Random(1), []
+    rng = random.Random(1)
+    found: list[bytes] = []
     samples = [messages.of_transaction(tx) for tx in good[:50]]
     while len(found) < count:
         value = broken(rng, rng.choice(samples))
