@@ -126,17 +126,19 @@ class KafkaLink:
         """
         if self.rereads:
             return
-        first, decisions = self._messages(answers, rejects)
-        if not first and not decisions and self._kafka.delivery == FAST:
+        first, others, decisions = self._messages(answers, rejects)
+        if not others and not decisions and self._kafka.delivery == FAST:
             return
         from kafka.errors import KafkaError
 
         began = clock.monotonic_ns()
         try:
-            self._publish(first, decisions)
+            self._publish(first, others, decisions)
             self._link.watch.add("publish", began)
         except KafkaError as error:
-            msg = f"{len(first) + len(decisions)} messages were not acknowledged ({error!r}): stopping without a commit"
+            msg = (
+                f"{len(decisions) + len(others)} messages were not acknowledged ({error!r}): stopping without a commit"
+            )
             raise DeliveryError(msg) from error
         self.counts["published"] += len(decisions)
         self.counts["rejected"] += len(rejects)
@@ -218,35 +220,41 @@ class KafkaLink:
 
     def _messages(
         self, answers: Sequence[Answer], rejects: Sequence[Reject]
-    ) -> tuple[list[wire.Outgoing], list[tuple[wire.Outgoing, tuple[str, int]]]]:
-        """Return what goes first, and then decisions with the input partition that they answer."""
+    ) -> tuple[list[wire.Outgoing], list[wire.Outgoing], list[tuple[wire.Outgoing, tuple[str, int]]]]:
+        """Return alerts, which go first; letters and labels; and decisions with the partition that they answer."""
         topics, stages = self.topics, self._link.watch.text().encode()
         new = [answer for answer in answers if self._publishes(answer.position)]
         first = [wire.alert_out(answer, topics.alerts) for answer in new if answer.alert is not None]
-        first += [wire.reject_out(reject, topics.dead) for reject in rejects if self._publishes(reject.position)]
+        others = [wire.reject_out(reject, topics.dead) for reject in rejects if self._publishes(reject.position)]
         if not self.degraded:
             for arrival in self._applied:
                 if self._publishes(arrival.position) and isinstance(arrival.event, KnownLabel):
                     source = ((wire.SOURCE, wire.position_text(arrival.position)),)
-                    first.append(wire.known_out(arrival.event, topics.applied, source, arrival.position.partition))
+                    others.append(wire.known_out(arrival.event, topics.applied, source, arrival.position.partition))
         out = [
             (wire.decision_out(answer, topics.decisions, stages), (topics.transactions, answer.position.partition))
             for answer in new
         ]
-        return first, out
+        return first, others, out
 
     def _publishes(self, position: Position) -> bool:
         track = self._tracks.get((position.topic.partition("@")[0], position.partition))
         return track is not None and track.publishes(position.offset)
 
     def _publish(
-        self, first: Sequence[wire.Outgoing], decisions: Sequence[tuple[wire.Outgoing, tuple[str, int]]]
+        self,
+        first: Sequence[wire.Outgoing],
+        others: Sequence[wire.Outgoing],
+        decisions: Sequence[tuple[wire.Outgoing, tuple[str, int]]],
     ) -> None:
         if self._kafka.delivery == TRANSACTIONAL:
-            self._transaction(first, decisions)
+            self._transaction([*first, *others], decisions)
             return
+        # A decision in the log says that its alert is there too, so alerts are waited for.
         self._acknowledged([self._send(message) for message in first])
+        futures = [self._send(message) for message in others]
         sent = [(self._send(message), key) for message, key in decisions]
+        self._acknowledged(futures)
         for future, key in sent:
             track = self._tracks[key]
             track.output = max(track.output, future.get(ACK_SECONDS).offset + 1)

@@ -1,4 +1,4 @@
-"""`fraud dead`: what could not be read - list it, look at it, drive it in again."""
+"""`fraud dead`: what could not be read - list it, look at it, drive it in again; from a file or from Kafka."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,16 +13,29 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show and drive in again what could not be read.", no_args_is_help=True)
 
-File = Annotated[Path, typer.Option("--file", help="The dead-letter file.")]
+File = Annotated[Path, typer.Option("--file", help="The dead-letter file of a replay.")]
+Bootstrap = Annotated[
+    str | None, typer.Option("--bootstrap", help="Read the dead-letter topic of this Kafka instead of a file.")
+]
+Prefix = Annotated[str | None, typer.Option("--prefix", help="What stands before the topics' names.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Repair a column or field of each: --set amount=12.30; may be repeated."),
+]
 DEAD = Path("build/dead.jsonl")
 
 
 @app.command("list")
-def list_letters(file: File = DEAD, code: Annotated[str, typer.Option(help="Only letters of this code.")] = "") -> None:
+def list_letters(
+    file: File = DEAD,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    settings: options.SettingsFile = None,
+    code: Annotated[str, typer.Option(help="Only letters of this code.")] = "",
+) -> None:
     """List dead letters: id, code, reason, and whether they were driven in again."""
-    from streaming.deadletters import DeadLetterFile
-
-    letters = [letter for letter in DeadLetterFile(file).letters().values() if not code or letter.code == code]
+    found = held(file, bootstrap, prefix, settings).values()
+    letters = [letter for letter in found if not code or letter.code == code]
     for letter in letters:
         mark = "redriven" if letter.redriven else "dead"
         output.show(f"{letter.id}  {mark:<8}  {letter.code:<10}  {letter.reason}")
@@ -31,52 +44,98 @@ def list_letters(file: File = DEAD, code: Annotated[str, typer.Option(help="Only
 
 @app.command("show")
 def show_letter(
-    letter_id: Annotated[str, typer.Argument(help="The letter's id, as fraud dead list prints it.")], file: File = DEAD
+    letter_id: Annotated[str, typer.Argument(help="The letter's id, as fraud dead list prints it.")],
+    file: File = DEAD,
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
+    settings: options.SettingsFile = None,
 ) -> None:
     """Print one letter's reason and its original bytes."""
-    from streaming.deadletters import DeadLetterFile
-
-    letters = DeadLetterFile(file).letters()
-    if letter_id not in letters:
-        msg = f"{file} holds no letter '{letter_id}'.{nearest(letter_id, letters)} See: fraud dead list --file {file}"
-        raise DataError(msg)
-    letter = letters[letter_id]
+    letter = choose(held(file, bootstrap, prefix, settings), [letter_id], "")[0]
     output.show(f"{letter.code}: {letter.reason}")
     output.show(letter.bytes().decode("utf-8", "backslashreplace"))
 
 
 @app.command("redrive")
 def redrive(
-    out: Annotated[Path, typer.Option("--out", help="Append the rows that can be read now here (.jsonl).")],
-    data: options.Data,
-    mapping: options.MappingName = "native",
     letter_ids: Annotated[list[str] | None, typer.Argument(help="Letters to drive in; default: all dead ones.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="The file that the letters came from.")] = None,
+    mapping: options.MappingName = "native",
+    out: Annotated[Path | None, typer.Option("--out", help="Append rows that can be read now here (.jsonl).")] = None,
     file: File = DEAD,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", help="Repair a column of each: --set amount=12.30; may be repeated.")
-    ] = None,
-    replacement: Annotated[str, typer.Option("--as", help="Read this text in place of one letter's row.")] = "",
+    change: Changes = None,
+    replacement: Annotated[str, typer.Option("--as", help="Take this text in place of one letter's bytes.")] = "",
+    bootstrap: Bootstrap = None,
+    prefix: Prefix = None,
     settings: options.SettingsFile = None,
 ) -> None:
-    """Drive dead letters of a file in again: read their original rows once more, with repairs.
+    """Drive dead letters in again: their original bytes once more, with repairs.
 
-    What was at fault may be mended by a setting (a rate for a currency), by the mapping, by --set, or by --as. Rows
-    that can be read now are appended to --out and marked as redriven; replay them with --mapping redriven. The others
-    stay dead, each with its reason.
+    What was at fault may be mended by a setting (a rate for a currency), by the mapping, by --set, or by --as. From
+    Kafka (--bootstrap), letters go back to the topic that they came from. Of a file (--data, --mapping, --out), rows
+    that can be read now are appended to --out, to be replayed with --mapping redriven; others stay dead, each with its
+    reason.
     """
+    letters = held(file, bootstrap, prefix, settings)
+    chosen = choose(letters, letter_ids or [], "" if bootstrap else data.name if data else "")
+    if replacement and len(chosen) != 1:
+        msg = f"--as replaces one letter, but {len(chosen)} are chosen: name one id"
+        raise DataError(msg)
+    changes = pairs(change or [])
+    if bootstrap:
+        resend(bootstrap, prefix, settings, chosen, changes, replacement)
+        return
+    if data is None or out is None:
+        msg = "letters of a file need --data, the file that they came from, and --out; those of Kafka need --bootstrap"
+        raise DataError(msg)
+    reread(data, mapping, out, file, settings, chosen, changes, replacement)
+
+
+def held(file: Path, bootstrap: str | None, prefix: str | None, settings: Path | None) -> "dict[str, Letter]":
+    """Return the letters of a file, or of a site's topic."""
+    from streaming.deadletters import DeadLetterFile
+    from streaming.deadtopic import DeadTopic
+
+    if bootstrap is None:
+        return DeadLetterFile(file).letters()
+    return DeadTopic(options.service(settings, bootstrap=bootstrap, prefix=prefix).kafka).letters()
+
+
+def resend(
+    bootstrap: str,
+    prefix: str | None,
+    settings: Path | None,
+    chosen: "list[Letter]",
+    changes: dict[str, str],
+    replacement: str,
+) -> None:
+    """Send letters back to their topic."""
+    from streaming.deadtopic import DeadTopic, repaired
+
+    topic = DeadTopic(options.service(settings, bootstrap=bootstrap, prefix=prefix).kafka)
+    topic.send({letter.id: (letter, repaired(letter, changes, replacement)) for letter in chosen})
+    output.last_line({"redriven": len(chosen), "dead": 0})
+
+
+def reread(
+    data: Path,
+    mapping: str,
+    out: Path,
+    file: Path,
+    settings: Path | None,
+    chosen: "list[Letter]",
+    changes: dict[str, str],
+    replacement: str,
+) -> None:
+    """Read letters of a file again, and write those that can be read now."""
     from streaming import configuration, redriving
     from streaming import mapping as mappings
     from streaming.deadletters import DeadLetterFile
     from streaming.files import Table
 
-    store = DeadLetterFile(file)
-    chosen = choose(store.letters(), letter_ids or [], data.name, file)
-    if replacement and len(chosen) != 1:
-        msg = f"--as replaces the row of one letter, but {len(chosen)} are chosen: name one id"
-        raise DataError(msg)
     table = Table(data, mappings.load(mapping), configuration.rates(options.settings(settings)))
-    done, faults = redriving.redrive(redriving.Redriver(table), chosen, pairs(change or []), replacement, out)
-    store.mark(done)
+    done, faults = redriving.redrive(redriving.Redriver(table), chosen, changes, replacement, out)
+    DeadLetterFile(file).mark(done)
     for letter_id, fault in faults.items():
         output.show(f"{letter_id}  still dead  {fault}")
     if done:
@@ -86,15 +145,15 @@ def redrive(
         raise typer.Exit(1)
 
 
-def choose(letters: "dict[str, Letter]", ids: list[str], topic: str, file: Path) -> "list[Letter]":
-    """Return the letters named, or all that came from a source and are still dead."""
+def choose(letters: "dict[str, Letter]", ids: list[str], topic: str) -> "list[Letter]":
+    """Return the letters named, or all that came from a source (any, without one) and are still dead."""
     for letter_id in ids:
         if letter_id not in letters:
-            msg = f"{file} holds no letter '{letter_id}'.{nearest(letter_id, letters)}"
+            msg = f"there is no letter '{letter_id}'.{nearest(letter_id, letters)} See: fraud dead list"
             raise DataError(msg)
     if ids:
         return [letters[letter_id] for letter_id in ids]
-    return [letter for letter in letters.values() if letter.topic == topic and not letter.redriven]
+    return [letter for letter in letters.values() if not letter.redriven and topic in ("", letter.topic)]
 
 
 def pairs(changes: list[str]) -> dict[str, str]:

@@ -10,13 +10,13 @@ from streaming.kafka import KafkaLink
 BATCHES = 5
 
 
-def die(link: KafkaLink, first: Any, decisions: Any, seen: list[int] = []) -> None:  # noqa: B006 - counts calls
+def die(link: KafkaLink, first: Any, others: Any, decisions: Any, seen: list[int] = []) -> None:  # noqa: B006 - counts calls
     """Publish some batches, then die with one in hand."""
     if decisions:
         seen.append(len(decisions))
     if len(seen) > BATCHES:
         os.kill(os.getpid(), signal.SIGKILL)
-    publish(link, first, decisions)
+    publish(link, first, others, decisions)
 
 
 publish = KafkaLink._publish

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from features.stores.redis import RedisStore
+from fraud.cli import app
 from fraud.core.records import DAY, Label, Transaction, Verdict
 from fraud.simulate import fdh
-from streaming import wire
+from streaming import messages, wire
 from tests.site import Site, until
 
 Make = Callable[..., Site]
@@ -83,6 +85,25 @@ def test_bad_messages_go_to_the_dead_letters_with_reason_and_original_bytes(make
     assert sorted(letter.value for letter in letters) == sorted(bad)
     assert all(wire.header(letter.headers, wire.REASON) for letter in letters)
     assert all(wire.header(letter.headers, wire.SOURCE) for letter in letters)
+
+
+def test_dead_letters_are_listed_repaired_and_driven_in_again(make: Make) -> None:
+    site = make()
+    site.worker()
+    tx = payments(1)[0]
+    bad = msgspec.json.encode({**msgspec.json.decode(messages.of_transaction(tx)), "amount": "much"})
+    site.put(site.topics.transactions, [(b"k", bad)])
+    until(lambda: site.ends(site.topics.dead) == 1, "the letter")
+    where = ["--bootstrap", site.settings.bootstrap, "--prefix", site.settings.prefix]
+    listed = CliRunner().invoke(app, ["dead", "list", *where], catch_exceptions=False).stdout
+    assert "amount is 'much'" in listed
+    assert json.loads(listed.splitlines()[-1]) == {"letters": 1, "dead": 1}
+    driven = CliRunner().invoke(app, ["dead", "redrive", *where, "--set", "amount=500"], catch_exceptions=False)
+    assert json.loads(driven.stdout.splitlines()[-1]) == {"redriven": 1, "dead": 0}
+    site.wait_for(1)
+    assert site.read().answers[0].decision.base_amount == 500
+    listed = CliRunner().invoke(app, ["dead", "list", *where], catch_exceptions=False).stdout
+    assert json.loads(listed.splitlines()[-1]) == {"letters": 1, "dead": 0}
 
 
 def test_transaction_sent_again_gets_its_first_answer_under_its_own_offset(make: Make) -> None:
