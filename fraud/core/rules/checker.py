@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import singledispatchmethod
 
+import msgspec
 import numpy as np
 
 from fraud.core.errors import nearest
@@ -155,7 +156,8 @@ class Checker:
     def _feature(self, span: Span, name: str) -> Typed:
         slot = self._slots.setdefault(name, len(self._slots))
         kind = Type.DURATION if self._vocabulary.terms[name].seconds else Type.NUMBER
-        return self._made(span, kind, make.feature(slot), slot=slot)
+        made = self._made(span, kind, make.feature(slot), slot=slot)
+        return msgspec.structs.replace(made, whole=self._vocabulary.is_estimate(name))
 
     def _arithmetic(self, tree: Binary, left: Typed, right: Typed) -> Typed:
         kind = ARITHMETIC.get((tree.sign, left.type, right.type))

@@ -1,10 +1,12 @@
 """Ends of validity as analysts write them."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from fraud.core.records import SECOND
 
 
+@lru_cache(maxsize=1_024)
 def end_of(text: str) -> int:
     """Return the time something is valid before, UTC ns; a date includes its whole day.
 

@@ -22,7 +22,10 @@ FOREVER = 2**63
 
 
 class Typed(msgspec.Struct, frozen=True):
-    """A checked expression. `slot` is set for a feature, `constant` for a literal; `label` is what was written."""
+    """A checked expression. `slot` is set for a feature, `constant` for a literal; `label` is what was written.
+
+    `whole` is set for a count that is kept as an estimate: people are shown a whole number.
+    """
 
     span: Span
     type: Type
@@ -32,6 +35,7 @@ class Typed(msgspec.Struct, frozen=True):
     parts: "tuple[Typed, ...]" = ()
     slot: int | None = None
     constant: Value = None
+    whole: bool = False
 
     @property
     def reads(self) -> "tuple[Typed, ...]":

@@ -9,6 +9,9 @@ import msgspec
 
 from fraud.core.errors import RuleError
 
+SHOWN = 50
+"""A list file of another kind has a fault on every line: more than these tell nothing new, and would fill a log."""
+
 COMMENT = re.compile(r'("[^"\n]*")|#[^\n]*')
 
 
@@ -40,13 +43,14 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class RulesError(RuleError):
-    """A rule file does not compile; `faults` holds every fault, in order of place."""
+    """A rule file does not compile; `faults` holds every fault, in order of place, and the message the first ones."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        """Keep the faults; the message shows all of them."""
-        self.faults = tuple(sorted(faults, key=lambda fault: (fault.line, fault.column)))
+        """Keep the faults in the order given."""
+        self.faults = tuple(faults)
         count = f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}"
-        super().__init__("\n".join([*map(str, self.faults), count]))
+        more = f", the first {SHOWN} are shown" if len(self.faults) > SHOWN else ""
+        super().__init__("\n".join([*map(str, self.faults[:SHOWN]), count + more]))
 
 
 class Source:

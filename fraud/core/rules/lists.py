@@ -57,23 +57,23 @@ def entries_of(source: Source, kind: Type, faults: list[Fault]) -> dict[Value, i
     A comment begins with `#` at the start of a line or after a space.
     """
     found: dict[Value, int] = {}
-    for span, text in _lines(source.text):
+    for begin, text in _lines(source.text):
         value, *ends = UNTIL.split(text)
         try:
             # Only the last end is one: a second `until` is refused as no date.
             _enter(found, _value(value.rstrip(), kind), end_of(" until ".join(ends)) if ends else FOREVER)
         except ValueError as error:
-            faults.append(source.fault(span, f"no entry of a list: {error}"))
+            faults.append(source.fault(Span(begin, begin + len(text)), f"no entry of a list: {error}"))
     return found
 
 
-def _lines(text: str) -> Iterator[tuple[Span, str]]:
-    """Yield each line that holds something, without its comment."""
+def _lines(whole: str) -> Iterator[tuple[int, str]]:
+    """Yield each line that holds something, without its comment, and where that begins in the text."""
     at = 0
-    for line in text.split("\n"):
-        if plain := COMMENT.sub("", line, count=1).strip():
-            begin = at + line.index(plain[0])
-            yield Span(begin, begin + len(plain)), plain
+    for line in whole.split("\n"):
+        plain = COMMENT.sub("", line, count=1) if "#" in line else line
+        if text := plain.strip():
+            yield at + len(plain) - len(plain.lstrip()), text
         at += len(line) + 1
 
 

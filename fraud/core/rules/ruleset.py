@@ -150,12 +150,16 @@ class Compiler:
         checker = Checker(self._source, self._vocabulary, listings, self._faults)
         rules = [rule for tree in trees.rules if (rule := self._rule(tree, checker)) is not None]
         if self._faults:
-            raise RulesError(self._faults)
+            raise RulesError(sorted(self._faults, key=self._order))
         lists = [self._listed(tree, listings[tree.name]) for tree in trees.lists]
         return RuleSet(self._version(), rules, checker.places, lists)
 
     def _listed(self, tree: ListTree, listing: Listing) -> Listed:
         return Listed(tree.name, tree.effect, listing, self._vocabulary.fields[listing.field].read)
+
+    def _order(self, fault: Fault) -> tuple[bool, str, int, int]:
+        """Return the key that puts faults in order of place, those of list files last."""
+        return fault.name != self._source.name, fault.name, fault.line, fault.column
 
     def _version(self) -> str:
         texts = [self._source.text, *(f"{name}\n{text}" for name, text in sorted(self._files.items()))]

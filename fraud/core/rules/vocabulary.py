@@ -100,6 +100,11 @@ class Vocabulary:
         """Return every name that may stand alone."""
         return [*self.fields, *self.terms, *WEEKDAYS]
 
+    def is_estimate(self, name: str) -> bool:
+        """Tell whether a feature counts different things, which is exact only for a few of them."""
+        match = WINDOWED.fullmatch(name)
+        return match is not None and match["what"] in self.plurals
+
     def form(self, name: str) -> str:
         """Return how a windowed feature is written as a call, the empty string for any other name."""
         match = WINDOWED.fullmatch(name)

@@ -54,5 +54,10 @@ class Sentence(msgspec.Struct, frozen=True):
 
     def filled(self, tx: Transaction, row: Row) -> str:
         """Return the text with the values of one transaction."""
-        texts = [part if isinstance(part, str) else shown(part.run(tx, row), part.type) for part in self.parts]
-        return "".join(texts)
+        return "".join(part if isinstance(part, str) else filled(part, tx, row) for part in self.parts)
+
+
+def filled(part: Typed, tx: Transaction, row: Row) -> str:
+    """Return the value of an expression as an analyst reads it."""
+    value = part.run(tx, row)
+    return shown(float(round(value)) if part.whole and math.isfinite(value) else value, part.type)

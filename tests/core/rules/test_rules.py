@@ -237,15 +237,27 @@ def test_shipped_rules_are_silent_on_an_ordinary_payment() -> None:
 @pytest.mark.parametrize(
     ("name", "features", "fields"),
     [
-        ("burst", {"card_count_10m": 6}, {}),
-        ("many_shops", {"card_merchants_1h": 5}, {}),
-        ("far_above_own_median", {"card_amount_vs_median": 9, "card_count_30d": 20}, {"base_amount": 50_000}),
-        ("fraud_at_merchant", {"merchant_ordinary_fraud_run": 3, "merchant_run_since_newest": HOUR / 1e9}, {}),
-        ("fraud_on_card", {"card_last_verdict": 1, "card_since_fraud": 86_400}, {}),
+        ("burst", {"card_count_10m": 5}, {}),
+        ("many_shops", {"card_merchants_1h": 5.4}, {}),
+        ("card_testing", {"merchant_cards_10m": 6.6}, {"base_amount": 199}),
+        ("far_above_median", {"card_amount_vs_median": 9, "card_count_30d": 20}, {"base_amount": 50_000}),
+        ("first_at_night", {"card_amount_vs_median": 4}, {"happened_at": MONDAY_NOON - 9 * HOUR}),
+        (
+            "new_card_at_night",
+            {"card_since_first": 3_600},
+            {"happened_at": MONDAY_NOON - 9 * HOUR, "base_amount": 20_000},
+        ),
+        ("fraud_here_before", {"pair_since_fraud": 86_400}, {}),
+        ("fraud_on_card", {"card_amount_vs_median": 3, "card_since_fraud": 86_400}, {}),
+        ("fraud_run", {"merchant_ordinary_fraud_run": 3, "merchant_run_since_newest": HOUR / 1e9}, {}),
+        (
+            "frauds_at_merchant",
+            {"merchant_frauds_30d": 3, "merchant_fraud_share_30d": 0.2, "merchant_labels_30d": 15},
+            {},
+        ),
         ("fraud_on_device", {"device_frauds_30d": 2}, {}),
-        ("first_night", {"card_amount_vs_median": 4}, {"happened_at": MONDAY_NOON - 9 * HOUR}),
-        ("new_card_large", {"card_since_first": 3_600, "card_sum_1d": 1_600}, {}),
-        ("refund_without_purchase", {}, {"kind": Kind.REFUND}),
+        ("cards_on_device", {"device_cards_1d": 4}, {}),
+        ("refund_without_purchase", {"card_since_first": 61 * 86_400}, {"kind": Kind.REFUND}),
     ],
 )
 def test_shipped_rule_speaks_of_what_it_is_for(
