@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from fraud.core.errors import DeliveryError, StoreUnavailableError
+from fraud.core.errors import DeliveryError, StateError, StoreUnavailableError
 from fraud.core.records import Answer, Arrival, Intake, KnownLabel, Level, Position, Reject
 from streaming import clock, tail, wire
 from streaming.codec import Codec
@@ -26,7 +26,9 @@ FAST, TRANSACTIONAL = "fast", "transactional"
 
 
 class Recoverable(Protocol):
-    """What the link asks of a state store beside its port."""
+    """What the link asks of a state store beside its port. `birth` names the state, another one when it was lost."""
+
+    birth: str
 
     def put_answers(self, answers: Sequence[Answer]) -> None:
         """Make published answers the first ones again where they are lost."""
@@ -335,7 +337,8 @@ class KafkaLink:
         found = tail.answered(tail.records(self._kafka, starts), inputs, decisions=self.topics.decisions)
         for key, (committed, mark) in marks.items():
             state = found[self._outputs[key[0]], key[1]]
-            track = Track(mark, max(committed, state.resume))
+            self._need_same_state(mark, key)
+            track = Track(mark, max(committed, state.resume), self._link.store.birth)
             track.output = max(track.output, state.output)
             self._tracks[key] = track
             begin = mark.absorb_from if self._put(state.answers) else track.resume
@@ -343,6 +346,16 @@ class KafkaLink:
         self._unsettled = [entry for entry in self._unsettled if entry[0] not in keys]
         self._fresh -= keys
         self.counts["recoveries"] += 1
+
+    def _need_same_state(self, mark: Mark, key: tuple[str, int]) -> None:
+        """Raise StateError when the store is not the one that the commit speaks of: it was emptied, or is another."""
+        birth = self._link.store.birth
+        if mark.birth and mark.birth != birth:
+            msg = (
+                f"the state store (born {birth}) is not the one that {key[0]} partition {key[1]} was committed with "
+                f"(born {mark.birth}): it was emptied or is another; fill it with 'fraud state rebuild'"
+            )
+            raise StateError(msg)
 
     def _put(self, answers: Sequence[Answer]) -> bool:
         """Put answers back; without a store go on by rules alone, until it comes back and this is done again."""

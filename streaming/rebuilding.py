@@ -12,6 +12,7 @@ from streaming.codec import Codec, Limits
 from streaming.service import ServiceSettings
 from streaming.serving import open_store
 from streaming.topics import Topics, ids
+from streaming.tracking import mark_in
 
 BATCH = 256
 
@@ -37,6 +38,7 @@ class Rebuild:
         if self._store.marks():
             msg = f"the store at {settings.store.url} is not empty: rebuild into an empty one, or empty it first"
             raise StateError(msg)
+        self._births: set[str] = set()
         self._ends = self._committed()
         self.total = sum(self._ends.values())
 
@@ -55,6 +57,8 @@ class Rebuild:
             extractor.close([])
             done += len(batch)
             step(done)
+        if self._births:
+            self._store.take_over(max(self._births))
         self._store.close()
         return {"records": done}
 
@@ -83,7 +87,10 @@ class Rebuild:
         reader = tail.consumer(self._kafka, group_id=self._kafka.group)
         try:
             numbers = sorted(reader.partitions_for_topic(self._topics.transactions))
-            found = {n: reader.committed(TopicPartition(self._topics.transactions, n)) for n in numbers}
-            return {number: offset or 0 for number, offset in found.items()}
+            found = {n: reader.committed(TopicPartition(self._topics.transactions, n), metadata=True) for n in numbers}
+            for each in found.values():
+                if each is not None and (birth := mark_in(each.metadata, each.offset).birth):
+                    self._births.add(birth)
+            return {number: max(each.offset, 0) if each is not None else 0 for number, each in found.items()}
         finally:
             reader.close()

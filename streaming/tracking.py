@@ -12,10 +12,14 @@ import msgspec
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What travels in a commit's metadata: where to begin, and where the answers since then begin in the output."""
+    """What travels in a commit's metadata: where to begin, and where the answers since then begin in the output.
+
+    `birth` names the state that holds what came before: on another one it would be missing.
+    """
 
     absorb_from: int
     output: int = 0
+    birth: str = ""
 
     def text(self) -> str:
         """Return it as the metadata of a commit."""
@@ -33,11 +37,11 @@ def mark_in(metadata: str, offset: int) -> Mark:
 class Track:
     """One input partition."""
 
-    def __init__(self, mark: Mark, resume: int) -> None:
-        """Begin at a mark; `resume` is the offset after the last that has been published."""
+    def __init__(self, mark: Mark, resume: int, birth: str = "") -> None:
+        """Begin at a mark; `resume` is the offset after the last published, `birth` the name of the state in use."""
         self.resume = self.next = max(resume, mark.absorb_from)
         self.output = mark.output
-        self._durable = mark
+        self._durable = Mark(mark.absorb_from, mark.output, birth)
         self._steps: deque[tuple[int, Mark]] = deque()
 
     def publishes(self, offset: int) -> bool:
@@ -49,7 +53,7 @@ class Track:
         self.output = max([self.output, *(offset + 1 for offset in outputs)])
         self.next = max(self.next, after)
         output = self.output if after >= self.resume else self._durable.output
-        self._steps.append((now, Mark(after, output)))
+        self._steps.append((now, Mark(after, output, self._durable.birth)))
 
     def commit(self, now: int, durable_after: int) -> tuple[int, Mark]:
         """Return the offset to commit, and the mark for its metadata; times in nanoseconds."""

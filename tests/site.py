@@ -22,11 +22,13 @@ from streaming.topics import Topics, create
 SECONDS = 60.0
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+def until(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float = SECONDS) -> None:
     """Poll until something holds; fail naming it when it does not in time."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        if time.monotonic() >= end:
+            said = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {seconds} s: {said}")
         time.sleep(0.05)
 
 
@@ -151,4 +153,8 @@ class Site:
 
     def wait_for(self, decisions: int, seconds: float = SECONDS) -> None:
         """Return when so many messages stand in the topic of decisions."""
-        until(lambda: self.ends(self.topics.decisions) >= decisions, f"{decisions} decisions", seconds)
+        until(
+            lambda: self.ends(self.topics.decisions) >= decisions,
+            lambda: f"{decisions} decisions, found {self.ends(self.topics.decisions)}; log: {self.log()[-1_500:]}",
+            seconds,
+        )

@@ -66,6 +66,7 @@ class RedisStore:
         self._ids = RunIds()
         self._small: dict[tuple[str, int], bytes] = {}
         self._client: Any = None
+        self.birth = ""
         self.reopen()
 
     def reopen(self) -> None:
@@ -76,6 +77,19 @@ class RedisStore:
         self._client = connect(self._url, self._timeout, self._ids)
         for where in self._everywhere():
             self._load_functions(where)
+        self.birth = self._born()
+
+    def _born(self) -> str:
+        """Return the name that this state was given when it was empty: another one means that all was lost."""
+        seconds, microseconds = self._ask("TIME", **self._everywhere()[0])
+        name = f"{int(seconds)}.{int(microseconds):06d}"
+        held = results(lambda: [self._client.set(self._keys.birth, name, nx=True, get=True)])[0]
+        return held.decode() if held else name
+
+    def take_over(self, birth: str) -> None:
+        """Take the name of a state that this one was made from, because it holds the same."""
+        self._ask("SET", self._keys.birth, birth)
+        self.birth = birth
 
     def _everywhere(self) -> list[dict[str, Any]]:
         """Return what sends a command to each server that holds data: one, or a cluster's primaries."""

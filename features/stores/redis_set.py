@@ -65,6 +65,7 @@ class Keys:
         """Take the namespace, which lets several services share a server."""
         self.prefix = f"{namespace}:{LAYOUT_VERSION}:"
         self.marks = self.prefix + "marks"
+        self.birth = self.prefix + "birth"
         self.rows = self.prefix + "{"
         self.answers = self.prefix + "a:"
 

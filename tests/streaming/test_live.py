@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import redis
 from typer.testing import CliRunner
 
 from features.stores.redis import RedisStore
@@ -179,3 +180,37 @@ def test_worker_killed_and_restarted_loses_and_doubles_nothing(make: Make, deliv
     read = site.read()
     assert (len(read.answers), read.doubles) == (1_500, 0)
     assert {answer.decision.tx_id for answer in read.answers} == {tx.id for tx in sent}
+
+
+def test_emptied_store_is_refused_and_rebuilt_from_the_topics(make: Make, redis_url: str) -> None:
+    site = make()
+    worker = site.worker()
+    sent = payments(300)
+    site.send(sent)
+    site.wait_for(300)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(20)
+    before = rows(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    refused = site.worker()
+    assert refused.wait(30) == 2
+    assert "fraud state rebuild" in site.log()
+    kafka = site.settings
+    where = ["--bootstrap", kafka.bootstrap, "--prefix", kafka.prefix, "--group", kafka.group, "--store", redis_url]
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    rebuilt = CliRunner().invoke(app, ["state", "rebuild", *where], catch_exceptions=False)
+    assert json.loads(rebuilt.stdout.splitlines()[-1])["records"] == 300
+    assert rows(redis_url) == before
+    site.worker()
+    site.send(payments(310)[300:])
+    site.wait_for(310)
+    forgotten = CliRunner().invoke(app, ["state", "forget", sent[0].card, "--store", redis_url], catch_exceptions=False)
+    assert json.loads(forgotten.stdout.splitlines()[-1])["records"] >= 2
+
+
+def rows(redis_url: str) -> dict[bytes, bytes]:
+    """Return the bytes of every row."""
+    with redis.Redis.from_url(redis_url) as client:
+        return {key: client.hget(key, "r") for key in client.scan_iter(match="fraud:1:{*")}

@@ -30,6 +30,13 @@ def test_commit_moves_the_mark_only_past_what_is_durable() -> None:
     assert track.commit(3 * SECOND, 2 * SECOND) == (9, Mark(9, 9))
 
 
+def test_commit_names_the_state_in_use() -> None:
+    track = Track(Mark(5, 2, "old"), resume=5, birth="new")
+    track.done(0, 7)
+    assert track.commit(0, SECOND)[1] == Mark(5, 2, "new")
+    assert track.commit(2 * SECOND, SECOND)[1].birth == "new"
+
+
 def test_commit_never_goes_back_while_lost_events_are_absorbed_again() -> None:
     track = Track(Mark(10, 3), resume=20)
     track.done(0, 12)
