@@ -1,175 +1,174 @@
-"""What an event costs as cards and their histories grow, and what a card costs in bytes.
+"""What an event costs as cards and their histories grow, and what a card, a merchant and a pair cost in bytes.
 
-    python -m tests.bench.state [--quick]
+    python -m tests.bench.state [--quick] [--cards 1000,10000,...] [--events 100,1000,...]
 
-Every size is measured in turn, several times over, and medians are compared within the run: the machine is shared, so
-ratios count, not microseconds. Prints tables, writes build/bench_state.json, and ends with one JSON line.
+Every size is measured in turn, many times over, and each time is set against that of the smallest size in the same
+round: the machine is shared, so ratios count, not microseconds. Medians are shown. Needs 6 GiB for a million cards.
+Prints three tables, writes build/bench_state.json, and ends with one JSON line.
 """
 
 import argparse
 import json
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-from rich.progress import track
+from rich.console import Console
+from rich.progress import Progress
 
 from features import layout as at
-from features.extractor import OnlineExtractor
-from features.stores.memory import MemoryStore
-from fraud.core.records import (
-    DAY,
-    MINUTE,
-    SECOND,
-    KnownLabel,
-    LabelSource,
-    Position,
-    Transaction,
-    Verdict,
-)
+from tests.bench import population
+from tests.bench.population import Population, measured, with_cards, with_histories
+from tests.bench.resident import bytes_a_record
 
-CARDS = (1_000, 10_000, 100_000, 1_000_000)
-HISTORIES = (100, 1_000, 10_000)
-MERCHANTS = 10_000
-START = 1_700_000_000 * SECOND
-MEASURED, ROUNDS, LABEL_EVERY = 20_000, 5, 5
+CARDS, HISTORIES = "1000,10000,100000,1000000", "100,1000,10000"
+EQUAL_CARDS = 1_000
+MEASURED, ROUNDS = 10_000, 15
+HANDBOOK = {"entity": 14_990, "pair": 334_487}  # cards and terminals of the Fraud Detection Handbook; its pairs
+LEAST_QUICK = {"entity": 500, "pair": 5_000}
+BOUND = {"entity": at.ENTITY_BYTES, "pair": at.PAIR_BYTES}
 OUT = Path("build/bench_state.json")
 
-
-class Population(NamedTuple):
-    """A store that has seen a number of cards, each with a number of events."""
-
-    name: str
-    size: int
-    extractor: OnlineExtractor
-    store: MemoryStore
-    cards: int
-    clock: list[int]
+Row = dict[str, Any]
 
 
-def payments(rng: np.random.Generator, cards: int, count: int, now: list[int], gap: int) -> Iterator[Transaction]:
-    """Yield payments of random cards at random merchants, `gap` ns apart."""
-    who, where = rng.integers(0, cards, count).tolist(), rng.integers(0, MERCHANTS, count).tolist()
-    amounts = rng.integers(100, 20_000, count).tolist()
-    for card, merchant, amount in zip(who, where, amounts, strict=True):
-        now[0] += gap
-        yield Transaction(
-            id=f"t{now[0]}", card=f"c{card}", merchant=f"m{merchant}", amount=amount, base_amount=amount,
-            happened_at=now[0], seen_at=now[0],
-        )  # fmt: skip
+def sweep(made: Sequence[Population], count: int, rounds: int, progress: Progress, title: str) -> list[Row]:
+    """Measure populations in turn; return for each the median time and the median ratio to the first."""
+    task = progress.add_task(title, total=(rounds + 1) * len(made))
+    times = np.empty((rounds + 1, len(made)))
+    for number in range(rounds + 1):
+        for column, one in enumerate(made):
+            times[number, column] = measured(one, number, count)
+            progress.advance(task)
+    kept = times[1:]
+    typical, ratios = np.median(kept, axis=0), np.median(kept / kept[:, :1], axis=0)
+    return [described(one, us, ratio) for one, us, ratio in zip(made, typical.tolist(), ratios.tolist(), strict=True)]
 
 
-def populated(name: str, size: int, cards: int, events: int, seed: int = 1) -> Population:
-    """Return a store after `events` payments a card."""
-    store = MemoryStore()
-    extractor = OnlineExtractor(store)
-    now = [START]
-    rng = np.random.default_rng(seed)
-    fill(extractor, payments(rng, cards, cards * events, now, 30 * DAY // (cards * events)))
-    return Population(name, size, extractor, store, cards, now)
+def described(one: Population, us: float, ratio: float) -> Row:
+    """Return a line of a sweep's table."""
+    entities, pairs = one.rows
+    return {
+        "size": one.size, "us": round(us, 2), "ratio": round(ratio, 3), "entities": entities, "pairs": pairs,
+        "mib": round(one.row_bytes / 2**20, 1),
+    }  # fmt: skip
 
 
-def copied(name: str, cards: int) -> Population:
-    """Return a store whose cards have each the row of one that has paid 50 times."""
-    one = populated(name, cards, 100, 50)
-    entities = one.store.entities
-    template = entities.rows[entities.find("cc0")].copy()
-    for card in range(100, cards):
-        row = entities.ensure(f"cc{card}")
-        entities.rows[row] = template
-    return one._replace(cards=cards)
+def by_cards(sizes: Sequence[int], count: int, rounds: int, progress: Progress) -> list[Row]:
+    """Sweep the number of cards. All are in memory together, and gone when this returns."""
+    task = progress.add_task("cards", total=sum(sizes))
+    made = [with_cards(size, lambda step: progress.advance(task, step)) for size in sizes]
+    return sweep(made, count, rounds, progress, "by number of cards")
 
 
-def fill(extractor: OnlineExtractor, stream: Iterator[Transaction]) -> None:
-    """Absorb payments, unmeasured."""
-    extractor.open([])
-    for tx in stream:
-        extractor.absorb(tx, None)
-    extractor.close([])
+def by_events(sizes: Sequence[int], cards: int, count: int, rounds: int, progress: Progress) -> list[Row]:
+    """Sweep the events a card has made, the number of cards being equal."""
+    task = progress.add_task("histories", total=sum(sizes) * cards)
+    made = [with_histories(size, cards, lambda step: progress.advance(task, step)) for size in sizes]
+    return sweep(made, count, rounds, progress, "by events a card")
 
 
-def measured(one: Population, seed: int, count: int) -> float:
-    """Return microseconds an event: look and absorb, and every fifth payment's label applied."""
-    rng = np.random.default_rng(seed)
-    stream = list(payments(rng, one.cards, count, one.clock, MINUTE // 10))
-    labels = {tx.id: verdict(tx) for tx in stream[::LABEL_EVERY]}
-    extractor = one.extractor
-    began = time.perf_counter()
-    extractor.open([])
-    for number, tx in enumerate(stream):
-        extractor.look(tx)
-        extractor.absorb(tx, Position("t", 0, one.clock[0] + number))
-        if tx.id in labels:
-            extractor.apply(labels[tx.id], None)
-    extractor.close([])
-    return (time.perf_counter() - began) / count * 1e6
-
-
-def verdict(tx: Transaction) -> KnownLabel:
-    """Return a verdict on a payment."""
-    return KnownLabel(
-        tx_id=tx.id, verdict=Verdict.GENUINE, source=LabelSource.CHARGEBACK, happened_at=tx.happened_at + DAY,
-        seen_at=tx.happened_at + DAY, card=tx.card, merchant=tx.merchant, paid_at=tx.happened_at,
-        base_amount=tx.base_amount,
-    )  # fmt: skip
-
-
-def sweep(title: str, made: Sequence[Population], count: int, rounds: int) -> list[dict[str, float]]:
-    """Measure several populations in turn; print and return medians with their ratio to the first."""
-    times: dict[str, list[float]] = {one.name: [] for one in made}
-    for one in made:
-        measured(one, 0, count)
-    for number in track(range(rounds), description=title, console=None, disable=not sys.stderr.isatty()):
-        for one in made:
-            times[one.name].append(measured(one, number + 1, count))
-    print(f"\n{title}\n{'':>12} {'us an event':>12} {'of the first':>13} {'state, MiB':>11}")
+def bytes_of_state(counts: dict[str, int], progress: Progress) -> list[Row]:
+    """Measure what a record takes in memory, row and index apart."""
     rows = []
-    base = float(np.median(times[made[0].name]))
-    for one in made:
-        typical = float(np.median(times[one.name]))
-        touched = one.store.entities.width * len(one.store.entities) + one.store.pairs.width * len(one.store.pairs)
-        print(f"{one.size:>12,} {typical:>12.1f} {typical / base:>13.2f} {touched / 2**20:>11.0f}")
-        rows.append({"size": one.size, "us": round(typical, 2), "ratio": round(typical / base, 3)})
+    for kind in progress.track(counts, description="bytes"):
+        resident = bytes_a_record(kind, counts[kind])
+        rows.append({
+            "kind": kind, "records": counts[kind], "row_bytes": BOUND[kind],
+            "index_bytes": round(resident - BOUND[kind]), "resident_mib": round(resident * counts[kind] / 2**20, 1),
+        })  # fmt: skip
     return rows
 
 
-def caches() -> str:
-    """Return the sizes of the processor's caches, as the kernel tells them."""
-    folder = Path("/sys/devices/system/cpu/cpu0/cache")
-    found = []
-    for each in sorted(folder.glob("index*")):
-        kind = (each / "type").read_text().strip()
-        if kind != "Instruction":
-            found.append(f"L{(each / 'level').read_text().strip()} {(each / 'size').read_text().strip()}")
-    return ", ".join(found) or "not told"
+def show(title: str, head: str, rows: Sequence[Row]) -> None:
+    """Print a sweep's table."""
+    print(f"\n{title}\n{head:>13} {'us an event':>12} {'of the first':>13} {'entities':>10} {'pairs':>10} {'MiB':>8}")
+    for row in rows:
+        print(
+            f"{row['size']:>13,} {row['us']:>12.1f} {row['ratio']:>13.2f} {row['entities']:>10,} {row['pairs']:>10,} "
+            f"{row['mib']:>8,.1f}"
+        )
+
+
+def show_bytes(rows: Sequence[Row]) -> None:
+    """Print what records take."""
+    print(f"\nBytes of state\n{'record':>13} {'records':>12} {'row, bytes':>13} {'index':>10} {'resident MiB':>14}")
+    for row in rows:
+        print(
+            f"{row['kind']:>13} {row['records']:>12,} {row['row_bytes']:>13,} {row['index_bytes']:>10,} "
+            f"{row['resident_mib']:>14,.1f}"
+        )
+    print("Entities are cards, merchants and devices. A row's size is fixed, whatever it has absorbed; the index is")
+    print("Python's own (key, dictionary entry, row number, hash) and is part of neither a snapshot nor Redis' values.")
+
+
+def caches() -> dict[str, int]:
+    """Return the KiB of the processor's data caches by level, as the kernel tells them; empty where it does not."""
+    found = {}
+    for each in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        if (each / "type").read_text().strip() != "Instruction":
+            found[f"L{(each / 'level').read_text().strip()}"] = int((each / "size").read_text().strip().rstrip("K"))
+    return found
+
+
+def explain(rows: Sequence[Row], sizes: dict[str, int]) -> None:
+    """Say at which number of cards the rows outgrow each cache, and what that can cost."""
+    print("\nEvents fall on cards at random, so all rows together are the working set:")
+    for level, kib in sizes.items():
+        beyond = [f"{row['size']:,}" for row in rows if row["mib"] * 1_024 > kib]
+        print(f"  {level} of {kib:,} KiB is outgrown at {', '.join(beyond) + ' cards' if beyond else 'no size'}")
+    if not sizes:
+        print("  this kernel does not tell the sizes of the caches")
+    print(
+        f"A row is {at.ENTITY_BYTES // 64} cache lines and lies whole in one page of memory: beyond the last cache an"
+    )
+    print("event fetches the lines it touches from memory and walks the page table; the index adds a few lines more.")
+    print("Nothing else depends on the number of cards, and nothing at all on the length of their histories.")
+
+
+def numbers(text: str) -> list[int]:
+    """Return the numbers of a comma-separated list."""
+    return [int(part) for part in text.split(",")]
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it run at all")
+    parser.add_argument("--cards", type=numbers, default=CARDS, metavar="N,N,...")
+    parser.add_argument("--events", type=numbers, default=HISTORIES, metavar="N,N,...", help="events a card")
+    return parser.parse_args()
+
+
+def run(given: argparse.Namespace) -> Row:
+    """Measure everything, with progress on standard error."""
+    cards, events, equal = given.cards, given.events, EQUAL_CARDS
+    count, rounds, records = MEASURED, ROUNDS, HANDBOOK
+    if given.quick:
+        cards, events, equal, count, rounds, records = [100, 1_000], [10, 50], 50, 300, 3, LEAST_QUICK
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        return {
+            "cards": by_cards(cards, count, rounds, progress),
+            "histories": by_events(events, equal, count, rounds, progress),
+            "bytes": bytes_of_state(records, progress),
+            "entity_bytes": at.ENTITY_BYTES,
+            "pair_bytes": at.PAIR_BYTES,
+            "cache_kib": caches(),
+            "equal_cards": equal,
+        }
 
 
 def main() -> None:
-    """Run both sweeps."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes: does it run at all")
-    quick = parser.parse_args().quick
-    count, rounds = (500, 2) if quick else (MEASURED, ROUNDS)
-    by_cards = [copied(f"{n} cards", n) for n in ((100, 1_000) if quick else CARDS)]
-    cards = sweep("Cost by number of cards", by_cards, count, rounds)
-    by_cards.clear()
-    sizes = (10, 50) if quick else HISTORIES
-    histories = sweep(
-        "Cost by events a card (100 cards)", [populated(f"{n} events", n, 100, n) for n in sizes], count, rounds
-    )
-    print(
-        f"\nRow bytes: card, merchant, device {at.ENTITY_BYTES:,}; pair {at.PAIR_BYTES}. Processor caches: {caches()}."
-    )
-    print("A card's row is 64 cache lines, of which an event touches about half: beyond the last cache each costs a")
-    print(
-        "fetch from memory, and pages of 4 KiB a walk of the page table; nothing else grows with the number of cards."
-    )
-    result = {"cards": cards, "histories": histories, "entity_bytes": at.ENTITY_BYTES, "pair_bytes": at.PAIR_BYTES}
+    """Run the sweeps and show them."""
+    result = run(arguments())
+    show("Cost by number of cards", "cards", result["cards"])
+    explain(result["cards"], result["cache_kib"])
+    show(f"Cost by events a card ({result['equal_cards']:,} cards)", "events a card", result["histories"])
+    show_bytes(result["bytes"])
+    print(f"\nAn event is one look and one absorb; every {population.LABEL_EVERY}th is followed by its label.")
     OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(result))
+    OUT.write_text(json.dumps(result, indent=1))
     print(json.dumps(result))
 
 
