@@ -105,6 +105,8 @@ class Service:
             judges_in_use.rules.version,
         ).set(1)  # fmt: skip
         port = self._pages.port if self._pages else None
+        for fault in self.store.faults():
+            self.log.say("store set up badly", fault=fault)
         self.log.say("started", model=judges_in_use.scorer.version, http_port=port, group=self._settings.kafka.group)
         # What start-up made stays; collections run when nothing waits, or rarely.
         gc.collect()

@@ -17,14 +17,29 @@ def demo(
     day_seconds: Annotated[float, typer.Option(help="How many real seconds a simulated day takes.")] = 20.0,
     model: Annotated[str, typer.Option(help="The model that scores; 'rules' always exists.")] = "demo",
     settings: options.SettingsFile = None,
+    kafka: Annotated[
+        str | None, typer.Option(help="Run on this Kafka (HOST:PORT) with --redis, as in production.")
+    ] = None,
+    redis: Annotated[str, typer.Option(help="The state store of --kafka.")] = "redis://127.0.0.1:6379/0",
 ) -> None:
     """Show payments scored live: simulated traffic with fraud, features, model, rules, decisions with reasons.
 
-    Nothing else is needed: state is in this process. Past traffic is absorbed first, as fast as it goes, so that
+    Nothing else is needed: state is in this process. With --kafka and --redis the same runs as a site would run it: a
+    worker and the label book as processes, topics `demo.*`. Past traffic is absorbed first, as fast as it goes, so that
     cards and merchants have a history; then time runs, a simulated day in `--day-seconds`. Labels arrive a week late.
 
     The last line counts decisions, alerts and labels, and gives the latency from a payment's arrival to its decision.
     """
+    if kafka is not None:
+        from fraud.cli.demo_live import live
+
+        output.last_line(
+            live(
+                kafka=kafka, redis=redis, seed=seed, day_seconds=day_seconds, seconds=seconds, model=model,
+                settings=settings,
+            )
+        )  # fmt: skip
+        return
     from fraud.cli.embedded import embedded
 
     output.say("Warming up: compiled loops, and the history of cards and merchants ...")

@@ -1,12 +1,16 @@
 """`fraud rules`: check a file of analyst rules, and list what rules may name."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fraud.cli import output
 from fraud.core.errors import RuleError
+
+if TYPE_CHECKING:
+    from fraud.core.rules.vocabulary import Vocabulary
 
 HELP = """Check analyst rules, and list the names they may use.
 
@@ -18,9 +22,20 @@ A file holds lists and rules:
       when count(card, 10m) >= 6 and channel == "ecom"
       then review, floor 0.2
 
-A rule gives its sentence as a reason, and an action (challenge, review, decline), a floor under the score, or only
-a note. Conditions know numbers, texts and durations (10m, 7d), arithmetic, in, contains, missing(...), and, or, not.
-The service takes up a changed file without a restart; a faulty one is refused and the rules in use stay.
+\b
+A rule gives its sentence as a reason, values filled in, and
+  note                        nothing more,
+  floor 0.2                   counts the score as at least that,
+  challenge, review, decline  makes the action at least that hard.
+
+\b
+Conditions know numbers, "texts", durations (10m, 7d), + - * /,
+== != < <= > >=, in, not in, contains, missing(x), and, or, not.
+A comparison with what is not known is false.
+
+\b
+The service takes up a changed file within seconds, without a restart;
+a faulty one is refused and the rules in use stay. More: docs/rules.md.
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
@@ -39,18 +54,35 @@ def check(file: Annotated[Path | None, typer.Argument(help="The rule file; defau
         raise typer.Exit(1) from error
     for line in rules.describe():
         output.show(line)
+    output.show(f"{counted(len(rules.rules), 'rule')}, {counted(len(rules.lists), 'list')}: fine")
     output.last_line({"rules": len(rules.rules), "lists": len(rules.lists), "version": rules.version})
 
 
 @app.command("names")
-def names(part: Annotated[str, typer.Argument(help="Only names or meanings with this text in them.")] = "") -> None:
-    """List every field and feature that a rule may name, with its meaning."""
+def names(part: Annotated[str, typer.Argument(help="Only lines with this text in them.")] = "") -> None:
+    """List every field and feature that a rule may name, how it is written as a call, and its meaning."""
     from streaming.wiring import vocabulary
 
-    words = vocabulary()
-    lines = [(field.name, field.meaning) for field in words.fields.values()]
-    lines += [(term.name, term.meaning) for term in words.terms.values() if term.name not in words.fields]
-    shown = [(name, meaning) for name, meaning in lines if part in name or part in meaning]
-    for name, meaning in shown:
-        output.show(f"{name:<32} {meaning}")
+    shown = [line for line in lines(vocabulary()) if part in line]
+    for line in shown:
+        output.show(line)
     output.last_line({"names": len(shown)})
+
+
+def lines(words: "Vocabulary") -> Iterator[str]:
+    """Yield a line for each name: its type, the call that means the same, and its meaning."""
+    for field in words.fields.values():
+        yield f"{field.name:<28} {field.type:<9} {'':<30} {field.meaning}"
+    for term in words.terms.values():
+        if term.name not in words.fields:
+            kind = "duration" if term.seconds else "number"
+            yield f"{term.name:<28} {kind:<9} {words.form(term.name):<30} {term.meaning}"
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "rule"), counted(0, "list")
+    ('1 rule', '0 lists')
+    """
+    return f"{number} {what}" + ("" if number == 1 else "s")
