@@ -6,13 +6,18 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from fraud.cli import app
+from fraud.cli.rules import HELP
+from fraud.core.rules.ruleset import compile_rules
 from fraud.simulate import fdh
+from streaming.wiring import vocabulary
 
 
 def test_check_of_the_shipped_rules_lists_them() -> None:
     result = CliRunner().invoke(app, ["rules", "check"])
     assert result.exit_code == 0
-    assert json.loads(result.stdout.splitlines()[-1])["rules"] == len(result.stdout.splitlines()) - 1
+    *described, fine, last = result.stdout.splitlines()
+    assert json.loads(last)["rules"] == len(described)
+    assert fine == f"{len(described)} rules, 0 lists: fine"
 
 
 def test_check_of_a_faulty_file_shows_a_caret_and_fails(tmp_path: Path) -> None:
@@ -23,10 +28,33 @@ def test_check_of_a_faulty_file_shows_a_caret_and_fails(tmp_path: Path) -> None:
     assert "^^^^^" in result.stdout
 
 
+def test_check_of_a_missing_file_says_so_and_fails(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["rules", "check", str(tmp_path / "none.fr")])
+    assert result.exit_code == 1
+    assert "none.fr cannot be read" in result.stdout
+
+
+def test_help_teaches_rules_that_compile() -> None:
+    example = HELP.split("A file holds lists and rules:")[1].split("\b")[0]
+    rules = compile_rules(example, vocabulary(), files={"partners.txt": "M1"})
+    assert (len(rules.rules), len(rules.lists)) == (1, 2)
+
+
 def test_names_finds_features_by_meaning() -> None:
     shown = CliRunner().invoke(app, ["rules", "names", "known fraud"]).stdout
     assert "card_fraud_run" in shown
     assert "hour " not in shown
+
+
+def test_every_name_and_call_that_names_lists_compiles() -> None:
+    words = vocabulary()
+    shown = CliRunner().invoke(app, ["rules", "names"]).stdout.splitlines()
+    assert json.loads(shown[-1])["names"] == len(shown) - 1
+    calls = [form for name in words.terms if (form := words.form(name))]
+    assert len(calls) > 100
+    assert all(any(f" {call} " in line for line in shown) for call in calls)
+    names = [line.split()[0] for line in shown[:-1]]
+    compile_rules(f"rule r : when {' or '.join(f'missing({name})' for name in names + calls)} then note", words)
 
 
 def test_replay_with_rules_gives_their_reasons(tmp_path: Path) -> None:

@@ -2,45 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from features.spec import spec
 from fraud.core.policy import ThresholdPolicy, decide
 from fraud.core.ports import RuleOutcome
-from fraud.core.records import DAY, HOUR, Action, Kind, Score, Transaction, Values
-from fraud.core.rules.faults import Fault, RulesError
-from fraud.core.rules.ruleset import RuleSet, compile_rules, list_files
-from fraud.core.rules.tokens import KEYWORDS
-from fraud.core.rules.vocabulary import Vocabulary
+from fraud.core.records import DAY, HOUR, Action, Kind, Score
+from fraud.core.rules.faults import RulesError, cells
+from fraud.core.rules.ruleset import RuleSet, compile_rules
 from streaming.rulebook import DEFAULT
-
-NAMES = spec().names
-WORDS = Vocabulary.of(NAMES)
-MONDAY_NOON = 1_704_110_400_000_000_000  # 2024-01-01 12:00 UTC
-
-
-def payment(**fields: object) -> Transaction:
-    plain: dict[str, object] = {
-        "id": "t1", "card": "C1", "merchant": "M1", "amount": 12_345, "base_amount": 12_345,
-        "happened_at": MONDAY_NOON, "seen_at": MONDAY_NOON, "channel": "ecom",
-    }  # fmt: skip
-    return Transaction(**{**plain, **fields})  # type: ignore[arg-type]
-
-
-def vector(**features: float) -> Values:
-    values = np.full(len(NAMES), np.nan, np.float32)
-    for name, value in features.items():
-        values[NAMES.index(name)] = value
-    return values
-
-
-def said(text: str, tx: Transaction | None = None, **features: float) -> RuleOutcome:
-    return compile_rules(text, WORDS).judge(tx or payment(), vector(**features))
-
-
-def holds(condition: str, tx: Transaction | None = None, **features: float) -> bool:
-    return bool(said(f"rule r : when {condition} then note", tx, **features).reasons)
+from tests.core.rules.asking import MONDAY_NOON, WORDS, holds, payment, said, vector
 
 
 @pytest.mark.parametrize(
@@ -111,24 +80,6 @@ def test_block_list_declines_and_allow_list_silences_rules() -> None:
     assert (allowed.at_least, allowed.at_most) == (None, Action.APPROVE)
 
 
-@pytest.mark.parametrize(
-    ("until", "expected"),
-    [("2024-01-01", True), ("2023-12-31", False), ("2024-01-01T12:00Z", False), ("2024-01-01T12:01", True)],
-)
-def test_entry_of_a_list_counts_until_its_end_when_the_payment_was_seen(until: str, *, expected: bool) -> None:
-    outcome = said(f'list bad block card {{ "C1" until {until} }}')
-    assert (outcome.at_least is Action.DECLINE) is expected
-
-
-def test_list_file_gives_values_with_their_ends() -> None:
-    text = 'list bad block card from "bad.txt"'
-    files = {"bad.txt": "# cards\nC7\n\nC1 until 2023-01-01  # gone\nC 9 until 2030-01-01\n"}
-    assert list_files(text) == ["bad.txt"]
-    rules = compile_rules(text, WORDS, files=files)
-    actions = [rules.judge(payment(card=card), vector()).at_least for card in ("C7", "C1", "C 9", "C")]
-    assert actions == [Action.DECLINE, None, Action.DECLINE, None]
-
-
 def test_named_list_is_used_in_conditions() -> None:
     text = 'list shops merchant { "M1", "M2" } rule r : when merchant in shops and amount > 1 then review'
     assert said(text).at_least is Action.REVIEW
@@ -173,6 +124,22 @@ FAULTY = [
     ("rule r : when amount > 1.2.3 then note", 1, 24, 5, "is no number"),
     ('rule r : when text == "open then note', 1, 23, 15, "without its closing"),
     ("allow everything", 1, 1, 5, "'rule' or 'list'"),
+    ('rule r "{}" : when amount > 1 then note', 1, 10, 1, "found '}'"),
+    ('rule r "{amount 2}" : when amount > 1 then note', 1, 17, 1, "expected an operator, found '2'"),
+    ("rule r : when count(card) > 1 then note", 1, 15, 11, "needs a window: count(card, 30d)"),
+    ("rule r : when cuont(card, 1d) > 1 then note", 1, 15, 5, "Did you mean 'count'?"),
+    ("rule r : when count(card, merchants, 10m) > 1 then note", 1, 15, 27, "expected as in count(card, 10m)"),
+    ("rule r : when count(10m, card) > 1 then note", 1, 21, 3, "a window stands last"),
+    ("rule r : when distinct(card, count, 10m) > 1 then note", 1, 30, 5, "expected cards, merchants"),
+    ("rule r : when distinct(card, merchants) > 1 then note", 1, 15, 25, "distinct(card, merchants, 30d)"),
+    ("rule r : when distinct(card, cards, 1d) > 1 then note", 1, 30, 5, "known are merchants"),
+    ("rule r : when amount > " + "9" * 400 + " then note", 1, 24, 400, "larger than any number"),
+    ("rule r : when card_since_last > " + "9" * 400 + "d then note", 1, 33, 401, "longer than any duration"),
+    ("rule r : when " + "(" * 99 + "amount > 1", 1, 56, 1, "nested deeper than 40 levels"),
+    ("rule r : when amount > 1" + " + 1" * 99 + " then note", 1, 15, 406, "a longer row of + - * /"),
+    ("list l allow amount { 10m }", 1, 23, 3, "expected a number"),
+    ('list l allow card { "C", "C" until 2030-01-01 }', 1, 26, 3, "stands above with another end"),
+    ('rule r : when text == "日本" and amout > 1 then note', 1, 32, 5, "Did you mean 'amount'?"),
 ]
 
 
@@ -185,43 +152,65 @@ def test_fault_names_place_and_repair(text: str, line: int, column: int, width: 
     assert words in fault.message
     shown = str(caught.value).splitlines()
     assert shown[0].startswith(f"site.fr:{line}:{column}: ")
-    assert shown[2] == "    " + " " * (column - 1) + "^" * width
+    before = cells(text.splitlines()[line - 1][: column - 1])
+    assert shown[2] == "    " + " " * before + "^" * width
+
+
+def faults_of(text: str, **files: str) -> list[tuple[str, int, int]]:
+    with pytest.raises(RulesError) as caught:
+        compile_rules(text, WORDS, "site.fr", {name.replace("_", "."): body for name, body in files.items()})
+    return [(fault.name, fault.line, fault.column) for fault in caught.value.faults]
 
 
 def test_all_faults_of_a_file_come_together_in_order() -> None:
-    text = "\n".join(faulty for faulty, line, *_ in FAULTY[:6] if line == 1)
+    text = """list a block card from "a.txt"
+rule r "{amout} and {huor}" for refunds :
+    when amout > 1 and huor > 2 or amout > huor
+    then floor 2
+rule s : when amount then nothing
+list b block crad { "C1" }
+rule r : when amount > 1 then note"""
+    places = [(2, 10), (2, 22), (2, 33), (3, 10), (3, 24), (3, 36), (3, 44), (4, 16), (5, 27), (6, 14), (7, 6)]
+    found = faults_of(text, a_txt="C1\nC2 until never")
+    assert found == [*(("site.fr", *place) for place in places), ("a.txt", 2, 1)]
+
+
+@pytest.mark.parametrize("faulty", ['{ "C1" until tomorrow }', "{ 7 }", 'from "none.txt"'])
+def test_faulty_list_is_not_said_to_be_unknown_where_it_is_used(faulty: str) -> None:
+    assert len(faults_of(f"list l card {faulty}\nrule r : when card in l and merchant in l then note")) == 1
+
+
+def test_many_faults_are_all_kept_and_the_first_shown() -> None:
+    with pytest.raises(RulesError, match="120 faults, the first 50 are shown") as caught:
+        compile_rules("\n".join(f"rule r{n} : when huor > 1 then note" for n in range(120)), WORDS)
+    assert len(caught.value.faults) == 120
+    assert str(caught.value).count("Did you mean 'hour'?") == 50
+
+
+def test_source_line_of_a_fault_cannot_command_a_terminal() -> None:
     with pytest.raises(RulesError) as caught:
-        compile_rules(text.replace("rule r", "rule x", 1), WORDS)
-    assert [fault.line for fault in caught.value.faults][:1] == [1]
-    assert len(caught.value.faults) >= 6
+        compile_rules("rule r\t: when \x1b[2J\x07 amount > 1 then note\r\n", WORDS)
+    assert "    rule r : when  [2J  amount > 1 then note\n" in str(caught.value)
 
 
-def test_faults_of_a_list_file_name_that_file() -> None:
-    with pytest.raises(RulesError, match=r"bad\.txt:2:1: no entry of a list"):
-        compile_rules('list l block card from "bad.txt"', WORDS, files={"bad.txt": "C1\nC2 until never\n"})
+def test_description_leaves_comments_out() -> None:
+    text = 'rule r : when amount > 1 # why "so"\n and text contains "#1" then challenge, floor 0.2'
+    (line,) = compile_rules(text, WORDS).describe()
+    assert line == 'r: when amount > 1 and text contains "#1" then challenge, floor 0.2'
 
 
-WORD = st.sampled_from([*sorted(KEYWORDS), "amount", "card", "(", ")", "{", "}", ",", ":", "<", "==", "+", "1", "10m"])
-TEXT = st.one_of(st.text(max_size=60), st.lists(st.one_of(WORD, st.text(max_size=6)), max_size=25).map(" ".join))
-
-
-def faults(text: str) -> tuple[Fault, ...]:
-    """Return the faults of a text, none when it compiles; anything else that is raised is a defect."""
-    try:
-        compile_rules(text, WORDS)
-    except RulesError as error:
-        return error.faults
-    return ()
-
-
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
-@given(TEXT)
-def test_any_text_compiles_or_has_faults_with_places(text: str) -> None:
-    assert all(fault.line >= 1 and fault.column >= 1 for fault in faults(text))
+def test_judging_reads_no_features_for_rules_that_name_none() -> None:
+    rules = compile_rules("rule r : when amount > 1 then note", WORDS)
+    assert rules.judge(payment(), np.empty(0, np.float32)).reasons
 
 
 def shipped() -> RuleSet:
     return compile_rules(DEFAULT.read_text(), WORDS)
+
+
+def test_every_shipped_rule_has_a_payment_it_is_for() -> None:
+    (mark,) = test_shipped_rule_speaks_of_what_it_is_for.pytestmark  # type: ignore[attr-defined]
+    assert [rule.name for rule in shipped().rules] == [name for name, *_ in mark.args[1]]
 
 
 def test_shipped_rules_are_silent_on_an_ordinary_payment() -> None:
