@@ -10,7 +10,9 @@ from typer.main import get_command
 
 from fraud.cli import app
 from fraud.core.rules.ruleset import compile_rules
+from fraud.core.settings import reference
 from streaming import mapping
+from streaming.service import ServiceSettings
 from streaming.wiring import vocabulary
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +80,17 @@ def test_rules_of_the_documents_compile() -> None:
     assert blocks
     for block in blocks:
         assert compile_rules(block, vocabulary()).rules
+
+
+def test_settings_page_is_what_the_program_reads() -> None:
+    assert reference(ServiceSettings) in (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_make_targets_of_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        used = set(re.findall(r"`make ([a-z-]+)", page.read_text())) - {"help"}
+        assert used <= targets, page
 
 
 def test_app_is_typer() -> None:

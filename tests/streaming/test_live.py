@@ -17,7 +17,9 @@ from features.stores.redis import RedisStore
 from fraud.cli import app
 from fraud.core.records import DAY, Label, Transaction, Verdict
 from fraud.simulate import fdh
+from infra.services import RedisServer
 from streaming import messages, wire
+from tests.crash.kills import judged
 from tests.site import Site, until
 
 Make = Callable[..., Site]
@@ -214,3 +216,53 @@ def rows(redis_url: str) -> dict[bytes, bytes]:
     """Return the bytes of every row."""
     with redis.Redis.from_url(redis_url) as client:
         return {key: client.hget(key, "r") for key in client.scan_iter(match="fraud:1:{*")}
+
+
+def test_label_book_killed_again_and_again_publishes_each_label_once(make: Make) -> None:
+    site = make(model="rules")
+    site.worker()
+    sent = payments(1_200)
+    labels = [Label(tx_id=tx.id, verdict=Verdict.FRAUD, happened_at=tx.happened_at + DAY, seen_at=0) for tx in sent]
+    site.send(sent)
+    site.send_labels(labels[:400])
+    book = site.book()
+    for goal, begin in ((1, 400), (500, 800)):
+        until(lambda goal=goal: site.ends(site.topics.known) >= goal, "some labels known")  # type: ignore[misc]
+        book.kill()
+        book.wait()
+        site.send_labels(labels[begin : begin + 400])
+        book = site.book()
+    until(lambda: len(known(site)) >= 1_200, "all labels known")
+    until(lambda: site.ends(site.topics.applied) >= 1_200, "all labels applied")
+    assert sorted(known(site)) == sorted(tx.id for tx in sent)
+
+
+def known(site: Site) -> list[str]:
+    """Return the transactions of the labels that are known."""
+    return [wire.known_in(record.value).tx_id for record in site.records(site.topics.known)]
+
+
+def test_worker_goes_on_by_rules_while_redis_is_gone_and_makes_it_good(
+    make: Make, fresh_redis: Callable[..., RedisServer]
+) -> None:
+    server = fresh_redis()
+    site = make()
+    site.redis_url = server.url
+    site.worker()
+    sent = payments(900)
+    site.send(sent[:300])
+    site.wait_for(300)
+    server.kill()
+    site.send(sent[300:600])
+    site.wait_for(600)
+    assert http(site, "/readyz")[0] == 503
+    server.start(tied=True)
+    until(lambda: '"store back"' in site.log(), "the store is back")
+    site.send(sent[600:])
+    until(lambda: site.decided() >= 900, "all")
+    read = site.read()
+    assert (len(read.answers), read.doubles) == (900, 0)
+    assert sum("store-down" in answer.decision.marks for answer in read.answers) >= 250
+    metrics = http(site, "/metrics")[1]
+    assert "fraud_degraded 0.0" in metrics
+    assert judged(site, sent, [])["state_differs"] == 0
