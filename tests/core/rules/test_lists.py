@@ -27,6 +27,12 @@ def test_list_file_gives_values_with_their_ends() -> None:
     assert actions == [Action.DECLINE, None, Action.DECLINE, None]
 
 
+def test_entry_ends_by_when_the_payment_was_seen_not_by_when_it_happened() -> None:
+    text = 'list bad block card { "C1" until 2024-01-01T13:00 }'
+    assert said(text, payment(happened_at=MONDAY_NOON - 3_600 * 10**9)).at_least is Action.DECLINE
+    assert said(text, payment(seen_at=MONDAY_NOON + 3_600 * 10**9)).at_least is None
+
+
 FROM_FILE = 'list bad block card from "bad.txt"'
 
 

@@ -199,6 +199,37 @@ def test_description_leaves_comments_out() -> None:
     assert line == 'r: when amount > 1 and text contains "#1" then challenge, floor 0.2'
 
 
+@pytest.mark.parametrize(
+    ("inside", "shown"),
+    [
+        ("distinct(card, merchants, 1h)", "6"),
+        ("distinct(device, cards, 1h)", "not known"),
+        ("card_amount_vs_median", "12.35"),
+        ("card_fraud_share_1d", "0.012"),
+        ("card_since_last", "1.5 hours"),
+        ("card_since_last / 1h", "1.50"),
+        ("card_since_first", "12 days"),
+        ("amount", "123.45"),
+        ("amount > 100 and amount < 200", "true"),
+        ("merchant", "M1"),
+        ("device", "not known"),
+        ("1 / 0", "not known"),
+        ("-2 * 3", "-6"),
+    ],
+)
+def test_sentence_shows_a_value_as_an_analyst_reads_it(inside: str, shown: str) -> None:
+    features = {
+        "card_merchants_1h": 5.6, "card_amount_vs_median": 12.345, "card_fraud_share_1d": 0.0123,
+        "card_since_last": 5_400.0, "card_since_first": 12.4 * 86_400,
+    }  # fmt: skip
+    outcome = said(f'rule r "<{{{inside}}}>" : when amount > 1 then note', **features)
+    assert outcome.reasons[0].text == f"<{shown}>"
+
+
+def test_version_of_a_text_that_no_file_holds_is_a_version() -> None:
+    assert compile_rules('rule r "\ud800" : when amount > 1 then note', WORDS).version
+
+
 def test_judging_reads_no_features_for_rules_that_name_none() -> None:
     rules = compile_rules("rule r : when amount > 1 then note", WORDS)
     assert rules.judge(payment(), np.empty(0, np.float32)).reasons
