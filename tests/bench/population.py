@@ -131,3 +131,17 @@ def measured(one: Population, seed: int, count: int) -> float:
             extractor.apply(labels[tx.id], None)
     extractor.close([])
     return (time.perf_counter() - began) / count * 1e6
+
+
+def found(one: Population, seed: int, count: int) -> float:
+    """Return microseconds an event that finding the rows of card, merchant and pair takes, once, in the index."""
+    rng = np.random.default_rng(seed)
+    stream = payments(rng, one.cards, count, [0], 1)
+    keys = [(card_key(tx.card), merchant_key(tx.merchant), pair_key(tx.card, tx.merchant)) for tx in stream]
+    entities, pairs = one.store.entities, one.store.pairs
+    began = time.perf_counter()
+    for card, merchant, pair in keys:
+        entities.find(card)
+        entities.find(merchant)
+        pairs.find(pair)
+    return (time.perf_counter() - began) / count * 1e6
