@@ -222,7 +222,7 @@ def test_sentence_shows_a_value_as_an_analyst_reads_it(inside: str, shown: str) 
         "card_merchants_1h": 5.6, "card_amount_vs_median": 12.345, "card_fraud_share_1d": 0.0123,
         "card_since_last": 5_400.0, "card_since_first": 12.4 * 86_400,
     }  # fmt: skip
-    outcome = said(f'rule r "<{{{inside}}}>" : when amount > 1 then note', **features)
+    outcome = said(f'rule r "<{{{inside}}}>" : when amount > 1 then note', None, **features)
     assert outcome.reasons[0].text == f"<{shown}>"
 
 
