@@ -1,9 +1,16 @@
-"""Measures of a ranking, of an operating point, of money and of calibration; numpy only, definitions in docstrings."""
+"""Measures of a ranking, of an operating point, of money and of calibration; numpy only, definitions in docstrings.
 
+Every function takes one value per row, in arrays of equal length, and raises DataError where lengths differ or a score
+is NaN. What the rows leave undefined (precision without an alert, recall without a fraud) is NaN, never 0.
+"""
+
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from fraud.core.errors import DataError
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -59,31 +66,41 @@ def roc_auc(fraud: ArrayLike, score: ArrayLike) -> float:
 
 
 def recall_at_budget(fraud: ArrayLike, score: ArrayLike, share: float) -> float:
-    """Return the share of frauds at or above the score that `share` of all rows reach (ties are let in)."""
-    truth, value = np.asarray(fraud, bool), np.asarray(score, np.float64)
-    budget = int(share * len(value))
-    if not truth.any() or budget < 1:
+    """Return the share of frauds among the `share` of all rows (rounded down) that score highest.
+
+    Where the budget ends among equal scores, those are taken to be drawn at random: the expected share is returned.
+    NaN when there is no fraud or the budget is less than a row. Raises DataError for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        message = f"share is {share}, expected a share of all rows above 0 and up to 1 such as 0.01"
+        raise DataError(message)
+    hits, alerts = _cumulative(fraud, score)
+    budget = int(share * alerts[-1] + 1e-9) if len(alerts) else 0  # 0.29 * 100 is 28.999...
+    if budget < 1 or not hits[-1]:
         return float("nan")
-    threshold = np.partition(value, -budget)[-budget]
-    return float((value[truth] >= threshold).mean())
+    return float(np.interp(budget, np.concatenate([[0], alerts]), np.concatenate([[0], hits])) / hits[-1])
 
 
 def card_precision_at_k(fraud: ArrayLike, score: ArrayLike, card: ArrayLike, day: ArrayLike, k: int) -> Precision:
     """Return the mean over days of the share of frauds among the k cards of highest score, and its ceiling.
 
     A card's score on a day is the highest of its payments; a card is a hit if any of that day's payments is fraud; a
-    card that was hit leaves the following days (Le Borgne et al., Fraud Detection Handbook). The ceiling is that of a
-    ranking that knows the truth.
+    card that was hit leaves the following days (Le Borgne et al., Fraud Detection Handbook). Among equal scores the
+    card that sorts first comes first. No ranking whatever exceeds the ceiling, and some ranking attains it.
+    Raises DataError for k below 1.
     """
-    truth, value = np.asarray(fraud, bool), np.asarray(score, np.float64)
-    cards, days = np.asarray(card), np.asarray(day)
-    achieved = _card_precision(truth, value, cards, days, k)
-    return Precision(achieved, _card_precision(truth, truth.astype(np.float64), cards, days, k))
+    if k < 1:
+        message = f"k is {k}, expected the number of cards that can be looked at in a day, 1 or more"
+        raise DataError(message)
+    truth, value, cards, days = _aligned(fraud, score, card, day)
+    value = _scores(value)
+    return Precision(_card_precision(truth.astype(bool), value, cards, days, k), _ceiling(truth, cards, days, k))
 
 
 def at_threshold(fraud: ArrayLike, score: ArrayLike, threshold: float) -> Point:
     """Return precision, recall, F1, false-positive rate, alert rate and false positives per fraud caught."""
-    truth, alert = np.asarray(fraud, bool), np.asarray(score, np.float64) >= threshold
+    truth, value = _binary(fraud, score)
+    alert = value >= threshold
     hit, false = int((truth & alert).sum()), int((~truth & alert).sum())
     precision, recall = _share(hit, hit + false), _share(hit, int(truth.sum()))
     return Point(
@@ -97,56 +114,100 @@ def at_threshold(fraud: ArrayLike, score: ArrayLike, threshold: float) -> Point:
 
 
 def value_recall(fraud: ArrayLike, score: ArrayLike, amount: ArrayLike, threshold: float) -> float:
-    """Return the share of the frauds' amount that lies at or above the threshold."""
-    truth, value = np.asarray(fraud, bool), np.asarray(amount, np.float64)
-    caught = truth & (np.asarray(score, np.float64) >= threshold)
-    total = float(value[truth].sum())
-    return float(value[caught].sum()) / total if total else float("nan")
+    """Return the share of the frauds' amount that lies at or above the threshold; NaN when they amount to nothing."""
+    (truth, score_), value = _binary(fraud, score), np.asarray(amount, np.float64)
+    _aligned(truth, value)
+    return _share(float(value[truth & (score_ >= threshold)].sum()), float(value[truth].sum()))
 
 
 def money(
     fraud: ArrayLike, score: ArrayLike, amount: ArrayLike, threshold: float, *, review: float, margin: float
 ) -> Money:
-    """Return what a threshold saves and costs: frauds stopped, `margin` of genuine sales lost, `review` an alert."""
-    truth, value = np.asarray(fraud, bool), np.asarray(amount, np.float64)
-    alert = np.asarray(score, np.float64) >= threshold
+    """Return what a threshold saves and costs, in the unit of `amount`.
+
+    Frauds at or above the threshold are prevented, the others missed; `margin` is the share of a blocked genuine sale
+    that is lost, `review` the cost of an alert. Net is prevented less lost margin less reviews.
+    """
+    (truth, score_), value = _binary(fraud, score), np.asarray(amount, np.float64)
+    _aligned(truth, value)
+    alert = score_ >= threshold
     prevented, missed = float(value[truth & alert].sum()), float(value[truth & ~alert].sum())
     blocked, cost = float(value[~truth & alert].sum()), review * int(alert.sum())
     return Money(prevented, missed, blocked, cost, prevented - margin * blocked - cost)
 
 
 def log_loss(fraud: ArrayLike, probability: ArrayLike) -> float:
-    """Return the mean negative log-likelihood, probabilities clipped at 1e-12."""
-    truth = np.asarray(fraud, bool)
-    p = np.clip(np.asarray(probability, np.float64), 1e-12, 1 - 1e-12)
-    return float(-np.where(truth, np.log(p), np.log1p(-p)).mean())
+    """Return the mean negative log-likelihood, probabilities clipped at 1e-12; NaN without rows."""
+    truth, p = _binary(fraud, probability)
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    return _mean(-np.where(truth, np.log(p), np.log1p(-p)))
 
 
 def brier(fraud: ArrayLike, probability: ArrayLike) -> float:
-    """Return the mean squared distance of the probability from the truth (0 or 1)."""
-    return float(np.square(np.asarray(probability, np.float64) - np.asarray(fraud, bool)).mean())
+    """Return the mean squared distance of the probability from the truth (0 or 1); NaN without rows."""
+    truth, p = _binary(fraud, probability)
+    return _mean(np.square(p - truth))
 
 
 def reliability(fraud: ArrayLike, probability: ArrayLike, bins: int = 10) -> list[tuple[float, float, int]]:
-    """Return (mean probability, share of frauds, rows) of groups of about equal size, lowest probability first."""
-    truth, p = np.asarray(fraud, bool), np.asarray(probability, np.float64)
-    groups = np.array_split(np.argsort(p, kind="stable"), bins)
-    return [(float(p[rows].mean()), float(truth[rows].mean()), len(rows)) for rows in groups if len(rows)]
+    """Return (mean probability, share of frauds, rows) of groups of about equal size, lowest probability first.
+
+    Equal probabilities stay in one group, or the order of rows would look like miscalibration; so there may be fewer
+    groups than `bins`. Raises DataError for bins below 1.
+    """
+    if bins < 1:
+        message = f"bins is {bins}, expected the number of groups to make, 1 or more"
+        raise DataError(message)
+    truth, p = _binary(fraud, probability)
+    order = np.argsort(p, kind="stable")
+    truth, p = truth[order], p[order]
+    sizes = [len(group) for group in np.array_split(p, min(bins, len(p)) or 1)]
+    begins = np.unique(np.searchsorted(p, p[np.cumsum([0, *sizes[:-1]])])) if len(p) else np.array([], np.int64)
+    spans = zip(begins.tolist(), [*begins[1:].tolist(), len(p)], strict=False)
+    return [(float(p[begin:end].mean()), float(truth[begin:end].mean()), end - begin) for begin, end in spans]
 
 
 def calibration_error(fraud: ArrayLike, probability: ArrayLike, bins: int = 10) -> float:
-    """Return the mean distance, weighted by rows, of probability and share of frauds over `reliability` groups."""
+    """Return the mean distance, weighted by rows, of probability and share of frauds over `reliability` groups.
+
+    NaN without rows.
+    """
     groups = reliability(fraud, probability, bins)
-    return sum(abs(p - share) * rows for p, share, rows in groups) / sum(rows for _, _, rows in groups)
+    return _share(sum(abs(p - share) * rows for p, share, rows in groups), sum(rows for _, _, rows in groups))
 
 
 def _cumulative(fraud: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats]:
     """Return frauds and rows at or above each distinct score, highest score first."""
-    truth, value = np.asarray(fraud, bool), np.asarray(score, np.float64)
+    truth, value = _binary(fraud, score)
     order = np.argsort(-value, kind="stable")
-    ends = np.flatnonzero(np.diff(value[order], append=np.nan) != 0)
+    ranked = value[order]
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
     hits = np.cumsum(truth[order], dtype=np.float64)
     return hits[ends], (ends + 1).astype(np.float64)
+
+
+def _aligned(*columns: ArrayLike) -> list[NDArray[np.generic]]:
+    """Return columns as arrays; raise DataError unless all have one dimension and the same length."""
+    arrays = [np.asarray(column) for column in columns]
+    if any(array.shape != (arrays[0].size,) for array in arrays):
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        message = f"arrays have shapes {shapes}, expected one value per row in each"
+        raise DataError(message)
+    return arrays
+
+
+def _binary(fraud: ArrayLike, score: ArrayLike) -> tuple[Bools, Floats]:
+    truth, value = _aligned(fraud, score)
+    return truth.astype(bool), _scores(value)
+
+
+def _scores(value: NDArray[np.generic]) -> Floats:
+    """Return scores as doubles; raise DataError for NaN, which has no place in a ranking."""
+    score = value.astype(np.float64)
+    if (bad := int(np.isnan(score).sum())) > 0:
+        message = f"{bad} of {len(score)} scores are NaN, expected numbers: score every row or leave it out"
+        raise DataError(message)
+    return score
 
 
 def _card_precision(truth: Bools, score: Floats, card: NDArray[np.generic], day: NDArray[np.generic], k: int) -> float:
@@ -154,11 +215,11 @@ def _card_precision(truth: Bools, score: Floats, card: NDArray[np.generic], day:
     daily = []
     for one in np.unique(day):
         rows = np.flatnonzero(day == one)
-        rows = rows[[one not in gone for one in card[rows].tolist()]] if gone else rows
+        rows = rows[[each not in gone for each in card[rows].tolist()]] if gone else rows
         hit = _top_cards(truth[rows], score[rows], card[rows], k)
         gone.update(hit)
         daily.append(len(hit) / k)
-    return float(np.mean(daily)) if daily else float("nan")
+    return _mean(np.array(daily))
 
 
 def _top_cards(truth: Bools, score: Floats, card: NDArray[np.generic], k: int) -> list[object]:
@@ -172,5 +233,48 @@ def _top_cards(truth: Bools, score: Floats, card: NDArray[np.generic], k: int) -
     return hit
 
 
-def _share(part: int, whole: int) -> float:
+def _ceiling(truth: NDArray[np.generic], card: NDArray[np.generic], day: NDArray[np.generic], k: int) -> float:
+    """Return the best card precision: as many cards as possible, each on one day of its frauds, up to k a day."""
+    days: dict[object, set[object]] = {}
+    rows = np.flatnonzero(truth)
+    for one, when in zip(card[rows].tolist(), day[rows].tolist(), strict=True):
+        days.setdefault(one, set()).add(when)
+    taken: dict[object, list[object]] = {}
+    placed = sum(_place(one, days, taken, k) for one in days)
+    return _share(placed, k * len(np.unique(day)))
+
+
+def _place(card: object, days: dict[object, set[object]], taken: dict[object, list[object]], k: int) -> bool:
+    """Find the card a day, moving others along where all of its days are full (augmenting path); tell if it worked."""
+    came: dict[object, tuple[object, object]] = {}
+    waiting: deque[tuple[object, object]] = deque([(card, None)])
+    while waiting:
+        one, held = waiting.popleft()
+        for when in days[one]:
+            if when in came:
+                continue
+            came[when] = one, held
+            if len(taken.setdefault(when, [])) < k:
+                _shift(when, came, taken)
+                return True
+            waiting.extend((other, when) for other in taken[when])
+    return False
+
+
+def _shift(when: object, came: dict[object, tuple[object, object]], taken: dict[object, list[object]]) -> None:
+    """Move every card of a path to the day that the path found for it, the last first."""
+    held: object = when
+    while held is not None:
+        one, before = came[held]
+        taken[held].append(one)
+        if before is not None:
+            taken[before].remove(one)
+        held = before
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _share(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
