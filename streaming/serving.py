@@ -129,6 +129,9 @@ class Service:
             if intake.arrivals:
                 scored = spent["model"] + spent["reasons"]
                 self._ladder.learn(intake.arrivals[0].level, handled, scored, spent["publish"])
+        if link.degraded != self._was_degraded:
+            self._was_degraded = link.degraded
+            self.log.say("store gone" if link.degraded else "store back", decided_by_rules=self.guarded.degraded)
         now = clock.monotonic_ns()
         if now - self._refreshed_at >= REFRESH_NS:
             self._refreshed_at = now
@@ -151,9 +154,6 @@ class Service:
         metrics.degraded.set(link.degraded)
         metrics.recoveries.set(link.counts["recoveries"])
         metrics.store_restarts.set(self.guarded.restarts)
-        if link.degraded != self._was_degraded:
-            self._was_degraded = link.degraded
-            self.log.say("store gone" if link.degraded else "store back", decided_by_rules=self.guarded.degraded)
         rules = self._judges.rules
         if isinstance(rules, HotRules):
             refused = rules.refused

@@ -257,7 +257,7 @@ def test_worker_goes_on_by_rules_while_redis_is_gone_and_makes_it_good(
     site.wait_for(600)
     assert http(site, "/readyz")[0] == 503
     server.start(tied=True)
-    until(lambda: '"store back"' in site.log(), "the store is back")
+    until(lambda: '"store back"' in site.log(), lambda: f"the store is back; log: {site.log()[-2000:]}", 20)
     site.send(sent[600:])
     until(lambda: site.decided() >= 900, "all")
     read = site.read()
