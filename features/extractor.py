@@ -120,11 +120,13 @@ class OnlineExtractor:
         if (changes := work.recorded(tx, position)) is not None:
             self._complete(changes, mask, position)
             return (REDELIVERED,)
+        if mask != EVERY_ROW:
+            # Some rows are past this position and no first attempt is on record: it was taken in, or was a repeat
+            # that changed nothing and moved no mark.
+            return (REDELIVERED,)
         self._describe(tx)
         self._place(keys)
-        relation = (
-            predecessor(work.entities.rows, self._rows[0], self._change, self._old) if mask == EVERY_ROW else FRESH
-        )
+        relation = predecessor(work.entities.rows, self._rows[0], self._change, self._old)
         if relation == CORRECTION:
             self._retract(keys, position)
         if relation in (FRESH, CORRECTION):

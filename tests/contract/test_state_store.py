@@ -72,6 +72,17 @@ def test_a_position_at_or_below_the_mark_is_never_applied_twice(case: StoreCase)
 
 
 @every_store
+def test_a_repeat_delivered_again_leaves_the_device_alone_that_nothing_touched_since(case: StoreCase) -> None:
+    """The repeat moved no mark; card and merchant are past it by a later payment, the device is not."""
+    store, first = case.fresh(), msgspec.structs.replace(payment("t1"), device="d1")
+    stream = [sent(first, 0), sent(first, 1), sent(payment("t2", after=MINUTE), 2)]
+    feed(store, stream, batch=1)
+    before = rows_of(store, stream)
+    feed(store, stream, batch=1)
+    assert rows_of(store, stream) == before
+
+
+@every_store
 def test_a_redelivery_is_named_as_such(case: StoreCase) -> None:
     extractor, tx = OnlineExtractor(case.fresh()), payment("t1")
     for expected in ((), ("redelivered",)):
