@@ -50,8 +50,26 @@ class Link(msgspec.Struct, frozen=True):
     watch: Watch
 
 
+class Flight(msgspec.Struct):
+    """What was sent and is not known to be acknowledged: messages, and what is done with once they are.
+
+    `acked_at` is set by the client's own thread (monotonic ns, 0 while the last message is under way).
+    """
+
+    others: list[Any] = []
+    decisions: list[tuple[Any, tuple[str, int]]] = []
+    sent_at: int = 0
+    acked_at: int = 0
+    read: dict[tuple[str, int], int] = {}
+    answers: list[Answer] = []
+
+
 class KafkaLink:
-    """The Source and Sink ports on one consumer and one producer."""
+    """The Source and Sink ports on one consumer and one producer.
+
+    One batch may be under way to the broker while the next is worked on: the store has its answers already, and nothing
+    is noted as done, so nothing committed, before it has been acknowledged.
+    """
 
     def __init__(self, link: Link) -> None:
         """Connect; partitions come with the first reads.
@@ -77,6 +95,9 @@ class KafkaLink:
         self._stopping = False
         self.degraded = False
         self.rereads = False
+        self.ack_ns = 0
+        self._flight: Flight | None = None
+        self._failed = False
         self.counts = {"read": 0, "published": 0, "rejected": 0, "recoveries": 0, "commits": 0}
         self._producer = self._make_producer()
         self._consumer = self._make_consumer()
@@ -89,6 +110,7 @@ class KafkaLink:
             return None
         records = self._consumer.poll(IDLE_MS, max_records=self._link.batch)
         if self._fresh:
+            self.land()
             fresh = set(self._fresh)
             records = {key: found for key, found in records.items() if tuple(key) not in fresh}
             self._recover(fresh)
@@ -102,7 +124,10 @@ class KafkaLink:
         """Note what has been stored and published; commit when it is time."""
         now = clock.monotonic_ns()
         if not self.degraded and not self.rereads:
-            self._note(now, answers)
+            if self._flight is not None:
+                self._flight.read, self._flight.answers = self._read, list(answers)
+            else:
+                self._note(now, self._read, answers)
             if now - self._committed_at >= self._kafka.commit_every and self._kafka.delivery == FAST:
                 self._commit(now)
         self._read, self._applied, self.rereads = {}, [], False
@@ -112,8 +137,10 @@ class KafkaLink:
         if self._consumer is None:
             return
         consumer, self._consumer = self._consumer, None
-        if not self.degraded and self._kafka.delivery == FAST and self._tracks:
-            consumer.commit(self._offsets(clock.monotonic_ns()))
+        if not self._failed:
+            self.land()
+            if not self.degraded and self._kafka.delivery == FAST and self._tracks:
+                consumer.commit(self._offsets(clock.monotonic_ns()))
         # A static member keeps its partitions for its successor; the group lets them go after the session time-out.
         consumer.close(autocommit=False)
         self._producer.close(timeout=ACK_SECONDS)
@@ -121,29 +148,54 @@ class KafkaLink:
     # ---- Sink
 
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
-        """Publish: alerts, dead letters and applied labels first, decisions last; return when acknowledged.
+        """Send: alerts first, waiting for them, then dead letters, applied labels and decisions.
+
+        It returns when the batch before has been acknowledged and this one is under way; see `land`.
 
         Raises:
             DeliveryError: when something was not acknowledged; the process must end and begin again from its commit.
         """
         if self.rereads:
             return
-        first, others, decisions = self._messages(answers, rejects)
-        if not others and not decisions and self._kafka.delivery == FAST:
-            return
         from kafka.errors import KafkaError
 
         began = clock.monotonic_ns()
+        first, others, decisions = self._messages(answers, rejects)
         try:
             self._publish(first, others, decisions)
             self._link.watch.add("publish", began)
         except KafkaError as error:
-            msg = (
-                f"{len(decisions) + len(others)} messages were not acknowledged ({error!r}): stopping without a commit"
-            )
-            raise DeliveryError(msg) from error
+            raise self._undelivered(error) from error
         self.counts["published"] += len(decisions)
         self.counts["rejected"] += len(rejects)
+
+    def land(self) -> None:
+        """Wait until what is under way is acknowledged, and note it as done.
+
+        Raises:
+            DeliveryError: when it was not.
+        """
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return
+        from kafka.errors import KafkaError
+
+        try:
+            self._acknowledged(flight.others)
+            for future, key in flight.decisions:
+                offset = future.get(ACK_SECONDS).offset
+                if (track := self._tracks.get(key)) is not None:
+                    track.output = max(track.output, offset + 1)
+        except KafkaError as error:
+            raise self._undelivered(error) from error
+        now = clock.monotonic_ns()
+        self.ack_ns = (flight.acked_at or now) - flight.sent_at if flight.decisions else self.ack_ns
+        self._note(now, flight.read, flight.answers)
+
+    def _undelivered(self, error: Exception) -> DeliveryError:
+        self._failed = True
+        msg = f"messages were not acknowledged ({error!r}): stopping without a commit"
+        return DeliveryError(msg)
 
     # ---- control
 
@@ -156,6 +208,7 @@ class KafkaLink:
 
         The batch in hand is left: it will be read again.
         """
+        self.land()
         self._read, self._applied, self.rereads = {}, [], True
         self._recover(set(self._tracks))
 
@@ -210,9 +263,10 @@ class KafkaLink:
             return Arrival(label, position, headers)
         return self._link.codec.transaction(wire.unwrapped(value, headers), position, seen_at, headers)
 
-    def _note(self, now: int, answers: Sequence[Answer]) -> None:
-        for key, after in self._read.items():
-            self._tracks[key].done(now, after)
+    def _note(self, now: int, read: Mapping[tuple[str, int], int], answers: Sequence[Answer]) -> None:
+        for key, after in read.items():
+            if (track := self._tracks.get(key)) is not None:
+                track.done(now, after)
         for answer in answers:
             key = answer.position.topic.partition("@")[0], answer.position.partition
             if answer.repeat_of is None:
@@ -253,13 +307,14 @@ class KafkaLink:
             self._transaction([*first, *others], decisions)
             return
         # A decision in the log says that its alert is there too, so alerts are waited for.
-        self._acknowledged([self._send(message) for message in first])
-        futures = [self._send(message) for message in others]
-        sent = [(self._send(message), key) for message, key in decisions]
-        self._acknowledged(futures)
-        for future, key in sent:
-            track = self._tracks[key]
-            track.output = max(track.output, future.get(ACK_SECONDS).offset + 1)
+        alerts = [self._send(message) for message in first]
+        self.land()
+        self._acknowledged(alerts)
+        flight = Flight(others=[self._send(message) for message in others], sent_at=clock.monotonic_ns())
+        flight.decisions = [(self._send(message), key) for message, key in decisions]
+        if flight.decisions:
+            flight.decisions[-1][0].add_callback(lambda _: setattr(flight, "acked_at", clock.monotonic_ns()))
+        self._flight = flight
 
     def _transaction(
         self, first: Sequence[wire.Outgoing], decisions: Sequence[tuple[wire.Outgoing, tuple[str, int]]]
@@ -272,7 +327,7 @@ class KafkaLink:
         futures = [self._send(message) for message in first]
         sent = [(self._send(message), key) for message, key in decisions]
         if not self.degraded:
-            self._note_read(now)
+            self._note(now, self._read, ())
             producer.send_offsets_to_transaction(self._offsets(now), self._consumer.group_metadata())
         producer.commit_transaction()
         self._acknowledged(futures)
@@ -281,10 +336,6 @@ class KafkaLink:
             track.output = max(track.output, future.get(ACK_SECONDS).offset + 1)
         if not self.degraded:
             self._settle()
-
-    def _note_read(self, now: int) -> None:
-        for key, after in self._read.items():
-            self._tracks[key].done(now, after)
 
     def _send(self, message: wire.Outgoing) -> Any:
         return self._producer.send(

@@ -128,7 +128,7 @@ class Service:
             handled = sum(spent[stage] for stage in ("decode", "read", "features", "model", "reasons", "write"))
             if intake.arrivals:
                 scored = spent["model"] + spent["reasons"]
-                self._ladder.learn(intake.arrivals[0].level, handled, scored, spent["publish"])
+                self._ladder.learn(intake.arrivals[0].level, handled, scored, link.ack_ns)
         if link.degraded != self._was_degraded:
             self._was_degraded = link.degraded
             self.log.say("store gone" if link.degraded else "store back", decided_by_rules=self.guarded.degraded)

@@ -86,10 +86,10 @@ class Reader:
 
     def _read(self) -> None:
         while not self._stop.is_set():
-            for message in self._consumer.consume(500, 0.02):
-                now = time.monotonic_ns()
-                if message.error() is None and message.value():
-                    self.seen.setdefault(id_of(bytes(message.value() or b"")), now)
+            message = self._consumer.poll(0.05)
+            now = time.monotonic_ns()
+            if message is not None and message.error() is None and message.value():
+                self.seen.setdefault(id_of(bytes(message.value() or b"")), now)
 
 
 def id_of(value: bytes) -> str:
