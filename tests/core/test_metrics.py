@@ -163,7 +163,8 @@ def columns(rows: list[Any]) -> tuple[NDArray[Any], ...]:
 
 @given(CARD_DAYS, st.integers(1, 3))
 def test_card_precision_follows_the_definition_and_keeps_below_its_ceiling(rows: list[Any], k: int) -> None:
-    value, ceiling = metrics.card_precision_at_k(*columns(rows), k=k)
+    fraud, score, card, day = columns(rows)
+    value, ceiling = metrics.card_precision_at_k(fraud, score, card, day, k)
     assert value == pytest.approx(card_precision(rows, k))
     assert 0 <= value <= ceiling + 1e-12
 
@@ -177,6 +178,33 @@ def test_card_precision_ceiling_is_attained_by_some_ranking(rows: list[Any]) -> 
         score = [order[places.index((row[2], row[3]))] for row in rows]
         best = max(best, metrics.card_precision_at_k(fraud, score, card, day, 1).value)
     assert metrics.card_precision_at_k(fraud, fraud, card, day, 1).ceiling == pytest.approx(best)
+
+
+def most_cards(days: dict[int, list[int]], k: int) -> int:
+    """Return how many cards can be found, trying every choice of a day (or none) for each."""
+    best = 0
+    for choice in itertools.product(*[[*when, None] for when in days.values()]):
+        found = [day for day in choice if day is not None]
+        best = max(best, len(found) if all(found.count(day) <= k for day in found) else 0)
+    return best
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("seed", range(8))
+def test_card_precision_ceiling_is_that_of_every_choice_tried(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    days = {card: np.flatnonzero(rng.random(4) < (0.3 if card else 1)).tolist() for card in range(6)}
+    card = [one for one, when in days.items() for _ in when]
+    day = [each for when in days.values() for each in when]
+    fraud = np.ones(len(card), bool)
+    found = metrics.card_precision_at_k(fraud, fraud, card, day, k).ceiling
+    assert found == pytest.approx(most_cards(days, k) / (k * len(set(day))))
+
+
+def test_card_precision_ceiling_moves_a_card_only_from_where_it_is() -> None:
+    card, day = [0, 0, 0, 1, 2], [0, 1, 2, 0, 0]  # cards 1 and 2 share their only day
+    found = metrics.card_precision_at_k([True] * 5, [1.0] * 5, card, day, 1).ceiling
+    assert found == pytest.approx(2 / 3)
 
 
 def test_card_precision_ceiling_looks_ahead() -> None:
