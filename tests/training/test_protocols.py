@@ -91,6 +91,12 @@ def test_evaluate_means_the_folds_and_tells_each(data: Dataset) -> None:
     assert result["mean"].keys() == set(MEASURES)
     assert result["mean"]["ap"] == pytest.approx(np.mean([fold["ap"] for fold in result["folds"]]))
     assert result["mean"]["ap"] > 0.55
+    for each in result["folds"]:
+        low, high = each["ap_interval"]
+        assert low < each["ap"] < high
+    low, high = result["ap_interval"]
+    assert low < result["mean"]["ap"] < high
+    assert high - low < np.mean([fold["ap_interval"][1] - fold["ap_interval"][0] for fold in result["folds"]])
 
 
 def test_measure_without_enough_cards_has_no_card_precision(data: Dataset) -> None:
@@ -114,3 +120,5 @@ def test_mean_over_folds_is_none_when_a_fold_has_none(data: Dataset) -> None:
     result = evaluate(data, [good, empty], spy)
     assert result["mean"]["ap"] is None
     assert result["folds"][0]["ap"] is not None
+    assert [fold["ap_interval"] is None for fold in result["folds"]] == [False, True]
+    assert result["ap_interval"] is None
