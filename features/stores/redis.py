@@ -156,10 +156,10 @@ class RedisStore:
     def _change(self, pipe: Any, work: RedisSet) -> None:
         for row, units in work.units.items():
             size = at.PAIR_BYTES if is_pair(row) else at.ENTITY_BYTES
-            words: list[Any] = [size, self._keep_ms]
+            words: list[Any] = [size, self._keep_ms, work.versions.get(row, b"0"), work.made(row)]
             for field, offset, changes in units:
                 words += [field, offset, len(changes) // 2, *changes]
-            pipe.execute_command("FCALL", f"{LIBRARY}_change", 1, row, *words)
+            pipe.execute_command("FCALL", f"{LIBRARY}_set", 1, row, *words)
         if work.reached:
             flat = [word for item in work.reached.items() for word in item]
             pipe.execute_command("FCALL", f"{LIBRARY}_note", 1, self._keys.marks, *flat)

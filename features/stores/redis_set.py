@@ -22,6 +22,7 @@ from fraud.core.records import (
 )
 
 ROW = "r"
+VERSION = b"n"
 LETTERS = {"absorb": "a", "retract": "r", "retract-card": "r", "apply": "l"}
 DEVICE_PLACE = 2
 BRACES = re.compile("[%{}]")
@@ -102,9 +103,11 @@ class RedisSet:
         self.entities = RecordTable(at.ENTITY_BYTES, capacity + 1)
         self.pairs = RecordTable(at.PAIR_BYTES, capacity + 1)
         self.marks: dict[str, dict[str, int]] = {}
+        self.versions: dict[str, bytes] = {}
         self.found: dict[tuple[str, int], Stored] = {}
         self.kept: dict[tuple[str, int], Answer] = {}
         self.units: dict[str, list[tuple[str, int, list[bytes | str]]]] = {}
+        self._made: dict[str, tuple[RecordTable, str]] = {}
         self.changes: dict[Position, list[Change]] = {}
         self.reached: dict[str, int] = {}
 
@@ -155,6 +158,7 @@ class RedisSet:
                 "c" if place == 0 or (place < 3 and kind == "apply") else "p" if place == 3 else "e"
             )
             units = self.units.setdefault(row, [])
+            self._made[row] = (self.pairs if place == 3 else self.entities), keys[place]
             if not units or units[-1][:2] != (field, offset) or not field:
                 units.append((field, offset, []))
             units[-1][2].extend((letters, change))
@@ -162,6 +166,11 @@ class RedisSet:
             self._reach(field, offset)
             for _, row in self._rows(keys):
                 self.marks.setdefault(row, {})[field] = offset
+
+    def made(self, row: str) -> bytes:
+        """Return a row as this set has made it."""
+        table, key = self._made[row]
+        return table.get(key)
 
     def _rows(self, keys: "tuple[str, ...] | dict[int, str]") -> Iterator[tuple[int, str]]:
         """Yield place and row key of the keys that name something."""
@@ -190,6 +199,7 @@ def take(work: RedisSet, table: RecordTable, key: str, row: str, held: dict[byte
     if not held:
         return
     table.put(key, held.pop(ROW.encode()))
+    work.versions[row] = held.pop(VERSION, b"0")
     work.marks[row] = {field.decode(): int(offset) for field, offset in held.items()}
 
 

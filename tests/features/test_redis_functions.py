@@ -188,7 +188,7 @@ def test_the_operations_of_one_position_move_its_mark_once(server: Any) -> None:
     for operation in operations:
         operation.compiled(expected)
     assert change(server, "row", [("t:0", 4, operations)]) == 1
-    assert server.hgetall("row") == {b"r": expected.tobytes(), b"t:0": b"4"}
+    assert server.hgetall("row") == {b"r": expected.tobytes(), b"t:0": b"4", b"n": b"1"}
 
 
 def test_a_unit_at_or_below_its_mark_is_refused_and_those_above_are_not(server: Any) -> None:
@@ -202,7 +202,7 @@ def test_a_unit_at_or_below_its_mark_is_refused_and_those_above_are_not(server: 
     expected = np.frombuffer(before, np.uint8).copy()
     above.compiled(expected)
     elsewhere.compiled(expected)
-    assert server.hgetall("row") == {b"r": expected.tobytes(), b"t:0": b"5", b"t:1": b"0"}
+    assert server.hgetall("row") == {b"r": expected.tobytes(), b"t:0": b"5", b"t:1": b"0", b"n": b"2"}
 
 
 def test_a_unit_sent_twice_in_one_call_is_applied_once(server: Any) -> None:
@@ -213,7 +213,36 @@ def test_a_unit_sent_twice_in_one_call_is_applied_once(server: Any) -> None:
 def test_a_unit_without_a_mark_is_always_applied(server: Any) -> None:
     operation = Drawer(4, "e").draw()
     assert [change(server, "row", [("", 0, [operation])]) for _ in range(2)] == [1, 1]
-    assert set(server.hgetall("row")) == {b"r"}
+    assert set(server.hgetall("row")) == {b"r", b"n"}
+
+
+def made(server: Any, version: int, units: list[Any], row: bytes) -> int:
+    """Offer a row as its reader made it, on a version of it."""
+    words: list[Any] = [at.ENTITY_BYTES, 0, version, row]
+    for field, offset, operations in units:
+        words += [field, offset, len(operations)]
+        words += [word for operation in operations for word in (operation.letters, operation.fields.tobytes())]
+    return int(server.execute_command("FCALL", f"{LIBRARY}_set", 1, "row", *words))
+
+
+def test_a_row_that_nobody_wrote_since_is_stored_as_its_reader_made_it(server: Any) -> None:
+    operation, row = Drawer(6, "c").draw(), b"\1" * at.ENTITY_BYTES
+    assert made(server, 0, [("t:0", 4, [operation]), ("t:1", 2, [operation])], row) == 2
+    assert server.hgetall("row") == {b"r": row, b"n": b"1", b"t:0": b"4", b"t:1": b"2"}
+
+
+@pytest.mark.parametrize(("version", "offset"), [(0, 5), (1, 4), (1, 3)])
+def test_a_row_written_since_or_a_position_below_its_mark_takes_the_changes_alone(
+    server: Any, version: int, offset: int
+) -> None:
+    drawer = Drawer(7, "c")
+    first, second = drawer.draw(), drawer.draw()
+    change(server, "row", [("t:0", 4, [first])])
+    expected = np.frombuffer(server.hget("row", "r"), np.uint8).copy()
+    if offset > 4:
+        second.compiled(expected)
+    assert made(server, version, [("t:0", offset, [second])], b"\1" * at.ENTITY_BYTES) == (offset > 4)
+    assert server.hget("row", "r") == expected.tobytes()
 
 
 def test_a_mark_beyond_32_bits_keeps_its_last_digit(server: Any) -> None:
