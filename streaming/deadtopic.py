@@ -26,15 +26,14 @@ class DeadTopic:
         """Return the letters by id, in order, `redriven` set on those sent again."""
         partitions = described(self._kafka, [self._topic]).get(self._topic, {}).get("partitions", ())
         held: dict[str, Letter] = {}
+        driven: set[str] = set()
         for record in tail.records(self._kafka, {(self._topic, one["partition_index"]): 0 for one in partitions}):
             mark = wire.header(record.headers, REDRIVEN)
             if mark is not None:
-                name = mark.decode()
-                if name in held:
-                    held[name] = msgspec.structs.replace(held[name], redriven=True)
+                driven.add(mark.decode())
             elif (letter := letter_in(record)) is not None:
                 held.setdefault(letter.id, letter)
-        return held
+        return {name: msgspec.structs.replace(one, redriven=name in driven) for name, one in held.items()}
 
     def send(self, letters: Mapping[str, tuple[Letter, bytes]]) -> None:
         """Send repaired messages to the topics they came from, and note in the dead-letter topic that it was done."""

@@ -129,7 +129,7 @@ def booster_settings(seed: int, *, quick: bool) -> "BoosterSettings":
     from fraud.training.fit import BoosterSettings
 
     if quick:
-        return BoosterSettings(seed=seed, trees=60, learning_rate=0.15, patience=10)
+        return BoosterSettings(seed=seed, trees=60, learning_rate=0.15, patience=10, most_step=1.0)
     return BoosterSettings(seed=seed)
 
 
