@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ from streaming.wiring import build
 from streaming.worker import Guarded, RulesAlone, work
 
 REFRESH_NS = SECOND
+SWITCH_SECONDS = 0.0005
 COLLECT_NS = 30 * SECOND
 
 
@@ -109,6 +111,8 @@ class Service:
             self.log.say("store set up badly", fault=fault)
         self.log.say("started", model=judges_in_use.scorer.version, http_port=port, group=self._settings.kafka.group)
         # What start-up made stays; collections run when nothing waits, or rarely.
+        # The client's threads give way soon: with the default of 5 ms each round trip may wait that long for its turn.
+        sys.setswitchinterval(SWITCH_SECONDS)
         gc.collect()
         gc.freeze()
         gc.disable()

@@ -13,9 +13,10 @@ from infra.services.kafka_wire import brokers
 from infra.services.process import INSTALL, Process, ServiceError, free_ports, need_free
 
 INFRA = Path(__file__).parents[1]
-# Kafka's own choice of collector; the heap is enough for tests and one laptop's traffic.
+# Kafka's own choice of collector; the heap is enough for tests and one laptop's traffic. The second compiler would take
+# most of a core for a minute and more, which two cores do not have to give.
 HEAP = "-Xmx512m"
-SERVER_JVM = ["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
+SERVER_JVM = ["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:TieredStopAtLevel=1"]
 # Three nodes share one machine, for fault tests and not for speed, and formatting runs for a second: a compiler and a
 # collector that cost little to start save a third to a half of it.
 LIGHT_JVM = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]

@@ -111,6 +111,8 @@ class RedisServer:
             "appendonly": "no" if self.aof == "no" else "yes",
             "appendfsync": "everysec" if self.aof == "no" else self.aof,
             "aof-load-truncated": "yes",
+            # Rows are written whole: with the default of 64 MB the file would be written anew every few seconds.
+            "auto-aof-rewrite-min-size": "1gb",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }
