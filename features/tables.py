@@ -1,6 +1,7 @@
 """Rows by key: a growing table of fixed-size records, and the keys of entities and pairs."""
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -56,11 +57,13 @@ class RecordTable:
     A table doubles by copying what is used into a fresh reservation; nothing else ever moves a row.
     """
 
-    def __init__(self, width: int, capacity: int = FIRST_CAPACITY) -> None:
-        """Reserve `capacity` rows of `width` bytes."""
+    def __init__(self, width: int, capacity: int = FIRST_CAPACITY, *, hashed: bool = True) -> None:
+        """Reserve `capacity` rows of `width` bytes; `hashed` keeps the hash of each key beside its row."""
         self.rows = reserve(capacity, width)
         self.index: dict[str, int] = {}
-        self.hashes: list[int] = [0]
+        self.hashes = array("q", [0])
+        self._hashed = hashed
+        self._used = 1
         self._free: list[int] = []
 
     def __len__(self) -> int:
@@ -102,9 +105,10 @@ class RecordTable:
 
     def clear(self) -> None:
         """Erase every record, keeping the memory."""
-        self.rows[: len(self.hashes)] = 0
+        self.rows[: self._used] = 0
         self.index.clear()
         self._free.clear()
+        self._used = 1
         del self.hashes[1:]
 
     def items(self) -> Iterator[tuple[str, bytes]]:
@@ -121,10 +125,13 @@ class RecordTable:
     def _add(self, key: str) -> int:
         if self._free:
             row = self._free.pop()
-            self.hashes[row] = hash64(key)
+            if self._hashed:
+                self.hashes[row] = hash64(key)
         else:
-            row = len(self.hashes)
-            self.hashes.append(hash64(key))
+            row = self._used
+            self._used += 1
+            if self._hashed:
+                self.hashes.append(hash64(key))
         if row >= len(self.rows):
             self._grow()
         self.index[key] = row
@@ -143,4 +150,4 @@ def entity_table(capacity: int = FIRST_CAPACITY) -> RecordTable:
 
 def pair_table(capacity: int = FIRST_CAPACITY) -> RecordTable:
     """Return an empty table of pair rows."""
-    return RecordTable(at.PAIR_BYTES, capacity)
+    return RecordTable(at.PAIR_BYTES, capacity, hashed=False)

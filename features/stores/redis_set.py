@@ -101,7 +101,7 @@ class RedisSet:
         """Start empty, with room for so many entities."""
         self._keys = keys
         self.entities = RecordTable(at.ENTITY_BYTES, capacity + 1)
-        self.pairs = RecordTable(at.PAIR_BYTES, capacity + 1)
+        self.pairs = RecordTable(at.PAIR_BYTES, capacity + 1, hashed=False)
         self.marks: dict[str, dict[str, int]] = {}
         self.versions: dict[str, bytes] = {}
         self.found: dict[tuple[str, int], Stored] = {}
