@@ -140,12 +140,14 @@ def settled(site: Site) -> bool:
 def main() -> None:
     """Run scenarios; exit status 1 when something was lost, double or different."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenarios", nargs="*", default=list(SCENARIOS), choices=[*SCENARIOS, []])
+    parser.add_argument("scenarios", nargs="*", help=f"of {', '.join(SCENARIOS)}; default: all")
     parser.add_argument("--rate", type=float, default=300.0)
     parser.add_argument("--seconds", type=float, default=16.0)
     given = parser.parse_args()
     results: dict[str, dict[str, Any]] = {}
-    for name in given.scenarios:
+    if unknown := set(given.scenarios) - SCENARIOS.keys():
+        parser.error(f"unknown scenario {', '.join(sorted(unknown))}: expected {', '.join(SCENARIOS)}")
+    for name in given.scenarios or SCENARIOS:
         with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
             results[name] = one(name, Path(folder), given.rate, given.seconds)
         print(f"{name}: {results[name]}", file=sys.stderr)
