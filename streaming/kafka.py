@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from fraud.core.errors import DeliveryError, StateError, StoreUnavailableError
+from fraud.core.errors import DeliveryError, StateError, StoreRestartedError, StoreUnavailableError
 from fraud.core.records import Answer, Arrival, Intake, KnownLabel, Level, Position, Reject
 from streaming import clock, tail, wire
 from streaming.codec import Codec
@@ -373,8 +373,13 @@ class KafkaLink:
     def _settle(self) -> None:
         """Let first answers age whose offsets an earlier commit has covered."""
         done, self._unsettled = self._unsettled, []
-        if done:
+        if not done:
+            return
+        try:
             self._link.store.settle([answer for _, _, answer in done])
+        except (StoreUnavailableError, StoreRestartedError):
+            # Nothing is lost but room: they stay as they are. What is read next is decided by rules until it is back.
+            self.degraded = True
 
     # ---- assignment
 
@@ -412,7 +417,7 @@ class KafkaLink:
         """Put answers back; without a store go on by rules alone, until it comes back and this is done again."""
         try:
             self._link.store.put_answers(answers)
-        except StoreUnavailableError:
+        except (StoreUnavailableError, StoreRestartedError):
             self.degraded = True
         return not self.degraded
 

@@ -38,8 +38,12 @@ class StoreSection(Section, frozen=True):
         str, setting("redis://, rediss:// (TLS) or redis+cluster://, with :PASSWORD@ where there is one.")
     ] = "redis://127.0.0.1:6379/0"
     durable_after: Annotated[
-        Duration, setting("What was written so long ago survives a power cut: Redis syncs every second.", "duration")
-    ] = Duration(2 * SECOND)
+        Duration,
+        setting(
+            "What was written so long ago survives a power cut: Redis syncs every second, two when the disk is busy.",
+            "duration",
+        ),
+    ] = Duration(3 * SECOND)
     timeout: Annotated[Duration, setting("A store that is silent for so long is taken for gone.", "duration")] = (
         Duration(SECOND)
     )

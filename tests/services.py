@@ -106,8 +106,12 @@ def fresh_kafka(tmp_path: Path) -> Iterator[Callable[..., KafkaServer]]:
 
 @pytest.fixture
 def own_redis(fresh_redis: Callable[..., RedisServer]) -> RedisServer:
-    """A Redis of the test's own, to be killed and restarted."""
-    return fresh_redis()
+    """A Redis of the test's own, to be killed and restarted.
+
+    It syncs every write: with `everysec` a write waits up to two seconds in the process while a sync is under way, and
+    a kill may take it along.
+    """
+    return fresh_redis(aof="always")
 
 
 @pytest.fixture
