@@ -21,6 +21,7 @@ from streaming.topics import Topics, client_options, ids
 from streaming.tracking import Mark, Track, mark_in
 
 IDLE_MS = 50
+METADATA_MS = 5_000
 ACK_SECONDS = 30.0
 FAST, TRANSACTIONAL = "fast", "transactional"
 
@@ -461,12 +462,18 @@ class KafkaLink:
             "isolation_level": "read_committed",
             "allow_auto_create_topics": False,
             "fetch_max_wait_ms": 100,
+            # A topic or partition made a moment ago may be unknown to the first answer: it is asked for again soon.
+            "metadata_max_age_ms": METADATA_MS,
             "session_timeout_ms": session_ms,
             "heartbeat_interval_ms": max(session_ms // 10, 100),
             # The same partitions of transactions and labels go to the same worker.
             "partition_assignment_strategy": (RangePartitionAssignor,),
         }
         consumer = KafkaConsumer(**{**options, **client_options(self._kafka)})
+        until = clock.monotonic_ns() + int(ACK_SECONDS * 1e9)
+        for topic in (self.topics.transactions, self.topics.known):
+            while not consumer.partitions_for_topic(topic) and clock.monotonic_ns() < until:
+                clock.sleep(0.05)
         consumer.subscribe([self.topics.transactions, self.topics.known], listener=listener(self))
         return consumer
 

@@ -263,6 +263,5 @@ def test_worker_goes_on_by_rules_while_redis_is_gone_and_makes_it_good(
     read = site.read()
     assert (len(read.answers), read.doubles) == (900, 0)
     assert sum("store-down" in answer.decision.marks for answer in read.answers) >= 250
-    metrics = http(site, "/metrics")[1]
-    assert "fraud_degraded 0.0" in metrics
+    until(lambda: "fraud_degraded 0.0" in http(site, "/metrics")[1], "the metric to follow")
     assert judged(site, sent, [])["state_differs"] == 0
