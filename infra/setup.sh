@@ -18,5 +18,10 @@ wanted=$(cat pyproject.toml infra/constraints.txt infra/setup.sh | sha256sum | c
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 uv=$(find_uv)
 [ -x "$target/bin/python" ] || "$uv" venv --quiet --python '>=3.11,<3.14' "$target" >&2
+if [[ ",$extras," == *,network,* ]] && ! command -v nvidia-smi >/dev/null 2>&1; then
+    # Without a GPU the small CPU build does, where its index is reached; the public one's runs on CPUs too.
+    UV_HTTP_RETRIES=0 "$uv" pip install --quiet --python "$target/bin/python" --constraint infra/constraints.txt \
+        --torch-backend=cpu torch >/dev/null 2>&1 || true
+fi
 "$uv" pip install --quiet --python "$target/bin/python" --constraint infra/constraints.txt --editable ".${extras:+[$extras]}" >&2
 echo "$wanted" >"$stamp"
