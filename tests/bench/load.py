@@ -1,12 +1,13 @@
 """The load test: open loop on real Kafka and Redis, the bare pass-through beside it in the same run.
 
-    python -m tests.bench.load [--rates 100,200,500,1000,2000] [--seconds 30] [--pairs 5] [--paired 500]
+    python -m tests.bench.load [--rates 100,200,500,1000,2000] [--seconds 30] [--pairs 5] [--paired 500,1000]
 
 Transactions are sent at their intended times whatever comes back, so that a stalled service cannot hide its queue, and
 a latency runs from the intended time to the decision's arrival at a reader. Generator and reader use another, faster
 client than the worker. The floor is a process that reads, produces and commits on the worker's own client, and does
-nothing else. Rate `--paired` is measured in `--pairs` pairs of path and floor, in turn, and medians are taken; the
-other rates once. Prints a table, writes build/bench.json, ends with one JSON line.
+nothing else. Every rate is measured in pairs of path and floor, in turn, and medians are taken: `--pairs` pairs of at
+least 60 s for the rates `--paired`, two of `--seconds` for the others. Prints a table, writes
+build/bench.json (each run in it), ends with one JSON line.
 """
 
 import argparse
@@ -34,6 +35,8 @@ CARDS, MERCHANTS, ZIPF = 5_000, 2_000, 1.2
 OUT = Path("build/bench.json")
 WARM_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
+PAIRED_SECONDS = 60.0
+OTHER_PAIRS = 2
 
 
 class Measured(NamedTuple):
@@ -188,6 +191,11 @@ def median(runs: Sequence[Measured]) -> Measured:
     return Measured(p50, p99, p999, cpu, sum(run.lost for run in runs))
 
 
+def rounded(run: Measured) -> dict[str, float]:
+    """Return one run's figures for the record."""
+    return {name: round(value, 3) for name, value in run._asdict().items()}
+
+
 def line(rate: float, path: Measured, floor: Measured, pairs: int) -> dict[str, Any]:
     """Return and print one rate's result."""
     print(
@@ -204,19 +212,25 @@ def line(rate: float, path: Measured, floor: Measured, pairs: int) -> dict[str, 
     }  # fmt: skip
 
 
-def measure(bench: Bench, rates: Sequence[float], paired: float, pairs: int, seconds: float) -> list[dict[str, Any]]:
+def measure(
+    bench: Bench, rates: Sequence[float], paired: Sequence[float], pairs: int, seconds: float
+) -> list[dict[str, Any]]:
     """Measure every rate; path and floor in turn."""
     heads = ("rate/s", "p50 ms", "p99", "p99.9", "floor p50", "p99", "p99.9", "p50 x", "p99 x", "cpu ms", "floor")
     widths = (7, 9, 9, 9, 9, 9, 9, 7, 7, 8, 8)
     print(" ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True)), " lost pairs")
     rows = []
     for rate in rates:
-        times, length = (pairs, max(seconds, 60.0 if pairs > 1 else 0.0)) if rate == paired else (1, seconds)
+        in_full = rate in paired
+        times = pairs if in_full else min(pairs, OTHER_PAIRS)
+        length = max(seconds, PAIRED_SECONDS) if in_full and pairs > 1 else seconds
         path, floor = [], []
         for _ in range(times):
             path.append(bench.run(floor=False, rate=rate, seconds=length))
             floor.append(bench.run(floor=True, rate=rate, seconds=length))
-        rows.append(line(rate, median(path), median(floor), times))
+        row = line(rate, median(path), median(floor), times)
+        row["runs"] = {"path": [rounded(run) for run in path], "floor": [rounded(run) for run in floor]}
+        rows.append(row)
     return rows
 
 
@@ -226,17 +240,17 @@ def main() -> None:
     parser.add_argument("--rates", default="100,200,500,1000,2000")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--paired", type=float, default=500.0)
+    parser.add_argument("--paired", default="500,1000")
     parser.add_argument("--delivery", default="fast")
     given = parser.parse_args()
-    rates = [float(rate) for rate in given.rates.split(",")]
+    rates, paired = ([float(rate) for rate in words.split(",")] for words in (given.rates, given.paired))
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         kafka = KafkaServer(folder / "kafka").start(tied=True)
         redis = RedisServer(folder / "redis").start(tied=True)
         bench = Bench(kafka, redis, folder / "site", ("--delivery", given.delivery))
         try:
-            rows = measure(bench, rates, given.paired, given.pairs, given.seconds)
+            rows = measure(bench, rates, paired, given.pairs, given.seconds)
             stages = bench.stages()
         finally:
             bench.close()
