@@ -1,0 +1,404 @@
+"""Fit the temporal graph network: rows drawn by stratum with exact prior correction, early stopping on later days.
+
+Every choice is made on rows whose verdicts a live service would have had: bins, strata and weights from the training
+slice, epochs from the validation slice that follows it. Torch is imported here, in `models/tgnn.py` and nowhere else.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from fraud.core import metrics
+from fraud.core.errors import SettingsError
+from fraud.core.ports import Matrix
+from fraud.training.dataset import FRAUD, Dataset
+from fraud.training.slices import Rows, Slices
+from models.tgnn import WINDOW, Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
+from models.trees import F64
+
+Step = Callable[[float, str], None]
+"""Told the share of the work that is done, 0 to 1, and what is going on."""
+Codes = NDArray[np.float32]
+HARD, MIDDLE = 0.02, 0.10
+"""Strata by the booster's score: the 2 % that look worst, the next 8 %, the rest."""
+PREDICT_AT_ONCE = 2_048
+
+
+class Batch(NamedTuple):
+    """Tokens of some rows: raw (B, S, 64, 32), sums (B, S, 20, 16), codes (B, S, 20, 32), text (B, 24)."""
+
+    raw: NDArray[np.float32]
+    sums: NDArray[np.float32]
+    codes: NDArray[np.float32]
+    text: NDArray[np.int64]
+
+
+class Tokens(Protocol):
+    """Where the tokens of a data set's rows come from: the live extractor's loops over the recorded history."""
+
+    sides: int
+    has_text: bool
+
+    def blocks(self) -> NDArray[np.float32]:
+        """Return the inputs of every closed block, (N, 16, 20)."""
+
+    def batches(self, rows: Rows, codes: Codes, at_once: int) -> Iterator[tuple[Rows, Batch]]:
+        """Yield the tokens of `rows`, in order of time, `at_once` at a time; `codes` (N, 32) are those of `blocks`."""
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the network is fitted, and its shape. The same settings, rows and library give the same model.
+
+    `easy_share`, `middle_share` and `hard_share` are the chances of a genuine row of each stratum to be drawn in an
+    epoch; a fraud always is. `fold_share` is the chance of a side to see its closed blocks as codes. `average` is the
+    decay of the weights' moving average that is served. `newest` and the switches are for ablations.
+    """
+
+    epochs: int = 5
+    batch: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    easy_share: float = 0.03
+    middle_share: float = 0.15
+    hard_share: float = 0.5
+    columns: int = 64
+    bins: int = 16
+    width: int = 48
+    heads: int = 4
+    dropout: float = 0.1
+    modality_dropout: float = 0.05
+    fold_share: float = 0.2
+    near_weight: float = 0.3
+    clip: float = 1.0
+    average: float = 0.995
+    newest: int = WINDOW
+    summaries: bool = True
+    frauds: bool = True
+    labels: bool = True
+    card: bool = True
+    merchant: bool = True
+    align: bool = False
+    threads: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be; raise SettingsError."""
+        shares = (self.easy_share, self.middle_share, self.hard_share)
+        if not all(0 < share <= 1 for share in shares):
+            message = f"easy_share, middle_share and hard_share must be above 0 and at most 1, got {shares}."
+            raise SettingsError(message)
+        if self.width % self.heads:
+            message = f"width ({self.width}) must be a multiple of heads ({self.heads})."
+            raise SettingsError(message)
+        if self.epochs < 1 or not 1 <= self.newest <= WINDOW:
+            message = f"epochs ({self.epochs}) must be at least 1, newest ({self.newest}) 1 to {WINDOW}."
+            raise SettingsError(message)
+
+
+class Epoch(NamedTuple):
+    """One line of the learning curve."""
+
+    loss: float
+    validation_loss: float
+    validation_ap: float
+
+
+class NetworkFit(NamedTuple):
+    """A fitted network and what was seen on the way.
+
+    `validation` holds log-odds of the validation rows, float64 (rows, exits), by weights that never saw them.
+    """
+
+    network: TemporalGraphNetwork
+    validation: F64
+    curve: list[Epoch]
+    best: int
+
+
+class Strata(NamedTuple):
+    """For each training row: the chance to be drawn if genuine, decided by causal features alone."""
+
+    rows: Rows
+    share: NDArray[np.float32]
+
+
+def strata(rows: Rows, score: F64, settings: NetworkSettings) -> Strata:
+    """Return the chances of rows by rank of a causal score (a booster's on the same features)."""
+    hard, middle = np.quantile(score, [1 - HARD, 1 - MIDDLE])
+    share = np.where(score >= hard, settings.hard_share, settings.easy_share)
+    share = np.where((score < hard) & (score >= middle), settings.middle_share, share)
+    return Strata(rows, share.astype(np.float32))
+
+
+def drawn(data: Dataset, chances: Strata, settings: NetworkSettings, epoch: int) -> tuple[Rows, NDArray[np.float32]]:
+    """Return an epoch's rows, in order of time, and the log of each one's chance: what the prior is corrected by."""
+    rng = np.random.default_rng([settings.seed, epoch])
+    fraud = data.fraud[chances.rows] == FRAUD
+    kept = np.flatnonzero(fraud | (rng.random(len(fraud)) < chances.share))
+    return chances.rows[kept], np.log(chances.share[kept])
+
+
+def bin_edges(matrix: Matrix, bins: int) -> NDArray[np.float32]:
+    """Return quantile edges of each feature, ascending, (features, bins + 1); constant features get 0 and 1."""
+    with np.errstate(all="ignore"):
+        edges = np.nanquantile(matrix, np.linspace(0, 1, bins + 1), axis=0).T
+    edges = np.where(np.isfinite(edges), edges, 0.0)
+    edges[:, -1] = np.maximum(edges[:, -1], edges[:, 0] + 1e-3)
+    return edges.astype(np.float32)
+
+
+class Trainer:
+    """One fit: data, tokens, the network and its average, epoch by epoch."""
+
+    def __init__(self, data: Dataset, tokens: Tokens, config: NetworkConfig, settings: NetworkSettings) -> None:
+        """Build the network; uses a GPU where there is one."""
+        torch.set_num_threads(settings.threads)
+        torch.manual_seed(settings.seed)
+        self.data, self.tokens, self.settings = data, tokens, settings
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = TemporalGraphNetwork(config).to(self.device)
+        self.average = copy.deepcopy(self.network).eval()
+        self.columns = np.array([data.names.index(name) for name in config.columns])
+        self.curve: list[Epoch] = []
+        self.steps = 0
+
+    def query(self, rows: Rows) -> Matrix:
+        """Return the query's features of some rows, (rows, Q)."""
+        return np.ascontiguousarray(self.data.matrix[rows][:, self.columns])
+
+    def codes(self, network: TemporalGraphNetwork) -> Codes:
+        """Return the code of every closed block under a network's encoder."""
+        blocks = self.tokens.blocks()
+        if not self.settings.summaries:
+            return np.zeros((len(blocks), 32), np.float32)
+        out = [np.zeros((0, 32), np.float32)]
+        with torch.no_grad():
+            for begin in range(0, len(blocks), 8_192):
+                part = torch.from_numpy(blocks[begin : begin + 8_192]).to(self.device)
+                out.append(network.encode(part).cpu().numpy())
+        return np.concatenate(out)
+
+    def predict(self, network: TemporalGraphNetwork, rows: Rows) -> F64:
+        """Return log-odds of every exit, float64 (rows, exits)."""
+        codes, parts = self.codes(network), []
+        order = np.argsort(rows, kind="stable")
+        network.eval()
+        with torch.no_grad():
+            for some, batch in self.tokens.batches(rows[order], codes, PREDICT_AT_ONCE):
+                x = torch.from_numpy(self.query(some)).to(self.device)
+                parts.append(network(x, *self._on_device(batch)).cpu().double().numpy())
+        out = np.empty((len(rows), parts[0].shape[1] if parts else 1))
+        out[order] = np.concatenate(parts) if parts else out[order]
+        return out
+
+    def _on_device(self, batch: Batch) -> tuple[Memory, Tensor]:
+        raw, sums, codes, text = (torch.from_numpy(part).to(self.device) for part in batch)
+        return Memory(raw, sums, codes), text
+
+    def train_epoch(self, epoch: int, chances: Strata, schedule: "Schedule", tell: Callable[[float], None]) -> float:
+        """Run one epoch; return the mean loss."""
+        torch.manual_seed(self.settings.seed * 1_000 + epoch)
+        rows, log_share = drawn(self.data, chances, self.settings, epoch)
+        held = self._gathered(rows)
+        fraud = torch.from_numpy((self.data.fraud[rows] == FRAUD).astype(np.float32))
+        x, correction = torch.from_numpy(self.query(rows)), torch.from_numpy(log_share)
+        order = torch.randperm(len(rows))
+        self.network.train()
+        total = 0.0
+        for begin in range(0, len(rows), self.settings.batch):
+            pick = order[begin : begin + self.settings.batch]
+            parts = [part[pick].to(self.device) for part in (*held, x, fraud, correction)]
+            schedule.at(epoch + begin / len(rows))
+            total += self._step(schedule.optimizer, *parts) * len(pick)
+            tell(begin / len(rows))
+        return total / max(len(rows), 1)
+
+    def _gathered(self, rows: Rows) -> tuple[Tensor, ...]:
+        codes = self.codes(self.network.eval())
+        batches = [batch for _, batch in self.tokens.batches(rows, codes, 4_096)]
+        return tuple(torch.from_numpy(np.concatenate(parts)) for parts in zip(*batches, strict=True))
+
+    def _step(self, optimizer: torch.optim.Optimizer, *parts: Tensor) -> float:
+        raw, sums, codes, text, x, fraud, correction = parts
+        logits = self.network(x, self._augmented(Memory(raw, sums, codes)), text)
+        loss = corrected_loss(logits, fraud, correction, self.settings.near_weight)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        optimizer.step()
+        self._follow()
+        return float(loss)
+
+    def _augmented(self, memory: Memory) -> Memory:
+        """Drop whole sides now and then, and show closed blocks as codes now and then."""
+        settings, (events, sides) = self.settings, memory.raw.shape[:2]
+        if settings.modality_dropout:
+            keep = (torch.rand(events, sides, 1, 1, device=self.device) >= settings.modality_dropout).float()
+            memory = Memory(memory.raw * keep, memory.sums * keep, memory.codes * keep)
+        if settings.fold_share and settings.summaries:
+            fold = torch.rand(events, sides, device=self.device) < settings.fold_share
+            memory = fold_closed(memory, self.network.encoder, fold)
+        return memory
+
+    def _follow(self) -> None:
+        """Move the average towards the weights; early on it follows closely."""
+        self.steps += 1
+        decay = min(self.settings.average, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            for mine, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mine.lerp_(new, 1 - decay)
+
+
+class Schedule:
+    """AdamW on a one-cycle rate (Smith 2018): up for a tenth of the way, then down along a cosine."""
+
+    def __init__(self, network: TemporalGraphNetwork, settings: NetworkSettings) -> None:
+        """Decay matrices only."""
+        matrices = [p for p in network.parameters() if p.ndim > 1]
+        others = [p for p in network.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": settings.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        self._most, self._epochs = settings.learning_rate, settings.epochs
+
+    def at(self, epoch: float) -> None:
+        """Set the rate for a point in time, in epochs."""
+        share = min(epoch / self._epochs, 1.0)
+        rise = min(share / 0.1, 1.0)
+        fall = 0.5 * (1 + math.cos(math.pi * max(share - 0.1, 0.0) / 0.9))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._most * (0.05 + 0.95 * rise) * (0.005 + 0.995 * fall)
+
+
+def corrected_loss(logits: Tensor, fraud: Tensor, log_share: Tensor, near_weight: float) -> Tensor:
+    """Return the cross-entropy of logits (B, exits), each shifted by the log chance of its row to have been drawn.
+
+    Genuine rows are kept with chance pi(x), frauds always, so the odds among drawn rows are the true ones over pi(x):
+    what is learned is the unshifted, calibrated log-odds. Exits before the last weigh `near_weight`.
+    """
+    shifted = logits - log_share.unsqueeze(1)
+    target = fraud.unsqueeze(1).expand_as(shifted)
+    each = nnf.binary_cross_entropy_with_logits(shifted, target, reduction="none").mean(dim=0)
+    weight = torch.full_like(each, near_weight)
+    weight[-1] = 1.0
+    return (each * weight).sum()
+
+
+def fit_network(
+    data: Dataset,
+    tokens: Tokens,
+    rows: Slices,
+    score: F64,
+    config: NetworkConfig,
+    settings: NetworkSettings,
+    step: Step | None = None,
+    checkpoint: Path | None = None,
+) -> NetworkFit:
+    """Fit on `rows.inner` and stop where `rows.validation` is best; `score` ranks the rows of `rows.inner`.
+
+    With a `checkpoint` a fit that was cut off goes on from its last finished epoch, to the same weights.
+    """
+    tell = step or (lambda done, what: None)
+    trainer = Trainer(data, tokens, config, settings)
+    chances = strata(rows.inner, score, settings)
+    sample, _ = drawn(data, chances, settings, 0)
+    for network in (trainer.network, trainer.average):
+        network.query.set_bins(torch.from_numpy(bin_edges(trainer.query(sample), settings.bins)).to(trainer.device))
+    schedule = Schedule(trainer.network, settings)
+    best = Best(trainer, rows.validation)
+    first = resume(checkpoint, trainer, schedule, best)
+    for epoch in range(first, settings.epochs):
+        share = 1 / settings.epochs
+        loss = trainer.train_epoch(
+            epoch, chances, schedule, lambda done, e=epoch: tell((e + done) * share, f"epoch {e + 1}")  # type: ignore[misc]
+        )
+        best.judge(epoch, loss)
+        tell((epoch + 1) * share, f"epoch {epoch + 1}: {best.said}")
+        save_checkpoint(checkpoint, trainer, schedule, best, epoch + 1)
+    return best.result()
+
+
+class Best:
+    """The best average so far, by the validation rows."""
+
+    def __init__(self, trainer: Trainer, rows: Rows) -> None:
+        """Start with nothing."""
+        self.trainer, self.rows = trainer, rows
+        self.epoch, self.ap = -1, -1.0
+        self.weights: dict[str, Any] = {}
+        self.validation: F64 = np.zeros((0, 1))
+
+    def judge(self, epoch: int, loss: float) -> None:
+        """Measure the average; keep it when it is the best."""
+        trainer = self.trainer
+        fraud = trainer.data.fraud[self.rows] == FRAUD
+        if not len(self.rows) or not fraud.any():
+            self.epoch, self.weights = epoch, copy.deepcopy(trainer.average.state_dict())
+            trainer.curve.append(Epoch(loss, math.nan, math.nan))
+            return
+        logits = trainer.predict(trainer.average, self.rows)
+        ap = metrics.average_precision(fraud, logits[:, -1])
+        trainer.curve.append(Epoch(loss, log_loss(fraud, logits[:, -1]), ap))
+        if ap > self.ap:
+            self.epoch, self.ap, self.validation = epoch, ap, logits
+            self.weights = copy.deepcopy(trainer.average.state_dict())
+
+    @property
+    def said(self) -> str:
+        """Return the last line of the curve in words."""
+        last = self.trainer.curve[-1]
+        return f"loss {last.loss:.4f}, validation loss {last.validation_loss:.5f}, AP {last.validation_ap:.4f}"
+
+    def result(self) -> NetworkFit:
+        """Return the fit with the best weights."""
+        network = self.trainer.average
+        network.load_state_dict(self.weights)
+        return NetworkFit(network.eval(), self.validation, self.trainer.curve, self.epoch)
+
+
+def log_loss(fraud: NDArray[np.bool_], logits: F64) -> float:
+    """Return the mean cross-entropy of log-odds."""
+    return float(np.mean(np.logaddexp(0.0, np.where(fraud, -logits, logits))))
+
+
+def save_checkpoint(path: Path | None, trainer: Trainer, schedule: Schedule, best: Best, epochs: int) -> None:
+    """Write where a fit stands, by one rename."""
+    if path is None:
+        return
+    state = {
+        "settings": msgspec.to_builtins(trainer.settings), "epochs": epochs, "steps": trainer.steps,
+        "network": trainer.network.state_dict(), "average": trainer.average.state_dict(),
+        "optimizer": schedule.optimizer.state_dict(), "curve": [tuple(line) for line in trainer.curve],
+        "best": (best.epoch, best.ap, best.weights, best.validation.tolist()),
+    }  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    torch.save(state, draft)
+    draft.replace(path)
+
+
+def resume(path: Path | None, trainer: Trainer, schedule: Schedule, best: Best) -> int:
+    """Take up a fit of the same settings; return the number of epochs it has finished."""
+    if path is None or not path.exists():
+        return 0
+    state = torch.load(path, map_location=trainer.device, weights_only=True)
+    if state["settings"] != msgspec.to_builtins(trainer.settings):
+        return 0
+    trainer.network.load_state_dict(state["network"])
+    trainer.average.load_state_dict(state["average"])
+    schedule.optimizer.load_state_dict(state["optimizer"])
+    trainer.steps, trainer.curve = state["steps"], [Epoch(*line) for line in state["curve"]]
+    best.epoch, best.ap, best.weights, validation = state["best"]
+    best.validation = np.array(validation, dtype=np.float64)
+    return int(state["epochs"])

@@ -1,0 +1,294 @@
+"""The temporal graph neural network: one event, the memories of its card, merchant and device, a fraud log-odds.
+
+Top to bottom: what it reads (`NetworkConfig`), the query, tokens, a side's memory, modalities, heads. Shapes are in
+comments: B events, Q query features, K bins, T tokens, S sides, D width, H heads.
+
+A neighbourhood is what an entity's history row tells of the past: raw events with what is known of their labels now,
+summaries of older blocks, newest known frauds. Each token carries its counterparty's state at that time, so one
+attention step over a card's tokens reaches two hops (card - event - merchant as it stood then).
+
+The path is one query and one attention step a side, with keys and values absorbed into the query: (q Wk) z instead of
+q (Wk z), which saves projecting every token (model card: cost table in DECISIONS.md).
+"""
+
+import math
+from typing import NamedTuple
+
+import msgspec
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+
+from models.attention import BLOCK, CODE, STATIC, BlockEncoder, MemoryAttention
+
+WINDOW, FRAUDS, SUMMARIES = 48, 16, 20
+RAW, SUM = 32, 16
+AGE, KNOWN, FRAUD, SUM_AGE = 20, 22, 23, 6
+TEXT_BUCKETS = 1_024
+RAMPS = 12
+FIRST_RAMP, LAST_RAMP = math.log1p(60) / 15, math.log1p(180 * 86_400) / 15
+COUNTED = 16
+SECONDS_LOG, DAYS_MOST = 15.0, 12.0
+
+
+class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that fixes the network's shape; it is stored in the artifact's card.
+
+    `columns` are the features that the query reads; `sides` is 2 (card, merchant) or 3 (device too). The switches turn
+    parts off for ablations: window tokens, summaries, sides, label state, and `newest` caps the window's tokens.
+    """
+
+    columns: tuple[str, ...]
+    bins: int = 16
+    width: int = 48
+    heads: int = 4
+    sides: int = 2
+    newest: int = WINDOW
+    text: bool = False
+    align: bool = False
+    summaries: bool = True
+    frauds: bool = True
+    labels: bool = True
+    card: bool = True
+    merchant: bool = True
+    dropout: float = 0.1
+
+
+class Memory(NamedTuple):
+    """What is read of S sides: raw (B, S, 64, 32), sums (B, S, 20, 16), codes (B, S, 20, 32)."""
+
+    raw: Tensor
+    sums: Tensor
+    codes: Tensor
+
+
+class Query(nn.Module):
+    """Piecewise-linear encoding of the event's features (Gorishniy et al. 2022), then a small network."""
+
+    lower: Tensor
+    scale: Tensor
+
+    def __init__(self, features: int, bins: int, width: int, dropout: float) -> None:
+        """Make room for bin edges; `set_bins` fills them from training rows."""
+        super().__init__()
+        self.register_buffer("lower", torch.zeros(features, bins))
+        self.register_buffer("scale", torch.ones(features, bins))
+        self.first = nn.Linear(features * (bins + 1), width)
+        self.second = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def set_bins(self, edges: Tensor) -> None:
+        """Take the edges of each feature, (Q, K + 1), ascending; equal ones make a step."""
+        self.lower.copy_(edges[:, :-1])
+        self.scale.copy_(1 / (edges[:, 1:] - edges[:, :-1]).clamp_min(1e-6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, D) of features (B, Q); NaN means missing."""
+        missing = torch.isnan(x)
+        held = torch.where(missing, torch.zeros_like(x), x)
+        steps = ((held.unsqueeze(-1) - self.lower) * self.scale).clamp(0, 1)  # (B, Q, K)
+        steps = steps * (~missing).unsqueeze(-1)
+        flat = torch.cat([steps.flatten(1), missing.to(x.dtype)], dim=1)  # (B, Q (K + 1))
+        hidden = nnf.gelu(self.first(flat))
+        return hidden + self.second(self.dropout(hidden))
+
+
+def ramps(age: Tensor) -> Tensor:
+    """Return how far ages, log1p(s) / 15, have climbed each of 12 ramps from a minute to half a year: (..., 12)."""
+    step = (LAST_RAMP - FIRST_RAMP) / RAMPS
+    edges = FIRST_RAMP + step * torch.arange(RAMPS, dtype=age.dtype, device=age.device)
+    return ((age.unsqueeze(-1) - edges) / step).clamp(0, 1)
+
+
+class Side(nn.Module):
+    """One entity's memory as the event sees it: attention over its tokens, and counts of what they hold."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        """Make the tokens' networks, the absorbed attention and the counters."""
+        super().__init__()
+        width = config.width
+        self.event = nn.Linear(RAW + RAMPS, width)
+        self.summary = nn.Linear(SUM + CODE + RAMPS, width)
+        self.attend = MemoryAttention(width, config.heads)
+        self.counted = nn.Linear(width, COUNTED)
+        self.counts = nn.Linear(COUNTED, width)
+
+    def forward(self, query: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
+        """Return the memory (B, D) of one side: raw (B, T1, 32), sums (B, T2, 16), codes (B, T2, 32)."""
+        events = nnf.gelu(self.event(torch.cat([raw, ramps(raw[..., AGE])], dim=-1)))
+        older = nnf.gelu(self.summary(torch.cat([sums, codes, ramps(sums[..., SUM_AGE])], dim=-1)))
+        token = torch.cat([events, older], dim=1)  # (B, T, D)
+        present = torch.cat([raw[..., 0], sums[..., 0]], dim=1)
+        age = torch.cat([raw[..., AGE], sums[..., SUM_AGE]], dim=1)
+        held = torch.relu(self.counted(token)) * present.unsqueeze(-1)
+        found: Tensor = self.attend(query, token, present > 0, age) + self.counts(torch.log1p(held.sum(dim=1)))
+        return found
+
+
+class Text(nn.Module):
+    """The merchant's descriptor: a bag of hashed character 3-5-grams."""
+
+    def __init__(self, width: int) -> None:
+        """Make the table of buckets; bucket 0 is padding."""
+        super().__init__()
+        self.table = nn.Embedding(TEXT_BUCKETS, width)
+        self.mix = nn.Linear(width, width)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """Return (B, D) of bucket ids (B, 24)."""
+        held = (text > 0).to(self.table.weight.dtype).unsqueeze(-1)
+        bag = (self.table(text) * held).sum(dim=1) / held.sum(dim=1).clamp_min(1)
+        return self.mix(nnf.gelu(bag))
+
+
+class CrossModal(nn.Module):
+    """Modality latents that attend to each other: numbers, card, merchant, text or device."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        """Make one self-attention step over the latents."""
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Return latents (B, M, D) that have read each other."""
+        read, _ = self.attention(latents, latents, latents, need_weights=False)
+        return self.norm(latents + read)
+
+
+class Head(nn.Module):
+    """Latents to a log-odds."""
+
+    def __init__(self, latents: int, width: int, dropout: float) -> None:
+        """Start at a small prior: most payments are genuine."""
+        super().__init__()
+        self.first = nn.Linear(latents * width, width)
+        self.last = nn.Linear(width, 1)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.constant_(self.last.bias, -5.0)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Return (B,) of latents (B, M, D)."""
+        return self.last(self.dropout(nnf.gelu(self.first(latents.flatten(1))))).squeeze(-1)
+
+
+class TemporalGraphNetwork(nn.Module):
+    """The whole network: `near` is exit 1 (card and merchant), `far` exit 2 (device too)."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        """Build what the config asks for; a part that is switched off has no weights."""
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.query = Query(len(config.columns), config.bins, width, config.dropout)
+        self.encoder = BlockEncoder(d=32, heads=2)
+        self.sides = nn.ModuleList(Side(config) for _ in range(config.sides))
+        self.text = Text(width) if config.text else None
+        near = 3 + config.text
+        self.align_near = CrossModal(width, config.heads) if config.align else None
+        self.exit_near = Head(near, width, config.dropout)
+        self.exit_far = Head(near + 1, width, config.dropout) if config.sides > 2 else None
+
+    def near(self, x: Tensor, raw: Tensor, sums: Tensor, codes: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Return exit 1's log-odds (B,) and its latents (B, M, D): event, card, merchant and text."""
+        query = self.query(x)
+        latents = [query]
+        for place, used in enumerate((self.config.card, self.config.merchant)):
+            side = self.sides[place](query, *self._shown(raw[:, place], sums[:, place], codes[:, place]))
+            latents.append(side if used else torch.zeros_like(side))
+        if self.text is not None:
+            latents.append(self.text(text))
+        stacked = torch.stack(latents, dim=1)
+        if self.align_near is not None:
+            stacked = self.align_near(stacked)
+        return self.exit_near(stacked), stacked
+
+    def far(self, latents: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
+        """Return exit 2's log-odds (B,) of exit 1's latents and the device's memory: raw (B, 64, 32), ..."""
+        if self.exit_far is None:
+            message = "this network has no device side"
+            raise ValueError(message)
+        device = self.sides[2](latents[:, 0], *self._shown(raw, sums, codes))
+        return self.exit_far(torch.cat([latents, device.unsqueeze(1)], dim=1))
+
+    def forward(self, x: Tensor, memory: Memory, text: Tensor) -> Tensor:
+        """Return the log-odds of every exit, (B, exits)."""
+        first, latents = self.near(x, memory.raw[:, :2], memory.sums[:, :2], memory.codes[:, :2], text)
+        if self.exit_far is None:
+            return first.unsqueeze(1)
+        second = self.far(latents, memory.raw[:, 2], memory.sums[:, 2], memory.codes[:, 2])
+        return torch.stack([first, second], dim=1)
+
+    def encode(self, blocks: Tensor) -> Tensor:
+        """Return codes (N, 32) of blocks (N, 16, 20)."""
+        return self.encoder(blocks)
+
+    def _shown(self, raw: Tensor, sums: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the config lets a side see: newest window tokens, known frauds, summaries, label state."""
+        config = self.config
+        parts = [raw[:, : config.newest]]
+        if config.frauds:
+            parts.append(raw[:, WINDOW:])
+        shown = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        if not config.labels:
+            shown = shown * label_free(RAW, range(KNOWN, KNOWN + 4), (16, 17, 28), shown)
+            sums = sums * label_free(SUM, range(3, 6), (9, 10, 11), sums)
+        if not config.summaries:
+            sums, codes = sums[:, :0], codes[:, :0]
+        return shown, sums, codes
+
+
+def label_free(columns: int, known: range, more: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return a row of ones with zeros where label state stands."""
+    keep = torch.ones(columns, dtype=like.dtype, device=like.device)
+    keep[list(known) + list(more)] = 0
+    return keep
+
+
+def fold_closed(memory: Memory, encode: nn.Module, fold: Tensor) -> Memory:
+    """Give, for the sides and events in `fold` (B, S), the window's two closed blocks as summaries with fresh codes.
+
+    Training only: it teaches the encoder, through codes with a gradient, what a summary must tell, at a distance where
+    the raw events are at hand. Integer columns are computed from the raw tokens by the same formulas.
+    """
+    raw, sums, codes = memory
+    blocks, closed = closed_blocks(raw)  # (B, S, 2, 16, 32), (B, S, 2)
+    flat = blocks[..., :STATIC].flatten(0, 2).flip(1)  # oldest first
+    fresh = encode(flat).reshape(*closed.shape, CODE)
+    made = summaries_of(blocks)
+    use = (fold.unsqueeze(-1) & closed).to(raw.dtype).unsqueeze(-1)
+    opened = raw[:, :, :WINDOW, 0].sum(dim=-1, keepdim=True) - BLOCK * closed.sum(dim=-1, keepdim=True)
+    slot = torch.arange(raw.shape[2], device=raw.device)
+    inside = (slot >= opened) & (slot < WINDOW)
+    keep = ~(inside & fold.unsqueeze(-1))
+    return Memory(
+        raw * keep.unsqueeze(-1), torch.cat([made * use, sums], dim=2), torch.cat([fresh * use, codes], dim=2)
+    )
+
+
+def closed_blocks(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the window's two newest closed blocks, newest first, (B, S, 2, 16, 32), and whether each is there."""
+    held = raw[:, :, :WINDOW, 0].sum(dim=-1).long()  # events in the window
+    closed = (held // BLOCK).clamp(max=2)
+    opened = held - BLOCK * closed
+    place = opened[..., None] + torch.arange(2 * BLOCK, device=raw.device)  # (B, S, 32)
+    index = place.clamp(max=WINDOW - 1)[..., None].expand(*place.shape, raw.shape[-1])
+    blocks = torch.gather(raw, 2, index).reshape(*raw.shape[:2], 2, BLOCK, raw.shape[-1])
+    return blocks, torch.arange(2, device=raw.device) < closed.unsqueeze(-1)
+
+
+def summaries_of(blocks: Tensor) -> Tensor:
+    """Return the summary columns (..., 16) of blocks of raw tokens (..., 16, 32), newest event first."""
+    known, fraud, age = blocks[..., KNOWN].sum(-1), blocks[..., FRAUD].sum(-1), blocks[..., AGE]
+    many = torch.full_like(known, math.log1p(BLOCK) / 10)
+    none = torch.zeros_like(known)
+    frauds = blocks[..., FRAUD] > 0
+    has = frauds.any(-1)
+    newest = torch.where(frauds, age, torch.full_like(age, 9.0)).amin(-1)
+    oldest = torch.where(frauds, age, torch.zeros_like(age)).amax(-1)
+    columns = (
+        torch.ones_like(known), none, many, torch.log1p(known) / 10, torch.log1p(fraud) / 5,
+        fraud / known.clamp_min(1), age.amin(-1), age.amax(-1), blocks[..., AGE + 1].amin(-1), has.to(age.dtype),
+        torch.where(has, newest, none), oldest, blocks[..., 1].mean(-1), none, none, none,
+    )  # fmt: skip
+    return torch.stack(columns, dim=-1)
