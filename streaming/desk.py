@@ -21,7 +21,7 @@ from streaming.codec import Codec
 from streaming.logs import Log
 from streaming.service import KafkaSection
 from streaming.telemetry import Health
-from streaming.topics import Topics, client_options, ids
+from streaming.topics import Topics, await_topics, client_options, ids
 from streaming.waiting import DiskRoom
 
 WATERMARK = "watermark"
@@ -108,6 +108,7 @@ class DeskLink:
         self.desk = Desk(room, deadlines, self.topics)
         self._producer = self._make_producer()
         self._consumer = self._make_consumer()
+        await_topics(self._consumer, (self.topics.decisions, self.topics.labels))
         inputs = [
             TopicPartition(topic, partition)
             for topic in (self.topics.decisions, self.topics.labels)

@@ -17,7 +17,7 @@ from streaming.codec import Codec
 from streaming.ladder import Ladder
 from streaming.service import KafkaSection
 from streaming.stages import Watch
-from streaming.topics import Topics, client_options, ids
+from streaming.topics import Topics, await_topics, client_options, ids
 from streaming.tracking import Mark, Track, mark_in
 
 IDLE_MS = 50
@@ -109,7 +109,7 @@ class KafkaLink:
         """Return what is there, at most a batch; None after `stop`."""
         if self._stopping:
             return None
-        records = self._consumer.poll(IDLE_MS, max_records=self._link.batch)
+        records = self._poll()
         if self._fresh:
             self.land()
             fresh = set(self._fresh)
@@ -229,6 +229,18 @@ class KafkaLink:
         return lags
 
     # ---- reading
+
+    def _poll(self) -> dict[Any, list[Any]]:
+        """Return records by partition; a rebalance happens in here."""
+        from kafka.errors import KafkaError
+
+        try:
+            return dict(self._consumer.poll(IDLE_MS, max_records=self._link.batch))
+        except KafkaError as error:
+            # The client wraps what its listener of rebalances raised.
+            if isinstance(error.__cause__, DeliveryError):
+                raise error.__cause__ from error
+            raise
 
     def _intake(self, records: Mapping[Any, Sequence[Any]]) -> Intake:
         arrivals: list[Arrival] = []
@@ -470,11 +482,10 @@ class KafkaLink:
             "partition_assignment_strategy": (RangePartitionAssignor,),
         }
         consumer = KafkaConsumer(**{**options, **client_options(self._kafka)})
-        until = clock.monotonic_ns() + int(ACK_SECONDS * 1e9)
-        for topic in (self.topics.transactions, self.topics.known):
-            while not consumer.partitions_for_topic(topic) and clock.monotonic_ns() < until:
-                clock.sleep(0.05)
-        consumer.subscribe([self.topics.transactions, self.topics.known], listener=listener(self))
+        topics = [self.topics.transactions, self.topics.known]
+        consumer.subscribe(topics, listener=listener(self))
+        # A member that joins before it has heard of its topics assigns nothing, and rebalances again when it has.
+        await_topics(consumer, topics)
         return consumer
 
     def take_partitions(self, keys: Sequence[tuple[str, int]]) -> None:
@@ -482,7 +493,12 @@ class KafkaLink:
         self._fresh |= {(key[0], key[1]) for key in keys}
 
     def give_partitions(self, keys: Sequence[tuple[str, int]]) -> None:
-        """Forget partitions that went to somebody else, committing what was done."""
+        """Forget partitions that go to somebody else, once all that was done is acknowledged and committed.
+
+        Whoever takes them begins at that commit: what it does not cover is published again.
+        """
+        if not self._failed:
+            self.land()
         if self._consumer is not None and self._kafka.delivery == FAST and not self.degraded:
             self._commit(clock.monotonic_ns())
         for key in keys:

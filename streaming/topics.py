@@ -6,12 +6,14 @@ from typing import Any
 import msgspec
 
 from fraud.core.errors import SettingsError
+from streaming import clock
 from streaming.service import KafkaSection
 
 RETENTION_DAYS = 32
 """The longest window and its lateness: from a topic kept that long an empty store can be rebuilt."""
 DAY_MS = 86_400_000
 PARTITIONS = 4
+METADATA_NS = 30_000_000_000
 
 
 class Topics(msgspec.Struct, frozen=True):
@@ -90,3 +92,17 @@ def ids(kafka: KafkaSection, names: Iterable[str]) -> dict[str, str]:
         msg = f"no topic {', '.join(missing)} at {kafka.bootstrap}: make them with 'fraud topics create'"
         raise SettingsError(msg)
     return {name: str(found[name]["topic_id"]).replace("-", "")[:12] for name in wanted}
+
+
+def await_topics(consumer: Any, names: Iterable[str]) -> None:
+    """Return when a consumer's own metadata has the topics: another broker may hear of a new one a little later.
+
+    Raises:
+        SettingsError: when it does not hear of one in time.
+    """
+    wanted, until = set(names), clock.monotonic_ns() + METADATA_NS
+    while missing := wanted - consumer.topics():
+        if clock.monotonic_ns() >= until:
+            msg = f"the brokers do not tell of topic {', '.join(sorted(missing))}: check 'fraud check' and their health"
+            raise SettingsError(msg)
+        clock.sleep(0.05)
