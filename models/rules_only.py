@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from fraud.core.ports import Matrix
+from fraud.core.ports import Histories, Matrix, ReadsNoHistory
 from fraud.core.records import Level, Reason, Score, Values
 
 NAME = "rules"
 
 
-class RulesOnly:
+class RulesOnly(ReadsNoHistory):
     """Score every row 0 at the level `rules`, so that analyst rules and lists alone decide, and decisions say so."""
 
     @property
@@ -21,10 +21,12 @@ class RulesOnly:
         """Return the empty string: any feature spec will do."""
         return ""
 
-    def score(self, ids: Sequence[str], matrix: Matrix) -> list[Score]:
+    def score(self, ids: Sequence[str], matrix: Matrix, histories: Histories | None = None) -> list[Score]:
         """Return a zero score per id."""
         return [Score(tx_id, 0.0, NAME, Level.RULES) for tx_id in ids]
 
-    def explain(self, values: Values, score: Score) -> tuple[Reason, ...]:
+    def explain(
+        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
+    ) -> tuple[Reason, ...]:
         """Return no reasons; the rules that matched bring their own."""
         return ()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fraud.core.ports import Matrix, Scorer, WorkingSet
+from fraud.core.ports import Codes, Histories, Matrix, Scorer, WorkingSet
 from fraud.core.records import Answer, Arrival, Reason, Score, Values
 from streaming import clock
 
@@ -76,16 +76,30 @@ class TimedScorer:
         """Return the scorer's feature spec."""
         return self._scorer.spec_version
 
-    def score(self, ids: Sequence[str], matrix: Matrix) -> list[Score]:
+    @property
+    def encoder(self) -> str:
+        """Return the scorer's encoder."""
+        return self._scorer.encoder
+
+    def score(self, ids: Sequence[str], matrix: Matrix, histories: Histories | None = None) -> list[Score]:
         """Score a batch."""
         began = clock.monotonic_ns()
-        scores = self._scorer.score(ids, matrix)
+        scores = self._scorer.score(ids, matrix, histories)
         self._watch.add("model", began)
         return scores
 
-    def explain(self, values: Values, score: Score) -> tuple[Reason, ...]:
+    def explain(
+        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
+    ) -> tuple[Reason, ...]:
         """Explain one score."""
         began = clock.monotonic_ns()
-        reasons = self._scorer.explain(values, score)
+        reasons = self._scorer.explain(values, score, histories, row)
         self._watch.add("reasons", began)
         return reasons
+
+    def encode(self, blocks: Matrix) -> Codes:
+        """Encode the blocks that a batch has closed."""
+        began = clock.monotonic_ns()
+        codes = self._scorer.encode(blocks)
+        self._watch.add("model", began)
+        return codes

@@ -3,7 +3,7 @@
 Each port has one contract suite under `tests/contract`, run on every implementation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -25,6 +25,7 @@ from fraud.core.records import (
 )
 
 Matrix = NDArray[np.float32]
+Codes = NDArray[np.float32]
 
 
 class Source(Protocol):
@@ -123,6 +124,30 @@ class Extractor(Protocol):
         """End the batch: write the working set; return the winning answers, in order."""
 
 
+class Tokens(msgspec.Struct, frozen=True, eq=False):
+    """What a network reads of some events' entities, as of each event, before it was absorbed.
+
+    `raw` float32 (rows, sides, 64, 32), `sums` (rows, sides, 20, 16), `codes` (rows, sides, 20, 32); `text` int64
+    (rows, 24). Sides in order: card, merchant, device. What a column means stands in `features/tokens.py`.
+    """
+
+    raw: NDArray[np.float32]
+    sums: NDArray[np.float32]
+    codes: NDArray[np.float32]
+    text: NDArray[np.int64]
+
+
+class Histories(Protocol):
+    """What the rows of one matrix could read of their entities; nothing is decoded before it is asked for."""
+
+    def tokens(self, rows: Sequence[int] | NDArray[np.intp], sides: int) -> Tokens:
+        """Return the tokens of some rows, in the order given, for the first `sides` sides."""
+
+
+Encode = Callable[[NDArray[np.float32]], Codes]
+"""Blocks of events, float32 (blocks, 16, 20), to their codes, float32 (blocks, 32)."""
+
+
 class Scorer(Protocol):
     """How numbers become a probability. Scores of a row do not depend on the other rows of its batch."""
 
@@ -134,11 +159,43 @@ class Scorer(Protocol):
     def spec_version(self) -> str:
         """Return the feature spec the scorer was fitted on, or the empty string when it takes any."""
 
-    def score(self, ids: Sequence[str], matrix: Matrix) -> list[Score]:
+    @property
+    def encoder(self) -> str:
+        """Return the version of what computes codes; the empty string when the scorer reads no histories.
+
+        With the empty string no history is kept, and `histories` is None wherever it is handed in.
+        """
+
+    def score(self, ids: Sequence[str], matrix: Matrix, histories: Histories | None = None) -> list[Score]:
         """Return a score per row of `matrix`, float32 of shape (rows, features)."""
 
-    def explain(self, values: Values, score: Score) -> tuple[Reason, ...]:
-        """Return the strongest reasons for one score, strongest first; costly, so called above approve only."""
+    def explain(
+        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
+    ) -> tuple[Reason, ...]:
+        """Return the strongest reasons for one score, strongest first; costly, so called above approve only.
+
+        `row` is the place of the event in `histories`.
+        """
+
+    def encode(self, blocks: Matrix) -> Codes:
+        """Return the code of each block of events, float32 (blocks, 32), from float32 (blocks, 16, 20).
+
+        A block's code depends on nothing else. Called at the end of a batch, after its events are scored.
+        """
+
+
+class ReadsNoHistory:
+    """The part of a scorer that reads vectors only: no encoder, no codes."""
+
+    @property
+    def encoder(self) -> str:
+        """Return the empty string."""
+        return ""
+
+    def encode(self, blocks: Matrix) -> Codes:
+        """Raise: nobody asks a scorer without an encoder."""
+        msg = f"{type(self).__name__} has no encoder, so {len(blocks)} blocks cannot be encoded: ask `encoder` first"
+        raise NotImplementedError(msg)
 
 
 class RuleOutcome(msgspec.Struct, frozen=True):

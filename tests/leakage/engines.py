@@ -7,7 +7,7 @@ from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Judges
 from fraud.core.labels import LabelBook, MemoryRoom
-from fraud.core.ports import Matrix
+from fraud.core.ports import Histories, Matrix
 from fraud.core.records import Answer, Arrival, KnownLabel, Position, Score, Transaction, Values
 from fraud.core.settings import Settings
 from models.rules_only import RulesOnly
@@ -52,9 +52,9 @@ class WatchedScorer(RulesOnly):
         super().__init__()
         self._calls = calls
 
-    def score(self, ids: Sequence[str], matrix: Matrix) -> list[Score]:
+    def score(self, ids: Sequence[str], matrix: Matrix, histories: Histories | None = None) -> list[Score]:
         self._calls += [Call("score", tx_id, 0, row.tobytes()) for tx_id, row in zip(ids, matrix, strict=True)]
-        return super().score(ids, matrix)
+        return super().score(ids, matrix, histories)
 
 
 class AbsorbsFirst(Engine):
