@@ -1,12 +1,15 @@
 """`fraud simulate`: card-payment traffic with fraud, to a file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fraud.cli import output
 from fraud.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from fraud.simulate import Traffic
 
 
 def simulate(
@@ -25,7 +28,8 @@ def simulate(
 ) -> None:
     """Make traffic with known fraud in it, for tests, demonstrations and benchmarks.
 
-    The file's columns are read by the mapping 'native'.
+    The file's columns are read by the mapping 'native'. Streams that know the best score of every payment write it as
+    the column 'optimum', which nothing reads, and print its average precision: no model can do better.
     """
     if mapping_example:
         from streaming.mapping import EXAMPLE
@@ -48,7 +52,17 @@ def simulate(
     from streaming.tables import write
 
     write(out, traffic.columns())
-    output.last_line({"rows": len(traffic), "frauds": int(traffic.fraud.sum()), "file": str(out)})
+    made = {"rows": len(traffic), "frauds": int(traffic.fraud.sum()), "file": str(out)}
+    output.last_line({**made, **best(traffic)})
+
+
+def best(traffic: "Traffic") -> dict[str, float]:
+    """Return average precision of the optimum over all payments, where the stream knows it."""
+    from fraud.core.metrics import average_precision
+
+    if traffic.optimum is None or not traffic.fraud.any():
+        return {}
+    return {"optimum_ap": round(average_precision(traffic.fraud, traffic.optimum), 4)}
 
 
 def parameters(pairs: list[str]) -> dict[str, float]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from fraud.core.errors import DataError, nearest
-from fraud.simulate import fdh, rich
+from fraud.simulate import fdh, fronts, memory, rich, rings
 from fraud.simulate.demo import DEMO
 from fraud.simulate.traffic import Traffic
+
+Process = fdh.Fdh | rich.Rich | memory.Memory | fronts.Fronts | rings.Rings
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,26 @@ _RICH = {
     "fraud_share": "share of payments that are fraudulent, about",
     "chargeback_days": "median delay of a chargeback, days",
 }
+_KNOWN = {**_COMMON, "label_days": "days after each payment at which its verdict becomes known"}
+_MEMORY = {
+    **_KNOWN,
+    "tested": "share of cards whose number was tested: their later purchases are mostly frauds",
+    "near": "share of cards with evidence 20 to 200 payments back; the others have it far back",
+    "least": "fewest payments of the card between far evidence and a fraud",
+    "most": "most payments of the card between far evidence and a fraud",
+}
+_TEXT = {
+    **_KNOWN,
+    "chains": "number of chains; every fourth has fraudulent shops",
+    "every": "days between two new shops of a chain, mean",
+    "late": "share of chains that begin after the first 20 days",
+    "rate": "mean payments of a card a day",
+}
+_RINGS = {
+    **_KNOWN,
+    "rate": "mean payments of a card a day",
+    "robbed": "share of cards robbed in the first days, which are met again in rings",
+}
 
 
 def streams() -> dict[str, Stream]:
@@ -81,8 +103,39 @@ def streams() -> dict[str, Stream]:
             _defaults(DEMO),
             _rich,
         ),
+        *_tests(),
     )
     return {stream.name: stream for stream in listed}
+
+
+def _tests() -> tuple[Stream, ...]:
+    """Return the streams that each ask for one ability, with the optimum beside every payment."""
+    return (
+        Stream(
+            "long-memory",
+            "Busy cards whose frauds were prepared by a run of tiny payments 500 to 5,000 payments earlier (20 to 200 "
+            "on some); counts, sums and labels tell nothing. The column 'optimum' holds the best score there is.",
+            _MEMORY,
+            _defaults(memory.Memory()),
+            _memory,
+        ),
+        Stream(
+            "text",
+            "New merchants keep appearing; those whose names resemble fraudulent merchants of before are fraudulent, "
+            "and all else is alike. The column 'optimum' holds the best score there is.",
+            _TEXT,
+            _defaults(fronts.Fronts()),
+            _text,
+        ),
+        Stream(
+            "rings",
+            "Shared devices and mule merchants whose first visitors are cards known for fraud; the paying card, the "
+            "device and the merchant are clean. The column 'optimum' holds the best score there is.",
+            _RINGS,
+            _defaults(rings.Rings()),
+            _rings,
+        ),
+    )
 
 
 def stream(name: str) -> Stream:
@@ -106,6 +159,20 @@ def _rich(**parameters: Any) -> Traffic:
     return rich.generate(rich.Rich(**parameters))
 
 
-def _defaults(process: fdh.Fdh | rich.Rich) -> dict[str, int | float | None]:
+def _memory(**parameters: Any) -> Traffic:
+    return memory.generate(memory.Memory(**parameters))
+
+
+def _text(**parameters: Any) -> Traffic:
+    return fronts.generate(fronts.Fronts(**parameters))
+
+
+def _rings(**parameters: Any) -> Traffic:
+    return rings.generate(rings.Rings(**parameters))
+
+
+def _defaults(
+    process: fdh.Fdh | rich.Rich | memory.Memory | fronts.Fronts | rings.Rings,
+) -> dict[str, int | float | None]:
     """Return a process's parameters by name."""
     return {f.name: getattr(process, f.name) for f in fields(process)}

@@ -66,7 +66,8 @@ class Traffic:
     `version`. `amount` counts minor units of the currency, `base_amount` cents of the base currency. `kind`,
     `channel`, `currency` and `text` are positions in `KINDS` and `words`; `device` is -1 where there is none.
     `fraud` and `scenario` (position in `words.scenarios`, 0 is genuine) are the truth, which no transaction
-    carries. `known` holds the verdicts of a generator that gives them by itself.
+    carries. `known` holds the verdicts of a generator that gives them by itself. `optimum` (messages,) is, where the
+    generator can tell, the chance of fraud to an observer who knows the generator and saw everything so far.
     """
 
     number: Ints
@@ -87,6 +88,7 @@ class Traffic:
     scenario: Ints
     words: Words
     known: Verdicts | None = field(default=None)
+    optimum: NDArray[np.float64] | None = field(default=None)
 
     def __len__(self) -> int:
         """Return the number of messages."""
@@ -123,9 +125,10 @@ class Traffic:
         rows: Ints = first[self.kind[first] == KINDS.index(Kind.PAYMENT)]
         return rows
 
-    def columns(self) -> dict[str, Column | Text]:
-        """Return columns to be written, by record field, words in place of codes, with the truth."""
+    def columns(self) -> dict[str, Column | Text | NDArray[np.float64]]:
+        """Return columns to be written, by record field, words in place of codes, with the truth and the optimum."""
         words = self.words
+        optimum = {} if self.optimum is None else {"optimum": self.optimum}
         return {
             "id": _named("T", 9, self.number),
             "version": self.version,
@@ -143,6 +146,7 @@ class Traffic:
             "text": _spelt(words.texts, self.text),
             "fraud": self.fraud,
             "scenario": _spelt(words.scenarios, self.scenario),
+            **optimum,
         }
 
     def truth(self) -> dict[str, str]:
