@@ -4,6 +4,7 @@ import gc
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ from streaming.rulebook import HotRules
 from streaming.run import Handler
 from streaming.service import ServiceSettings
 from streaming.stages import TimedScorer, TimedStore, Watch
+from streaming.standby import take_turn
 from streaming.telemetry import Health, Metrics, Pages
 from streaming.wiring import build
 from streaming.worker import Guarded, RulesAlone, work
@@ -63,18 +65,22 @@ class Clocked:
 class Service:
     """One worker: everything it is made of, and its loop."""
 
-    def __init__(self, settings: ServiceSettings, number: int, member: str = "") -> None:
+    def __init__(self, settings: ServiceSettings, number: int, member: str = "", standby: Path | None = None) -> None:
         """Load the model, compile and warm up, connect, and begin to listen; partitions come with `run`.
+
+        With `standby`, a folder of locks, it waits before it connects until no other process works as `member`.
 
         Raises:
             FraudError: when a part is missing or does not answer; the message names it and the repair.
         """
         self._settings = settings
+        member = member or f"{socket.gethostname()}-{number}"
         self.log = Log(f"worker-{number}")
         self.metrics, self.health, self._watch = Metrics(), Health(), Watch()
         base = build(settings)
         warm_up(base.engine)
         self._judges = base.judges
+        self._turn = take_turn(standby, member) if standby else None
         self.store = open_store(settings)
         extractor = OnlineExtractor(TimedStore(self.store, self._watch))
         timed = msgspec.structs.replace(self._judges, scorer=TimedScorer(self._judges.scorer, self._watch))
@@ -86,7 +92,7 @@ class Service:
                 kafka=settings.kafka,
                 codec=Codec(configuration.rates(settings), Limits(ahead=settings.lateness.future)),
                 store=self.store,
-                member=member or f"{socket.gethostname()}-{number}",
+                member=member,
                 batch=settings.engine.batch,
                 durable_after=settings.store.durable_after,
                 ladder=self._ladder,

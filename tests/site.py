@@ -4,11 +4,12 @@ The reader is ours: it drops decisions at or below the source offset that it has
 dead letters by source position.
 """
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,16 +60,33 @@ class Site:
 
     def worker(self, number: int = 0, *words: str) -> "subprocess.Popen[bytes]":
         """Start a worker."""
+        return self._start(f"worker{number}", ["-m", "fraud", *self._run(number), *words])
+
+    def dying_worker(self, number: int = 0) -> "subprocess.Popen[bytes]":
+        """Start a worker that dies after it wrote to the store and before it published; retries have 1 s with it."""
+        words = ["-m", "tests.crash.dies_before_publishing", *self._run(number)]
+        return self._start(f"worker{number}", words, {"FRAUD_ENGINE__RETRY_HORIZON": "1s"})
+
+    def _run(self, number: int) -> list[str]:
         kafka = self.settings
         command = ["run", "--bootstrap", kafka.bootstrap, "--store", self.redis_url, "--model", self.model]
         command += ["--prefix", kafka.prefix, "--group", kafka.group, "--number", str(number)]
-        command += ["--member", f"{kafka.group}-{number}", "--http", "0", *self.extra, *words]
-        return self._start(f"worker{number}", command)
+        return [*command, "--member", f"{kafka.group}-{number}", "--http", "0", *self.extra]
 
     def book(self) -> "subprocess.Popen[bytes]":
         """Start the label book."""
         kafka = self.settings
-        command = ["learn", "--bootstrap", kafka.bootstrap, "--prefix", kafka.prefix, "--group", kafka.group]
+        command = [
+            "-m",
+            "fraud",
+            "learn",
+            "--bootstrap",
+            kafka.bootstrap,
+            "--prefix",
+            kafka.prefix,
+            "--group",
+            kafka.group,
+        ]
         return self._start("book", [*command, "--state", str(self.folder / "book"), "--http", "-1"])
 
     def log(self, name: str = "worker0") -> str:
@@ -76,10 +94,13 @@ class Site:
         path = self.folder / f"{name}.log"
         return path.read_text() if path.exists() else ""
 
-    def _start(self, name: str, words: Sequence[str]) -> "subprocess.Popen[bytes]":
+    def _start(
+        self, name: str, words: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[bytes]":
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen([sys.executable, "-m", "fraud", *words], stdout=log, stderr=log)
+            every = {**os.environ, **(environment or {})}
+            process = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log, env=every)
         self.processes.append(process)
         return process
 

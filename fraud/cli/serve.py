@@ -38,6 +38,10 @@ def run(
     ] = None,
     number: Annotated[int, typer.Option(help="This worker's number; --workers sets it.")] = 0,
     member: Annotated[str, typer.Option(help="This worker's lasting name; default: host and number.")] = "",
+    standby: Annotated[
+        Path | None,
+        typer.Option(help="Folder of locks: of several processes of one member, one works, the others wait, warm."),
+    ] = None,
 ) -> None:
     """Score transactions from Kafka with state in Redis, until SIGTERM.
 
@@ -56,7 +60,7 @@ def run(
         return
     from streaming.serving import Service
 
-    Service(found, number, member).run()
+    Service(found, number, member, standby).run()
 
 
 @topics_app.command("create")

@@ -8,7 +8,6 @@ nothing double, no answer that differs, state as if nothing had happened.
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -77,11 +76,7 @@ def unpublished(stage: Stage) -> None:
         worker.terminate()
         worker.wait()
     site = stage.site
-    command = ["-m", "tests.crash.dies_before_publishing", "run", "--bootstrap", site.settings.bootstrap]
-    command += ["--store", site.redis_url, "--model", site.model, "--prefix", site.settings.prefix]
-    command += ["--group", site.settings.group, "--member", f"{site.settings.group}-0", "--http", "-1"]
-    environment = {**os.environ, "FRAUD_ENGINE__RETRY_HORIZON": "1s"}
-    subprocess.run([sys.executable, *command], env=environment, check=False, stderr=subprocess.DEVNULL, timeout=60)
+    site.dying_worker().wait(60)
     time.sleep(3.0)
     stage.workers[0] = site.worker(0)
     if len(stage.workers) > 1:

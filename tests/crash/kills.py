@@ -1,9 +1,12 @@
 """Kill -9 at random moments under load, real Kafka and Redis: `make kills N=10`.
 
-    python -m tests.crash.kills [N] [--rate 300] [--seed 1]
+    python -m tests.crash.kills [N] [--rate 300] [--seed 1] [--standby]
 
 Two workers and the label book run under load; again and again one of them is killed and started anew. Half of the
-kills go to each way of delivery. When the load is through: `lost` are inputs without a decision, `double` ids that our
+kills go to each way of delivery; the last of each half dies between its write and its publishing, and comes back after
+the retry horizon. With `--standby` a second process of each worker waits, warmed up, to take over. `restart_s` is how
+long after a killed worker was started again the last of its partitions had its next decision; with a standby, how long
+after the kill. When the load is through: `lost` are inputs without a decision, `double` ids that our
 readers accept twice, `score_differs` ids with two unequal answers or a vector in the header that does not give the
 score, `state_differs` rows whose bytes are not those of a run that was never interrupted, `labels_lost` and
 `labels_double` verdicts that the workers did not get, or got twice.
@@ -16,13 +19,15 @@ import sys
 import tempfile
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from confluent_kafka import Consumer, TopicPartition
 
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
@@ -36,31 +41,127 @@ from streaming.wiring import judges
 from tests.site import Site, until
 
 PAUSE = (1.5, 4.0)
+HORIZON = 1.0
+SETTLE = 6.0
+IN_FLIGHT = 0.05
 LABELLED = 3
 WORKERS = 2
 
 
-class Rig:
-    """A site under load, whose processes are killed."""
+class Pulse:
+    """When decisions came, by partition."""
 
-    def __init__(self, site: Site, seed: int) -> None:
+    def __init__(self, site: Site) -> None:
+        """Read along from now on, on a thread of its own."""
+        words = {"bootstrap.servers": site.settings.bootstrap, "group.id": "pulse", "fetch.wait.max.ms": 10}
+        self._consumer = Consumer({**words, "isolation.level": "read_committed"})
+        self._topic = site.topics.decisions
+        self._came: dict[int, list[float]] = {number: [] for number in range(4)}
+        self._consumer.assign([TopicPartition(self._topic, number, 0) for number in self._came])
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def back(self, since: float, until_then: float) -> float | None:
+        """Return when the last partition had its next decision after `since` (s, monotonic), None for none in time.
+
+        What the killed process had sent may still arrive for a moment; a partition that somebody else serves is never
+        still for long, so the last one is the killed worker's.
+        """
+        found = []
+        for times in self._came.values():
+            place = bisect_right(times, since + IN_FLIGHT)
+            if place == len(times) or times[place] > until_then:
+                return None
+            found.append(times[place])
+        return max(found)
+
+    def _read(self) -> None:
+        while not self._stop.is_set():
+            message = self._consumer.poll(0.05)
+            if message is not None and message.error() is None:
+                self._came[message.partition() or 0].append(time.monotonic())
+
+
+class Kill(NamedTuple):
+    """One kill of a worker: which, and when its successor was started (s, monotonic)."""
+
+    name: str
+    restarted: float
+
+
+class Rig:
+    """A site under load, whose processes are killed. With a standby the first of a list works, the second waits."""
+
+    def __init__(self, site: Site, seed: int, standby: bool = False) -> None:
         """Start workers and label book."""
-        self.site = site
+        self.site, self._standby = site, standby
         self._rng = np.random.default_rng(seed)
-        self._parts: dict[str, Any] = {f"worker{n}": (lambda n=n: site.worker(n)) for n in range(WORKERS)}
+        words = ("--standby", str(site.folder / "turns")) if standby else ()
+        self._parts: dict[str, Any] = {f"worker{n}": (lambda n=n: site.worker(n, *words)) for n in range(WORKERS)}
         self._parts["book"] = site.book
-        self._running: dict[str, subprocess.Popen[bytes]] = {name: start() for name, start in self._parts.items()}
-        self.waits: list[float] = []
+        self._running: dict[str, list[subprocess.Popen[bytes]]] = {
+            name: [start()] for name, start in self._parts.items()
+        }
+        if standby:
+            self._wait_for_turns()
+            for number in range(WORKERS):
+                self._running[f"worker{number}"].append(self._parts[f"worker{number}"]())
+        self._pulse = Pulse(site)
+        self._kills: list[Kill] = []
 
     def kill_one(self) -> str:
         """Kill a process at a random moment, wait a while, start it again; return which."""
         time.sleep(float(self._rng.uniform(*PAUSE)))
         name = str(self._rng.choice(list(self._parts)))
-        self._running[name].kill()
-        self._running[name].wait()
-        time.sleep(float(self._rng.choice([0.0, 0.2, 1.0])))
-        self._running[name] = self._parts[name]()
+        self._kill(name)
+        if not self._takes_over(name):
+            time.sleep(float(self._rng.choice([0.0, 0.2, 1.0])))
+        self._kills.append(Kill(name, time.monotonic()))
+        self._running[name].append(self._parts[name]())
         return name
+
+    def die_unpublished(self) -> str:
+        """Let a worker die after it wrote and before it published, and come back after the retry horizon."""
+        name = "worker0"
+        while self._running[name]:
+            self._kill(name)
+        self.site.dying_worker().wait(60)
+        time.sleep(3 * HORIZON)
+        self._kills.append(Kill(name, time.monotonic()))
+        self._running[name].append(self._parts[name]())
+        return f"{name} between write and publish"
+
+    def waits(self) -> list[float]:
+        """Return how long each killed worker's partitions waited, of those that were back before its next kill."""
+        time.sleep(1.0)
+        self._pulse.close()
+        kills = [kill for kill in self._kills if kill.name != "book"]
+        found = []
+        for place, kill in enumerate(kills):
+            later = [other.restarted for other in kills[place + 1 :]]
+            back = self._pulse.back(kill.restarted, min(later, default=float("inf")))
+            if back is not None:
+                found.append(round(back - kill.restarted, 3))
+        return found
+
+    def _kill(self, name: str) -> None:
+        process = self._running[name].pop(0)
+        process.kill()
+        process.wait()
+
+    def _takes_over(self, name: str) -> bool:
+        return self._standby and name != "book"
+
+    def _wait_for_turns(self) -> None:
+        for number in range(WORKERS):
+            until(lambda name=f"worker{number}": '"started"' in self.site.log(name), "the worker's turn")  # type: ignore[misc]
 
 
 def payments(count: int, seed: int) -> list[Transaction]:
@@ -166,20 +267,33 @@ def accepted_labels(site: Site) -> Counter[str]:
     return found
 
 
-def one_run(kafka: str, redis: str, folder: Path, delivery: str, kills: int, rate: float, seed: int) -> dict[str, int]:
-    """Run one site under load with so many kills; return what is wrong."""
-    site = Site(kafka, redis, folder, f"kills-{delivery}-{seed}", extra=("--delivery", delivery))
+class Trial(NamedTuple):
+    """What one half of a run is made with."""
+
+    delivery: str
+    kills: int
+    rate: float
+    seed: int
+    standby: bool
+
+
+def one_run(kafka: str, redis: str, folder: Path, trial: Trial) -> tuple[dict[str, int], list[float]]:
+    """Run one site under load with so many kills; return what is wrong, and how long killed workers were away."""
+    name = f"kills-{trial.delivery}-{trial.seed}"
+    site = Site(kafka, redis, folder, name, extra=("--delivery", trial.delivery))
     try:
-        rig = Rig(site, seed)
-        sent = payments(int(rate * (kills * (sum(PAUSE) / 2 + 2) + 20)), seed)
+        rig = Rig(site, trial.seed, trial.standby)
+        sent = payments(int(trial.rate * (trial.kills * (sum(PAUSE) / 2 + 2) + 40)), trial.seed)
         stop, counted = threading.Event(), [0]
-        thread = threading.Thread(target=lambda: counted.__setitem__(0, load(site, sent, rate, stop)))
+        thread = threading.Thread(target=lambda: counted.__setitem__(0, load(site, sent, trial.rate, stop)))
         thread.start()
         until(lambda: site.ends(site.topics.decisions) > 0, "the first decision")
-        for number in range(kills):
-            print(f"{delivery}: kill {number + 1} of {kills}: {rig.kill_one()}", file=sys.stderr)
-            if number == kills // 2:
+        for number in range(trial.kills):
+            killed = rig.kill_one() if number < trial.kills - 1 else rig.die_unpublished()
+            print(f"{trial.delivery}: kill {number + 1} of {trial.kills}: {killed}", file=sys.stderr)
+            if number == trial.kills // 2:
                 site.send_labels(labels_of(sent[: site.ends(site.topics.decisions) // 2]))
+        time.sleep(SETTLE)
         stop.set()
         thread.join()
         sent = sent[: counted[0]]
@@ -187,19 +301,22 @@ def one_run(kafka: str, redis: str, folder: Path, delivery: str, kills: int, rat
         site.send_labels(labels)
         until(lambda: site.decided() >= len(sent), "every decision", 120)
         until(lambda: len(accepted_labels(site)) >= len(labels), "every label applied", 120)
-        return judged(site, sent, labels)
+        waits = rig.waits()
+        return judged(site, sent, labels), waits
     finally:
         site.close()
 
 
 def main() -> None:
     """Run with servers of its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kills", type=int, nargs="?", default=10)
     parser.add_argument("--rate", type=float, default=300.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--standby", action="store_true", help="a second process of each worker waits to take over")
     given = parser.parse_args()
     total: Counter[str] = Counter()
+    waits: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         folder = Path(name)
         kafka = KafkaServer(folder / "kafka").start(tied=True)
@@ -209,15 +326,16 @@ def main() -> None:
             for delivery, kills in halves.items():
                 if kills:
                     redis_url = redis.url.replace("/0", "/1") if delivery == "transactional" else redis.url
-                    found = one_run(
-                        kafka.bootstrap, redis_url, folder / delivery, delivery, kills, given.rate, given.seed
-                    )
-                    print(f"{delivery}: {found}", file=sys.stderr)
+                    trial = Trial(delivery, kills, given.rate, given.seed, given.standby)
+                    found, away = one_run(kafka.bootstrap, redis_url, folder / delivery, trial)
+                    print(f"{delivery}: {found}; away {away} s", file=sys.stderr)
                     total.update(found)
+                    if away:
+                        waits[delivery] = {"median": round(float(np.median(away)), 2), "worst": round(max(away), 2)}
         finally:
             kafka.kill()
             redis.kill()
-    print(json.dumps({"kills": given.kills, **total}))
+    print(json.dumps({"kills": given.kills, **total, "restart_s": waits}))
     sys.exit(1 if any(total.values()) else 0)
 
 
