@@ -16,7 +16,7 @@ services: ## install Kafka and Redis for tests; nothing is started
 	infra/services.sh install >&2
 
 demo: ## traffic, scoring and decisions on the screen; SECONDS=20 ends by itself
-	infra/setup.sh .venv-run
+	infra/setup.sh .venv-run onnx
 	exec .venv-run/bin/fraud demo $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
 
 check: setup ## ruff, mypy, import contracts, size budget
@@ -39,8 +39,8 @@ bench-state: setup ## cost of an event by cards and histories, bytes of state
 parity: setup services ## a recorded live run against its replay; DATA=FILE takes the handbook's payments
 	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS))
 
-kills: setup services ## kill -9 at random under load, N=10 times
-	.venv/bin/python -m tests.crash.kills $(N)
+kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 with warm standbys
+	.venv/bin/python -m tests.crash.kills $(N) $(if $(STANDBY),--standby)
 
 faults: setup services ## Redis killed, cut, gone; Kafka restarted; a zombie; death between write and publish
 	.venv/bin/python -m tests.crash.faults
