@@ -9,11 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from features import history as hs
 from features import layout as at
+from features.descriptors import text_hash
 from features.reading import WIDTH
 from features.reading import look as read_vector
+from features.remembering import REMEMBER, Looked, Remembering
 from features.spec import UNUSUAL_RATIO, spec
-from features.stores.working import TableSet, TableStore
+from features.stores.working import EVERY_SIDE, TableSet, TableStore
 from features.tables import card_key, device_key, hash64, merchant_key, pair_key
 from features.windows import prepare
 from features.writing import (
@@ -31,9 +34,11 @@ from features.writing import (
     absorb_again,
     apply,
     holds,
+    log_ratio,
     predecessor,
     retract,
 )
+from fraud.core.ports import Encoder
 from fraud.core.records import (
     Answer,
     Arrival,
@@ -84,6 +89,10 @@ class OnlineExtractor:
         self._label: Ints = np.zeros(at.LABEL_FIELDS, np.int64)
         self._rows: Ints = np.zeros(4, np.int64)
         self._described: Transaction | None = None
+        self._memory = Remembering()
+        self._remembers = False
+        self._event: Ints = np.zeros(hs.EVENT_FIELDS, np.int64)
+        self._verdict: Ints = np.zeros(hs.VERDICT_FIELDS, np.int64)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,16 +104,19 @@ class OnlineExtractor:
         """Return the version of the declared feature table."""
         return self._spec.version
 
-    def open(self, batch: Sequence[Arrival]) -> TableSet:
-        """Read the working set of a batch."""
-        self._work = self._store.read(batch)
+    def open(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> TableSet:
+        """Read the working set of a batch, with the histories of an encoder if one is given."""
+        self._work = self._store.read(batch, encoder)
+        self._remembers = self._memory.open(self._work)
         return self._work
 
     def look(self, tx: Transaction) -> Values:
         """Return the vector of `tx`, float32 of shape (features,), from what was absorbed before it."""
         work = self._working
         self._describe(tx)
-        card, merchant, device, pair = keys_of(tx)
+        keys = card, merchant, device, pair = keys_of(tx)
+        if self._remembers:
+            self._memory.look(tx, keys, self._change)
         find = work.entities.find
         self._rows[:] = (find(card), find(merchant), find(device) if device else -1, work.pairs.find(pair))
         out: Values = np.empty(WIDTH, np.float32)
@@ -114,41 +126,54 @@ class OnlineExtractor:
     def absorb(self, tx: Transaction, position: Position | None) -> tuple[str, ...]:
         """Add `tx` to its entities; return what was unusual: redelivered, repeated, superseded, correction."""
         work, keys = self._working, keys_of(tx)
-        mask = work.admits(keys, position)
-        if not mask:
+        mask, sides = self._admitted(keys, position)
+        if not mask | sides:
             return (REDELIVERED,)
         if (changes := work.recorded(tx, position)) is not None:
-            self._complete(changes, mask, position)
+            self._complete(changes, mask, sides, position)
+            if sides and not any(kind == REMEMBER for kind, _, _ in changes):
+                self._remember_late(tx, keys, sides, position)
             return (REDELIVERED,)
+        if not mask:
+            # Histories of an encoder that was taken up since.
+            self._remember_late(tx, keys, sides, position)
         if mask != EVERY_ROW:
             # Some rows are past this position and no first attempt is on record: it was taken in, or was a repeat
             # that changed nothing and moved no mark.
             return (REDELIVERED,)
         self._describe(tx)
         self._place(keys)
-        relation = predecessor(work.entities.rows, self._rows[0], self._change, self._old)
-        if relation == CORRECTION:
-            self._retract(keys, position)
-        if relation in (FRESH, CORRECTION):
-            absorb(work.entities.rows, work.pairs.rows, self._rows, self._change, mask)
-            work.applied("absorb", keys, self._change.tobytes(), position)
-        return () if relation == FRESH else (MARK_OF[relation],)
+        return self._take_in(tx, keys, sides, position)
 
     def apply(self, label: KnownLabel, position: Position | None) -> None:
         """Add a verdict to its entities, taking out the one it replaces."""
         work, keys = self._working, keys_of(label)
-        mask = work.admits(keys, position)
-        if not mask:
+        mask, sides = self._admitted(keys, position)
+        if not mask | sides:
             return
         self._place(keys)
         self._label[:] = label_fields(label)
-        apply(work.entities.rows, work.pairs.rows, self._rows, self._label, mask)
-        work.applied("apply", keys, self._label.tobytes(), position)
+        if mask:
+            apply(work.entities.rows, work.pairs.rows, self._rows, self._label, mask)
+            work.applied("apply", keys, self._label.tobytes(), position)
+        if sides:
+            self._verdict[: at.LABEL_FIELDS], self._verdict[hs.V_AMOUNT] = self._label, label.base_amount
+            self._verdict[hs.V_CARD], self._verdict[hs.V_MERCHANT] = (
+                self._change[at.C_CARD],
+                self._change[at.C_MERCHANT],
+            )
+            self._memory.apply(keys, self._verdict, sides, position)
 
     def close(self, answers: Sequence[Answer]) -> list[Answer]:
-        """Write the working set back; return the winning answers."""
+        """Write the working set back, with the codes of the blocks that it closed; return the winning answers."""
+        if self._remembers:
+            self._memory.encode()
         work, self._work = self._working, None
         return self._store.write(work, answers)
+
+    def histories(self, ids: Sequence[str]) -> Looked | None:
+        """Return what `look` could read of these transactions' entities; None when no encoder was given."""
+        return self._memory.histories(ids) if self._remembers else None
 
     def unusual(self, values: Values) -> bool:
         """Tell whether a vector's amount stood out against the card's own median."""
@@ -186,12 +211,66 @@ class OnlineExtractor:
         change[at.C_CARD], change[at.C_MERCHANT] = hashes[card], hashes[merchant]
         change[at.C_DEVICE] = hashes[device] if device > 0 else 0
 
-    def _complete(self, changes: Sequence[Change], mask: int, position: Position | None) -> None:
+    def _admitted(self, keys: tuple[str, str, str, str], position: Position | None) -> tuple[int, int]:
+        """Return which rows, and which histories, have not applied this position yet."""
+        work = self._working
+        return work.admits(keys, position), work.admits_history(keys, position) if self._remembers else 0
+
+    def _take_in(
+        self, tx: Transaction, keys: tuple[str, str, str, str], sides: int, position: Position | None
+    ) -> tuple[str, ...]:
+        """Add a transaction to every row, after what it corrects was taken out; return what was unusual."""
+        work, changed = self._working, 0
+        relation = predecessor(work.entities.rows, self._rows[0], self._change, self._old)
+        if relation == CORRECTION:
+            changed = self._retract(keys, position)
+        if relation in (FRESH, CORRECTION):
+            if sides:
+                hs.describe(work.entities.rows, work.pairs.rows, self._rows, self._change, self._event)
+            absorb(work.entities.rows, work.pairs.rows, self._rows, self._change, EVERY_ROW)
+            work.applied("absorb", keys, self._change.tobytes(), position)
+            if sides:
+                self._remember(tx, keys, (int(relation == CORRECTION), changed), sides, position)
+        return () if relation == FRESH else (MARK_OF[relation],)
+
+    def _remember(
+        self,
+        tx: Transaction,
+        keys: tuple[str, str, str, str],
+        relation: tuple[int, int],
+        sides: int,
+        position: Position | None,
+    ) -> None:
+        """Add the event at hand to its histories; `relation` is (corrects, sides that never held what it corrects)."""
+        event = self._event
+        event[hs.R_RATIO], event[hs.R_TEXT] = self._change[at.C_RATIO], text_hash(tx.text)
+        event[hs.R_CORRECTS], event[hs.R_APPEND] = relation
+        self._memory.absorb(keys, event, sides, position)
+
+    def _remember_late(
+        self, tx: Transaction, keys: tuple[str, str, str, str], sides: int, position: Position | None
+    ) -> None:
+        """Add to its histories what the rows have absorbed before; what they know of its counterparty is as of now."""
+        work = self._working
+        self._describe(tx)
+        self._place(keys)
+        hs.describe(work.entities.rows, work.pairs.rows, self._rows, self._change, self._event)
+        self._event[hs.R_PAIR] = max(self._event[hs.R_PAIR] - 1, 0)
+        self._change[at.C_RATIO] = log_ratio(work.entities.rows[self._rows[0]], self._change)
+        self._remember(tx, keys, (1, EVERY_SIDE), sides, position)
+
+    def _complete(self, changes: Sequence[Change], mask: int, sides: int, position: Position | None) -> None:
         """Do what a first attempt at this position began, in the rows that lack it: its own changes, bit by bit."""
         work = self._working
         for kind, keys, fields in changes:
-            self._place(keys)
             change = np.frombuffer(fields, np.int64).copy()
+            if kind == REMEMBER:
+                if sides:
+                    self._memory.absorb(keys, change, sides, position)
+                continue
+            if not mask:
+                continue
+            self._place(keys)
             if kind == "absorb":
                 absorb_again(work.entities.rows, work.pairs.rows, self._rows, change, mask)
             else:
@@ -200,8 +279,11 @@ class OnlineExtractor:
                 retract(work.entities.rows, work.pairs.rows, self._rows, change, mask & within)
             work.applied(kind, keys, fields, position)
 
-    def _retract(self, keys: tuple[str, str, str, str], position: Position | None) -> None:
-        """Take the earlier version out of the rows at hand: another merchant's or device's are not among them."""
+    def _retract(self, keys: tuple[str, str, str, str], position: Position | None) -> int:
+        """Take the earlier version out of the rows at hand: another merchant's or device's are not among them.
+
+        Return the sides that never held it.
+        """
         work, (card, merchant, device, pair) = self._working, keys
         same = self._old[at.C_MERCHANT] == self._change[at.C_MERCHANT]
         held = device and holds(work.entities.rows[self._rows[2]], self._old)
@@ -209,6 +291,7 @@ class OnlineExtractor:
         retract(work.entities.rows, work.pairs.rows, self._rows, self._old, mask)
         touched = card, merchant, device if held else "", pair
         work.applied("retract" if same else "retract-card", touched, self._old.tobytes(), position)
+        return (0 if same else MERCHANT_BIT) | (0 if held else DEVICE_BIT)
 
 
 def label_fields(label: KnownLabel) -> tuple[int, ...]:

@@ -460,3 +460,39 @@ def replace_fraud(row: Row, event: Ints, side: int) -> None:
     replace(record, event, side)
     remove_fraud(row, event[R_TX])
     insert_fraud(row, record)
+
+
+# ---- three rows at once
+
+
+@compiled
+def describe(entities: Row, pairs: Row, rows: Ints, change: Ints, event: Ints) -> None:
+    """Fill an event from its change and from what the rows at hand know before it; text and relation are left.
+
+    `rows` as in `reading.look`.
+    """
+    event[:] = 0
+    event[R_AT], event[R_AMOUNT], event[R_TX] = change[at.C_AT], change[at.C_AMOUNT], change[at.C_TX]
+    event[R_CARD], event[R_MERCHANT] = change[at.C_CARD], change[at.C_MERCHANT]
+    event[R_MCC], event[R_FLAGS], event[R_VERSION] = change[at.C_MCC], change[at.C_FLAGS], change[at.C_VERSION]
+    for side, first in ((0, R_CARD_LABELS), (1, R_MERCHANT_LABELS)):
+        head = entities[rows[side]][: at.BUCKETS_AT].view(np.int64)
+        describe_other(head, change[at.C_AT], event[first : first + 3])
+    event[R_PAIR] = min(max(pairs[rows[3]][: at.PAIR_BUCKETS_AT].view(np.int64)[at.P_COUNT], 0), 255)
+
+
+@compiled
+def absorb_sides(histories: Row, rows: Ints, event: Ints, mask: int, closed: Ints) -> None:
+    """Add an event to the rows in `mask` (card 1, merchant 2, device 4); note the block that each closes, or -1."""
+    for side in range(SIDES):
+        closed[side] = -1
+        if rows[side] > 0 and (mask >> side) & 1:
+            closed[side] = absorb_event(histories[rows[side]], event, side)
+
+
+@compiled
+def apply_sides(histories: Row, rows: Ints, verdict: Ints, mask: int) -> None:
+    """Add a verdict to the rows in `mask`."""
+    for side in range(SIDES):
+        if rows[side] > 0 and (mask >> side) & 1:
+            apply_verdict(histories[rows[side]], verdict, side)

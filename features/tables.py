@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import layout as at
+from features.history import HISTORY_BYTES
 from fraud.core.records import KnownLabel, Transaction
 
 Rows = NDArray[np.uint8]
@@ -85,9 +86,9 @@ class RecordTable:
         return self._add(key) if row is None else row
 
     def put(self, key: str, record: bytes) -> int:
-        """Set the key's record; return its row."""
+        """Set the key's record, filled up with zeros; return its row."""
         row = self.ensure(key)
-        self.rows[row] = np.frombuffer(record, np.uint8)
+        self.rows[row] = np.frombuffer(record.ljust(self.width, b"\0"), np.uint8)
         return row
 
     def get(self, key: str) -> bytes:
@@ -151,3 +152,13 @@ def entity_table(capacity: int = FIRST_CAPACITY) -> RecordTable:
 def pair_table(capacity: int = FIRST_CAPACITY) -> RecordTable:
     """Return an empty table of pair rows."""
     return RecordTable(at.PAIR_BYTES, capacity, hashed=False)
+
+
+def history_table(capacity: int = FIRST_CAPACITY) -> RecordTable:
+    """Return an empty table of history rows."""
+    return RecordTable(HISTORY_BYTES, capacity, hashed=False)
+
+
+def trimmed(record: bytes) -> bytes:
+    """Return a record without the zeros at its end: a young history is short."""
+    return record.rstrip(b"\0")

@@ -25,6 +25,7 @@ Logarithms are natural, of 1 + x; rows that hold nothing are zero.
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features import history as hs
 from features import layout as at
@@ -193,6 +194,17 @@ def read_many(rows: Row, queries: Ints, raw: Floats, sums: Floats, codes: Floats
         for side in range(rows.shape[1]):
             read_tokens(
                 rows[event, side], queries[event, side], raw[event, side], sums[event, side], codes[event, side]
+            )
+
+
+@compiled
+def read_chosen(rows: Row, queries: Ints, chosen: NDArray[np.intp], raw: Floats, sums: Floats, codes: Floats) -> None:
+    """Fill the tokens of some events out of many, for as many sides as the outputs have."""
+    for place in range(chosen.shape[0]):
+        event = chosen[place]
+        for side in range(raw.shape[1]):
+            read_tokens(
+                rows[event, side], queries[event, side], raw[place, side], sums[place, side], codes[place, side]
             )
 
 

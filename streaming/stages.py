@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fraud.core.ports import Codes, Histories, Matrix, Scorer, WorkingSet
+from fraud.core.ports import Codes, Encoder, Histories, Matrix, Scorer, WorkingSet
 from fraud.core.records import Answer, Arrival, Reason, Score, Values
 from streaming import clock
 
@@ -42,9 +42,9 @@ class TimedStore:
         """Return what is not timed."""
         return getattr(self._store, name)
 
-    def read(self, batch: Sequence[Arrival]) -> Any:
+    def read(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> Any:
         """Read a working set."""
-        return self._timed("read", lambda: self._store.read(batch))
+        return self._timed("read", lambda: self._store.read(batch, encoder))
 
     def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
         """Write a working set."""

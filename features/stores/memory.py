@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from features.history import HISTORY_VERSION
 from features.layout import LAYOUT_VERSION
-from features.stores.working import TableSet
-from features.tables import RecordTable, card_key, entity_table, pair_table
+from features.stores.working import EVERY_SIDE, TableSet
+from features.tables import RecordTable, card_key, entity_table, history_table, pair_table, trimmed
 from features.writing import EVERY_ROW
 from fraud.core.errors import StateError
-from fraud.core.ports import WorkingSet
+from fraud.core.ports import Encoder, WorkingSet
 from fraud.core.records import MINUTE, Answer, Arrival, Position, Transaction
 
 RETRY_HORIZON = 15 * MINUTE
@@ -24,6 +25,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     pairs: list[tuple[str, bytes]]
     marks: list[tuple[str, int, int]]
     answers: list[Answer]
+    histories: list[tuple[str, list[tuple[str, bytes]]]] = []
+    history: str = HISTORY_VERSION
 
 
 class MemoryStore:
@@ -33,14 +36,22 @@ class MemoryStore:
         """Start empty; first answers are kept for `retry_horizon` nanoseconds of stream time."""
         self.entities: RecordTable = entity_table()
         self.pairs: RecordTable = pair_table()
+        self.histories: RecordTable | None = None
+        self.encoder: Encoder | None = None
+        self._remembered: dict[str, RecordTable] = {}
         self._horizon = retry_horizon
         self._marks: dict[tuple[str, int], int] = {}
         self._answers: dict[tuple[str, int], Answer] = {}
         self._ageing: deque[tuple[int, tuple[str, int]]] = deque()
 
-    def read(self, batch: Sequence[Arrival]) -> TableSet:
+    def read(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> TableSet:
         """Return the working set: the store itself, for its rows are already here."""
         del batch
+        self.encoder, self.histories = encoder, None
+        if encoder is not None:
+            if encoder.encoder not in self._remembered:
+                self._remembered[encoder.encoder] = history_table()
+            self.histories = self._remembered[encoder.encoder]
         return self
 
     def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
@@ -70,6 +81,16 @@ class MemoryStore:
         mark = self._marks.get((position.topic, position.partition), -1)
         return EVERY_ROW if position.offset > mark else 0
 
+    def admits_history(self, keys: tuple[str, ...], position: Position | None) -> int:
+        """Return every side, or none when the partition's mark has passed this position."""
+        return EVERY_SIDE if self.admits(keys, position) else 0
+
+    def remembered(
+        self, kind: str, keys: tuple[str, str, str, str], change: bytes, mask: int, position: Position | None
+    ) -> None:
+        """Move the partition's mark."""
+        self.applied(kind, keys, change, position)
+
     def recorded(self, tx: Transaction, position: Position | None) -> None:
         """Return None: a batch is in this store as a whole or not at all."""
         del tx, position
@@ -94,16 +115,22 @@ class MemoryStore:
         """Do nothing: first answers age by the stream's own time."""
 
     def forget(self, card: str) -> int:
-        """Erase a card's row and its pairs; return how many records went."""
+        """Erase a card's row, its pairs and its histories; return how many records went."""
         prefix = card + "\x1f"
         mine = [key for key in self.pairs.index if key.startswith(prefix)]
-        return sum(self.pairs.remove(key) for key in mine) + self.entities.remove(card_key(card))
+        tables = self.entities, *self._remembered.values()
+        return sum(self.pairs.remove(key) for key in mine) + sum(table.remove(card_key(card)) for table in tables)
 
     def snapshot(self) -> bytes:
         """Return the whole state."""
         marks = [(topic, partition, offset) for (topic, partition), offset in self._marks.items()]
         answers = [self._answers[key] for _, key in self._ageing]
-        state = Snapshot(LAYOUT_VERSION, list(self.entities.items()), list(self.pairs.items()), marks, answers)
+        histories = [
+            (encoder, [(key, trimmed(row)) for key, row in table.items()])
+            for encoder, table in self._remembered.items()
+        ]
+        rows = list(self.entities.items()), list(self.pairs.items())
+        state = Snapshot(LAYOUT_VERSION, *rows, marks, answers, histories)
         return msgspec.msgpack.encode(state)
 
     def restore(self, snapshot: bytes) -> None:
@@ -113,14 +140,18 @@ class MemoryStore:
         except msgspec.DecodeError as error:
             msg = f"snapshot of {len(snapshot)} bytes cannot be read ({error}): use an earlier one or replay the stream"
             raise StateError(msg) from error
-        if state.layout != LAYOUT_VERSION:
+        if (state.layout, state.history) != (LAYOUT_VERSION, HISTORY_VERSION):
             msg = (
-                f"snapshot has layout {state.layout!r}, this release reads {LAYOUT_VERSION!r}: "
-                "replay the stream to rebuild it"
+                f"snapshot has layout {state.layout!r} and histories {state.history!r}, this release reads "
+                f"{LAYOUT_VERSION!r} and {HISTORY_VERSION!r}: replay the stream to rebuild it"
             )
             raise StateError(msg)
         self.entities.load(state.entities)
         self.pairs.load(state.pairs)
+        self._remembered = {}
+        for encoder, rows in state.histories:
+            self._remembered[encoder] = history_table()
+            self._remembered[encoder].load(rows)
         self._marks = {(topic, partition): offset for topic, partition, offset in state.marks}
         self._answers.clear()
         self._ageing.clear()

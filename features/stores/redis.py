@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 
 from features import layout as at
+from features.history import HISTORY_VERSION
 from features.layout import LAYOUT_VERSION
 from features.stores.client import CLUSTER, CLUSTER_TLS, RunIds, connect, results
 from features.stores.redis_set import Keys, RedisSet, decode, is_pair, small, stored, take, touched
 from features.tables import card_key
 from fraud.core.errors import StateError
-from fraud.core.ports import WorkingSet
+from fraud.core.ports import Encoder, WorkingSet
 from fraud.core.records import (
     DAY,
     MINUTE,
@@ -31,6 +32,9 @@ from fraud.core.records import (
 
 FUNCTIONS = Path(__file__).with_name("functions.lua")
 LIBRARY = f"fraud{LAYOUT_VERSION}"
+HISTORIES = Path(__file__).with_name("histories.lua")
+HISTORY_LIBRARY = f"fraudh{HISTORY_VERSION}"
+MOST_TRIES = 1_000
 RETRY_HORIZON = 15 * MINUTE
 KEEP = 180 * DAY
 # Answers whose commit is awaited: 20 s at 5,000 a second, while commits follow within a second.
@@ -76,7 +80,8 @@ class RedisStore:
             self._client.close()
         self._client = connect(self._url, self._timeout, self._ids)
         for where in self._everywhere():
-            self._load_functions(where)
+            self._load_functions(where, FUNCTIONS, LIBRARY)
+            self._load_functions(where, HISTORIES, HISTORY_LIBRARY)
         self.birth = self._born()
 
     def _born(self) -> str:
@@ -95,9 +100,9 @@ class RedisStore:
         """Return what sends a command to each server that holds data: one, or a cluster's primaries."""
         return [{"target_nodes": node} for node in self._client.get_primaries()] if self._cluster else [{}]
 
-    def _load_functions(self, where: dict[str, Any]) -> None:
-        code = FUNCTIONS.read_text()
-        held = self._ask("FUNCTION LIST", "LIBRARYNAME", LIBRARY, "WITHCODE", **where)
+    def _load_functions(self, where: dict[str, Any], file: Path, library: str) -> None:
+        code = file.read_text()
+        held = self._ask("FUNCTION LIST", "LIBRARYNAME", library, "WITHCODE", **where)
         if not holds(held, code.encode()):
             self._ask("FUNCTION LOAD", "REPLACE", code, **where)
 
@@ -110,22 +115,24 @@ class RedisStore:
 
     # ---- a batch
 
-    def read(self, batch: Sequence[Arrival]) -> RedisSet:
-        """Read every row, mark and first answer that the batch can touch, in one round trip."""
+    def read(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> RedisSet:
+        """Read all that the batch can touch, in one round trip: rows, marks, first answers, histories of an encoder."""
         entities, pairs, answers = touched(batch)
+        past = {self._keys.history(key, encoder.encoder): key for key in entities} if encoder is not None else {}
+        rows = {self._keys.row(key): key for key in entities}
+        pair_rows = {self._keys.pair(key): key for key in pairs}
         pipe = self._client.pipeline(transaction=False)
-        for key in entities:
-            pipe.hgetall(self._keys.row(key))
-        for key in pairs:
-            pipe.hgetall(self._keys.pair(key))
+        for row in (*rows, *pair_rows, *past):
+            pipe.hgetall(row)
         for tx_id, version in answers:
             pipe.get(self._keys.answer(tx_id, version))
         found = iter(results(lambda: pipe.execute(raise_on_error=False)) if entities else ())
-        work = RedisSet(self._keys, max(len(entities), 1))
-        for key in entities:
-            take(work, work.entities, key, self._keys.row(key), next(found))
-        for key in pairs:
-            take(work, work.pairs, key, self._keys.pair(key), next(found))
+        work = RedisSet(self._keys, max(len(entities), 1), encoder)
+        for table, keys in ((work.entities, rows), (work.pairs, pair_rows)):
+            for row, key in keys.items():
+                take(work, table, key, row, next(found))
+        for row, key in past.items():
+            work.take_history(row, key, next(found))
         for answer in answers:
             if (value := next(found)) is not None:
                 work.found[answer] = decode(value)
@@ -146,8 +153,39 @@ class RedisStore:
             earlier = results(lambda: pipe.execute(raise_on_error=False))
             pipe = self._client.pipeline(transaction=False)
         self._change(pipe, work)
-        found = results(lambda: pipe.execute(raise_on_error=False)) if new or work.units or work.reached else []
+        rewrites = self._histories(pipe, work)
+        found = results(lambda: pipe.execute(raise_on_error=False)) if len(pipe) else []
+        done = found[len(found) - len(rewrites) :]
+        self._write_again(work, [row for row, written in zip(rewrites, done, strict=True) if not written])
         return self._winners(work, answers, new, (earlier or found)[: len(new)])
+
+    def _histories(self, pipe: Any, work: RedisSet, rows: Sequence[str] | None = None) -> Sequence[str]:
+        """Send the histories that were changed, or some of them; return which, in the order of their results."""
+        if work.past is None:
+            return ()
+        chosen = work.past.changed() if rows is None else rows
+        for row in chosen:
+            pipe.execute_command("FCALL", f"{HISTORY_LIBRARY}_set", 1, row, self._keep_ms, *work.past.words(row))
+        return chosen
+
+    def _write_again(self, work: RedisSet, rows: Sequence[str]) -> None:
+        """Make the changes of some histories anew, on what others have written meanwhile, until they are in.
+
+        Somebody gets a row in at every try, so this ends; who is refused so often meets a fault.
+        """
+        tries = 0
+        while rows and work.past is not None:
+            if (tries := tries + 1) > MOST_TRIES:
+                msg = f"history {rows[0]} was refused {MOST_TRIES} times: is its version counter 'n' written by others?"
+                raise StateError(msg)
+            found = self._each(rows, lambda pipe, row: pipe.hgetall(row))
+            for row, held in zip(rows, found, strict=True):
+                work.past.take(row, work.past.held[row].key, held)
+            work.past.again(rows)
+            pipe = self._client.pipeline(transaction=False)
+            self._histories(pipe, work, rows)
+            done = results(partial(pipe.execute, raise_on_error=False))
+            rows = [row for row, written in zip(rows, done, strict=True) if not written]
 
     def _is_new(self, work: RedisSet, answer: Answer) -> bool:
         key = answer.decision.tx_id, answer.decision.version
@@ -241,10 +279,10 @@ class RedisStore:
         return dict(results(lambda: [self._client.hgetall(self._keys.marks)])[0])
 
     def forget(self, card: str) -> int:
-        """Erase a card and its pairs; return how many records went. It looks through the whole store."""
+        """Erase a card, its pairs and its histories; return how many records went. It looks through the whole store."""
         mine = self._keys.row(card_key(card)).encode()
         found = self._scan(mine.decode())
-        return self._delete([key for key in found if key == mine or key.startswith(mine + b":")])
+        return self._delete([key for key in found if key == mine or key.startswith((mine + b":", mine + b"#"))])
 
     def snapshot(self) -> bytes:
         """Return the whole state, marks included: a copy for another server. Redis keeps its own on disk."""

@@ -7,9 +7,13 @@ import msgspec
 import numpy as np
 
 from features import layout as at
+from features.history import HISTORY_VERSION, SIDES
 from features.layout import LAYOUT_VERSION
+from features.remembering import REMEMBER
+from features.stores.redis_history import HistorySet, Step
 from features.tables import SEPARATOR, RecordTable, card_key, entity_keys, pair_key
 from features.writing import EVERY_ROW
+from fraud.core.ports import Encoder
 from fraud.core.records import (
     Alert,
     Answer,
@@ -74,6 +78,10 @@ class Keys:
         """Return where an entity's row is kept; the braces choose the slot."""
         return f"{self.rows}{plain(entity)}}}"
 
+    def history(self, entity: str, encoder: str) -> str:
+        """Return where an entity's history is kept for an encoder: in the slot of its row."""
+        return f"{self.row(entity)}#{HISTORY_VERSION}:{plain(encoder)}"
+
     def pair(self, key: str) -> str:
         """Return where a pair's row is kept: in the slot of its card."""
         card, _, merchant = key.partition(SEPARATOR)
@@ -97,8 +105,8 @@ def mark_field(position: Position) -> str:
 class RedisSet:
     """The rows, marks and first answers that one batch can touch."""
 
-    def __init__(self, keys: Keys, capacity: int) -> None:
-        """Start empty, with room for so many entities."""
+    def __init__(self, keys: Keys, capacity: int, encoder: Encoder | None = None) -> None:
+        """Start empty, with room for so many entities, and for their histories if there is an encoder."""
         self._keys = keys
         self.entities = RecordTable(at.ENTITY_BYTES, capacity + 1)
         self.pairs = RecordTable(at.PAIR_BYTES, capacity + 1, hashed=False)
@@ -110,6 +118,8 @@ class RedisSet:
         self._made: dict[str, tuple[RecordTable, str]] = {}
         self.changes: dict[Position, list[Change]] = {}
         self.reached: dict[str, int] = {}
+        self.past = HistorySet(encoder, capacity) if encoder is not None else None
+        self.encoder = encoder
 
     def first_answer(self, tx_id: str, version: int) -> Answer | None:
         """Return the answer already given, by an earlier batch or in this one."""
@@ -137,6 +147,39 @@ class RedisSet:
             # Every row has it, so the mark of its partition is noted, which a write cut short may have left behind.
             self._reach(field, position.offset)
         return mask if refused else EVERY_ROW
+
+    @property
+    def histories(self) -> RecordTable | None:
+        """Return the history rows; None without an encoder."""
+        return self.past.table if self.past is not None else None
+
+    def take_history(self, row: str, key: str, found: dict[bytes, bytes]) -> None:
+        """Put a history that was read in its place."""
+        if self.past is not None:
+            self.past.take(row, key, found)
+
+    def admits_history(self, keys: tuple[str, ...], position: Position | None) -> int:
+        """Return which history rows have not applied this position yet."""
+        sides = [(side, key) for side, key in enumerate(keys[:SIDES]) if key]
+        if position is None or self.past is None:
+            return sum(1 << side for side, _ in sides) if self.past is not None else 0
+        field, encoder = mark_field(position), self.past.encoder.encoder
+        admits, name = self.past.admits, self._keys.history
+        return sum(1 << side for side, key in sides if admits(name(key, encoder), field, position.offset))
+
+    def remembered(
+        self, kind: str, keys: tuple[str, str, str, str], change: bytes, mask: int, position: Position | None
+    ) -> None:
+        """Note a change just made in history rows: it is made again if somebody else has written them meanwhile."""
+        if self.past is None:
+            return
+        if position is not None and kind == REMEMBER:
+            self.changes.setdefault(position, []).append((kind, keys, change))
+        field, offset = (mark_field(position), position.offset) if position is not None else ("", 0)
+        for side in range(SIDES):
+            if keys[side] and (mask >> side) & 1:
+                row = self._keys.history(keys[side], self.past.encoder.encoder)
+                self.past.note(row, Step(field, offset, kind, side, change))
 
     def _reach(self, field: str, offset: int) -> None:
         self.reached[field] = max(self.reached.get(field, -1), offset)

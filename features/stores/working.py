@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from features.tables import RecordTable
-from fraud.core.ports import StateStore, WorkingSet
+from fraud.core.ports import Encoder, StateStore, WorkingSet
 from fraud.core.records import Arrival, Position, Transaction
+
+EVERY_SIDE = 7
+"""The bits of card, merchant and device, of their histories."""
 
 
 class TableSet(WorkingSet, Protocol):
@@ -13,6 +16,14 @@ class TableSet(WorkingSet, Protocol):
 
     entities: RecordTable
     pairs: RecordTable
+
+    @property
+    def histories(self) -> RecordTable | None:
+        """Return the history rows; None without an encoder."""
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """Return what computes the codes of histories."""
 
     def admits(self, keys: tuple[str, ...], position: Position | None) -> int:
         """Return which rows have not applied this position yet: a bit each for card, merchant, device and pair.
@@ -28,9 +39,17 @@ class TableSet(WorkingSet, Protocol):
     def applied(self, kind: str, keys: tuple[str, ...], change: bytes, position: Position | None) -> None:
         """Note a change just made in place: `absorb`, `retract` or `apply`, its keys, its int64 fields."""
 
+    def admits_history(self, keys: tuple[str, ...], position: Position | None) -> int:
+        """Return which history rows have not applied this position yet: a bit each for card, merchant and device."""
+
+    def remembered(
+        self, kind: str, keys: tuple[str, str, str, str], change: bytes, mask: int, position: Position | None
+    ) -> None:
+        """Note a change just made in the history rows of `mask`: `remember` or `verdict`, its int64 fields."""
+
 
 class TableStore(StateStore, Protocol):
     """A state store whose working sets are table sets."""
 
-    def read(self, batch: Sequence[Arrival]) -> TableSet:
-        """Read every row, mark and first answer the batch can touch, in one round trip."""
+    def read(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> TableSet:
+        """Read every row, mark and first answer the batch can touch, in one round trip; histories of an encoder."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from fraud.core.labels import LabelBook
 from fraud.core.policy import decide
-from fraud.core.ports import Extractor, Policy, RuleBook, Scorer, StateStore, WorkingSet
+from fraud.core.ports import Encoder, Extractor, Histories, Policy, RuleBook, Scorer, StateStore, WorkingSet
 from fraud.core.records import (
     DAY,
     Action,
@@ -95,6 +95,7 @@ class Engine:
         self._extractor = extractor
         self._store = store
         self._judges = judges
+        self._encoder = encoder_of(judges)
         self._book = book
         self._lateness = lateness or Lateness()
         self._watermarks: dict[tuple[str, int], int] = {}
@@ -105,7 +106,7 @@ class Engine:
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Return one answer per transaction of the batch, in order."""
-        work = self._extractor.open(batch)
+        work = self._extractor.open(batch, self._encoder)
         self._answers, self._pending, self._speaks_at = [], {}, NEVER
         for arrival in batch:
             self._take(work, arrival)
@@ -114,7 +115,7 @@ class Engine:
 
     def replace_judges(self, judges: Judges) -> None:
         """Swap scorer, rules and policy between two batches."""
-        self._judges = judges
+        self._judges, self._encoder = judges, encoder_of(judges)
 
     def snapshot(self) -> bytes:
         """Return the whole state: entity rows, waiting vectors, watermarks."""
@@ -203,28 +204,34 @@ class Engine:
         pending, self._pending, self._speaks_at = list(self._pending.values()), {}, NEVER
         scores = self._scores(pending)
         for item in pending:
-            answer = self._answer(item, scores[item.tx.id])
+            answer = self._answer(item, *scores[item.tx.id])
             work.keep(answer)
             self._answers.append(answer)
             self._hold(answer)
 
-    def _scores(self, pending: Sequence[_Pending]) -> dict[str, Score]:
-        """Return the scores by id, each level in one go."""
-        found: dict[str, Score] = {}
+    def _scores(self, pending: Sequence[_Pending]) -> dict[str, tuple[Score, Histories | None, int]]:
+        """Return, by id, score, histories and the row in them; each level in one go."""
+        found: dict[str, tuple[Score, Histories | None, int]] = {}
         for level in dict.fromkeys(item.arrival.level for item in pending):
             same = [item for item in pending if item.arrival.level is level]
             matrix = np.stack([item.values for item in same])
-            ids = [item.tx.id for item in same]
-            found.update(zip(ids, self._judges.at(level).score(ids, matrix), strict=True))
+            ids, scorer = [item.tx.id for item in same], self._judges.at(level)
+            histories = self._extractor.histories(ids) if self._reads_histories(scorer) else None
+            for row, score in enumerate(scorer.score(ids, matrix, histories)):
+                found[ids[row]] = score, histories, row
         return found
 
-    def _answer(self, item: _Pending, score: Score) -> Answer:
+    def _reads_histories(self, scorer: Scorer) -> bool:
+        """Tell whether a scorer, of whatever level, reads the histories that are kept."""
+        return self._encoder is not None and scorer.encoder == self._encoder.encoder
+
+    def _answer(self, item: _Pending, score: Score, histories: Histories | None, row: int) -> Answer:
         tx, judges = item.tx, self._judges
         outcome = judges.rules.judge(tx, item.values)
         action, value = decide(tx, score, outcome, judges.policy)
         reasons = outcome.reasons
         if action is not Action.APPROVE:
-            reasons += judges.at(item.arrival.level).explain(item.values, score)
+            reasons += judges.at(item.arrival.level).explain(item.values, score, histories, row)
         decision = Decision(
             tx_id=tx.id,
             version=tx.version,
@@ -258,6 +265,11 @@ class Engine:
     def _hold(self, answer: Answer) -> None:
         if self._book is not None and (early := self._book.hold(answer.decision, answer.vector)) is not None:
             self._extractor.apply(early, None)
+
+
+def encoder_of(judges: Judges) -> Encoder | None:
+    """Return what computes the codes of the histories that are kept; None when the scorer reads none."""
+    return judges.scorer if judges.scorer.encoder else None
 
 
 def repeat(first: Answer, arrival: Arrival) -> Answer:

@@ -3,7 +3,7 @@
 Each port has one contract suite under `tests/contract`, run on every implementation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -51,6 +51,40 @@ class Sink(Protocol):
         """Flush and release; a second call does nothing."""
 
 
+class Tokens(msgspec.Struct, frozen=True, eq=False):
+    """What a network reads of some events' entities, as of each event, before it was absorbed.
+
+    `raw` float32 (rows, sides, 64, 32), `sums` (rows, sides, 20, 16), `codes` (rows, sides, 20, 32); `text` int64
+    (rows, 24). Sides in order: card, merchant, device. What a column means stands in `features/tokens.py`.
+    """
+
+    raw: NDArray[np.float32]
+    sums: NDArray[np.float32]
+    codes: NDArray[np.float32]
+    text: NDArray[np.int64]
+
+
+class Histories(Protocol):
+    """What the rows of one matrix could read of their entities; nothing is decoded before it is asked for."""
+
+    def tokens(self, rows: Sequence[int] | NDArray[np.intp], sides: int) -> Tokens:
+        """Return the tokens of some rows, in the order given, for the first `sides` sides."""
+
+
+class Encoder(Protocol):
+    """What computes the codes that histories are kept with."""
+
+    @property
+    def encoder(self) -> str:
+        """Return the version of what computes codes; the empty string when nothing does: no history is kept."""
+
+    def encode(self, blocks: Matrix) -> Codes:
+        """Return the code of each block of events, float32 (blocks, 32), from float32 (blocks, 16, 20).
+
+        A block's code depends on nothing else. Called at the end of a batch, after its events are scored.
+        """
+
+
 class WorkingSet(Protocol):
     """The state one batch touches, read once, changed in place, written back once."""
 
@@ -69,8 +103,11 @@ class StateStore(Protocol):
     `snapshot` followed by `restore` gives the same answers as no interruption.
     """
 
-    def read(self, batch: Sequence[Arrival]) -> WorkingSet:
-        """Read every entity, mark and first answer the batch can touch, in one round trip."""
+    def read(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> WorkingSet:
+        """Read every entity, mark and first answer the batch can touch, in one round trip.
+
+        With an encoder its histories are read too; each encoder has histories of its own, side by side.
+        """
 
     def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
         """Store first answers, then entity records, in one round trip; return the winning answers, in order."""
@@ -105,8 +142,8 @@ class Extractor(Protocol):
     def version(self) -> str:
         """Return the feature spec's version, a hash of the declared table."""
 
-    def open(self, batch: Sequence[Arrival]) -> WorkingSet:
-        """Begin a batch: read its working set."""
+    def open(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> WorkingSet:
+        """Begin a batch: read its working set, with the histories of an encoder if one is given."""
 
     def look(self, tx: Transaction) -> Values:
         """Return the vector of `tx` from what was absorbed before it; change nothing."""
@@ -117,6 +154,9 @@ class Extractor(Protocol):
     def apply(self, label: KnownLabel, position: Position | None) -> None:
         """Add what became known of an earlier payment to its entities; without a position it is always applied."""
 
+    def histories(self, ids: Sequence[str]) -> Histories | None:
+        """Return what `look` could read of these transactions' entities; None when no encoder was given."""
+
     def unusual(self, values: Values) -> bool:
         """Tell whether a vector's amount stood out against the card's own history."""
 
@@ -124,31 +164,7 @@ class Extractor(Protocol):
         """End the batch: write the working set; return the winning answers, in order."""
 
 
-class Tokens(msgspec.Struct, frozen=True, eq=False):
-    """What a network reads of some events' entities, as of each event, before it was absorbed.
-
-    `raw` float32 (rows, sides, 64, 32), `sums` (rows, sides, 20, 16), `codes` (rows, sides, 20, 32); `text` int64
-    (rows, 24). Sides in order: card, merchant, device. What a column means stands in `features/tokens.py`.
-    """
-
-    raw: NDArray[np.float32]
-    sums: NDArray[np.float32]
-    codes: NDArray[np.float32]
-    text: NDArray[np.int64]
-
-
-class Histories(Protocol):
-    """What the rows of one matrix could read of their entities; nothing is decoded before it is asked for."""
-
-    def tokens(self, rows: Sequence[int] | NDArray[np.intp], sides: int) -> Tokens:
-        """Return the tokens of some rows, in the order given, for the first `sides` sides."""
-
-
-Encode = Callable[[NDArray[np.float32]], Codes]
-"""Blocks of events, float32 (blocks, 16, 20), to their codes, float32 (blocks, 32)."""
-
-
-class Scorer(Protocol):
+class Scorer(Encoder, Protocol):
     """How numbers become a probability. Scores of a row do not depend on the other rows of its batch."""
 
     @property
@@ -159,15 +175,11 @@ class Scorer(Protocol):
     def spec_version(self) -> str:
         """Return the feature spec the scorer was fitted on, or the empty string when it takes any."""
 
-    @property
-    def encoder(self) -> str:
-        """Return the version of what computes codes; the empty string when the scorer reads no histories.
-
-        With the empty string no history is kept, and `histories` is None wherever it is handed in.
-        """
-
     def score(self, ids: Sequence[str], matrix: Matrix, histories: Histories | None = None) -> list[Score]:
-        """Return a score per row of `matrix`, float32 of shape (rows, features)."""
+        """Return a score per row of `matrix`, float32 of shape (rows, features).
+
+        `histories` speaks of the same rows; it is None for a scorer without an encoder.
+        """
 
     def explain(
         self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
@@ -175,12 +187,6 @@ class Scorer(Protocol):
         """Return the strongest reasons for one score, strongest first; costly, so called above approve only.
 
         `row` is the place of the event in `histories`.
-        """
-
-    def encode(self, blocks: Matrix) -> Codes:
-        """Return the code of each block of events, float32 (blocks, 32), from float32 (blocks, 16, 20).
-
-        A block's code depends on nothing else. Called at the end of a batch, after its events are scored.
         """
 
 
