@@ -38,7 +38,6 @@ HISTORY_BYTES = PYRAMID_AT + LEVELS * RADIX * SUMMARY_BYTES
 BLOCK, CLOSED_IN_WINDOW = 16, 2
 PUSH_AFTER = CLOSED_IN_WINDOW * BLOCK
 """Events between the closing of a block and its push: whoever takes more at once computes codes in between."""
-WINDOW = 3 * BLOCK - 1
 MEANS = 16
 """Components of a code that merge by their mean."""
 
@@ -98,6 +97,12 @@ def events_of(row: Row) -> int:
 def window_start(events: int) -> int:
     """Return the sequence number of the oldest event that is read raw."""
     return max(events // BLOCK - CLOSED_IN_WINDOW, 0) * BLOCK
+
+
+@compiled
+def window_size(events: int) -> int:
+    """Return how many events are read raw."""
+    return events - window_start(events)
 
 
 @compiled
