@@ -1,7 +1,7 @@
 """Busy cards whose frauds were prepared hundreds or thousands of payments earlier: what only a long memory can tell.
 
 Every card has, early on, one run of 4 to 6 payments within minutes of each other, and 4 to 6 tiny payments for digital
-goods or to charities. On some cards they are the same payments: the number was being tested. All other cards have the
+goods or streams. On some cards they are the same payments: the number was being tested. All other cards have the
 same two things apart: the run is of ordinary payments, the tiny ones are spread, so that counts, sums and rhythm are
 equal. Then the card pays on as usual. In the end it buys electronics for less than a week; where the number had been
 tested, most of these purchases are frauds. Their labels come when it is over.
@@ -26,7 +26,7 @@ from fraud.simulate.world import Floats
 
 SCENARIOS = ("genuine", "chance", "near", "far")
 BLOCK = 16
-TINY = (category("digital goods"), category("charity"))
+TINY = (category("digital goods"), category("streaming"))
 BOUGHT = category("electronics")
 _PURCHASES = (8, 15)
 _FRAUDS = 0.92

@@ -7,7 +7,8 @@ from fraud.core import metrics
 from fraud.core.errors import DataError
 from fraud.core.records import DAY
 from fraud.simulate import Traffic
-from fraud.simulate.fronts import CHANCE, FRAUDS, LIFE_DAYS, OLD, SCENARIOS, Fronts, generate, is_front, variant
+from fraud.simulate.fronts import FRAUDS, LIFE_DAYS, OLD, SCENARIOS, Fronts, generate, is_front, variant
+from fraud.simulate.staged import CHANCE
 from fraud.simulate.traffic import Bools, Ints
 from fraud.simulate.world import Floats
 

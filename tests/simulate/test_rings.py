@@ -6,7 +6,7 @@ import pytest
 from fraud.core import metrics
 from fraud.core.errors import DataError
 from fraud.core.records import DAY
-from fraud.simulate import Traffic
+from fraud.simulate import Traffic, stream
 from fraud.simulate.grouping import ranks
 from fraud.simulate.rings import DEVICE, MULE, OLD, ROBBED_DAYS, SCENARIOS, Rings, generate
 from fraud.simulate.traffic import Bools, Ints
@@ -130,4 +130,4 @@ def test_later_labels_move_the_first_spots(traffic: Traffic) -> None:
 @pytest.mark.parametrize(("parameter", "value"), [("cards", 99), ("days", 37), ("robbed", 0.001)])
 def test_impossible_size_is_refused(parameter: str, value: float) -> None:
     with pytest.raises(DataError, match=f"{parameter} = {value}"):
-        generate(Rings(**{parameter: value}))
+        stream("rings").make(**{parameter: value})
