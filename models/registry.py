@@ -1,30 +1,38 @@
 """Model artifacts on disk: weights as plain arrays and a JSON card that says what they are; no pickled classes.
 
-Layout: `ROOT/NAME/VERSION/weights.npz`, `ROOT/NAME/VERSION/card.json` and `ROOT/NAME/current`, a file that holds the
-version in use. Versions are a hash of the content, are never overwritten, and are kept until somebody removes them.
-A version appears by one rename, and `current` moves by one rename, so a reader never meets half an artifact.
+Layout: `ROOT/NAME/VERSION/weights.safetensors`, `ROOT/NAME/VERSION/card.json` and `ROOT/NAME/current`, whose first line
+is the version in use; the lines below tell which was made current when and how. Versions are a hash of the content, are
+never overwritten, and are kept until somebody removes them. A version appears by one rename, and `current` changes by
+one rename, so a reader never meets half an artifact. Artifacts of format 1 (`weights.npz`) are still read.
 """
 
+import fcntl
 import hashlib
 import io
 import os
 import re
 import shutil
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import safetensors.numpy
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from fraud.core.errors import ArtifactError, nearest
+from fraud.core.records import DAY, HOUR, MINUTE
 from models.rules_only import NAME as RULES
 
-FORMAT = 1
-CARD, WEIGHTS, CURRENT = "card.json", "weights.npz", "current"
+FORMAT, FORMATS = 2, (1, 2)
+CARD, WEIGHTS, OLD_WEIGHTS, CURRENT = "card.json", "weights.safetensors", "weights.npz", "current"
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+KINDS_OF_NUMBERS = "?bBhHiIlLqQefd"
+"""numpy type characters that safetensors holds."""
+KEPT_MOVES = 200
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -32,7 +40,10 @@ Arrays = dict[str, NDArray[np.generic]]
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an artifact says of itself. Times and delays are nanoseconds; `created` is told by the caller.
 
-    `version` and `weights_sha256` are filled in by `save`. `metrics` holds None where a measure has no meaning.
+    `version` and `weights_sha256` are filled in by `save`. `metrics` holds None where a measure has no meaning;
+    `metrics_by_model` the same for each part of a blend. `encoder` is the version of the network's block encoder, `""`
+    without one; `architecture` fixes the network's shape; `exits` names the exits, first one first, with the threshold
+    below which a payment leaves there (the last has none).
     """
 
     kind: str
@@ -44,7 +55,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     label_delay: int
     seed: int
     metrics: dict[str, float | None] = {}
+    metrics_by_model: dict[str, dict[str, float | None]] = {}
     thresholds: dict[str, float] = {}
+    exits: dict[str, float | None] = {}
+    encoder: str = ""
+    architecture: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     libraries: dict[str, str] = {}
     format: int = FORMAT
@@ -66,18 +81,27 @@ class Found(msgspec.Struct, frozen=True):
     current: bool
 
 
-def save(root: Path, draft: Card, arrays: Mapping[str, NDArray[np.generic]], *, promote: bool = True) -> Card:
-    """Write an artifact and return its card, with version and checksum; with `promote` it becomes the one in use.
+class Move(msgspec.Struct, frozen=True):
+    """One change of the version in use: when (ns UTC, 0 where it is not known), how, and to which version."""
 
-    Saving the same content again changes nothing. Raises ArtifactError for a name that is not allowed or reserved.
+    at: int
+    how: str
+    version: str
+
+
+def save(root: Path, draft: Card, arrays: Mapping[str, NDArray[np.generic]], *, use: bool = True) -> Card:
+    """Write an artifact and return its card, with version and checksum; with `use` it becomes the one in use.
+
+    Saving the same content again changes nothing. Raises ArtifactError for a name that is not allowed or reserved, or
+    for an array that is not of plain numbers.
     """
     require_name(draft.name)
     weights = pack(arrays)
     checksum = hashlib.sha256(weights).hexdigest()
-    card = msgspec.structs.replace(draft, weights_sha256=checksum, version=_version(draft, checksum))
+    card = msgspec.structs.replace(draft, weights_sha256=checksum, version=_version(draft, checksum), format=FORMAT)
     _write_version(root / card.name / card.version, card, weights)
-    if promote:
-        point(root, card.name, card.version)
+    if use:
+        promote(root, card.name, card.version, card.created, how="train")
     return card
 
 
@@ -87,14 +111,14 @@ def load(root: Path, name: str, *, spec_version: str | None = None, version: str
     Raises ArtifactError when there is none, when card and weights do not belong together, when the format is newer
     than this release, or when it was trained on another feature spec than `spec_version`.
     """
-    card, weights = _read(_folder(root, name, version))
+    card, arrays = _read(_folder(root, name, version))
     if spec_version is not None and card.spec_version != spec_version:
         message = (
             f"Model '{card.name}' {card.version} was trained on feature spec {card.spec_version}, this release "
             f"computes {spec_version}. Train it again: fraud train --name {card.name} ..."
         )
         raise ArtifactError(message)
-    return Artifact(card, unpack(weights))
+    return Artifact(card, arrays)
 
 
 def card_of(root: Path, name: str, version: str | None = None) -> Card:
@@ -124,14 +148,100 @@ def versions(root: Path, name: str) -> list[str]:
     return sorted(path.parent.name for path in (root / name).glob(f"*/{CARD}") if path.parent.suffix != ".new")
 
 
-def point(root: Path, name: str, version: str) -> None:
-    """Make a kept version the one in use; raise ArtifactError when it is not kept."""
+def delay_warning(card: Card, delay: int | None) -> str:
+    """Return what is wrong with serving a model where verdicts take `delay` (ns, None: there are none); `""`: nothing.
+
+    How old a verdict is when it is known decides what a model learns to expect, so each label delay wants its own.
+    """
+    now = -1 if delay is None else delay
+    if card.label_delay == now:
+        return ""
+    return (
+        f"model '{card.name}' {card.version} was trained with labels {said(card.label_delay)}, here they come "
+        f"{said(now)}: its scores may be off. Train one for this delay: fraud train --label-delay ..."
+    )
+
+
+def said(delay: int) -> str:
+    """Return a label delay (ns, below 0: no labels) in words."""
+    if delay < 0:
+        return "never"
+    for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m")):
+        if delay and delay % unit == 0:
+            return f"{delay // unit}{name} late"
+    return f"{delay / 1e9:g}s late"
+
+
+# --- the version in use ----------------------------------------------------------------------------------------------
+
+
+def promote(root: Path, name: str, version: str, at: int, how: str = "promote") -> None:
+    """Make a kept version the one in use, from `at` (ns UTC); raise ArtifactError when it is not kept."""
     if version not in (kept := versions(root, name)):
         message = f"Model '{name}' has no version '{version}'; kept are: {', '.join(kept) or 'none'}."
         raise ArtifactError(message + nearest(version, kept))
-    draft = root / name / f"{CURRENT}.new"
-    draft.write_text(version + "\n", encoding="utf-8")
-    draft.replace(root / name / CURRENT)
+    with _alone(root / name):
+        moves = history(root, name)
+        if not moves or moves[-1].version != version:
+            _write_moves(root / name, [*moves, Move(at, how, version)])
+
+
+def rollback(root: Path, name: str, at: int) -> str:
+    """Make the version current that was before the one in use, and return it; a second call goes one further back.
+
+    Raises ArtifactError when there was none, or it is no longer kept.
+    """
+    _folder(root, name, None)
+    with _alone(root / name):
+        moves = history(root, name)
+        line = before(moves)
+        if not line:
+            message = f"Model '{name}' had no other version in use before {moves[-1].version}; see: fraud models list."
+            raise ArtifactError(message)
+        if line[-1] not in (kept := versions(root, name)):
+            message = f"Version '{line[-1]}' of model '{name}' is no longer kept; kept are: {', '.join(kept)}."
+            raise ArtifactError(message + " Choose one: fraud models promote NAME VERSION.")
+        _write_moves(root / name, [*moves, Move(at, "rollback", line[-1])])
+    return line[-1]
+
+
+def history(root: Path, name: str) -> list[Move]:
+    """Return what was current under a name, oldest first; the last one is in use."""
+    try:
+        first, *rest = (root / name / CURRENT).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    moves = [Move(int(at), how, version) for at, how, version in (line.split() for line in rest)]
+    return moves or [Move(0, "train", first.strip())]
+
+
+def before(moves: list[Move]) -> list[str]:
+    """Return the versions that a rollback can go back to, nearest last."""
+    line: list[str] = []
+    for move in moves:
+        if move.how == "rollback" and line:
+            line.pop()
+        if line[-1:] != [move.version]:
+            line.append(move.version)
+    return line[:-1]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other writers of this name out; readers need no lock."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write_moves(folder: Path, moves: list[Move]) -> None:
+    lines = [f"{move.at} {move.how} {move.version}" for move in moves[-KEPT_MOVES:]]
+    draft = folder / f"{CURRENT}.new"
+    _write_durably(draft, "\n".join([moves[-1].version, *lines, ""]).encode())
+    draft.replace(folder / CURRENT)
 
 
 def require_name(name: str) -> None:
@@ -147,25 +257,39 @@ def require_name(name: str) -> None:
         raise ArtifactError(message)
 
 
+# --- what is in a version --------------------------------------------------------------------------------------------
+
+
 def pack(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
-    """Return arrays as the bytes of an .npz file; the same arrays always give the same bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(arrays):
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.asarray(arrays[name]), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+    """Return arrays as the bytes of a safetensors file; the same arrays always give the same bytes.
+
+    Raises ArtifactError for an array that is not of plain numbers.
+    """
+    for name, array in arrays.items():
+        if array.dtype.char not in KINDS_OF_NUMBERS:
+            message = f"Array '{name}' is of type {array.dtype}, an artifact holds plain numbers only."
+            raise ArtifactError(message)
+    return safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in sorted(arrays.items())})
 
 
 def unpack(weights: bytes) -> Arrays:
-    """Return the arrays of an .npz file; objects are refused."""
+    """Return the arrays of a safetensors file; raises ArtifactError when it is none."""
+    try:
+        return dict(safetensors.numpy.load(weights))
+    except SafetensorError as error:
+        message = f"The weights cannot be read ({error}); restore them from a backup or train again."
+        raise ArtifactError(message) from error
+
+
+def unpack_npz(weights: bytes) -> Arrays:
+    """Return the arrays of an .npz file, as format 1 kept them; objects are refused."""
     with np.load(io.BytesIO(weights), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 
 def _version(draft: Card, checksum: str) -> str:
-    identity = "\0".join((draft.kind, draft.spec_version, *draft.features, checksum))
+    parts = (draft.kind, draft.spec_version, *draft.features, checksum, *([draft.encoder] if draft.encoder else []))
+    identity = "\0".join(parts)
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
@@ -201,26 +325,27 @@ def _folder(root: Path, name: str, version: str | None) -> Path:
 
 
 def _current(root: Path, name: str) -> str:
-    return (root / name / CURRENT).read_text(encoding="utf-8").strip()
+    return history(root, name)[-1].version
 
 
-def _read(folder: Path) -> tuple[Card, bytes]:
+def _read(folder: Path) -> tuple[Card, Arrays]:
     card = _read_card(folder)
+    path = folder / (WEIGHTS if card.format > 1 else OLD_WEIGHTS)
     try:
-        weights = (folder / WEIGHTS).read_bytes()
+        weights = path.read_bytes()
     except FileNotFoundError as error:
-        message = f"{folder / WEIGHTS} is missing; restore the folder from a backup or train again."
+        message = f"{path} is missing; restore the folder from a backup or train again."
         raise ArtifactError(message) from error
     if (actual := hashlib.sha256(weights).hexdigest()) != card.weights_sha256:
         message = (
-            f"{folder / WEIGHTS} has sha256 {actual[:12]}..., its card says {card.weights_sha256[:12]}...; the file "
+            f"{path} has sha256 {actual[:12]}..., its card says {card.weights_sha256[:12]}...; the file "
             "was damaged or replaced. Restore both from a backup or train again."
         )
         raise ArtifactError(message)
     if _version(card, card.weights_sha256) != card.version:
-        message = f"{folder / CARD} was edited: its kind, spec or features are not those that were trained."
+        message = f"{folder / CARD} was edited: its kind, spec, encoder or features are not those that were trained."
         raise ArtifactError(message)
-    return card, weights
+    return card, unpack(weights) if card.format > 1 else unpack_npz(weights)
 
 
 def _read_card(folder: Path) -> Card:
@@ -237,6 +362,6 @@ def _read_card(folder: Path) -> Card:
 def _require_format(path: Path, content: bytes) -> None:
     """Refuse a newer layout before reading fields that this release does not know."""
     version = msgspec.json.decode(content, type=dict[str, Any]).get("format")
-    if version != FORMAT:
-        message = f"{path} has artifact format {version}, this release reads {FORMAT}; update, or train again."
+    if version not in FORMATS:
+        message = f"{path} has artifact format {version}, this release reads {FORMATS}; update, or train again."
         raise ArtifactError(message)

@@ -1,12 +1,17 @@
 """Artifacts on disk: what is saved comes back, and what does not fit is refused with the repair."""
 
+import hashlib
+import io
+import shutil
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fraud.core.errors import ArtifactError
+from fraud.core.records import DAY, MINUTE
 from models import registry
 from models.registry import CARD, WEIGHTS, Arrays, Card
 
@@ -22,6 +27,7 @@ def draft() -> Card:
         features=("amount", "hour"),
         label_delay=7,
         seed=0,
+        encoder="e1",
         metrics={"ap": 0.5, "cp100": None},
     )
 
@@ -60,13 +66,141 @@ def test_save_of_other_content_keeps_the_old_version(tmp_path: Path, draft: Card
     ]
 
 
-def test_point_moves_back_to_a_kept_version(tmp_path: Path, draft: Card, arrays: Arrays) -> None:
-    old = registry.save(tmp_path, draft, arrays)
-    registry.save(tmp_path, draft, {**arrays, "a": np.zeros(4)})
-    registry.point(tmp_path, "first", old.version)
-    assert registry.load(tmp_path, "first").card.version == old.version
+# --- the version in use ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(tmp_path: Path, draft: Card, arrays: Arrays) -> list[str]:
+    """Return three versions under one name, the last in use."""
+    return [registry.save(tmp_path, draft, {**arrays, "a": np.full(4, i)}).version for i in range(3)]
+
+
+def in_use(root: Path) -> str:
+    return registry.load(root, "first").card.version
+
+
+def test_promote_moves_to_a_kept_version(tmp_path: Path, three: list[str]) -> None:
+    registry.promote(tmp_path, "first", three[0], at=9)
+    assert in_use(tmp_path) == three[0]
     with pytest.raises(ArtifactError, match="no version 'nothing'"):
-        registry.point(tmp_path, "first", "nothing")
+        registry.promote(tmp_path, "first", "nothing", at=9)
+    assert in_use(tmp_path) == three[0]
+
+
+def test_rollback_goes_back_one_by_one_and_says_when_there_is_no_more(tmp_path: Path, three: list[str]) -> None:
+    assert [registry.rollback(tmp_path, "first", at=at) for at in (10, 11)] == [three[1], three[0]]
+    assert in_use(tmp_path) == three[0]
+    with pytest.raises(ArtifactError, match=f"no other version in use before {three[0]}"):
+        registry.rollback(tmp_path, "first", at=12)
+
+
+def test_rollback_after_a_promotion_goes_to_what_was_in_use_not_to_what_is_newest(
+    tmp_path: Path, three: list[str]
+) -> None:
+    registry.rollback(tmp_path, "first", at=10)
+    registry.promote(tmp_path, "first", three[0], at=11)
+    assert registry.rollback(tmp_path, "first", at=12) == three[1]
+
+
+def test_history_keeps_every_move(tmp_path: Path, three: list[str]) -> None:
+    registry.promote(tmp_path, "first", three[0], at=10)
+    registry.promote(tmp_path, "first", three[0], at=11)
+    registry.rollback(tmp_path, "first", at=12)
+    moves = [(move.at, move.how, move.version) for move in registry.history(tmp_path, "first")]
+    assert moves == [
+        (5, "train", three[0]), (5, "train", three[1]), (5, "train", three[2]),
+        (10, "promote", three[0]), (12, "rollback", three[2]),
+    ]  # fmt: skip
+
+
+def test_history_that_was_cut_short_can_still_be_rolled_back(
+    tmp_path: Path, three: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "KEPT_MOVES", 3)
+    registry.rollback(tmp_path, "first", at=10)
+    for at, version in enumerate(three):
+        registry.promote(tmp_path, "first", version, at=at)
+    assert len(registry.history(tmp_path, "first")) == 3
+    assert registry.rollback(tmp_path, "first", at=20) == three[1]
+
+
+def test_rollback_to_a_version_that_was_removed_is_refused(tmp_path: Path, three: list[str]) -> None:
+    shutil.rmtree(tmp_path / "first" / three[1])
+    with pytest.raises(ArtifactError, match="no longer kept"):
+        registry.rollback(tmp_path, "first", at=10)
+    assert in_use(tmp_path) == three[2]
+
+
+def test_moving_half_way_leaves_the_old_version_in_use(
+    tmp_path: Path, three: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(self: Path, target: Path) -> Path:
+        raise OSError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "replace", dies)
+        with pytest.raises(OSError):
+            registry.promote(tmp_path, "first", three[0], at=9)
+    assert in_use(tmp_path) == three[2]
+    registry.promote(tmp_path, "first", three[0], at=9)
+    assert in_use(tmp_path) == three[0]
+
+
+@pytest.mark.parametrize(
+    ("trained", "here", "told"),
+    [
+        (7 * DAY, 7 * DAY, None),
+        (7 * DAY, DAY, "labels 7d late, here they come 1d late"),
+        (7 * DAY, None, "here they come never"),
+        (-1, 90 * MINUTE, "labels never, here they come 90m late"),
+        (-1, None, None),
+        (0, 1, "labels 0s late"),
+    ],
+)
+def test_delay_warning_names_both_delays(draft: Card, trained: int, here: int | None, told: str | None) -> None:
+    said = registry.delay_warning(msgspec.structs.replace(draft, label_delay=trained), here)
+    assert (told in said) if told else said == ""
+
+
+# --- format 1 --------------------------------------------------------------------------------------------------------
+
+
+def of_format_1(root: Path, draft: Card, arrays: Arrays) -> Card:
+    """Write an artifact as the releases before safetensors did."""
+    card = msgspec.structs.replace(registry.save(root / "new", draft, arrays), encoder="")
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    checksum = hashlib.sha256(packed.getvalue()).hexdigest()
+    identity = "\0".join((draft.kind, draft.spec_version, *draft.features, checksum))
+    version = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    old = msgspec.structs.replace(card, format=1, version=version, weights_sha256=checksum)
+    fields = msgspec.to_builtins(old)
+    for later in ("metrics_by_model", "exits", "encoder", "architecture"):
+        del fields[later]
+    folder = root / "first" / version
+    folder.mkdir(parents=True)
+    (folder / "weights.npz").write_bytes(packed.getvalue())
+    (folder / CARD).write_bytes(msgspec.json.encode(fields))
+    (root / "first" / "current").write_text(version + "\n")
+    return old
+
+
+def test_artifact_of_format_1_is_read(tmp_path: Path, draft: Card, arrays: Arrays) -> None:
+    old = of_format_1(tmp_path, draft, arrays)
+    found = registry.load(tmp_path, "first", spec_version="s1")
+    assert found.card == old
+    np.testing.assert_array_equal(found.arrays["a"], arrays["a"])
+
+
+def test_artifact_of_format_1_can_be_followed_and_gone_back_to(tmp_path: Path, draft: Card, arrays: Arrays) -> None:
+    old = of_format_1(tmp_path, draft, arrays)
+    new = registry.save(tmp_path, draft, {**arrays, "a": np.zeros(4)})
+    assert in_use(tmp_path) == new.version
+    assert registry.rollback(tmp_path, "first", at=9) == old.version
+    assert in_use(tmp_path) == old.version
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
 
 
 def test_load_of_damaged_weights_is_refused(tmp_path: Path, draft: Card, arrays: Arrays) -> None:
@@ -95,7 +229,8 @@ def test_load_under_another_spec_is_refused_with_the_repair(tmp_path: Path, draf
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b'"format": 1', b'"format": 2', "artifact format 2"),
+        (b'"format": 2', b'"format": 3', "artifact format 3"),
+        (b'"encoder": "e1"', b'"encoder": "e2"', "was edited"),
         (b'"hour"', b'"mcc"', "was edited"),
         (b'"s1"', b'"s2"', "was edited"),
         (b'"kind"', b'"sort"', "cannot be read"),
@@ -133,9 +268,22 @@ def test_save_under_a_name_that_is_not_allowed_is_refused(
         registry.save(tmp_path, msgspec.structs.replace(draft, name=name), arrays)
 
 
-def test_unpack_refuses_objects() -> None:
-    with pytest.raises(ValueError, match="Object arrays cannot be"):
-        registry.pack({"a": np.array([{}], dtype=object)})
+@pytest.mark.parametrize("array", [np.array([{}], dtype=object), np.array(["a"]), np.array([1j])])
+def test_save_of_anything_but_numbers_is_refused(tmp_path: Path, draft: Card, array: NDArray[np.generic]) -> None:
+    with pytest.raises(ArtifactError, match=r"'odd' is of type .* plain numbers"):
+        registry.save(tmp_path, draft, {"odd": array})
+
+
+@pytest.mark.parametrize("array", [np.zeros(0), np.array(3.5), np.arange(6).reshape(2, 3).T, np.array([True, False])])
+def test_pack_keeps_shape_and_type_of_odd_arrays(array: NDArray[np.generic]) -> None:
+    back = registry.unpack(registry.pack({"a": array}))["a"]
+    assert (back.dtype, back.shape) == (array.dtype, array.shape)
+    np.testing.assert_array_equal(back, array)
+
+
+def test_unpack_of_what_is_no_safetensors_file_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        registry.unpack(b"nonsense")
 
 
 def test_save_after_a_crash_half_way_succeeds(tmp_path: Path, draft: Card, arrays: Arrays) -> None:
