@@ -119,21 +119,21 @@ def frauds_of_pair(read: Reading) -> str:
     return f"{plural(frauds, 'known fraud')} of this card at this merchant (of {labels:.0f} labelled)"
 
 
-def _usual(read: Reading, entity: str, aggregate: str) -> float:
+def usual(read: Reading, entity: str, aggregate: str) -> float:
     """Return an entity's daily rate over 30 days, or over its life when it is younger; NaN when it has no past."""
     days = min(read(f"{entity}_since_first") / 86_400, 30.0)
     return max(read(f"{entity}_{aggregate}_30d"), 0.0) / max(days, 1.0)
 
 
 def _pace(read: Reading, entity: str, where: str) -> str:
-    usual = _usual(read, entity, "count")
-    if math.isnan(usual):
+    a_day = usual(read, entity, "count")
+    if math.isnan(a_day):
         return f"First payment {where}"
     counts = {window: read.number(f"{entity}_count_{window}") + 1 for window in WINDOWS}
     # The window furthest above the usual rate, with one payment of slack so that a lone payment is no burst.
-    burst = max(WINDOWS, key=lambda window: (counts[window] - 1) / (usual * WINDOWS[window][1] + 1))
+    burst = max(WINDOWS, key=lambda window: (counts[window] - 1) / (a_day * WINDOWS[window][1] + 1))
     now = f"{plural(counts[burst], 'payment')} {where} in {WINDOWS[burst][0]}"
-    return f"{now}; usual is {rate(usual)}"
+    return f"{now}; usual is {rate(a_day)}"
 
 
 def pace_of_card(read: Reading) -> str:
@@ -153,9 +153,9 @@ def pace_of_device(read: Reading) -> str:
 
 def spending_of_card(read: Reading) -> str:
     """Tell what the card spent in a day beside its usual day."""
-    usual = _usual(read, "card", "sum")
+    a_day = usual(read, "card", "sum")
     spent = f"{read.number('card_sum_1d') + read.number('amount'):.2f} spent by this card in 1 day"
-    return spent if math.isnan(usual) else f"{spent}; usual is {usual:.2f} a day"
+    return spent if math.isnan(a_day) else f"{spent}; usual is {a_day:.2f} a day"
 
 
 def _others(read: Reading, feature: str, what: str) -> str:

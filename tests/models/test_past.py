@@ -1,0 +1,147 @@
+"""Sentences about the past: the numbers are the tokens', the baseline stands beside them, and nothing breaks them."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from features.spec import spec
+from fraud.core.ports import Tokens
+from models.past import View
+from models.reasons import CODES, GROUPS
+from tests.models.histories import DAY, event, fraud, genuine, summary, tokens
+
+NAMES = spec().names
+PLACES = {name: place for place, name in enumerate(NAMES)}
+NONE = tokens({}, sides=3)
+
+
+def told(code: str, history: Tokens | None, **values: float) -> str:
+    """Return the sentence of a group for a vector with these values, NaN elsewhere."""
+    vector = np.array([values.get(name, math.nan) for name in NAMES], dtype=np.float32)
+    return GROUPS[CODES[code]].text(View.of(PLACES, vector, history))
+
+
+def hours(*when: float) -> list[NDArray[np.float32]]:
+    return [event(DAY, c2=math.sin(h / 12 * math.pi), c3=math.cos(h / 12 * math.pi)) for h in when]
+
+
+@pytest.mark.parametrize(
+    ("code", "history", "values", "text"),
+    [
+        (
+            "merchant-frauds",
+            tokens({1: [event(DAY)] * 6 + [fraud(8.22 * DAY)] * 5 + [genuine(9 * DAY)] * 7}, {},
+                   {1: [summary(160, 150, 1, 90 * DAY, last_fraud=50 * DAY)]}),
+            {},
+            "5 of the last 12 payments with a verdict at this merchant are known frauds, the newest 8.2 days old; "
+            "before them 1 of 150",
+        ),
+        (
+            "card-frauds",
+            tokens({0: [fraud(3.5 * 3_600)]}),
+            {},
+            "1 of the last 1 payment with a verdict of this card is a known fraud, the newest 3 hours old",
+        ),
+        (
+            "merchant-frauds",
+            tokens({1: [genuine(DAY)] * 9}, {1: [fraud(34 * DAY)] * 16},
+                   {1: [summary(640, 600, 21, 90 * DAY, last_fraud=34 * DAY)]}),
+            {},
+            "21 known frauds at this merchant among 600 older verdicts, the newest 34.0 days old; "
+            "none of the last 9 with a verdict",
+        ),
+        (
+            "device-frauds",
+            tokens({}, sides=3),
+            {"device_frauds_7d": 2, "device_labels_7d": 3},
+            "2 known frauds on this device in the last 7 days (of 3 labelled)",
+        ),
+        (
+            "amount",
+            tokens({0: [event(DAY, 20.0), event(DAY, 61.2), event(DAY, 3.0)]}),
+            {"amount": 940.0, "card_amount_vs_median": 940 / 31},
+            "Amount 940.00 is 30 times this card's median of 31.00; the largest of its last 3 is 61.20",
+        ),
+        (
+            "amount", NONE, {"amount": 50.0, "merchant_amount_vs_median": 5.0},
+            "Amount 50.00 is 5 times this merchant's median of 10.00",
+        ),
+        (
+            "card-recent",
+            tokens({0: [event(DAY, c7=1.5)] * 6 + [event(DAY)] * 4}),
+            {"card_count_1d": 1, "card_count_30d": 30, "card_since_first": 1e7},
+            "6 of this card's last 10 payments were over twice its median amount",
+        ),
+        (
+            "card-recent",
+            NONE,
+            {"card_count_10m": 5, "card_count_1h": 5, "card_count_1d": 6, "card_count_30d": 60,
+             "card_since_first": 9e6},
+            "6 payments by this card in 10 minutes; usual is 2 a day",
+        ),
+        (
+            "card-recent",
+            tokens({0: [event(DAY, c17=0.4)] * 9 + [event(DAY)]}),
+            {},
+            "9 of this card's last 10 payments were at merchants with known frauds",
+        ),
+        (
+            "merchant-recent",
+            NONE,
+            {"merchant_cards_1d": 40, "merchant_cards_30d": 60, "merchant_count_1d": 41, "merchant_count_30d": 100,
+             "merchant_since_first": 9e6},
+            "This merchant saw 40 cards in 1 day before this payment; 60 in 30 days",
+        ),
+        (
+            "card-older",
+            tokens({}, {}, {0: [summary(16, 0, 0, 60 * DAY, 20.0), summary(64, 0, 0, 140.5 * DAY, 20.0)]}),
+            {"amount": 100.0},
+            "This card has 80 older payments of typically 20.00 since 140 days; this one is 5 times that",
+        ),
+        ("merchant-older", NONE, {"merchant_since_first": 5 * DAY}, "This merchant was first seen 5 days ago"),
+        ("device-history", NONE, {}, "This device was never seen before"),
+        (
+            "pair",
+            tokens({0: [event(DAY, c26=1)] + [event(DAY)] * 9}),
+            {"pair_since_last": 7_300, "pair_count_30d": 1},
+            "This card last paid at this merchant 2 hours ago, 1 time in 30 days; "
+            "1 of this card's last 10 payments were here",
+        ),
+        (
+            "time",
+            tokens({0: hours(12.0, 13.0, 1.5, 23.0)}),
+            {"hour": 0.2, "weekday": 6},
+            "Paid on a Sunday at 00:12 UTC; 2 of this card's last 4 payments were within 2 hours of that time of day",
+        ),
+        (
+            "channel",
+            tokens({0: [event(DAY, c29=1)] + [event(DAY)] * 3}),
+            {"mcc": 7995, "card_present": 0},
+            "Payment, card not present, merchant category 7995; 1 of this card's last 4 payments were in it",
+        ),
+        (
+            "descriptor",
+            tokens({0: [event(DAY)] * 4, 1: [event(DAY, c31=1)] * 2}),
+            {},
+            "0 of this card's last 4 payments carried this descriptor, 2 of this merchant's last 2 payments did",
+        ),
+        (
+            "descriptor",
+            tokens({1: [fraud(DAY, c31=1)]}, {1: [fraud(40 * DAY, c31=1)]}),
+            {},
+            "2 known frauds of this card, merchant or device carried this descriptor",
+        ),
+    ],
+)  # fmt: skip
+def test_sentence_reads_as_expected(code: str, history: Tokens | None, values: dict[str, float], text: str) -> None:
+    assert told(code, history, **values) == text
+
+
+@pytest.mark.parametrize("code", list(CODES))
+@pytest.mark.parametrize("fill", [math.nan, 0.0, -1.0, 1e30, math.inf])
+@pytest.mark.parametrize("history", [None, NONE, tokens({s: [fraud(0.0)] for s in range(3)}, sides=3)])
+def test_every_sentence_copes_with_any_value(code: str, fill: float, history: Tokens | None) -> None:
+    vector = np.full(len(NAMES), fill, dtype=np.float32)
+    assert GROUPS[CODES[code]].text(View.of(PLACES, vector, history, NAMES[0]))
