@@ -115,8 +115,8 @@ class Side(nn.Module):
 
     def forward(self, query: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
         """Return the memory (B, D) of one side: raw (B, T1, 32), sums (B, T2, 16), codes (B, T2, 32)."""
-        events = nnf.gelu(self.event(torch.cat([raw, ramps(raw[..., AGE])], dim=-1)))
-        older = nnf.gelu(self.summary(torch.cat([sums, codes, ramps(sums[..., SUM_AGE])], dim=-1)))
+        events = torch.relu(self.event(torch.cat([raw, ramps(raw[..., AGE])], dim=-1)))
+        older = torch.relu(self.summary(torch.cat([sums, codes, ramps(sums[..., SUM_AGE])], dim=-1)))
         token = torch.cat([events, older], dim=1)  # (B, T, D)
         present = torch.cat([raw[..., 0], sums[..., 0]], dim=1)
         age = torch.cat([raw[..., AGE], sums[..., SUM_AGE]], dim=1)
@@ -253,16 +253,18 @@ def fold_closed(memory: Memory, encode: nn.Module, fold: Tensor) -> Memory:
     """
     raw, sums, codes = memory
     blocks, closed = closed_blocks(raw)  # (B, S, 2, 16, 32), (B, S, 2)
-    flat = blocks[..., :STATIC].flatten(0, 2).flip(1)  # oldest first
-    fresh = encode(flat).reshape(*closed.shape, CODE)
+    chosen = fold.unsqueeze(-1) & closed
+    flat = blocks[chosen][..., :STATIC].flip(1)  # (N, 16, 20), oldest first
+    fresh = torch.zeros(*chosen.shape, CODE, dtype=raw.dtype, device=raw.device)
+    fresh[chosen] = encode(flat)
+    use = chosen.to(raw.dtype).unsqueeze(-1)
     made = summaries_of(blocks)
-    use = (fold.unsqueeze(-1) & closed).to(raw.dtype).unsqueeze(-1)
     opened = raw[:, :, :WINDOW, 0].sum(dim=-1, keepdim=True) - BLOCK * closed.sum(dim=-1, keepdim=True)
     slot = torch.arange(raw.shape[2], device=raw.device)
     inside = (slot >= opened) & (slot < WINDOW)
     keep = ~(inside & fold.unsqueeze(-1))
     return Memory(
-        raw * keep.unsqueeze(-1), torch.cat([made * use, sums], dim=2), torch.cat([fresh * use, codes], dim=2)
+        raw * keep.unsqueeze(-1), torch.cat([made * use, sums], dim=2), torch.cat([fresh, codes], dim=2)
     )
 
 

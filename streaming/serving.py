@@ -25,7 +25,6 @@ from fraud.core.records import (
     Transaction,
     Verdict,
 )
-from models.rules_only import RulesOnly
 from streaming import clock, configuration
 from streaming.codec import Codec, Limits
 from streaming.kafka import KafkaLink, Link
@@ -84,9 +83,8 @@ class Service:
         self.store = open_store(settings)
         extractor = OnlineExtractor(TimedStore(self.store, self._watch))
         timed = msgspec.structs.replace(self._judges, scorer=TimedScorer(self._judges.scorer, self._watch))
-        timed = msgspec.structs.replace(timed, reduced={Level.RULES: RulesOnly()})
         engine = Engine(extractor, self.store, timed, None, Lateness(settings.lateness.allowed))
-        self._ladder = Ladder(settings.serving.budget)
+        self._ladder = Ladder(settings.serving.budget, (Level.FULL, *self._judges.reduced))
         self.link = KafkaLink(
             Link(
                 kafka=settings.kafka,

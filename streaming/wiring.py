@@ -13,7 +13,9 @@ from fraud.core.labels import Deadlines, LabelBook, MemoryRoom
 from fraud.core.ports import RuleBook, RuleOutcome, Scorer, StateStore
 from fraud.core.rules.vocabulary import Vocabulary
 from fraud.core.settings import Settings
-from models import registry, rules_only
+from fraud.core.records import Level
+from models import blend, registry, rules_only
+from models.blend import Blend, Early
 from models.booster import Booster
 from models.rules_only import RulesOnly
 from streaming.rulebook import DEFAULT, HotRules
@@ -41,7 +43,16 @@ def scorer(name: str, folder: Path, spec_version: str) -> Scorer:
     if name == rules_only.NAME:
         return RulesOnly()
     home = SHIPPED if name not in registry.names(folder) and name in registry.names(SHIPPED) else folder
-    return Booster.of(registry.load(home, name, spec_version=spec_version))
+    artifact = registry.load(home, name, spec_version=spec_version)
+    if artifact.card.kind in (blend.BLEND, blend.NETWORK):
+        return Blend.of(artifact)
+    return Booster.of(artifact)
+
+
+def reduced(full: Scorer) -> dict[Level, Scorer]:
+    """Return the scorers of the levels below the full one: early exit where there is one, rules alone."""
+    lower: dict[Level, Scorer] = {Level.RULES: RulesOnly()}
+    return {Level.EARLY: Early(full), **lower} if isinstance(full, Blend) else lower
 
 
 class NoRules:
@@ -85,15 +96,19 @@ def judges(settings: Settings, spec_version: str) -> Judges:
         SettingsError: when an alert budget is asked for and the model knows no scores to meet it with.
     """
     model = scorer(settings.model.name, Path(settings.model.folder), spec_version)
-    reference = model.reference_scores if isinstance(model, Booster) else ()
-    return Judges(model, rule_book(settings), settings.policy.build(reference))
+    reference = model.reference_scores if isinstance(model, Booster | Blend) else ()
+    return Judges(model, rule_book(settings), settings.policy.build(reference), reduced(model))
 
 
 def build(settings: Settings) -> Parts:
     """Return an embedded engine: memory store, label book in this process. Raises what `judges` raises."""
     store = MemoryStore(settings.engine.retry_horizon)
     extractor = OnlineExtractor(store)
-    chosen = judges(settings, extractor.version)
+    return assemble(settings, store, extractor, judges(settings, extractor.version))
+
+
+def assemble(settings: Settings, store: MemoryStore, extractor: OnlineExtractor, chosen: Judges) -> Parts:
+    """Return an embedded engine on the given parts, with a label book of its own."""
     deadlines = Deadlines(settings.labels.deadline, dict(settings.labels.by_channel))
     book = LabelBook(MemoryRoom(), deadlines, keep_vectors=False)
     engine = Engine(extractor, store, chosen, book, Lateness(settings.lateness.allowed))

@@ -31,6 +31,7 @@ Codes = NDArray[np.float32]
 HARD, MIDDLE = 0.02, 0.10
 """Strata by the booster's score: the 2 % that look worst, the next 8 %, the rest."""
 PREDICT_AT_ONCE = 2_048
+JUDGED_ONE_IN = 5
 
 
 class Batch(NamedTuple):
@@ -169,6 +170,7 @@ class Trainer:
         self.average = copy.deepcopy(self.network).eval()
         self.columns = np.array([data.names.index(name) for name in config.columns])
         self.curve: list[Epoch] = []
+        self.bank: Codes = np.zeros((0, 32), np.float32)
         self.steps = 0
 
     def query(self, rows: Rows) -> Matrix:
@@ -187,9 +189,9 @@ class Trainer:
                 out.append(network.encode(part).cpu().numpy())
         return np.concatenate(out)
 
-    def predict(self, network: TemporalGraphNetwork, rows: Rows) -> F64:
-        """Return log-odds of every exit, float64 (rows, exits)."""
-        codes, parts = self.codes(network), []
+    def predict(self, network: TemporalGraphNetwork, rows: Rows, codes: Codes | None = None) -> F64:
+        """Return log-odds of every exit, float64 (rows, exits); `codes` are the network's own unless given."""
+        codes, parts = self.codes(network) if codes is None else codes, []
         order = np.argsort(rows, kind="stable")
         network.eval()
         with torch.no_grad():
@@ -208,6 +210,7 @@ class Trainer:
         """Run one epoch; return the mean loss."""
         torch.manual_seed(self.settings.seed * 1_000 + epoch)
         rows, log_share = drawn(self.data, chances, self.settings, epoch)
+        self.bank = self.codes(self.average)
         held = self._gathered(rows)
         fraud = torch.from_numpy((self.data.fraud[rows] == FRAUD).astype(np.float32))
         x, correction = torch.from_numpy(self.query(rows)), torch.from_numpy(log_share)
@@ -223,8 +226,7 @@ class Trainer:
         return total / max(len(rows), 1)
 
     def _gathered(self, rows: Rows) -> tuple[Tensor, ...]:
-        codes = self.codes(self.network.eval())
-        batches = [batch for _, batch in self.tokens.batches(rows, codes, 4_096)]
+        batches = [batch for _, batch in self.tokens.batches(rows, self.bank, 4_096)]
         return tuple(torch.from_numpy(np.concatenate(parts)) for parts in zip(*batches, strict=True))
 
     def _step(self, optimizer: torch.optim.Optimizer, *parts: Tensor) -> float:
@@ -236,7 +238,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         optimizer.step()
         self._follow()
-        return float(loss)
+        return float(loss.detach())
 
     def _augmented(self, memory: Memory) -> Memory:
         """Drop whole sides now and then, and show closed blocks as codes now and then."""
@@ -333,25 +335,26 @@ class Best:
     """The best average so far, by the validation rows."""
 
     def __init__(self, trainer: Trainer, rows: Rows) -> None:
-        """Start with nothing."""
+        """Start with nothing; epochs are judged on every fraud and each fifth genuine row of `rows`."""
+        fraud = trainer.data.fraud[rows] == FRAUD
         self.trainer, self.rows = trainer, rows
+        self.judged = rows[fraud | (np.arange(len(rows)) % JUDGED_ONE_IN == 0)]
         self.epoch, self.ap = -1, -1.0
         self.weights: dict[str, Any] = {}
-        self.validation: F64 = np.zeros((0, 1))
 
     def judge(self, epoch: int, loss: float) -> None:
         """Measure the average; keep it when it is the best."""
         trainer = self.trainer
-        fraud = trainer.data.fraud[self.rows] == FRAUD
-        if not len(self.rows) or not fraud.any():
+        fraud = trainer.data.fraud[self.judged] == FRAUD
+        if not fraud.any():
             self.epoch, self.weights = epoch, copy.deepcopy(trainer.average.state_dict())
             trainer.curve.append(Epoch(loss, math.nan, math.nan))
             return
-        logits = trainer.predict(trainer.average, self.rows)
+        logits = trainer.predict(trainer.average, self.judged, trainer.bank)
         ap = metrics.average_precision(fraud, logits[:, -1])
         trainer.curve.append(Epoch(loss, log_loss(fraud, logits[:, -1]), ap))
         if ap > self.ap:
-            self.epoch, self.ap, self.validation = epoch, ap, logits
+            self.epoch, self.ap = epoch, ap
             self.weights = copy.deepcopy(trainer.average.state_dict())
 
     @property
@@ -364,7 +367,7 @@ class Best:
         """Return the fit with the best weights."""
         network = self.trainer.average
         network.load_state_dict(self.weights)
-        return NetworkFit(network.eval(), self.validation, self.trainer.curve, self.epoch)
+        return NetworkFit(network.eval(), self.trainer.predict(network, self.rows), self.trainer.curve, self.epoch)
 
 
 def log_loss(fraud: NDArray[np.bool_], logits: F64) -> float:
@@ -380,7 +383,7 @@ def save_checkpoint(path: Path | None, trainer: Trainer, schedule: Schedule, bes
         "settings": msgspec.to_builtins(trainer.settings), "epochs": epochs, "steps": trainer.steps,
         "network": trainer.network.state_dict(), "average": trainer.average.state_dict(),
         "optimizer": schedule.optimizer.state_dict(), "curve": [tuple(line) for line in trainer.curve],
-        "best": (best.epoch, best.ap, best.weights, best.validation.tolist()),
+        "best": (best.epoch, best.ap, best.weights),
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
@@ -399,6 +402,5 @@ def resume(path: Path | None, trainer: Trainer, schedule: Schedule, best: Best) 
     trainer.average.load_state_dict(state["average"])
     schedule.optimizer.load_state_dict(state["optimizer"])
     trainer.steps, trainer.curve = state["steps"], [Epoch(*line) for line in state["curve"]]
-    best.epoch, best.ap, best.weights, validation = state["best"]
-    best.validation = np.array(validation, dtype=np.float64)
+    best.epoch, best.ap, best.weights = state["best"]
     return int(state["epochs"])

@@ -1,0 +1,206 @@
+"""Fit the blend: booster and network on a fold's slices, mixtures of both at every exit, thresholds of early approval.
+
+Mixture, calibration and thresholds are fitted on the validation rows, with logits of weights that never saw them.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.training import fit as boosting
+from fraud.training.dataset import FRAUD, Dataset
+from fraud.training.fit import BoosterSettings, Fit
+from fraud.training.network import NetworkFit, NetworkSettings, Tokens, Trainer, fit_network
+from fraud.training.slices import Rows, Slices, between
+from models import calibration, leafbits
+from models.blend import Exit
+from models.calibration import Beta
+from models.tgnn import NetworkConfig
+from models.trees import F64, Trees
+
+Step = Callable[[float, str], None]
+"""Told the share of the work that is done, 0 to 1, and what is going on."""
+Bools = NDArray[np.bool_]
+
+MOST_LOST = 0.005
+"""Risk control: with 95 % confidence at most this share of the frauds is lost by leaving early."""
+CONFIDENCE = 0.95
+ALERTS = 0.01
+BOOSTER_SHARE = 0.3
+"""Of the progress bar."""
+STEPS, RIDGE = 60, 1e-3
+SCORED_AT_ONCE = 65_536
+
+
+class BlendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How both parts are fitted."""
+
+    booster: BoosterSettings = BoosterSettings()
+    network: NetworkSettings = NetworkSettings()
+
+
+class BlendFit(NamedTuple):
+    """Both parts, and what binds them: an exit a depth, and the probability below which a payment leaves it."""
+
+    booster: Fit
+    network: NetworkFit
+    trainer: Trainer
+    exits: tuple[Exit, ...]
+    thresholds: tuple[float, ...]
+    alone: tuple[Exit, ...]
+    """The same exits for the network without the booster."""
+
+
+def fit_blend(
+    data: Dataset,
+    tokens: Tokens,
+    rows: Slices,
+    settings: BlendSettings,
+    step: Step | None = None,
+    checkpoint: Path | None = None,
+    booster: Fit | None = None,
+) -> BlendFit:
+    """Fit on `rows`; `booster`, where it is given, is taken as it is.
+
+    The network learns from all that comes before the validation rows, the booster from these too once its number of
+    trees is chosen; what is learned on the validation rows (mixture, calibration, thresholds) uses neither's own fit.
+    """
+    tell = step or (lambda done, what: None)
+    most = settings.booster.trees
+    made = booster or boosting.fit(
+        data, rows, settings.booster, lambda done, what: tell(BOOSTER_SHARE * min(done / most, 1), f"booster, {what}")
+    )
+    inner = before_validation(data, rows)
+    score = raw_scores(made.trees, data, inner)
+    config = shape_of(data, tokens, made, settings.network)
+    network = fit_network(
+        data, tokens, rows._replace(inner=inner), score, config, settings.network,
+        lambda done, what: tell(BOOSTER_SHARE + (1 - BOOSTER_SHARE) * done, f"network, {what}"), checkpoint,
+    )  # fmt: skip
+    trainer = Trainer(data, tokens, config, settings.network)
+    trainer.average.load_state_dict(network.network.state_dict())
+    fraud = data.fraud[rows.validation] == FRAUD
+    raw = made.validation if len(made.validation) else raw_scores(made.trees, data, rows.validation)
+    exits = fit_exits(raw, network.validation, fraud)
+    alone = fit_exits(np.zeros_like(raw), network.validation, fraud)
+    return BlendFit(made, network, trainer, exits, early_thresholds(exits, raw, network.validation, fraud), alone)
+
+
+def before_validation(data: Dataset, rows: Slices) -> Rows:
+    """Return the learning rows from the start of `rows.train` until the validation rows begin."""
+    if not len(rows.validation) or not len(rows.train):
+        return rows.train
+    return between(data, int(data.time[rows.train[0]]), int(data.time[rows.validation[0]]))
+
+
+def shape_of(data: Dataset, tokens: Tokens, booster: Fit, settings: NetworkSettings) -> NetworkConfig:
+    """Return the network's shape: the query reads the features that the booster gained most from."""
+    strongest = np.argsort(-booster.importance, kind="stable")[: settings.columns]
+    shared = ("bins", "width", "heads", "newest", "summaries", "frauds", "labels", "card", "merchant", "align", "dropout")
+    return NetworkConfig(
+        columns=tuple(data.names[place] for place in strongest),
+        sides=tokens.sides,
+        text=tokens.has_text,
+        **{name: getattr(settings, name) for name in shared},
+    )
+
+
+def raw_scores(trees: Trees, data: Dataset, rows: Rows) -> F64:
+    """Return a booster's raw log-odds of many rows, float64 (rows,)."""
+    bits = leafbits.build(trees, trees.walk.threshold) if leafbits.suits(trees) else None
+    out = np.empty(len(rows))
+    for begin in range(0, len(rows), SCORED_AT_ONCE):
+        part = np.ascontiguousarray(data.matrix[rows[begin : begin + SCORED_AT_ONCE]])
+        out[begin : begin + len(part)] = bits.raw(part) if bits is not None else trees.raw(part)
+    return out
+
+
+def fit_exits(raw: F64, logits: F64, fraud: Bools) -> tuple[Exit, ...]:
+    """Return exit 0 (booster alone) and one for each of the network's, from out-of-sample logits (rows,), (rows, exits)."""
+    first = Exit(1.0, 0.0, 0.0, calibration.fit(raw, fraud))
+    return (first, *(mixture(raw, logits[:, place], fraud) for place in range(logits.shape[1])))
+
+
+def mixture(raw: F64, logit: F64, fraud: Bools) -> Exit:
+    """Return the mixture with the greatest likelihood, no weight below 0, and its calibration."""
+    if fraud.all() or not fraud.any():
+        return Exit(0.5, 0.5, 0.0, Beta())
+    columns = np.stack([raw, logit, np.ones(len(raw))], axis=1)
+    free = np.array([bool(raw.any()), True, True])
+    weights = logistic(columns, fraud, free)
+    for _ in range(2):
+        if (weights[:2] >= 0).all():
+            break
+        free[:2] &= weights[:2] >= 0
+        weights = logistic(columns, fraud, free)
+    booster, network, bias = (float(weight) for weight in weights)
+    return Exit(booster, network, bias, calibration.fit(columns @ weights, fraud))
+
+
+def logistic(columns: F64, fraud: Bools, free: Bools) -> F64:
+    """Return ridge-regularised logistic coefficients by Newton's method; those not `free` stay 0."""
+    weights, used = np.zeros(columns.shape[1]), columns[:, free]
+    weights[-1] = np.log(fraud.mean() / (1 - fraud.mean()))
+    for _ in range(STEPS):
+        p = 1 / (1 + np.exp(-np.clip(columns @ weights, -500, 500)))
+        slope = used.T @ (p - fraud) + RIDGE * weights[free]
+        curve = (used * (p * (1 - p))[:, None]).T @ used + RIDGE * np.eye(used.shape[1])
+        step = np.linalg.solve(curve, slope)
+        weights[free] -= step * min(1.0, 2.0 / np.abs(step).max())
+        if np.abs(step).max() < 1e-9:
+            break
+    return weights
+
+
+def early_thresholds(exits: Sequence[Exit], raw: F64, logits: F64, fraud: Bools) -> tuple[float, ...]:
+    """Return, for each exit but the last, the probability below which a payment leaves it; 0 where none is safe.
+
+    A fraud is lost where an early exit approves what the last one would have put among the 1 % worst. The bound on the
+    share of frauds lost is Clopper and Pearson's, one-sided at 95 %, on the validation rows.
+    """
+    probability = [one.probabilities(raw, logits[:, max(place - 1, 0)]) for place, one in enumerate(exits)]
+    last = probability[-1]
+    caught = fraud & (last >= np.quantile(last, 1 - ALERTS))
+    frauds = int(fraud.sum())
+    allowed = most_lost(frauds)
+    limits = []
+    for early in probability[:-1]:
+        worst = np.sort(early[caught])
+        if allowed < 0 or not len(worst):
+            limits.append(0.0)
+        else:
+            limits.append(float(worst[min(allowed, len(worst) - 1)]))
+    return tuple(limits)
+
+
+def most_lost(frauds: int) -> int:
+    """Return how many of so many frauds may be lost for the bound to hold; -1 when not even none is enough."""
+    lost = -1
+    while frauds and upper_bound(lost + 1, frauds) <= MOST_LOST:
+        lost += 1
+    return lost
+
+
+def upper_bound(lost: int, frauds: int) -> float:
+    """Return the one-sided 95 % bound of Clopper and Pearson on a share of which `lost` of `frauds` were seen."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if binomial_below(lost, frauds, middle) > 1 - CONFIDENCE:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def binomial_below(most: int, trials: int, share: float) -> float:
+    """Return the chance of at most `most` successes in `trials`."""
+    term = total = float((1 - share) ** trials)
+    for count in range(1, most + 1):
+        term *= (trials - count + 1) / count * share / max(1 - share, 1e-300)
+        total += term
+    return total

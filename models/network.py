@@ -1,0 +1,105 @@
+"""The temporal graph network as it is served: ONNX Runtime on one thread, three graphs, nothing of torch.
+
+`near` reads the event and the memories of card and merchant (exit 1), `far` adds the device's to what `near` has made
+(exit 2), `encode` turns a closed block into its code. All three are exported from the module that was trained, and a
+test holds them to it.
+"""
+
+import hashlib
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.core.errors import ArtifactError
+from fraud.core.ports import Matrix, Tokens
+from models.registry import Arrays
+
+F32 = NDArray[np.float32]
+NEAR, FAR, ENCODE = "onnx_near", "onnx_far", "onnx_encode"
+COLUMNS = "query_columns"
+
+
+class Near(NamedTuple):
+    """What exit 1 gives: log-odds, float32 (rows,), and the latents that exit 2 reads on, (rows, latents, width)."""
+
+    logit: F32
+    latents: F32
+
+
+class Network:
+    """The network's graphs, ready to run. A row's numbers do not depend on the other rows of its batch."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        """Load the graphs of an artifact; raise ArtifactError when one is missing or damaged."""
+        self._near, self._encode = session(arrays, NEAR), session(arrays, ENCODE)
+        self._far = session(arrays, FAR) if FAR in arrays else None
+        self._columns: NDArray[np.int64] = np.asarray(arrays[COLUMNS], dtype=np.int64)
+        self._asks_text = any(given.name == "text" for given in self._near.get_inputs())
+        self.encoder = hashlib.sha256(np.asarray(arrays[ENCODE]).tobytes()).hexdigest()[:12]
+        """The version of the block encoder: codes under it stand for no other."""
+
+    @property
+    def sides(self) -> int:
+        """Return how many entities it reads: 2 (card, merchant) or 3 (device too)."""
+        return 2 if self._far is None else 3
+
+    @property
+    def columns(self) -> NDArray[np.int64]:
+        """Return the places of the query's features in the vector."""
+        return self._columns
+
+    def near(self, matrix: Matrix, tokens: Tokens) -> Near:
+        """Return exit 1 of rows: `matrix` (rows, features), tokens of at least two sides."""
+        feeds = {"x": np.ascontiguousarray(matrix[:, self._columns]), **memory(tokens, slice(0, 2))}
+        if self._asks_text:
+            feeds["text"] = tokens.text
+        return Near(*self._near.run(None, feeds))
+
+    def far(self, latents: F32, tokens: Tokens) -> F32:
+        """Return exit 2's log-odds, float32 (rows,), of exit 1's latents and tokens of three sides."""
+        if self._far is None:
+            message = "this network has two sides: there is no exit 2"
+            raise ArtifactError(message)
+        logit: F32 = self._far.run(None, {"latents": latents, **memory(tokens, 2)})[0]
+        return logit
+
+    def last(self, matrix: Matrix, tokens: Tokens) -> F32:
+        """Return the log-odds of the deepest exit, float32 (rows,)."""
+        near = self.near(matrix, tokens)
+        return near.logit if self._far is None else self.far(near.latents, tokens)
+
+    def encode(self, blocks: F32) -> F32:
+        """Return codes (N, 32) of closed blocks (N, 16, 20).
+
+        One block at a time: a code becomes state, and state must not depend on what else closed in the same batch.
+        """
+        codes = np.empty((len(blocks), 32), np.float32)
+        for number in range(len(blocks)):
+            codes[number] = self._encode.run(None, {"blocks": blocks[number : number + 1]})[0][0]
+        return codes
+
+
+def memory(tokens: Tokens, sides: Any) -> dict[str, F32]:
+    """Return the feeds of some sides' tokens."""
+    parts = {"raw": tokens.raw, "sums": tokens.sums, "codes": tokens.codes}
+    return {name: np.ascontiguousarray(part[:, sides]) for name, part in parts.items()}
+
+
+def session(arrays: Arrays, name: str) -> Any:
+    """Return an ONNX Runtime session of one thread that does not spin: a worker shares its cores."""
+    import onnxruntime
+
+    if name not in arrays:
+        message = f"The artifact holds no graph '{name}'; train it again."
+        raise ArtifactError(message)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    graph = np.asarray(arrays[name]).tobytes()
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        message = f"The artifact's graph '{name}' cannot be loaded ({error}); train it again."
+        raise ArtifactError(message) from error
