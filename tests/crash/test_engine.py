@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from features.stores.memory import MemoryStore, Snapshot
 from fraud.core.engine import Engine, EngineState
 from fraud.core.fields import Duration
 from fraud.core.records import Arrival, Decision, Event, Transaction
@@ -12,6 +13,7 @@ from fraud.simulate import stream
 from fraud.simulate.source import merge
 from streaming.digest import Digest
 from streaming.wiring import build
+from tests.histories import Reader, engine_of
 
 EVENTS = 6_000
 # Silence falls due within the stream, so that deadlines that wait are part of what must survive.
@@ -108,3 +110,37 @@ def test_snapshot_of_a_restored_engine_is_the_same_bytes(traffic: list[Arrival])
     handled(engine, traffic[:1_000])
     other.restore(engine.snapshot())
     assert other.snapshot() == engine.snapshot()
+
+
+# --- histories -------------------------------------------------------------------------------------------------------
+
+
+def read_over(traffic: list[Arrival], cuts: list[int], lose: bool = False) -> dict[str, bytes]:
+    """Return what each payment read of histories, over fresh engines that take over at each cut."""
+    reader, snapshot = Reader(), b""
+    for begin, end in zip([0, *cuts], [*cuts, len(traffic)], strict=True):
+        engine = engine_of(reader, MemoryStore())
+        if snapshot:
+            engine.restore(forgetful(snapshot) if lose else snapshot)
+        handled(engine, traffic[begin:end])
+        snapshot = engine.snapshot()
+    return reader.seen
+
+
+def forgetful(snapshot: bytes) -> bytes:
+    """Return a snapshot without its histories."""
+    state = msgspec.msgpack.decode(snapshot, type=EngineState)
+    rows = msgspec.structs.replace(msgspec.msgpack.decode(state.store, type=Snapshot), histories=[])
+    return msgspec.msgpack.encode(msgspec.structs.replace(state, store=msgspec.msgpack.encode(rows)))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_cut_anywhere_leaves_the_same_tokens(traffic: list[Arrival], seed: int) -> None:
+    events = traffic[:2_000]
+    cuts = np.sort(np.random.default_rng(seed).integers(1, len(events), 3)).tolist()
+    assert read_over(events, cuts) == read_over(events, [])
+
+
+def test_comparison_reports_a_snapshot_without_histories(traffic: list[Arrival]) -> None:
+    events = traffic[:2_000]
+    assert read_over(events, [1_000], lose=True) != read_over(events, [])

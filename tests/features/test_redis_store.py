@@ -12,6 +12,7 @@ from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from features.stores.redis import LIBRARY, RedisStore, faults_of
 from fraud.core.errors import StoreRestartedError, StoreUnavailableError
+from fraud.core.ports import Encoder
 from fraud.core.records import HOUR, MINUTE, Answer, Arrival, FeatureVector, Position, Transaction
 from infra.services import RedisServer
 from tests.contract.driving import Rows, answer, feed, rows_of, take
@@ -77,11 +78,15 @@ class Cut:
 
 
 def answered(
-    store: Any, batch: list[Arrival], score: float, client: Callable[[Any], Any] | None = None
+    store: Any,
+    batch: list[Arrival],
+    score: float,
+    client: Callable[[Any], Any] | None = None,
+    encoder: Encoder | None = None,
 ) -> list[Answer]:
     """Handle a batch as the engine does, with one score for all; `client` replaces the one that writes."""
     extractor = OnlineExtractor(store)
-    work = extractor.open(batch)
+    work = extractor.open(batch, encoder)
     answers = []
     for arrival in batch:
         tx = arrival.event

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from features.stores.memory import MemoryStore
 from fraud.core.engine import NEVER, Engine
 from fraud.core.fields import Duration
 from fraud.core.labels import LabelBook
@@ -18,6 +19,7 @@ from streaming.run import run
 from streaming.wiring import build
 from tests.contract.traffic import PLAIN, arrivals, renumbered, unjoined
 from tests.features.test_oracle import drawn_at_random
+from tests.histories import Reader, engine_of
 from tests.leakage.engines import LooksAtTheEnd, vectors
 
 SEEDS = (0, 1)
@@ -190,3 +192,31 @@ def test_silence_and_early_labels_are_seen_alike_in_any_batch(seed: int) -> None
 def test_comparison_reports_an_engine_that_holds_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LabelBook, "speaks_at", lambda self, tx: NEVER)
     assert any(vectors(shuffled(seed), batch=1) != vectors(shuffled(seed), batch=20) for seed in range(3))
+
+
+# --- histories -------------------------------------------------------------------------------------------------------
+
+
+def read_tokens(events: Sequence[Arrival], batch: int) -> dict[str, bytes]:
+    """Return what each payment read of its entities' histories."""
+    reader = Reader()
+    engine = engine_of(reader, MemoryStore())
+    for begin in range(0, len(events), batch):
+        engine.handle(events[begin : begin + batch])
+    return reader.seen
+
+
+@pytest.mark.parametrize("batch", [2, 9, 32])
+def test_tokens_are_the_same_in_any_batch(traffic: Traffic, batch: int) -> None:
+    events = list(merge(traffic))[:1_500]
+    one = read_tokens(events, 1)
+    assert len(set(one.values())) > 1_000
+    assert read_tokens(events, batch) == one
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_silence_early_labels_and_corrections_leave_the_same_tokens_in_any_batch(seed: int) -> None:
+    events = shuffled(seed)
+    one = read_tokens(events, 1)
+    for batch in (3, 20, 300):
+        assert read_tokens(events, batch) == one

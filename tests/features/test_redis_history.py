@@ -1,0 +1,307 @@
+"""Histories on Redis: written as made, refused when somebody else wrote, made again; completed after a crash."""
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import redis
+
+from features import history as hs
+from features import layout as at
+from features import tokens
+from features.extractor import OnlineExtractor
+from features.stores.memory import MemoryStore
+from features.stores.redis import RedisStore
+from features.tables import card_key, hash64, merchant_key
+from fraud.core.errors import StateError, StoreUnavailableError
+from fraud.core.records import HOUR, MINUTE, Arrival, KnownLabel, LabelSource, Position, Transaction, Verdict
+from tests.contract.driving import Rows, take
+from tests.features.test_redis_store import BATCH, Cut, answered, payment, sent
+from tests.histories import Encoding, feed_histories, histories_of
+
+HISTORY = [sent(payment(f"h{n}", n * MINUTE, 100 * n + 50), n) for n in range(14)]
+TAIL = [
+    sent(payment("t1", HOUR), 14),
+    sent(payment("t2", HOUR + 1, 9_000), 15),  # closes the first block
+    sent(payment("h3", 3 * MINUTE, 7_777, version=1), 16),  # a correction, in place
+]
+ANSWERS, ROWS, HISTORIES = 3, 4, 3
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[RedisStore]:
+    made = RedisStore(redis_url)
+    yield made
+    made.close()
+
+
+def undisturbed(*parts: Sequence[Arrival]) -> Rows:
+    store, everything = MemoryStore(), [arrival for part in parts for arrival in part]
+    feed_histories(store, everything)
+    return histories_of(store, everything)
+
+
+# --- a write that was cut off ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("commands", range(ANSWERS + ROWS + HISTORIES + 1))
+def test_a_write_cut_off_anywhere_is_completed_as_begun(store: RedisStore, redis_url: str, commands: int) -> None:
+    feed_histories(store, HISTORY)
+    with pytest.raises(StoreUnavailableError):
+        answered(store, TAIL, 0.25, lambda client: Cut(client, commands), Encoding())
+    second = RedisStore(redis_url)
+    answered(second, TAIL, 0.75, None, Encoding())
+    assert histories_of(second, HISTORY + TAIL) == undisturbed(HISTORY, TAIL)
+    second.close()
+
+
+def test_a_worker_that_wakes_up_late_changes_no_history(store: RedisStore, redis_url: str) -> None:
+    feed_histories(store, HISTORY)
+    second, zombie = RedisStore(redis_url), OnlineExtractor(store)
+    zombie.open(TAIL, Encoding())
+    for arrival in TAIL:
+        take(zombie, arrival)
+    answered(second, TAIL, 0.25, None, Encoding())
+    zombie.close([])
+    assert histories_of(second, HISTORY + TAIL) == undisturbed(HISTORY, TAIL)
+    second.close()
+
+
+def test_a_batch_with_histories_is_one_round_trip_in_and_one_out(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips = []
+    whole = redis.client.Pipeline.execute
+
+    def counted(self: Any, raise_on_error: bool = True) -> Any:
+        trips.append(len(self.command_stack))
+        return whole(self, raise_on_error)
+
+    monkeypatch.setattr(redis.client.Pipeline, "execute", counted)
+    answered(store, HISTORY, 0.25, None, Encoding())
+    assert trips == [3 + 1 + 3 + 14, 14 + 4 + 3 + 1]
+
+
+def test_an_event_absorbed_before_its_encoder_was_taken_up_is_remembered_when_read_again(store: RedisStore) -> None:
+    answered(store, HISTORY, 0.25)
+    answered(store, HISTORY, 0.25, None, Encoding())
+    rows = histories_of(store, HISTORY)
+    assert {sequences(row) for row in rows.values()} == {tuple(hash64(f"h{n}") for n in range(14))}
+    answered(store, HISTORY, 0.25, None, Encoding())
+    assert histories_of(store, HISTORY) == rows
+
+
+# --- two workers -----------------------------------------------------------------------------------------------------
+
+
+def at_one_shop(card: str, many: int, first: int) -> list[Arrival]:
+    """Return payments of one card at the shop of all, from the offset `first` on."""
+    made = [payment(f"{card}{n}", HOUR + n * MINUTE, 500 + n, device=None) for n in range(many)]
+    made = [msgspec.structs.replace(tx, card=card) for tx in made]
+    return [sent(tx, first + n) for n, tx in enumerate(made)]
+
+
+def test_changes_refused_because_another_worker_wrote_are_made_on_what_it_wrote(
+    store: RedisStore, redis_url: str
+) -> None:
+    """Both close a block of the shop as they read it; only one of them does in the end."""
+    feed_histories(store, HISTORY)
+    one, other = at_one_shop("one", 4, 14), at_one_shop("other", 17, 18)
+    second = RedisStore(redis_url)
+    first, late = OnlineExtractor(store), OnlineExtractor(second)
+    for extractor, batch in ((first, one), (late, other)):
+        extractor.open(batch, Encoding())
+        for arrival in batch:
+            take(extractor, arrival)
+    first.close([])
+    late.close([])
+    assert histories_of(second, HISTORY + one + other) == undisturbed(HISTORY, one, other)
+    second.close()
+
+
+class DiesAtPipeline:
+    """A client that carries out so many pipelines; then the line is dead."""
+
+    def __init__(self, client: Any, left: int) -> None:
+        self._client, self._left = client, left
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def pipeline(self, **options: Any) -> Any:
+        if (left := self._left) <= 0:
+            msg = "dead"
+            raise redis.ConnectionError(msg)
+        self._left = left - 1
+        return self._client.pipeline(**options)
+
+
+@pytest.mark.parametrize("pipelines", [1, 2])
+def test_a_crash_between_refusal_and_retry_is_completed_by_the_next_delivery(
+    store: RedisStore, redis_url: str, pipelines: int
+) -> None:
+    feed_histories(store, HISTORY)
+    one, other = at_one_shop("one", 4, 14), at_one_shop("other", 5, 18)
+    second = RedisStore(redis_url)
+
+    def meanwhile(client: Any) -> Any:
+        answered(second, one, 0.25, None, Encoding())
+        return DiesAtPipeline(client, pipelines)
+
+    with pytest.raises((StoreUnavailableError, redis.ConnectionError)):
+        answered(store, other, 0.25, meanwhile, Encoding())
+    lacking = histories_of(second, one)[merchant_key("m")]
+    assert hs.events_of(np.frombuffer(lacking, np.uint8)) == len(HISTORY) + len(one)
+    answered(second, other, 0.75, None, Encoding())
+    assert histories_of(second, HISTORY + one + other) == undisturbed(HISTORY, one, other)
+    second.close()
+
+
+def test_a_history_that_is_always_refused_is_an_error(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("features.stores.redis.MOST_TRIES", 3)
+    extractor = OnlineExtractor(store)
+    extractor.open(BATCH[:1], Encoding())
+    take(extractor, BATCH[0])
+    feed_histories(store, HISTORY)
+    monkeypatch.setattr("features.stores.redis_history.VERSION", b"nothing")
+    with pytest.raises(StateError, match="refused 3 times"):
+        extractor.close([])
+
+
+# --- many workers, any order, crashes ---------------------------------------------------------------------------------
+
+
+class Worker:
+    """A worker with a partition of its own that may die before or after each of its writes."""
+
+    def __init__(self, url: str, namespace: str, stream: list[Arrival], rng: np.random.Generator) -> None:
+        self._store = RedisStore(url, namespace=namespace)
+        self._stream, self._rng, self._at = stream, rng, 0
+        self._batch: list[Arrival] = []
+        self._extractor = OnlineExtractor(self._store)
+
+    @property
+    def done(self) -> bool:
+        return self._at >= len(self._stream) and not self._batch
+
+    def step(self) -> None:
+        """Read and work on the next batch, or write the one at hand; sometimes die instead, or just after."""
+        if self._batch:
+            if self._rng.random() < 0.8:
+                self._extractor.close([])
+                if self._rng.random() < 0.8:
+                    self._at += len(self._batch)
+            self._batch = []
+            return
+        size = int(self._rng.integers(1, 20))
+        self._batch = self._stream[self._at : self._at + size]
+        self._extractor = OnlineExtractor(self._store)
+        self._extractor.open(self._batch, Encoding())
+        for arrival in self._batch:
+            take(self._extractor, arrival)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+def shared_stream(partition: int, many: int, rng: np.random.Generator) -> list[Arrival]:
+    """Return payments of one worker's cards at two shops, with verdicts and corrected verdicts on them."""
+    found: list[Arrival] = []
+    offsets = {topic: count() for topic in ("transactions", "labels.known")}
+
+    def send(event: Transaction | KnownLabel, topic: str) -> None:
+        found.append(Arrival(event, Position(topic, partition, next(offsets[topic]))))
+
+    paid: list[Transaction] = []
+    said: dict[str, Verdict] = {}
+    for number in range(many):
+        tx = payment(f"p{partition}-{number}", number * MINUTE, 100 + number, device=None)
+        shop = f"shop{int(rng.integers(2))}"
+        tx = msgspec.structs.replace(tx, card=f"card{partition}-{int(rng.integers(2))}", merchant=shop)
+        paid.append(tx)
+        send(tx, "transactions")
+        target = paid[int(rng.integers(len(paid)))]
+        verdict = Verdict.FRAUD if rng.random() < 0.5 else Verdict.GENUINE
+        if rng.random() < 0.4 and said.get(target.id) is not verdict:
+            before, said[target.id] = said.get(target.id), verdict
+            send(known(target, verdict, number, before), "labels.known")
+    return found
+
+
+def known(tx: Transaction, verdict: Verdict, number: int, before: Verdict | None) -> KnownLabel:
+    when = tx.happened_at + (number + 1) * MINUTE
+    return KnownLabel(
+        tx_id=tx.id, verdict=verdict, source=LabelSource.CHARGEBACK, happened_at=when, seen_at=when, card=tx.card,
+        merchant=tx.merchant, paid_at=tx.happened_at, base_amount=tx.base_amount, replaces=before, replaces_at=when - 1,
+    )  # fmt: skip
+
+
+def sequences(row: bytes) -> tuple[int, ...]:
+    """Return the transactions in a ring, oldest first."""
+    cells = np.frombuffer(row, np.uint8)
+    events = hs.events_of(cells)
+    held = range(max(events - hs.RING, 0), events)
+    return tuple(int(hs.record_of(cells, number)[:8].view(np.int64)[0]) for number in held)
+
+
+def code_faults(row: bytes) -> list[int]:
+    """Return the closed blocks of the window whose kept code is not that of their events."""
+    cells, faults = np.frombuffer(row, np.uint8).copy(), []
+    events = hs.events_of(cells)
+    for block in range(max(events // hs.BLOCK - hs.CLOSED_IN_WINDOW, 0), events // hs.BLOCK):
+        content = np.empty((hs.BLOCK, tokens.STATIC), np.float32)
+        tokens.read_block(cells, block, content)
+        begin = hs.CODES_AT + block % hs.RING_CODES * hs.CODE_BYTES
+        if cells[begin : begin + hs.CODE_BYTES].tobytes() != Encoding().code(content).tobytes():
+            faults.append(block)
+    return faults
+
+
+def verdicts_in(row: bytes) -> dict[int, int]:
+    """Return what a ring says of the transactions whose verdict it knows."""
+    cells = np.frombuffer(row, np.uint8)
+    events, found = hs.events_of(cells), {}
+    for number in range(max(events - hs.RING, 0), events):
+        record = hs.record_of(cells, number)
+        if record[at.E_LABEL]:
+            found[int(record[:8].view(np.int64)[0])] = int(record[at.E_LABEL]) & 3
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_that_share_shops_and_die_at_any_step_lose_and_double_nothing(redis_url: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    streams = [shared_stream(partition, 60, rng) for partition in range(3)]
+    workers = [Worker(redis_url, f"race{seed}", stream, rng) for stream in streams]
+    while left := [worker for worker in workers if not worker.done]:
+        left[int(rng.integers(len(left)))].step()
+    everything = [arrival for stream in streams for arrival in stream]
+    store = RedisStore(redis_url, namespace=f"race{seed}")
+    rows = histories_of(store, everything)
+    assert faults_in(rows, everything) == []
+    for one in (*workers, store):
+        one.close()
+
+
+def faults_in(rows: Rows, stream: Sequence[Arrival]) -> list[str]:
+    """Return what is wrong with the histories of a stream's shops and cards."""
+    payments = [arrival.event for arrival in stream if isinstance(arrival.event, Transaction)]
+    last = {arrival.event.tx_id: arrival.event for arrival in stream if isinstance(arrival.event, KnownLabel)}
+    faults = []
+    for key, row in rows.items():
+        mine = [tx for tx in payments if key in (card_key(tx.card), merchant_key(tx.merchant))]
+        held = sequences(row)
+        if hs.events_of(np.frombuffer(row, np.uint8)) != len(mine) or len(set(held)) != len(held):
+            faults.append(f"{key}: lost or doubled an event")
+        if not set(held) <= {hash64(tx.id) for tx in mine}:
+            faults.append(f"{key}: holds a stranger")
+        if code_faults(row):
+            faults.append(f"{key}: wrong codes")
+        said = {hash64(tx.id): last[tx.id].verdict is Verdict.FRAUD for tx in mine if tx.id in last}
+        expected = {tx: 2 if fraud else 1 for tx, fraud in said.items() if tx in held}
+        if verdicts_in(row) != expected:
+            faults.append(f"{key}: wrong verdicts")
+    return faults
