@@ -1,12 +1,12 @@
 """What booster and network get out of the streams that each ask for one ability, beside the optimum.
 
-    python -m tests.bench.streams [--stream NAME ...] [--seed N] [--set name=value ...] [--full] [--no-network]
+    python -m tests.bench.streams [--stream NAME ...] [--seed N] [--set name=value ...] [--quick] [--no-network]
 
 For each stream: make it, extract its vectors with labels as late as the stream says, learn before the time quantile
 .85, and test on everything after it. Prints average precision of the optimum (the generator's own chance of fraud given
-all that could be seen by then, which no model can beat), of the booster, of the network, and of the network that sees
-of each history its last 32 events only; over all test payments and over parts of them. Writes build/streams.json and
-ends with one JSON line. Work is kept in build/streams; `--full` fits the usual booster in place of the quick one.
+all that could be seen by then, which no model can beat), of booster, network and blend, and of the network that sees of
+each history its last 32 events only; over all test payments and over parts of them. Writes build/streams.json and ends
+with one JSON line. Work is kept in build/streams; `--no-network` needs no torch.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from fraud.cli import learning
+from fraud.cli import vectors
 from fraud.cli.simulate import parameters
 from fraud.core import metrics
 from fraud.core.settings import Settings
 from fraud.simulate import Traffic, fronts, rings, stream
-from fraud.training.artifact import BoosterFitter
+from fraud.training import kinds, settings
 from fraud.training.dataset import Dataset
 from fraud.training.protocols import Fold, chronological_fold
 from fraud.training.slices import slices
@@ -35,12 +35,12 @@ from streaming.tables import write
 
 STREAMS = ("long-memory", "text", "rings")
 LAST_EVENTS = 32
+LAST_ONLY = {settings.NETWORK: {"newest": LAST_EVENTS, "summaries": False, "frauds": False}}
+"""The ablation: of each history the last 32 raw events, no summaries, no ring of known frauds."""
 FOLDER = Path("build/streams")
 OUT = Path("build/streams.json")
 
 Bools = NDArray[np.bool_]
-Fit = Callable[["Task"], F64]
-"""Fits on what a fold may learn from; returns scores of its test rows, float64 (rows,)."""
 
 
 class Task(NamedTuple):
@@ -48,41 +48,61 @@ class Task(NamedTuple):
 
     name: str
     seed: int
+    quick: bool
     traffic: Traffic
     data: Dataset
     fold: Fold
 
 
-def task(name: str, seed: int, given: dict[str, float]) -> Task:
-    """Make a stream and its vectors, or take the vectors from an earlier run."""
+def task(name: str, seed: int, given: dict[str, float], *, quick: bool, histories: bool) -> Task:
+    """Make a stream and its vectors, with recorded histories if asked; what an earlier run left is taken."""
     traffic = stream(name).make(seed=seed, **given)
     path = FOLDER / f"{name}.parquet"
     write(path, traffic.columns())
     days = given.get("label_days", stream(name).defaults["label_days"])
-    data = learning.extracted(path, "native", f"{days}d", FOLDER / "cache", Settings())
+    data = vectors.extracted(path, "native", f"{days}d", FOLDER / "cache", Settings(), histories=histories)
     if not np.array_equal(data.time, traffic.happened_at) or not np.array_equal(data.amount, traffic.base_amount):
         message = f"stream {name}: extracted rows are not the messages in their order, so the optimum fits none of them"
         raise RuntimeError(message)
-    return Task(name, seed, traffic, data, chronological_fold(data))
+    return Task(name, seed, quick, traffic, data, chronological_fold(data))
 
 
 def optimum(one: Task) -> F64:
-    """Return the generator's own scores."""
+    """Return the generator's own scores of the test rows, float64 (rows,)."""
     if one.traffic.optimum is None:
         message = f"stream {one.name} has no optimum: expected one of {', '.join(STREAMS)}"
         raise ValueError(message)
     return one.traffic.optimum[one.fold.test]
 
 
-def booster(*, quick: bool) -> Fit:
-    """Return what fits the booster and scores with it."""
+def booster_scores(one: Task) -> kinds.Scores:
+    """Fit the booster alone; return its scores of the test rows, by kind."""
+    return _scores(one, kinds.Asked(settings.booster(one.seed, quick=one.quick)))
 
-    def fit(one: Task) -> F64:
-        fitter = BoosterFitter(learning.booster_settings(one.seed, quick=quick))
-        predict = fitter(one.data, slices(one.data, one.fold.span), one.fold.name)
-        return predict(np.ascontiguousarray(one.data.matrix[one.fold.test]))
 
-    return fit
+def network_scores(one: Task, tables: settings.Tables | None = None) -> kinds.Scores:
+    """Fit booster and network, settings changed by `tables`; return scores of the test rows by kind."""
+    asked = settings.blend(one.seed, quick=one.quick, tables=tables)
+    return _scores(one, kinds.Asked(asked, vectors.histories(one.data, FOLDER / "cache")))
+
+
+def last_events_scores(one: Task) -> F64:
+    """Fit the network on the last 32 raw events of each history; return its scores of the test rows."""
+    return network_scores(one, LAST_ONLY)[settings.NETWORK]
+
+
+def _scores(one: Task, asked: kinds.Asked) -> kinds.Scores:
+    return kinds.fit(one.data, slices(one.data, one.fold.span), asked).scores(one.data, one.fold.test)
+
+
+def scored(one: Task, say: Callable[[str], None], *, network: bool) -> kinds.Scores:
+    """Return the test rows' scores by every model that is compared."""
+    if not network:
+        return {"optimum": optimum(one), **booster_scores(one)}
+    say(f"{one.name}: booster and network")
+    full = network_scores(one)
+    say(f"{one.name}: network of the last {LAST_EVENTS} events")
+    return {"optimum": optimum(one), **full, f"last {LAST_EVENTS}": last_events_scores(one)}
 
 
 def parts(one: Task) -> dict[str, Bools]:
@@ -94,35 +114,37 @@ def parts(one: Task) -> dict[str, Bools]:
         far = np.bincount(traffic.card)[traffic.card[rows]] > 500
         return {**everything, "near": ~far, "far": far}
     if one.name == "rings":
-        device = traffic.device[rows] >= traffic.card.max() + 1
+        device = traffic.device[rows] > traffic.card.max()
         return {**everything, "devices": device, "mules": traffic.merchant[rows] >= rings.OLD}
     return {**everything, "new shops": traffic.merchant[rows] >= fronts.OLD}
 
 
-def measured(one: Task, models: dict[str, Fit], say: Callable[[str], None]) -> dict[str, Any]:
+def measured(one: Task, scores: kinds.Scores) -> dict[str, Any]:
     """Return average precision of every model on every part."""
-    fraud, split = one.traffic.fraud[one.fold.test], parts(one)
-    found: dict[str, Any] = {
-        "stream": one.name, "seed": one.seed, "rows": len(fraud), "frauds": int(fraud.sum()),
-        "trained_on": len(slices(one.data, one.fold.span).train), "ap": {},
-    }  # fmt: skip
-    for model, fit in models.items():
-        say(f"{one.name}: {model}")
-        score = fit(one)
-        found["ap"][model] = {
-            part: round(metrics.average_precision(fraud[rows], score[rows]), 4) for part, rows in split.items()
-        }
-    return found
+    fraud = one.traffic.fraud[one.fold.test]
+    return {
+        "stream": one.name,
+        "seed": one.seed,
+        "trained_on": len(slices(one.data, one.fold.span).train),
+        "parts": {
+            part: {
+                "rows": int(rows.sum()),
+                "frauds": int(fraud[rows].sum()),
+                "ap": {name: round(metrics.average_precision(fraud[rows], s[rows]), 4) for name, s in scores.items()},
+            }
+            for part, rows in parts(one).items()
+        },
+    }
 
 
 def shown(results: Sequence[dict[str, Any]]) -> Table:
     """Return the results as a table."""
-    models = list(results[0]["ap"])
+    models = list(results[0]["parts"]["all"]["ap"])
     table = Table("stream", "part", "test rows", "frauds", *models, title="average precision")
     for found in results:
-        for part in found["ap"][models[0]]:
-            values = [f"{found['ap'][model][part]:.3f}" for model in models]
-            table.add_row(found["stream"], part, f"{found['rows']:,}", f"{found['frauds']:,}", *values)
+        for name, part in found["parts"].items():
+            values = (f"{part['ap'][model]:.3f}" for model in models)
+            table.add_row(found["stream"], name, f"{part['rows']:,}", f"{part['frauds']:,}", *values)
     return table
 
 
@@ -132,7 +154,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stream", action="append", choices=STREAMS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], help="a parameter of the stream, as name=value")
-    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="the quick settings of `fraud train --quick`")
     parser.add_argument("--no-network", action="store_true")
     return parser.parse_args()
 
@@ -140,12 +162,11 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run the chosen streams."""
     given, console = arguments(), Console(stderr=True)
-    models: dict[str, Fit] = {"optimum": optimum, "booster": booster(quick=not given.full)}
-    results = []
+    network, results = not given.no_network, []
     for name in given.stream or STREAMS:
         console.print(f"{name}: making and extracting")
-        one = task(name, given.seed, parameters(given.set))
-        results.append(measured(one, models, console.print))
+        one = task(name, given.seed, parameters(given.set), quick=given.quick, histories=network)
+        results.append(measured(one, scored(one, console.print, network=network)))
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     Console().print(shown(results))
