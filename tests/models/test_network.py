@@ -1,0 +1,136 @@
+"""The served graphs say what the trained module says, row by row, whatever the batch."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from fraud.core.errors import ArtifactError
+from fraud.core.ports import Tokens
+from fraud.training.exporting import arrays_of
+from models import network as serving
+from models.network import Network
+from models.tgnn import Memory, NetworkConfig, TemporalGraphNetwork, closed_blocks, fold_closed
+
+NAMES = tuple(f"f{place}" for place in range(40))
+ROWS = 33
+
+
+def made(sides: int, *, text: bool) -> TemporalGraphNetwork:
+    torch.manual_seed(sides)
+    config = NetworkConfig(columns=NAMES[3:23], sides=sides, text=text, width=32, align=text)
+    return TemporalGraphNetwork(config).eval()
+
+
+def given(sides: int, rows: int = ROWS) -> tuple[NDArray[np.float32], Tokens]:
+    """Return a matrix with missing values and tokens of histories of every length, none at all among them."""
+    rng = np.random.default_rng(5)
+    matrix = rng.normal(size=(rows, len(NAMES))).astype(np.float32)
+    matrix[rng.random(matrix.shape) < 0.2] = np.nan
+    raw = rng.normal(size=(rows, sides, 64, 32)).astype(np.float32)
+    sums = rng.normal(size=(rows, sides, 20, 16)).astype(np.float32)
+    codes = rng.normal(size=(rows, sides, 20, 32)).astype(np.float32)
+    for row in range(rows):
+        raw[row, :, rng.integers(0, 48) :] = 0
+        sums[row, :, rng.integers(0, 20) :] = 0
+    raw[0], sums[0], codes[0] = 0, 0, 0
+    raw[..., 0], sums[..., 0] = raw[..., 1] != 0, sums[..., 1] != 0
+    return matrix, Tokens(raw, sums, codes, rng.integers(0, 1_024, (rows, 24)))
+
+
+def by_torch(network: TemporalGraphNetwork, matrix: NDArray[np.float32], tokens: Tokens) -> NDArray[Any]:
+    memory = Memory(*(torch.from_numpy(part) for part in (tokens.raw, tokens.sums, tokens.codes)))
+    with torch.no_grad():
+        columns = torch.from_numpy(np.ascontiguousarray(matrix[:, 3:23]))
+        return network(columns, memory, torch.from_numpy(tokens.text)).numpy()
+
+
+@pytest.mark.parametrize(("sides", "text"), [(2, False), (3, True)])
+def test_network_served_equals_the_trained_module(sides: int, text: bool) -> None:
+    network = made(sides, text=text)
+    served, (matrix, tokens) = Network(arrays_of(network, NAMES)), given(sides)
+    assert served.sides == sides
+    expected = by_torch(network, matrix, tokens)
+    assert np.abs(served.last(matrix, tokens) - expected[:, -1]).max() < 1e-5
+    assert np.abs(served.near(matrix, tokens).logit - expected[:, 0]).max() < 1e-5
+    assert np.ptp(expected) > 1e-3
+
+
+def test_network_gives_a_row_the_same_in_every_batch() -> None:
+    served, (matrix, tokens) = Network(arrays_of(made(2, text=False), NAMES)), given(2)
+    whole = served.last(matrix, tokens)
+    for size in (1, 3, 13):
+        for begin in range(0, ROWS, size):
+            part = slice(begin, begin + size)
+            some = Tokens(tokens.raw[part], tokens.sums[part], tokens.codes[part], tokens.text[part])
+            assert np.abs(served.last(matrix[part], some) - whole[part]).max() < 1e-6
+
+
+def test_network_codes_are_those_of_the_module_and_of_each_block_alone() -> None:
+    network = made(2, text=False)
+    served = Network(arrays_of(network, NAMES))
+    blocks = np.random.default_rng(2).normal(size=(7, 16, 20)).astype(np.float32)
+    blocks[..., 0] = 1
+    codes = served.encode(blocks)
+    with torch.no_grad():
+        assert np.abs(codes - network.encode(torch.from_numpy(blocks)).numpy()).max() < 1e-5
+    assert codes[3].tobytes() == served.encode(blocks[3:4])[0].tobytes()
+
+
+def test_network_encoder_version_changes_with_its_weights_only() -> None:
+    network = made(2, text=False)
+    first = Network(arrays_of(network, NAMES)).encoder
+    with torch.no_grad():
+        network.exit_near.last.bias += 1
+    assert Network(arrays_of(network, NAMES)).encoder == first
+    with torch.no_grad():
+        network.encoder.code.bias += 1
+    assert Network(arrays_of(network, NAMES)).encoder != first
+
+
+@pytest.mark.parametrize("damage", ["missing", "broken"])
+def test_network_of_damaged_graphs_is_refused_by_name(damage: str) -> None:
+    arrays = arrays_of(made(2, text=False), NAMES)
+    if damage == "missing":
+        del arrays[serving.NEAR]
+    else:
+        arrays[serving.NEAR] = np.asarray(arrays[serving.NEAR])[:100]
+    with pytest.raises(ArtifactError, match=serving.NEAR):
+        Network(arrays)
+
+
+def test_ablated_network_reads_nothing_of_what_is_switched_off() -> None:
+    matrix, tokens = given(2)
+    base = NetworkConfig(columns=NAMES[3:23], width=32)
+    for switch, part in (("merchant", (slice(None), 1)), ("card", (slice(None), 0))):
+        off = TemporalGraphNetwork(NetworkConfig(**{**as_dict(base), switch: False})).eval()
+        before = by_torch(off, matrix, tokens)
+        changed = Tokens(tokens.raw.copy(), tokens.sums, tokens.codes, tokens.text)
+        changed.raw[part] += 1
+        assert np.array_equal(by_torch(off, matrix, changed), before)
+
+
+def as_dict(config: NetworkConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in config.__struct_fields__}
+
+
+def test_folding_closed_blocks_takes_them_out_of_the_window_and_gives_them_as_summaries() -> None:
+    network = made(2, text=False)
+    raw = torch.zeros(3, 2, 64, 32)
+    for row, events in enumerate((40, 20, 7)):  # two closed blocks, one, none
+        raw[row, :, :events, 0] = 1
+        raw[row, :, :events, 20] = torch.linspace(0.2, 0.9, events)
+    raw[0, 0, 10, 22:24] = 1
+    memory = Memory(raw, torch.zeros(3, 2, 20, 16), torch.zeros(3, 2, 20, 32))
+    assert closed_blocks(raw)[1].sum(dim=-1).tolist() == [[2, 2], [1, 1], [0, 0]]
+    fold = torch.tensor([[True, False], [True, True], [True, True]])
+    folded = fold_closed(memory, network.encoder, fold)
+    assert folded.raw[..., 0].sum(dim=-1).tolist() == [[8, 40], [4, 4], [7, 7]]
+    assert folded.sums[..., 0].sum(dim=-1).tolist() == [[2, 0], [1, 1], [0, 0]]
+    # The known fraud at place 10 is in the newest closed block (8 open events before it).
+    assert folded.sums[0, 0, 0, 9] == 1
+    assert folded.sums[0, 0, 1, 9] == 0
+    assert folded.codes[0, 0, 0].abs().sum() > 0
+    assert folded.codes[2].abs().sum() == 0
