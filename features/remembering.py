@@ -33,7 +33,8 @@ class Looked:
 
     def asked(self, row: int) -> Ints:
         """Return what one event asks of its entities, int64 (3, QUERY_FIELDS); for whoever records it."""
-        return self._queries[self._places[row]]
+        asked: Ints = self._queries[self._places[row]]
+        return asked
 
     def tokens(self, rows: Sequence[int] | NDArray[np.intp], sides: int) -> Tokens:
         """Return the tokens of some rows, in the order given, for the first `sides` sides."""

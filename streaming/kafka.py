@@ -15,6 +15,7 @@ from fraud.core.records import Answer, Arrival, Intake, KnownLabel, Level, Posit
 from streaming import clock, tail, wire
 from streaming.codec import Codec
 from streaming.ladder import Ladder
+from streaming.pointer import Pointer
 from streaming.service import KafkaSection
 from streaming.stages import Watch
 from streaming.topics import Topics, await_topics, client_options, ids
@@ -49,6 +50,7 @@ class Link(msgspec.Struct, frozen=True):
     durable_after: int
     ladder: Ladder
     watch: Watch
+    pointer: Pointer | None = None
 
 
 class Flight(msgspec.Struct):
@@ -96,6 +98,7 @@ class KafkaLink:
         self._stopping = False
         self.degraded = False
         self.rereads = False
+        self.pointer = link.pointer
         self.ack_ns = 0
         self._flight: Flight | None = None
         self._failed = False
@@ -211,6 +214,12 @@ class KafkaLink:
         """
         self.land()
         self._read, self._applied, self.rereads = {}, [], True
+        self._recover(set(self._tracks))
+
+    def take_up(self, pointer: Pointer) -> None:
+        """Use the histories of another encoder from here on: read again, between two batches, what they lack."""
+        self.pointer = pointer
+        self.land()
         self._recover(set(self._tracks))
 
     @property
@@ -400,14 +409,15 @@ class KafkaLink:
         """Read the end of the output, put lost answers back, and begin where the store's promise ends."""
         from kafka import TopicPartition
 
-        marks = {key: self._mark(key) for key in keys}
+        marks = {key: self._reached(key) for key in keys}
         starts = {(self._outputs[key[0]], key[1]): mark.output for key, (_, mark) in marks.items()}
         inputs = {(self._outputs[key[0]], key[1]): f"{key[0]}@{self._ids[key[0]]}" for key in keys}
         found = tail.answered(tail.records(self._kafka, starts), inputs, decisions=self.topics.decisions)
         for key, (committed, mark) in marks.items():
             state = found[self._outputs[key[0]], key[1]]
             self._need_same_state(mark, key)
-            track = Track(mark, max(committed, state.resume), self._link.store.birth)
+            encoder = self.pointer.encoder if self.pointer else ""
+            track = Track(mark, max(committed, state.resume), self._link.store.birth, encoder)
             track.output = max(track.output, state.output)
             self._tracks[key] = track
             begin = mark.absorb_from if self._put(state.answers) else track.resume
@@ -433,6 +443,13 @@ class KafkaLink:
         except (StoreUnavailableError, StoreRestartedError):
             self.degraded = True
         return not self.degraded
+
+    def _reached(self, key: tuple[str, int]) -> tuple[int, Mark]:
+        """Return the committed offset of a partition and its mark, moved back to what the histories in use lack."""
+        committed, mark = self._mark(key)
+        if self.pointer is not None:
+            mark = self.pointer.reach_back(mark, f"{key[0]}@{self._ids[key[0]]}", key[1])
+        return committed, mark
 
     def _mark(self, key: tuple[str, int]) -> tuple[int, Mark]:
         """Return the committed offset of a partition, and its mark."""

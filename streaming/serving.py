@@ -11,7 +11,8 @@ import msgspec
 
 from features.extractor import OnlineExtractor
 from features.stores.redis import RedisStore
-from fraud.core.engine import Engine, Lateness
+from fraud.core.engine import Engine, Judges, Lateness
+from fraud.core.errors import ArtifactError
 from fraud.core.records import (
     DAY,
     SECOND,
@@ -30,11 +31,13 @@ from streaming.codec import Codec, Limits
 from streaming.kafka import KafkaLink, Link
 from streaming.ladder import Ladder
 from streaming.logs import Log
+from streaming.pointer import Pointer, pointer_in
 from streaming.rulebook import HotRules
 from streaming.run import Handler
 from streaming.service import ServiceSettings
 from streaming.stages import TimedScorer, TimedStore, Watch
 from streaming.standby import take_turn
+from streaming.takeup import TakeUp
 from streaming.telemetry import Health, Metrics, Pages
 from streaming.wiring import build
 from streaming.worker import Guarded, RulesAlone, work
@@ -81,9 +84,10 @@ class Service:
         self._judges = base.judges
         self._turn = take_turn(standby, member) if standby else None
         self.store = open_store(settings)
+        pointer = self._follow_pointer()
         extractor = OnlineExtractor(TimedStore(self.store, self._watch))
-        timed = msgspec.structs.replace(self._judges, scorer=TimedScorer(self._judges.scorer, self._watch))
-        engine = Engine(extractor, self.store, timed, None, Lateness(settings.lateness.allowed))
+        lateness = Lateness(settings.lateness.allowed)
+        self._engine = Engine(extractor, self.store, self._timed(self._judges), None, lateness)
         self._ladder = Ladder(settings.serving.budget, (Level.FULL, *self._judges.reduced))
         self.link = KafkaLink(
             Link(
@@ -95,25 +99,22 @@ class Service:
                 durable_after=settings.store.durable_after,
                 ladder=self._ladder,
                 watch=self._watch,
+                pointer=pointer,
             )
         )
-        alone = RulesAlone(self._judges, len(extractor.names), extractor.version)
-        self.guarded = Guarded(Clocked(engine, self._watch), self.store, alone, self.link)
+        self._alone = RulesAlone(self._judges, len(extractor.names), extractor.version)
+        self.guarded = Guarded(Clocked(self._engine, self._watch), self.store, self._alone, self.link)
         self._pages = self._listen()
         self._refreshed_at = self._collected_at = clock.monotonic_ns()
         self._was_degraded = False
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT."""
-        judges_in_use = self._judges
-        self.metrics.build.labels(
-            judges_in_use.scorer.version, judges_in_use.scorer.spec_version, judges_in_use.policy.version,
-            judges_in_use.rules.version,
-        ).set(1)  # fmt: skip
+        self._show_build()
         port = self._pages.port if self._pages else None
         for fault in self.store.faults():
             self.log.say("store set up badly", fault=fault)
-        self.log.say("started", model=judges_in_use.scorer.version, http_port=port, group=self._settings.kafka.group)
+        self.log.say("started", model=self._judges.scorer.version, http_port=port, group=self._settings.kafka.group)
         # What start-up made stays; collections run when nothing waits, or rarely.
         # The client's threads give way soon: with the default of 5 ms each round trip may wait that long for its turn.
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -128,6 +129,54 @@ class Service:
             if self._pages:
                 self._pages.close()
 
+    def _show_build(self) -> None:
+        judges, build_info = self._judges, self.metrics.build
+        build_info.clear()
+        scorer = judges.scorer
+        build_info.labels(scorer.version, scorer.spec_version, judges.policy.version, judges.rules.version).set(1)
+
+    # ---- the model that the store points to
+
+    def _follow_pointer(self) -> Pointer | None:
+        """Use the model that the store points to, if it points to one; follow the pointer from here on."""
+        text = self.store.pointer()
+        pointer = pointer_in(text)
+        if pointer is not None and pointer.version != self._judges.scorer.version:
+            self._judges = self._load(pointer)
+        self._takeup = TakeUp(self.store, self._load, text)
+        return pointer
+
+    def _load(self, pointer: Pointer) -> Judges:
+        """Return the judges of a pointer, warm, with the rules in use.
+
+        Raises:
+            ArtifactError: when the model is not there, or not in that version.
+        """
+        settings = configuration.changed(self._settings, "model", name=pointer.model)
+        parts = build(settings)
+        if parts.judges.scorer.version != pointer.version:
+            msg = (
+                f"the store points to {pointer.version}, but {settings.model.folder} holds "
+                f"{parts.judges.scorer.version}: put that version there, or run 'fraud state reencode' for this one"
+            )
+            raise ArtifactError(msg)
+        warm_up(parts.engine)
+        return msgspec.structs.replace(parts.judges, rules=self._judges.rules)
+
+    def _timed(self, judges: Judges) -> Judges:
+        return msgspec.structs.replace(judges, scorer=TimedScorer(judges.scorer, self._watch))
+
+    def _take_up(self, pointer: Pointer, judges: Judges) -> None:
+        """Swap the model between two batches, and read again what its histories lack."""
+        began = clock.monotonic_ns()
+        self._judges = judges
+        self._engine.replace_judges(self._timed(judges))
+        self._alone.replace_judges(judges)
+        self.link.take_up(pointer)
+        self._show_build()
+        spent = (clock.monotonic_ns() - began) // 1_000_000
+        self.log.say("model taken up", model=judges.scorer.version, encoder=pointer.encoder, ms=spent)
+
     def _between(self, intake: Intake, answers: Sequence[Answer]) -> bool:
         spent, link = self._watch.spent, self.link
         idle = not intake.arrivals and not intake.rejects
@@ -140,6 +189,8 @@ class Service:
         if link.degraded != self._was_degraded:
             self._was_degraded = link.degraded
             self.log.say("store gone" if link.degraded else "store back", decided_by_rules=self.guarded.degraded)
+        if not link.degraded and (made := self._takeup.taken()) is not None:
+            self._take_up(*made)
         now = clock.monotonic_ns()
         if now - self._refreshed_at >= REFRESH_NS:
             self._refreshed_at = now
@@ -162,6 +213,9 @@ class Service:
         metrics.degraded.set(link.degraded)
         metrics.recoveries.set(link.counts["recoveries"])
         metrics.store_restarts.set(self.guarded.restarts)
+        self._takeup.look()
+        if fault := self._takeup.refused():
+            self.log.say("model refused", fault=fault)
         rules = self._judges.rules
         if isinstance(rules, HotRules):
             refused = rules.refused

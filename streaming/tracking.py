@@ -14,12 +14,14 @@ import msgspec
 class Mark(msgspec.Struct, frozen=True):
     """What travels in a commit's metadata: where to begin, and where the answers since then begin in the output.
 
-    `birth` names the state that holds what came before: on another one it would be missing.
+    `birth` names the state that holds what came before: on another one it would be missing. `encoder` names the
+    histories that hold it; in those of another encoder it may be missing.
     """
 
     absorb_from: int
     output: int = 0
     birth: str = ""
+    encoder: str = ""
 
     def text(self) -> str:
         """Return it as the metadata of a commit."""
@@ -37,11 +39,11 @@ def mark_in(metadata: str, offset: int) -> Mark:
 class Track:
     """One input partition."""
 
-    def __init__(self, mark: Mark, resume: int, birth: str = "") -> None:
-        """Begin at a mark; `resume` is the offset after the last published, `birth` the name of the state in use."""
+    def __init__(self, mark: Mark, resume: int, birth: str = "", encoder: str = "") -> None:
+        """Begin at a mark; `resume` is the offset after the last published; state and encoder are those in use."""
         self.resume = self.next = max(resume, mark.absorb_from)
         self.output = mark.output
-        self._durable = Mark(mark.absorb_from, mark.output, birth)
+        self._durable = Mark(mark.absorb_from, mark.output, birth, encoder)
         self._steps: deque[tuple[int, Mark]] = deque()
 
     def publishes(self, offset: int) -> bool:
@@ -53,7 +55,7 @@ class Track:
         self.output = max([self.output, *(offset + 1 for offset in outputs)])
         self.next = max(self.next, after)
         output = self.output if after >= self.resume else self._durable.output
-        self._steps.append((now, Mark(after, output, self._durable.birth)))
+        self._steps.append((now, msgspec.structs.replace(self._durable, absorb_from=after, output=output)))
 
     def commit(self, now: int, durable_after: int) -> tuple[int, Mark]:
         """Return the offset to commit, and the mark for its metadata; times in nanoseconds."""

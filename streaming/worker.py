@@ -45,6 +45,10 @@ class RulesAlone:
         self._spec = spec_version
         self._missing = np.full(features, np.nan, np.float32)
 
+    def replace_judges(self, judges: Judges) -> None:
+        """Take other rules and another policy."""
+        self._judges = judges
+
     def answer(self, arrival: Arrival, tx: Transaction) -> Answer:
         """Return the answer to one transaction."""
         judges = self._judges

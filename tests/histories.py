@@ -42,7 +42,8 @@ class Encoding:
     def code(self, block: Matrix) -> NDArray[np.float32]:
         """Return the code of one block: it depends on the order of its events."""
         turned = np.tanh(block @ WEIGHTS) * np.arange(1, hs.BLOCK + 1, dtype=np.float32)[:, None]
-        return (turned.sum(axis=0) + len(self._version)).astype(np.float32)
+        code: NDArray[np.float32] = (turned.sum(axis=0) + len(self._version)).astype(np.float32)
+        return code
 
 
 class Reader(Encoding, RulesOnly):

@@ -114,6 +114,10 @@ class MemoryStore:
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:
         """Do nothing: first answers age by the stream's own time."""
 
+    def histories_of(self, encoder: str) -> RecordTable:
+        """Return the histories of an encoder."""
+        return self._remembered[encoder]
+
     def forget(self, card: str) -> int:
         """Erase a card's row, its pairs and its histories; return how many records went."""
         prefix = card + "\x1f"

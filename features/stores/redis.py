@@ -8,8 +8,9 @@ what the first attempt began.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from features import layout as at
 from features.history import HISTORY_VERSION
 from features.layout import LAYOUT_VERSION
 from features.stores.client import CLUSTER, CLUSTER_TLS, RunIds, connect, results
-from features.stores.redis_set import Keys, RedisSet, decode, is_pair, small, stored, take, touched
-from features.tables import card_key
+from features.stores.redis_set import ROW, Keys, RedisSet, decode, is_pair, plain, small, stored, take, touched
+from features.tables import card_key, trimmed
 from fraud.core.errors import StateError
 from fraud.core.ports import Encoder, WorkingSet
 from fraud.core.records import (
@@ -313,6 +314,43 @@ class RedisStore:
         self._each(answers, lambda pipe, kept: pipe.set(prefix + kept[0], kept[1], px=kept[2] or None))
         if marks:
             results(lambda: [self._client.hset(self._keys.marks, mapping=marks)])
+
+    # ---- histories of another encoder
+
+    def pointer(self) -> bytes:
+        """Return what names the model in use and its histories, as it was last set; empty when it never was."""
+        return bytes(self._ask("GET", self._keys.pointer) or b"")
+
+    def point(self, to: bytes, encoder: str) -> None:
+        """Set the pointer: the histories of its encoder are complete."""
+        self._ask("SET", self._keys.pointer, to)
+        self._ask("DEL", self._keys.building + encoder)
+
+    def begin_histories(self, encoder: str, *, unused: bool) -> None:
+        """Make room for the histories of an encoder, erasing what an earlier attempt has left, or an `unused` one.
+
+        Raises:
+            StateError: when there are some that somebody may use.
+        """
+        mine = f"#{HISTORY_VERSION}:{plain(encoder)}".encode()
+        held = [key for key in self._scan(self._keys.rows) if key.endswith(mine)]
+        if held and not unused and not self._ask("EXISTS", self._keys.building + encoder):
+            msg = f"the store holds histories of encoder {encoder}: those who use it keep them, nothing is to be done"
+            raise StateError(msg)
+        self._ask("SET", self._keys.building + encoder, "1")
+        self._delete(held)
+
+    def put_histories(self, encoder: str, rows: Iterable[tuple[str, bytes]], marks: Mapping[str, int]) -> int:
+        """Set histories that nobody else writes yet, each with the offset of every partition that it holds."""
+        count = 0
+        rows = iter(rows)
+        while some := list(islice(rows, AT_ONCE)):
+            named = [(self._keys.history(key, encoder), row) for key, row in some]
+            self._each(named, lambda pipe, one: pipe.hset(one[0], mapping={ROW: trimmed(one[1]), "n": 1, **marks}))
+            if self._keep_ms:
+                self._each(named, lambda pipe, one: pipe.pexpire(one[0], self._keep_ms))
+            count += len(some)
+        return count
 
     def clear(self) -> None:
         """Erase the whole state of this layout."""

@@ -71,6 +71,8 @@ class Keys:
         self.prefix = f"{namespace}:{LAYOUT_VERSION}:"
         self.marks = self.prefix + "marks"
         self.birth = self.prefix + "birth"
+        self.pointer = self.prefix + "pointer"
+        self.building = self.prefix + "building:"
         self.rows = self.prefix + "{"
         self.answers = self.prefix + "a:"
 

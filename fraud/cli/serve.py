@@ -131,7 +131,9 @@ def learn(
     until_stopped(link, health, log)
 
 
-state_app = typer.Typer(help="Rebuild the state store, or erase a card from it.", no_args_is_help=True)
+state_app = typer.Typer(
+    help="Rebuild the state store, have it serve another model, or erase a card from it.", no_args_is_help=True
+)
 
 
 @state_app.command("rebuild")
@@ -148,6 +150,32 @@ def rebuild(
     found = options.service(settings, bootstrap=bootstrap, store=store, group=group, prefix=prefix)
     job = Rebuild(found)
     with output.progress("rebuild", job.total, "records") as step:
+        result = job.run(step)
+    output.last_line(result)
+
+
+@state_app.command("reencode")
+def reencode(
+    model: options.ModelName = None,
+    models: options.Models = None,
+    bootstrap: Bootstrap = None,
+    store: Store = None,
+    settings: options.SettingsFile = None,
+    group: Group = None,
+    prefix: Prefix = None,
+) -> None:
+    """Make the histories that a model reads, from the topics, and have every worker take the model up.
+
+    The workers go on meanwhile; each swaps between two batches, publishes nothing twice and loses nothing. A model that
+    reads no histories is taken up at once. What the store points to comes before the settings of a worker.
+    """
+    from streaming.reencoding import Reencode
+
+    found = options.service(
+        settings, bootstrap=bootstrap, store=store, model=model, models=models, group=group, prefix=prefix
+    )
+    job = Reencode(found)
+    with output.progress("reencode", max(job.total, 1), "records") as step:
         result = job.run(step)
     output.last_line(result)
 

@@ -22,7 +22,7 @@ class Event(NamedTuple):
 class Summary(NamedTuple):
     """What a summary must say; times in seconds."""
 
-    count: int
+    events: int
     known: int
     frauds: int
     first: int
@@ -99,8 +99,8 @@ class Oracle:
             logs = sum(block_logs(self.pushed[block]) for block in group)
             span = min(frauds, default=0), max(frauds, default=0)
             code = self.code(group).tobytes()
-            count = hs.BLOCK * len(group)
-            found.append(Summary(count, len(inside), len(frauds), firsts[group[0]], ends[place], *span, logs, code))
+            events = hs.BLOCK * len(group)
+            found.append(Summary(events, len(inside), len(frauds), firsts[group[0]], ends[place], *span, logs, code))
         return found
 
     def outside(self) -> list[int]:
@@ -141,13 +141,7 @@ def summaries_in(row: NDArray[np.uint8]) -> list[Summary]:
     words = row[hs.PYRAMID_AT :].view(np.uint32).reshape(hs.LEVELS, hs.RADIX, hs.SUMMARY_WORDS)
     cells = [words[level, slot] for level in range(hs.LEVELS - 1, -1, -1) for slot in range(hs.RADIX)]
     return [
-        Summary(
-            *(int(cell[field]) for field in (hs.S_COUNT, hs.S_KNOWN, hs.S_FRAUDS, hs.S_FIRST, hs.S_LAST)),
-            int(cell[hs.S_FIRST_FRAUD]),
-            int(cell[hs.S_LAST_FRAUD]),
-            int(cell[hs.S_LOGS]),
-            cell[8:].tobytes(),
-        )
+        Summary._make([*(int(counter) for counter in cell[:8]), cell[8:].tobytes()])
         for cell in cells
         if cell[hs.S_COUNT]
     ]

@@ -82,15 +82,15 @@ def played(seed: int, many: int, corrections: bool = True) -> Made:
 def test_history_holds_what_its_events_say(seed: int, many: int) -> None:
     made = played(seed, many, corrections=False)
     assert summaries_in(made.row) == made.oracle.summaries()
-    assert [tx for tx in frauds_in(made.row)] == made.oracle.frauds()
+    assert frauds_in(made.row) == made.oracle.frauds()
     assert window_in(made.row) == [event.tx for event in made.oracle.window()]
 
 
 @pytest.mark.parametrize("seed", range(5, 9))
 def test_corrected_verdicts_leave_every_counter_as_if_they_had_been_right_at_once(seed: int) -> None:
     made = played(seed, 700)
-    counted = [(one.count, one.known, one.frauds, one.last) for one in summaries_in(made.row)]
-    assert counted == [(one.count, one.known, one.frauds, one.last) for one in made.oracle.summaries()]
+    counted = [(one.events, one.known, one.frauds, one.last) for one in summaries_in(made.row)]
+    assert counted == [(one.events, one.known, one.frauds, one.last) for one in made.oracle.summaries()]
     assert sum(known for _, known, _, _ in counted) > 100
 
 
@@ -100,7 +100,7 @@ def test_top_level_merges_in_place_and_loses_no_event() -> None:
     for number in range(many):
         hs.absorb_event(made.row, event_of(Event(number + 1, START + number * MINUTE, 100)), 0)
     found = summaries_in(made.row)
-    assert sum(one.count for one in found) == many - hs.window_size(many)
+    assert sum(one.events for one in found) == many - hs.window_size(many)
     assert [one.last for one in found] == sorted(one.last for one in found)
     assert all(one.first <= one.last for one in found)
 
@@ -152,7 +152,7 @@ def test_tokens_say_what_the_history_holds(seed: int) -> None:
     assert raw[: len(window), 23].tolist() == frauds
     assert (raw[: len(window), 26] == 1).all()
     kept = made.oracle.summaries()[::-1]
-    counts = [one.count for one in kept]
+    counts = [one.events for one in kept]
     np.testing.assert_allclose(np.expm1(sums[: len(counts), 2] * 10), counts, rtol=1e-4)
     assert codes[: len(counts)].tobytes() == b"".join(one.code for one in kept)
     assert not sums[len(counts) :].any()

@@ -282,8 +282,9 @@ def test_workers_that_share_shops_and_die_at_any_step_lose_and_double_nothing(re
     store = RedisStore(redis_url, namespace=f"race{seed}")
     rows = histories_of(store, everything)
     assert faults_in(rows, everything) == []
-    for one in (*workers, store):
-        one.close()
+    for worker in workers:
+        worker.close()
+    store.close()
 
 
 def faults_in(rows: Rows, stream: Sequence[Arrival]) -> list[str]:
