@@ -5,6 +5,7 @@ waits for every acknowledgement, alerts before decisions; offsets are committed 
 the store's promise must be made good again; at an assignment the end of the output tells what has been published.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from streaming.tracking import Mark, Track, mark_in
 IDLE_MS = 50
 METADATA_MS = 5_000
 ACK_SECONDS = 30.0
+SETTLED = 16
 FAST, TRANSACTIONAL = "fast", "transactional"
 
 
@@ -92,7 +94,8 @@ class KafkaLink:
         self._fresh: set[tuple[str, int]] = set()
         self._read: dict[tuple[str, int], int] = {}
         self._applied: list[Arrival] = []
-        self._unsettled: list[tuple[tuple[str, int], int, tuple[str, int]]] = []
+        self._unsettled: list[tuple[tuple[str, int], tuple[str, int]]] = []
+        self._covered: deque[tuple[str, int]] = deque()
         self._seen_at = 0
         self._committed_at = 0
         self._stopping = False
@@ -134,6 +137,9 @@ class KafkaLink:
                 self._note(now, self._read, answers)
             if now - self._committed_at >= self._kafka.commit_every and self._kafka.delivery == FAST:
                 self._commit(now)
+            # All at once they would hold up whatever came meanwhile.
+            if len(self._covered) >= SETTLED or not answers:
+                self._settle(max(SETTLED, 2 * len(answers)))
         self._read, self._applied, self.rereads = {}, [], False
 
     def close(self) -> None:
@@ -145,9 +151,12 @@ class KafkaLink:
             self.land()
             if not self.degraded and self._kafka.delivery == FAST and self._tracks:
                 consumer.commit(self._offsets(clock.monotonic_ns()))
+                self._cover()
         # A static member keeps its partitions for its successor; the group lets them go after the session time-out.
         consumer.close(autocommit=False)
         self._producer.close(timeout=ACK_SECONDS)
+        if not self._failed and not self.degraded:
+            self._settle(len(self._covered))
 
     # ---- Sink
 
@@ -292,7 +301,7 @@ class KafkaLink:
         for answer in answers:
             key = answer.position.topic.partition("@")[0], answer.position.partition
             if answer.repeat_of is None:
-                self._unsettled.append((key, answer.position.offset, (answer.decision.tx_id, answer.decision.version)))
+                self._unsettled.append((key, (answer.decision.tx_id, answer.decision.version)))
 
     # ---- publishing
 
@@ -357,7 +366,7 @@ class KafkaLink:
             track = self._tracks[key]
             track.output = max(track.output, future.get(ACK_SECONDS).offset + 1)
         if not self.degraded:
-            self._settle()
+            self._cover()
 
     def _send(self, message: wire.Outgoing) -> Any:
         return self._producer.send(
@@ -380,7 +389,7 @@ class KafkaLink:
         if offsets:
             self.counts["commits"] += 1
             self._consumer.commit_async(offsets)
-            self._settle()
+            self._cover()
 
     def _offsets(self, now: int) -> dict[Any, Any]:
         from kafka import TopicPartition
@@ -392,13 +401,18 @@ class KafkaLink:
             offsets[TopicPartition(*key)] = OffsetAndMetadata(offset, mark.text(), -1)
         return offsets
 
-    def _settle(self) -> None:
-        """Let first answers age whose offsets an earlier commit has covered."""
-        done, self._unsettled = self._unsettled, []
+    def _cover(self) -> None:
+        """Note that a commit covers what has been published: its first answers may age."""
+        self._covered.extend(answer for _, answer in self._unsettled)
+        self._unsettled = []
+
+    def _settle(self, most: int) -> None:
+        """Let some first answers age whose offsets a commit has covered."""
+        done = [self._covered.popleft() for _ in range(min(most, len(self._covered)))]
         if not done:
             return
         try:
-            self._link.store.settle([answer for _, _, answer in done])
+            self._link.store.settle(done)
         except (StoreUnavailableError, StoreRestartedError):
             # Nothing is lost but room: they stay as they are. What is read next is decided by rules until it is back.
             self.degraded = True

@@ -32,6 +32,8 @@ from streaming.stages import STAGES
 from tests.site import Site, until
 
 CARDS, MERCHANTS, ZIPF = 5_000, 2_000, 1.2
+BEGAN_NS, EVENT_NS = 1_700_000_000_000_000_000, 86_400_000_000_000 // (2 * CARDS)
+"""A card pays twice a day in the stream's own time, however fast it is sent, so that few payments look like fraud."""
 OUT = Path("build/bench.json")
 WARM_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
@@ -50,17 +52,17 @@ class Measured(NamedTuple):
 
 
 def messages(rng: np.random.Generator, first: int) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yield id, key and value of payments: merchants by a Zipf law, so that a few are hubs."""
-    number = first
+    """Yield id, key and value of payments: merchants by a Zipf law, so that a few are hubs; amounts by card."""
+    number, usual = first, np.random.default_rng(0).lognormal(8.0, 0.8, CARDS)
     while True:
         cards, shops = rng.integers(0, CARDS, 1_000), np.minimum(rng.zipf(ZIPF, 1_000), MERCHANTS)
-        amounts = np.maximum(rng.lognormal(8.0, 1.0, 1_000), 100).astype(int)
+        amounts = np.maximum(usual[cards] * rng.lognormal(0.0, 0.4, 1_000), 100).astype(int)
         for card, shop, amount in zip(cards.tolist(), shops.tolist(), amounts.tolist(), strict=True):
             number += 1
             tx_id = f"b{number}"
             value = {
                 "id": tx_id, "card": f"card{card}", "merchant": f"shop{shop}", "amount": amount,
-                "happened_at": time.time_ns(), "channel": "ecom", "mcc": 5732, "device": f"device{card}",
+                "happened_at": BEGAN_NS + number * EVENT_NS, "channel": "ecom", "mcc": 5732, "device": f"device{card}",
             }  # fmt: skip
             yield tx_id, f"card{card}".encode(), msgspec.json.encode(value)
 
