@@ -90,7 +90,7 @@ class Blend:
         if exits.ndim != 2 or exits.shape[1] != 6:
             message = f"Model '{card.name}' carries no exits; train it again."
             raise ArtifactError(message)
-        made = [Exit(*row[:3], Beta(*row[3:])) for row in exits.tolist()]
+        made = [Exit(row[0], row[1], row[2], Beta(*row[3:])) for row in exits.tolist()]
         limits = np.asarray(arrays.get(THRESHOLDS, ()), dtype=np.float64).tolist()
         blend = cls(card, Trees.from_arrays(arrays), Network(arrays), made, limits)
         blend.reference_scores = np.asarray(arrays.get(REFERENCE, ()), dtype=np.float64)

@@ -90,7 +90,8 @@ class Query(nn.Module):
         steps = steps * (~missing).unsqueeze(-1)
         flat = torch.cat([steps.flatten(1), missing.to(x.dtype)], dim=1)  # (B, Q (K + 1))
         hidden = nnf.gelu(self.first(flat))
-        return hidden + self.second(self.dropout(hidden))
+        out: Tensor = hidden + self.second(self.dropout(hidden))
+        return out
 
 
 def ramps(age: Tensor) -> Tensor:
@@ -138,7 +139,8 @@ class Text(nn.Module):
         """Return (B, D) of bucket ids (B, 24)."""
         held = (text > 0).to(self.table.weight.dtype).unsqueeze(-1)
         bag = (self.table(text) * held).sum(dim=1) / held.sum(dim=1).clamp_min(1)
-        return self.mix(nnf.gelu(bag))
+        out: Tensor = self.mix(nnf.gelu(bag))
+        return out
 
 
 class CrossModal(nn.Module):
@@ -153,7 +155,8 @@ class CrossModal(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Return latents (B, M, D) that have read each other."""
         read, _ = self.attention(latents, latents, latents, need_weights=False)
-        return self.norm(latents + read)
+        out: Tensor = self.norm(latents + read)
+        return out
 
 
 class Head(nn.Module):
@@ -169,7 +172,8 @@ class Head(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return (B,) of latents (B, M, D)."""
-        return self.last(self.dropout(nnf.gelu(self.first(latents.flatten(1))))).squeeze(-1)
+        out: Tensor = self.last(self.dropout(nnf.gelu(self.first(latents.flatten(1))))).squeeze(-1)
+        return out
 
 
 class TemporalGraphNetwork(nn.Module):
@@ -209,7 +213,8 @@ class TemporalGraphNetwork(nn.Module):
             message = "this network has no device side"
             raise ValueError(message)
         device = self.sides[2](latents[:, 0], *self._shown(raw, sums, codes))
-        return self.exit_far(torch.cat([latents, device.unsqueeze(1)], dim=1))
+        logit: Tensor = self.exit_far(torch.cat([latents, device.unsqueeze(1)], dim=1))
+        return logit
 
     def forward(self, x: Tensor, memory: Memory, text: Tensor) -> Tensor:
         """Return the log-odds of every exit, (B, exits)."""
@@ -221,7 +226,8 @@ class TemporalGraphNetwork(nn.Module):
 
     def encode(self, blocks: Tensor) -> Tensor:
         """Return codes (N, 32) of blocks (N, 16, 20)."""
-        return self.encoder(blocks)
+        codes: Tensor = self.encoder(blocks)
+        return codes
 
     def _shown(self, raw: Tensor, sums: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the config lets a side see: newest window tokens, known frauds, summaries, label state."""
@@ -263,9 +269,7 @@ def fold_closed(memory: Memory, encode: nn.Module, fold: Tensor) -> Memory:
     slot = torch.arange(raw.shape[2], device=raw.device)
     inside = (slot >= opened) & (slot < WINDOW)
     keep = ~(inside & fold.unsqueeze(-1))
-    return Memory(
-        raw * keep.unsqueeze(-1), torch.cat([made * use, sums], dim=2), torch.cat([fresh, codes], dim=2)
-    )
+    return Memory(raw * keep.unsqueeze(-1), torch.cat([made * use, sums], dim=2), torch.cat([fresh, codes], dim=2))
 
 
 def closed_blocks(raw: Tensor) -> tuple[Tensor, Tensor]:

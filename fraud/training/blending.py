@@ -104,7 +104,19 @@ def before_validation(data: Dataset, rows: Slices) -> Rows:
 def shape_of(data: Dataset, tokens: Tokens, booster: Fit, settings: NetworkSettings) -> NetworkConfig:
     """Return the network's shape: the query reads the features that the booster gained most from."""
     strongest = np.argsort(-booster.importance, kind="stable")[: settings.columns]
-    shared = ("bins", "width", "heads", "newest", "summaries", "frauds", "labels", "card", "merchant", "align", "dropout")
+    shared = (
+        "bins",
+        "width",
+        "heads",
+        "newest",
+        "summaries",
+        "frauds",
+        "labels",
+        "card",
+        "merchant",
+        "align",
+        "dropout",
+    )
     return NetworkConfig(
         columns=tuple(data.names[place] for place in strongest),
         sides=tokens.sides,
@@ -124,7 +136,7 @@ def raw_scores(trees: Trees, data: Dataset, rows: Rows) -> F64:
 
 
 def fit_exits(raw: F64, logits: F64, fraud: Bools) -> tuple[Exit, ...]:
-    """Return exit 0 (booster alone) and one for each of the network's, from out-of-sample logits (rows,), (rows, exits)."""
+    """Return exit 0 (booster alone) and one a network exit, from out-of-sample logits (rows,) and (rows, exits)."""
     first = Exit(1.0, 0.0, 0.0, calibration.fit(raw, fraud))
     return (first, *(mixture(raw, logits[:, place], fraud) for place in range(logits.shape[1])))
 

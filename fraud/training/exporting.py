@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models import network as serving
-from models.tgnn import CODE, RAW, SUM, SUMMARIES, TEXT_BUCKETS, WINDOW, TemporalGraphNetwork
+from models.attention import CODE
+from models.tgnn import RAW, SUM, SUMMARIES, TEXT_BUCKETS, WINDOW, TemporalGraphNetwork
 
 OPSET = 18
 FRAUD_TOKENS, TEXT = 16, 24
@@ -71,7 +72,8 @@ def graph(module: nn.Module, given: dict[str, Tensor], outputs: tuple[str, ...])
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
-            module.eval(), tuple(given.values()), buffer, input_names=list(given), output_names=list(outputs),
+            module.eval(), tuple(given.values()), buffer,  # type: ignore[arg-type]
+            input_names=list(given), output_names=list(outputs),
             dynamic_axes=axes, opset_version=OPSET, dynamo=False,
         )  # fmt: skip
     return buffer.getvalue()

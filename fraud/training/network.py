@@ -321,12 +321,14 @@ def fit_network(
     best = Best(trainer, rows.validation)
     first = resume(checkpoint, trainer, schedule, best)
     for epoch in range(first, settings.epochs):
-        share = 1 / settings.epochs
         loss = trainer.train_epoch(
-            epoch, chances, schedule, lambda done, e=epoch: tell((e + done) * share, f"epoch {e + 1}")  # type: ignore[misc]
+            epoch,
+            chances,
+            schedule,
+            lambda done, e=epoch: tell((e + done) / settings.epochs, f"epoch {e + 1}"),  # type: ignore[misc]
         )
         best.judge(epoch, loss)
-        tell((epoch + 1) * share, f"epoch {epoch + 1}: {best.said}")
+        tell((epoch + 1) / settings.epochs, f"epoch {epoch + 1}: {best.said}")
         save_checkpoint(checkpoint, trainer, schedule, best, epoch + 1)
     return best.result()
 

@@ -1,4 +1,4 @@
-"""The tokens of a history's payments: what was done to history rows, recorded once, done again as often as training asks.
+"""The tokens of a history's payments: what was done to history rows, recorded once, done again as training asks.
 
 A recording holds, in their order, the changes that the live extractor made to history rows (`features/history.py`) and,
 for each payment, where in that order it was looked at and what it asked. Running it again through the same compiled
@@ -25,7 +25,7 @@ from fraud.training.slices import Rows
 
 FIELDS = hs.EVENT_FIELDS
 QUERY = 6
-"""Time, log amount, category, text, and the counterparty's hash as the card sees it (merchant) and as others do (card)."""
+"""Time, log amount, category, text, and the counterparty's hash: the merchant's for the card, the card's for others."""
 REMEMBER, VERDICT = 0, 1
 KINDS = {"remember": REMEMBER, "verdict": VERDICT}
 AT_ONCE = 8_192
@@ -128,7 +128,8 @@ class HistoryLog:
             self._blocks = np.zeros((self._bank.total, hs.BLOCK, tk.STATIC), np.float32)
             rows = self._fresh()
             for begin in range(0, len(self._changes), 1 << 18):
-                run_blocks(*self._part(begin, begin + (1 << 18)), rows, self._bank.first, self._blocks)
+                kind, mask, places, fields = self._part(begin, begin + (1 << 18))
+                run_blocks(kind, mask, places, fields, rows, self._bank.first, self._blocks)
         return self._blocks
 
     def batches(self, rows: Rows, codes: Codes, at_once: int = AT_ONCE) -> Iterator[tuple[Rows, Batch]]:
@@ -142,9 +143,11 @@ class HistoryLog:
             sums: Floats = np.empty((*shape, tk.SUMS, tk.SUM_COLUMNS), np.float32)
             read: Floats = np.empty((*shape, tk.SUMS, hs.CODE), np.float32)
             until = int(looks["at"][-1])
-            given = self._part(done, until), (table, self._bank.first, codes)
-            asked = tuple(np.ascontiguousarray(looks[name]) for name in ("at", "rows", "query"))
-            run_reading(done, *given[0], *given[1], *asked, raw, sums, read)
+            kind, mask, places, fields = self._part(done, until)
+            at, asks, queries = (np.ascontiguousarray(looks[name]) for name in ("at", "rows", "query"))
+            run_reading(
+                done, kind, mask, places, fields, table, self._bank.first, codes, at, asks, queries, raw, sums, read
+            )
             done = until
             yield some, Batch(raw, sums, read, self._grams[looks["text"]])
 

@@ -44,7 +44,8 @@ def by_torch(network: TemporalGraphNetwork, matrix: NDArray[np.float32], tokens:
     memory = Memory(*(torch.from_numpy(part) for part in (tokens.raw, tokens.sums, tokens.codes)))
     with torch.no_grad():
         columns = torch.from_numpy(np.ascontiguousarray(matrix[:, 3:23]))
-        return network(columns, memory, torch.from_numpy(tokens.text)).numpy()
+        out: NDArray[Any] = network(columns, memory, torch.from_numpy(tokens.text)).numpy()
+        return out
 
 
 @pytest.mark.parametrize(("sides", "text"), [(2, False), (3, True)])
@@ -83,10 +84,10 @@ def test_network_encoder_version_changes_with_its_weights_only() -> None:
     network = made(2, text=False)
     first = Network(arrays_of(network, NAMES)).encoder
     with torch.no_grad():
-        network.exit_near.last.bias += 1
+        network.exit_near.last.bias.add_(1)
     assert Network(arrays_of(network, NAMES)).encoder == first
     with torch.no_grad():
-        network.encoder.code.bias += 1
+        network.encoder.code.bias.add_(1)
     assert Network(arrays_of(network, NAMES)).encoder != first
 
 

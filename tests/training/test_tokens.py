@@ -146,6 +146,6 @@ def test_training_tokens_with_a_change_left_out_are_told_apart(
 
 
 def test_recording_that_breaks_off_leaves_none(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), Recording(tmp_path / "log"):  # noqa: PT012
+    with pytest.raises(RuntimeError), Recording(tmp_path / "log"):
         raise RuntimeError("cut off")
     assert not (tmp_path / "log").exists()
