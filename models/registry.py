@@ -175,6 +175,11 @@ def said(delay: int) -> str:
 # --- the version in use ----------------------------------------------------------------------------------------------
 
 
+def require_known(root: Path, name: str) -> None:
+    """Raise ArtifactError unless artifacts are kept under `name`."""
+    _folder(root, name, None)
+
+
 def promote(root: Path, name: str, version: str, at: int, how: str = "promote") -> None:
     """Make a kept version the one in use, from `at` (ns UTC); raise ArtifactError when it is not kept."""
     if version not in (kept := versions(root, name)):

@@ -61,9 +61,21 @@ class ServingSection(Section, frozen=True):
     host: Annotated[str, setting("Address that port is bound to.")] = "127.0.0.1"
 
 
+class TrainSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How models are fitted; the keys are those of `fraud train --set`."""
+
+    booster: Annotated[dict[str, ClientValue], setting("Settings of a booster's fit, as trees or learning_rate.")] = (
+        msgspec.field(default_factory=dict)
+    )
+    network: Annotated[dict[str, ClientValue], setting("Settings of a network's fit, as epochs or width.")] = (
+        msgspec.field(default_factory=dict)
+    )
+
+
 class ServiceSettings(Settings, frozen=True):
     """Every setting, by section."""
 
     kafka: KafkaSection = msgspec.field(default_factory=KafkaSection)
     store: StoreSection = StoreSection()
     serving: ServingSection = ServingSection()
+    train: TrainSection = msgspec.field(default_factory=TrainSection)

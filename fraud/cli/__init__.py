@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from fraud.cli import configure, dead, demo, inspect, learning, replay, rules, serve, simulate
+from fraud.cli import configure, dead, demo, evaluating, inspect, learning, models, replay, rules, serve, simulate
 from fraud.core.errors import FraudError
 
 HELP = """Detect payment fraud in real time: score a stream, replay a history through the same code, train on it.
@@ -19,11 +19,11 @@ app.command("demo")(demo.demo)
 app.command("replay")(replay.replay)
 app.command("simulate")(simulate.simulate)
 app.command("train")(learning.train)
-app.command("evaluate")(learning.evaluate)
+app.command("evaluate")(evaluating.evaluate)
 app.command("settings")(configure.settings)
 app.command("check")(inspect.check)
 app.command("explain")(inspect.explain)
-app.add_typer(learning.app, name="models")
+app.add_typer(models.app, name="models")
 app.command("run")(serve.run)
 app.command("learn")(serve.learn)
 app.add_typer(serve.topics_app, name="topics")

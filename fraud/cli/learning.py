@@ -1,27 +1,42 @@
-"""`fraud train`, `fraud evaluate`, `fraud models`: fit, judge and keep models."""
+"""`fraud train`: fit a model on a history and keep it."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from fraud.cli import options, output
-from fraud.core.errors import SettingsError, nearest
+from fraud.cli.vectors import converted as converted
+from fraud.cli.vectors import extracted as extracted
+from fraud.cli.vectors import histories
+from fraud.core.errors import FraudError, SettingsError, nearest
 
 if TYPE_CHECKING:
-    from fraud.core.settings import Settings
+    from collections.abc import Iterable
+
+    from fraud.training.artifact import Trained
     from fraud.training.dataset import Dataset
     from fraud.training.fit import BoosterSettings
+    from fraud.training.forecasting import Forecast
+    from fraud.training.keeping import Place
+    from fraud.training.kinds import Asked
+    from streaming.service import ServiceSettings
 
-KINDS = ("booster",)
-PROTOCOLS = ("fdh", "chronological")
+KINDS = ("booster", "network", "blend")
 
-Kind = Annotated[str, typer.Option("--model", help="What to fit: booster.")]
-Quick = Annotated[bool, typer.Option("--quick", help="Few, fast-learning trees: a first look, not the best model.")]
-Cache = Annotated[Path, typer.Option("--cache", help="Where extracted vectors are kept between runs.")]
-
-app = typer.Typer(help="List and show trained models.", no_args_is_help=True)
+Kind = Annotated[str, typer.Option("--model", help="What to fit: booster, network, or blend (both, mixed).")]
+Quick = Annotated[bool, typer.Option("--quick", help="Few trees, short epochs: a first look, not the best model.")]
+Cache = Annotated[Path, typer.Option("--cache", help="Where extracted vectors and histories are kept between runs.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Where fits under way, and finished folds, are kept.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where a killed call with the same data and settings was.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting of the fit, as network.epochs=8 or network.labels=false; repeatable."),
+]
+RUNS = Path("build/runs")
 
 
 def train(
@@ -32,161 +47,156 @@ def train(
     model: Kind = "booster",
     models: options.Models = None,
     settings: options.SettingsFile = None,
+    set_: Set = None,
     cache: Cache = options.CACHE,
+    runs: Runs = RUNS,
     seed: Annotated[int, typer.Option(help="Training is a function of data, settings and this number.")] = 0,
     quick: Quick = False,
-    plots: Annotated[bool, typer.Option(help="Draw precision-recall, calibration and importances.")] = True,
+    resume: Resume = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the model without making it the one in use.")] = False,
+    plots: Annotated[bool, typer.Option(help="Draw what the model does on the rows it was chosen on.")] = True,
     json: options.Json = False,
 ) -> None:
     """Fit a model on a history, as the live path would have seen it.
 
     The history is replayed through the live features with labels `--label-delay` late; the vectors are kept, so that
-    a second run starts at once. The last part of the history chooses the number of trees and the calibration.
+    a second run starts at once. The last part of the history chooses the number of trees, the epoch, the mixture and
+    the calibration. Settings of the fit come from the tables `[train.booster]` and `[train.network]` of the settings
+    file and from `--set`. Time and memory are told before it starts; a GPU is used where there is one.
     """
     require(model, KINDS, "--model")
-    from fraud.training.artifact import train_booster
-    from streaming import clock
-
+    require_torch(model)
     found = options.settings(settings, models=models)
     folder = Path(found.model.folder)
-    dataset = extracted(data, mapping, label_delay, cache, found)
-    fit = booster_settings(seed, quick=quick)
-    with output.progress("fit", None, "trees") as step:
-        made = train_booster(dataset, folder, name, clock.now_ns(), fit, lambda done, note: step(done, note))
+    dataset = extracted(data, mapping, label_delay, cache, found, histories=model != "booster")
+    asked = asked_for(model, found, set_, seed, dataset, cache, quick=quick)
+    asked = asked._replace(place=place_of(runs / f"train-{name}-{dataset.meta.identity.key}", asked.settings, resume))
+    made = fitted(dataset, folder, name, model, asked, use=not keep)
     if plots:
         draw(dataset, made, folder / made.card.name / made.card.version / "plots")
     if not json:
-        output.say(f"model '{name}' {made.card.version}: {made.fit.rounds} trees, kept in {folder / name}")
-    output.last_line({"name": name, "version": made.card.version, "metrics": made.card.metrics})
+        output.say(f"model '{name}' {made.card.version} kept in {folder / name}")
+        for kind, metrics in (made.card.metrics_by_model or {model: made.card.metrics}).items():
+            output.say(f"on the rows it was chosen on: {kind} {told(metrics)}")
+    card = made.card
+    output.last_line(
+        {"name": name, "version": card.version, "metrics": card.metrics, "metrics_by_model": card.metrics_by_model}
+    )
 
 
-def evaluate(
-    data: options.Data,
-    mapping: options.MappingName = "native",
-    label_delay: options.LabelDelay = "7d",
-    protocol: Annotated[str, typer.Option(help="fdh (four folds) or chronological (one split).")] = "chronological",
-    model: Kind = "booster",
-    split: Annotated[float, typer.Option(help="chronological: learn before this time quantile.")] = 0.85,
-    train: Annotated[str, typer.Option(help="fdh: 'long' (all days from day 30) or 'week'.")] = "long",
-    settings: options.SettingsFile = None,
-    cache: Cache = options.CACHE,
-    seed: Annotated[int, typer.Option(help="Seed of the fits and of the intervals.")] = 0,
-    quick: Quick = False,
-    json: options.Json = False,
-) -> None:
-    """Train and test as a live service would have: learn from what was known, test on what came after.
+def fitted(data: "Dataset", folder: Path, name: str, kind: str, asked: "Asked", *, use: bool) -> "Trained":
+    """Say what a fit will cost, fit with a progress bar, save."""
+    from fraud.training import artifact, forecasting
+    from streaming import clock
 
-    Average precision first, then area under the ROC curve, card precision at 100 a day beside its ceiling, and the
-    recall of a 1 % alert budget. A measure that has no meaning for the data is null. `ap_interval` holds the bounds
-    of average precision at 95 %, by a bootstrap over merchants.
-    """
-    require(model, KINDS, "--model")
-    require(protocol, PROTOCOLS, "--protocol")
-    require(train, ("long", "week"), "--train")
-    from fraud.training import protocols
-    from fraud.training.artifact import BoosterFitter
-
-    dataset = extracted(data, mapping, label_delay, cache, options.settings(settings))
-    folds = protocols.fdh_folds(dataset, train) if protocol == "fdh" else [protocols.chronological_fold(dataset, split)]
-    with output.progress("evaluate", None, "trees") as step:
-        fitter = BoosterFitter(booster_settings(seed, quick=quick), lambda done, note: step(done, note))
-        result = protocols.evaluate(dataset, folds, fitter, None if json else told, seed)
-    output.last_line({**result, "label_delay": label_delay, "protocol": protocol, "model": model})
+    cost = forecasting.forecast(data, artifact.usual_slices(data), asked)
+    announce(cost)
+    with bar("fit", cost, asked) as step:
+        return artifact.train(data, folder, name, clock.now_ns(), kind, asked, step, use=use)
 
 
-@app.command("list")
-def list_models(models: options.Models = None, settings: options.SettingsFile = None) -> None:
-    """List trained models; the version in use is marked with a star."""
-    from models import registry
+def asked_for(
+    kind: str, found: "ServiceSettings", set_: "Iterable[str] | None", seed: int, data: "Dataset", cache: Path,
+    *, quick: bool,
+) -> "Asked":  # fmt: skip
+    """Return what is to be fitted: settings, and for a network the histories it reads."""
+    from fraud.training import settings
+    from fraud.training.kinds import Asked
 
-    folder = Path(options.settings(settings, models=models).model.folder)
-
-    for found in registry.found(folder):
-        card = found.card
-        ap = card.metrics.get("ap")
-        mark = "*" if found.current else " "
-        shown = f"validation AP {ap:.3f}" if ap is not None else "no validation"
-        output.show(f"{mark} {card.name:<20} {card.version}  {card.kind:<10} {shown}  spec {card.spec_version}")
-    output.last_line({"models": registry.names(folder)})
+    tables = settings.merged(settings.tables_of(found.train), set_ or ())
+    if kind == settings.BOOSTER:
+        return Asked(settings.booster(seed, quick=quick, tables=tables))
+    return Asked(settings.blend(seed, quick=quick, tables=tables), histories(data, cache))
 
 
-@app.command("show")
-def show_model(
-    name: Annotated[str, typer.Argument(help="The model's name.")],
-    models: options.Models = None,
-    settings: options.SettingsFile = None,
-) -> None:
-    """Show a model's card: what it was fitted on, how, and how it did."""
-    from models import registry
+def place_of(folder: Path, settings: Any, resume: bool) -> "Place":
+    """Return where a fit keeps what it leaves; without `resume` nothing that lies there is used."""
+    from fraud.training.keeping import Place
 
-    folder = Path(options.settings(settings, models=models).model.folder)
+    place = Place(folder, settings)
+    if not resume:
+        place.forget()
+    return place
 
-    output.show(msgspec.json.format(msgspec.json.encode(registry.card_of(folder, name)), indent=2).decode())
+
+def announce(cost: "Forecast") -> None:
+    """Say what a fit will cost, and warn when the memory is not there."""
+    output.say(f"fit: {cost.said}")
+    if (free := free_bytes()) and cost.bytes > free:
+        output.say(
+            f"only {free / 2**30:.1f} GiB of memory are free: --set network.easy_share=0.01 takes less, "
+            "and so does a shorter history"
+        )
+
+
+def free_bytes() -> int:
+    """Return the memory that can be had, 0 where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    held = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(held.get("MemAvailable", "0").split()[0]) * 1024
+
+
+def bar(what: str, cost: "Forecast", asked: "Asked", times: int = 1) -> "Bar":
+    """Return a progress bar in what a fit counts by: rows learned from, or trees."""
+    total, unit = (cost.learned, "rows") if cost.learned else (getattr(asked.settings, "trees", 1_000), "trees")
+    return Bar(output.progress(what, total * times, unit), total)
+
+
+class Bar:
+    """A progress bar told by shares of a fit; fits before it may have filled part of it."""
+
+    def __init__(self, progress: Any, total: int) -> None:
+        """Take the bar, not yet shown, and what one fit adds to it."""
+        self._progress, self._total, self._before = progress, total, 0
+
+    def __enter__(self) -> "Bar":
+        """Show it."""
+        self._step = self._progress.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Take it away."""
+        self._progress.__exit__(*error)
+
+    def __call__(self, share: float, note: str) -> None:
+        """Say how much of the fit under way is done."""
+        self._step(self._before + int(share * self._total), note)
+
+    def next(self) -> None:
+        """Begin another fit."""
+        self._before += self._total
 
 
 def booster_settings(seed: int, *, quick: bool) -> "BoosterSettings":
-    """Return the settings of a fit."""
-    from fraud.training.fit import BoosterSettings
+    """Return the settings of a booster's fit."""
+    from fraud.training import settings
 
-    if quick:
-        return BoosterSettings(seed=seed, trees=60, learning_rate=0.15, patience=10, most_step=1.0)
-    return BoosterSettings(seed=seed)
+    return settings.booster(seed, quick=quick)
 
 
-def extracted(data: Path, mapping: str, label_delay: str, cache: Path, settings: "Settings") -> "Dataset":
-    """Return the vectors of a history, from the cache when it holds them."""
-    from fraud.training import dataset
-    from streaming import configuration
-    from streaming import mapping as mappings
-    from streaming.extracting import Extraction, file_hash
-    from streaming.files import Table
-
-    delay = options.duration(label_delay)
-    table = Table(data, mappings.load(mapping), configuration.rates(settings))
-    rows = table.count() if data.exists() else None
-    table.rows()
-    extraction = Extraction(table, delay, settings)
-    text = msgspec.json.encode(table.mapping).decode() + configuration.fingerprint(settings)
-    identity = dataset.Identity(file_hash(data), extraction.spec_version, -1 if delay is None else delay, text)
-    if (held := dataset.cached(cache, identity)) is not None:
-        output.say(f"vectors of {data.name} with labels {label_delay} late: {held.meta.rows:,} rows, from {cache}")
-        return held
-    with output.progress("extract", rows, "payments") as step:
-        return dataset.write(cache, identity, extraction.names, converted(extraction), step)
-
-
-def converted(extraction: Any) -> Any:
-    """Yield extracted payments as the data set takes them; scenarios by number, in order of first appearance."""
-    from fraud.training.dataset import Row
-
-    codes: dict[str, int] = {"": 0}
-    for item in extraction:
-        code = int(item.scenario) if item.scenario.isdigit() else codes.setdefault(item.scenario, len(codes))
-        yield Row(item.tx, item.values, item.verdict, code)
-
-
-def told(result: dict[str, Any]) -> None:
-    """Say how one fold went."""
-    measures = " ".join(
-        f"{name} {result[name]:.4f}" for name in ("ap", "auc", "cp100", "recall_at_1pct") if result[name] is not None
+def told(result: dict[str, Any]) -> str:
+    """Return measures in a line."""
+    return " ".join(
+        f"{name} {result[name]:.4f}"
+        for name in ("ap", "auc", "cp100", "recall_at_1pct")
+        if result.get(name) is not None
     )
-    bounds = result["ap_interval"]
-    within = " (ap {:.4f} to {:.4f})".format(*bounds) if bounds is not None else ""
-    output.say(f"{result['fold']}: {result['rows']:,} rows, {result['frauds']:,} frauds: {measures}{within}")
 
 
-def draw(dataset: "Dataset", made: Any, folder: Path) -> None:
+def draw(data: "Dataset", made: "Trained", folder: Path) -> None:
     """Draw how the model did on the rows it was chosen on."""
-    if not len(made.fit.validation):
-        return
-    import numpy as np
-
     from fraud.training import plots
     from fraud.training.dataset import FRAUD
 
-    probability = np.array(made.fit.calibration.probabilities(made.fit.validation.tolist()))
-    fraud = dataset.fraud[made.rows.validation] == FRAUD
-    for path in plots.draw_all(folder, fraud, probability, dataset.names, made.fit.importance):
+    scores = made.fitted.validation()
+    if not scores:
+        return
+    fraud = data.fraud[made.rows.validation] == FRAUD
+    importance = data.names, made.fitted.booster.importance
+    for path in plots.draw_all(folder, fraud, scores, importance, made.fitted.curve()):
         output.say(f"drawn: {path}")
 
 
@@ -195,3 +205,10 @@ def require(value: str, known: tuple[str, ...], what: str) -> None:
     if value not in known:
         msg = f"{what} {value}: expected one of {', '.join(known)}.{nearest(value, known)}"
         raise SettingsError(msg)
+
+
+def require_torch(*kinds: str) -> None:
+    """Raise FraudError when a network is asked for and torch is not installed."""
+    if any(kind != "booster" for kind in kinds) and find_spec("torch") is None:
+        msg = "A network is fitted with torch, which is not installed: install the extra 'network', as make setup does."
+        raise FraudError(msg)

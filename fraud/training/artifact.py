@@ -1,72 +1,142 @@
 """From a data set to an artifact in the registry: slices, fit, measures, card."""
 
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+from fraud.core.ports import Matrix
+from fraud.training import fit as boosting
+from fraud.training import kinds
 from fraud.training.dataset import FRAUD, Dataset
-from fraud.training.fit import BoosterSettings, Fit, Step, fit
-from fraud.training.protocols import BUDGET, MEASURES, Predictor, measure
+from fraud.training.fit import BoosterSettings
+from fraud.training.kinds import Asked, BlendFitted, Fitted
+from fraud.training.protocols import BUDGET, MEASURES, measure
+from fraud.training.settings import BLEND, BOOSTER
 from fraud.training.slices import Slices, slices, span_before, usual_start, usual_validation
 from models import registry
-from models.booster import KIND, Booster, weights
-from models.registry import Card
+from models.booster import Booster, weights
+from models.registry import Arrays, Card
 from models.trees import F64
 
 LIBRARIES = ("lightgbm", "numpy", "numba")
+NETWORK_LIBRARIES = ("torch", "onnx", "onnxruntime")
+EXITS = ("booster", "card and merchant", "device")
+"""What each exit has read, first one first."""
 
 
 class Trained(NamedTuple):
-    """What training leaves: the saved card, the fit, and the rows it was made on."""
+    """What training leaves: the saved card, what was fitted, and the rows it was made on."""
 
     card: Card
-    fit: Fit
+    fitted: Fitted
     rows: Slices
 
 
 def usual_slices(data: Dataset) -> Slices:
     """Return what a model made at the end of a history may learn from: rows whose verdicts are known by then."""
-    ready, delay = int(data.time[-1]) + 1, data.meta.identity.label_delay
+    ready, delay = int(data.time[-1]) + 1, max(data.meta.identity.label_delay, 0)
     return slices(data, span_before(ready, delay, usual_start(data), usual_validation(data, ready - delay)))
 
 
-def train_booster(
-    data: Dataset, root: Path, name: str, created: int, settings: BoosterSettings, step: Step | None = None
-) -> Trained:
-    """Fit the booster on all that is known at the end of `data` and save it as `name`; `created` is ns UTC.
+def train(
+    data: Dataset, root: Path, name: str, created: int, kind: str, asked: Asked, step: kinds.Step | None = None,
+    *, use: bool = True,
+) -> Trained:  # fmt: skip
+    """Fit a kind on all that is known at the end of `data` and save it as `name`; `created` is ns UTC.
+
+    With `use` it becomes the one in use.
 
     Raises DataError when there is nothing to learn from, ArtifactError for a name that is not allowed.
     """
     registry.require_name(name)
     rows = usual_slices(data)
-    made = fit(data, rows, settings, step)
-    scores = made.calibration.probabilities(made.validation.tolist())
-    arrays = weights(made.trees, made.calibration, scores)
-    card = registry.save(root, draft(data, name, created, settings, rows, made), arrays)
-    return Trained(card, made, rows)
+    fitted = kinds.fit(data, rows, asked, step)
+    arrays = arrays_of(data, fitted, kind)
+    card = registry.save(root, draft(data, name, created, kind, asked, rows, fitted, arrays), arrays, use=use)
+    if asked.place is not None:
+        asked.place.forget()
+    return Trained(card, fitted, rows)
 
 
-def draft(data: Dataset, name: str, created: int, settings: BoosterSettings, rows: Slices, made: Fit) -> Card:
-    """Return the card of a fitted booster, before it is saved."""
-    identity = data.meta.identity
-    probability = np.array(made.calibration.probabilities(made.validation.tolist()))
+def arrays_of(data: Dataset, fitted: Fitted, kind: str) -> Arrays:
+    """Return what an artifact of a kind stores."""
+    booster = fitted.booster
+    reference = fitted.validation().get(kind, np.zeros(0))
+    arrays = weights(booster.trees, booster.calibration, reference.tolist())
+    return {**arrays, **_network_arrays(data, fitted, kind)} if isinstance(fitted, BlendFitted) else arrays
+
+
+def _network_arrays(data: Dataset, fitted: BlendFitted, kind: str) -> Arrays:
+    from fraud.training import exporting
+    from models import blend as serving
+
+    made = fitted.made
+    # A network alone still has the booster for what leaves before any history is read, and nothing leaves early.
+    exits = made.exits if kind == BLEND else (made.exits[0], *made.alone[1:])
+    limits = made.thresholds if kind == BLEND else (0.0,) * len(made.thresholds)
+    return {
+        **exporting.arrays_of(made.network.network, data.names),
+        serving.EXITS: np.array([[one.booster, one.network, one.bias, *one.calibration] for one in exits]),
+        serving.THRESHOLDS: np.array(limits, dtype=np.float64),
+    }
+
+
+def draft(
+    data: Dataset, name: str, created: int, kind: str, asked: Asked, rows: Slices, fitted: Fitted, arrays: Arrays
+) -> Card:
+    """Return the card of what was fitted, before it is saved."""
+    identity, validation = data.meta.identity, fitted.validation()
+    measured = {part: _metrics(data, rows, probability) for part, probability in validation.items()}
     return Card(
-        kind=KIND,
+        kind=kind,
         name=name,
         created=created,
         data_hash=identity.data_hash,
         spec_version=identity.spec_version,
         features=data.names,
         label_delay=identity.label_delay,
-        seed=settings.seed,
-        metrics=_metrics(data, rows, probability),
-        thresholds=_thresholds(probability),
-        settings={**msgspec.to_builtins(settings), "trees": made.rounds, "trained_on": len(rows.train)},
-        libraries={library: version(library) for library in LIBRARIES},
+        seed=_booster_settings(asked).seed,
+        metrics=measured.get(kind, {}),
+        metrics_by_model=measured if len(measured) > 1 else {},
+        thresholds=_thresholds(validation.get(kind, np.zeros(0))),
+        settings={**msgspec.to_builtins(asked.settings), "trained_on": len(rows.train), **_chosen(fitted)},
+        libraries={library: version(library) for library in _libraries(fitted)},
+        **_network_card(fitted, arrays),
     )
+
+
+def _booster_settings(asked: Asked) -> BoosterSettings:
+    return asked.settings if isinstance(asked.settings, BoosterSettings) else asked.settings.booster
+
+
+def _chosen(fitted: Fitted) -> dict[str, Any]:
+    """Return what was chosen on the validation rows: how many trees, and which epoch."""
+    if isinstance(fitted, BlendFitted):
+        return {"chosen": {"trees": fitted.booster.rounds, "epoch": fitted.made.network.best + 1}}
+    return {"trees": fitted.booster.rounds}
+
+
+def _libraries(fitted: Fitted) -> tuple[str, ...]:
+    return (*LIBRARIES, *(NETWORK_LIBRARIES if isinstance(fitted, BlendFitted) else ()))
+
+
+def _network_card(fitted: Fitted, arrays: Arrays) -> dict[str, Any]:
+    """Return what the card says of the network: shape, encoder's version, exits with their thresholds."""
+    if not isinstance(fitted, BlendFitted):
+        return {}
+    from models.blend import THRESHOLDS
+    from models.network import Network
+
+    limits: list[float | None] = [*np.asarray(arrays[THRESHOLDS], np.float64).tolist(), None]
+    return {
+        "encoder": Network(arrays).encoder,
+        "architecture": msgspec.to_builtins(fitted.made.network.network.config),
+        "exits": dict(zip(EXITS, limits, strict=False)),
+    }
 
 
 def _metrics(data: Dataset, rows: Slices, probability: F64) -> dict[str, float | None]:
@@ -84,14 +154,14 @@ def _thresholds(probability: F64) -> dict[str, float]:
 
 
 class BoosterFitter:
-    """The booster as a protocol wants it: fitted on a fold's slices, scored through the served form."""
+    """The booster fitted on a fold's slices and scored through the served form."""
 
-    def __init__(self, settings: BoosterSettings, step: Step | None = None) -> None:
+    def __init__(self, settings: BoosterSettings) -> None:
         """Take the settings of every fold."""
         self._settings = settings
-        self._step = step or (lambda done, what: None)
 
-    def __call__(self, data: Dataset, rows: Slices, fold: str) -> Predictor:
-        """Return the fold's predictor."""
-        made = fit(data, rows, self._settings, lambda done, what: self._step(done, f"{fold}, {what}"))
-        return Booster(draft(data, "fold", 0, self._settings, rows, made), made.trees, made.calibration).probabilities
+    def __call__(self, data: Dataset, rows: Slices, fold: str) -> Callable[[Matrix], F64]:
+        """Return the fold's predictor: calibrated probabilities of a matrix's rows."""
+        made = boosting.fit(data, rows, self._settings)
+        card = draft(data, fold, 0, BOOSTER, Asked(self._settings), rows, kinds.BoosterFitted(made), {})
+        return Booster(card, made.trees, made.calibration).probabilities

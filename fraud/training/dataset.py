@@ -7,7 +7,7 @@ delay, extraction settings.
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -195,14 +195,16 @@ def _mapped(path: Path, shape: tuple[int, int]) -> Matrix:
     return np.memmap(path, dtype=np.float32, mode="r", shape=shape)
 
 
-def export(data: Dataset, path: Path) -> None:
+def export(data: Dataset, path: Path, more: Mapping[str, NDArray[np.generic]] | None = None) -> None:
     """Write a data set to one file, `.npz` or `.parquet` by its suffix, features as columns.
 
-    Raises DataError for another suffix.
+    `more` arrays go to `.npz` only. Raises DataError for another suffix.
     """
     if path.suffix == ".npz":
         columns = {name: getattr(data, name) for name in COLUMNS}
-        np.savez_compressed(path, allow_pickle=False, matrix=data.matrix, names=np.array(data.names), **columns)
+        np.savez_compressed(
+            path, allow_pickle=False, matrix=data.matrix, names=np.array(data.names), **columns, **(more or {})
+        )
     elif path.suffix == ".parquet":
         _export_parquet(data, path)
     else:

@@ -1,9 +1,11 @@
-"""Pictures of a scored set, as PNG files: precision-recall, calibration, score distributions, feature importance.
+"""Pictures of a scored set, as PNG files, kinds of models side by side.
 
+Precision-recall, calibration, score distributions by class, the features that trees gain most from, learning curves.
 Matplotlib is imported when a picture is drawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,58 +18,81 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from fraud.training.network import Epoch
+
 Flags = NDArray[np.bool_]
+Scores = Mapping[str, F64]
+"""A probability of each row, float64 (rows,), by kind of model."""
 
 BINS = 15
 SHOWN = 25
+STYLES = ("-", "--", "-.", ":")
+"""One a kind, so that curves on top of each other are both seen."""
 LEAST = 1e-5
 """Probabilities below this are drawn at it, so that a logarithmic axis can show them."""
 
 
-def draw_all(folder: Path, fraud: Flags, probability: F64, names: Sequence[str], importance: F64) -> list[Path]:
-    """Write every picture into `folder` and return the paths; `fraud` and `probability` are (rows,)."""
+def draw_all(
+    folder: Path,
+    fraud: Flags,
+    scores: Scores,
+    importance: tuple[Sequence[str], F64] | None = None,
+    curve: "Sequence[Epoch]" = (),
+) -> list[Path]:
+    """Write every picture into `folder` and return the paths; `fraud` is bool (rows,).
+
+    `importance` names features and says what the trees gained from each, float64 (features,).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {
-        "precision_recall": precision_recall(fraud, probability),
-        "calibration": calibration(fraud, probability),
-        "scores": scores(fraud, probability),
-        "importance": feature_importance(names, importance),
+        "precision_recall": precision_recall(fraud, scores),
+        "calibration": calibration(fraud, scores),
+        "scores": distributions(fraud, scores),
+        **({"importance": feature_importance(*importance)} if importance is not None else {}),
+        **({"learning": learning(curve)} if len(curve) else {}),
     }
     return [_save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
 
 
-def precision_recall(fraud: Flags, probability: F64) -> "Figure":
+def precision_recall(fraud: Flags, scores: Scores) -> "Figure":
     """Return precision against recall, with the share of frauds as the line that chance reaches."""
     figure, axes = _figure("Precision and recall", "recall", "precision")
-    order = np.argsort(-probability, kind="stable")
-    hits = np.cumsum(fraud[order])
-    axes.plot(hits / max(hits[-1], 1), hits / np.arange(1, len(hits) + 1), drawstyle="steps-post")
+    for style, (kind, probability) in zip(cycle(STYLES), scores.items(), strict=False):
+        hits = np.cumsum(fraud[np.argsort(-probability, kind="stable")])
+        precision = hits / np.arange(1, len(hits) + 1)
+        axes.plot(hits / max(hits[-1], 1), precision, style, drawstyle="steps-post", label=kind)
     axes.axhline(float(fraud.mean()), linestyle=":", color="grey", label="chance")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.legend()
     return figure
 
 
-def calibration(fraud: Flags, probability: F64) -> "Figure":
+def calibration(fraud: Flags, scores: Scores) -> "Figure":
     """Return the observed share of frauds against the predicted one, in bins of equal size."""
     figure, axes = _figure("Calibration", "predicted share of frauds", "observed share")
-    parts = np.array_split(np.argsort(probability, kind="stable"), BINS * 2)
-    points = [(probability[part].mean(), fraud[part].mean()) for part in parts if len(part)]
-    predicted, observed = np.maximum(np.array(points).T, LEAST)
-    axes.loglog([LEAST, 1], [LEAST, 1], linestyle=":", color="grey", label="perfect")
-    axes.loglog(predicted, observed, marker="o", label="this model")
+    lowest = 1.0
+    for style, (kind, probability) in zip(cycle(STYLES), scores.items(), strict=False):
+        parts = np.array_split(np.argsort(probability, kind="stable"), BINS * 2)
+        points = [(probability[part].mean(), fraud[part].mean()) for part in parts if len(part)]
+        predicted, observed = np.maximum(np.array(points).T, LEAST)
+        axes.loglog(predicted, observed, style, marker="o", markersize=4, label=kind)
+        lowest = min(lowest, float(predicted.min()), float(observed.min()))
+    axes.loglog([lowest, 1], [lowest, 1], linestyle=":", color="grey", label="perfect")
     axes.legend()
     return figure
 
 
-def scores(fraud: Flags, probability: F64) -> "Figure":
-    """Return how the scores of frauds and of genuine payments are spread, both on logarithmic axes."""
-    figure, axes = _figure("Scores", "probability of fraud", "payments")
+def distributions(fraud: Flags, scores: Scores) -> "Figure":
+    """Return how the scores of frauds and of genuine payments are spread, both axes logarithmic, a panel a kind."""
+    figure, panels = _panels(len(scores))
     edges = np.geomspace(LEAST, 1, 50).tolist()
-    for name, flag in (("genuine", False), ("fraud", True)):
-        axes.hist(np.maximum(probability[fraud == flag], LEAST), edges, histtype="step", label=name)
-    axes.set(xscale="log", yscale="log")
-    axes.legend()
+    for axes, (kind, probability) in zip(panels, scores.items(), strict=True):
+        for name, flag in (("genuine", False), ("fraud", True)):
+            axes.hist(np.maximum(probability[fraud == flag], LEAST), edges, histtype="step", label=name)
+        axes.set(title=f"Scores of the {kind}", xlabel="probability of fraud", xscale="log", yscale="log")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("payments")
+    panels[0].legend()
     return figure
 
 
@@ -80,6 +105,37 @@ def feature_importance(names: Sequence[str], importance: F64) -> "Figure":
     return figure
 
 
+def learning(curve: "Sequence[Epoch]") -> "Figure":
+    """Return the network's losses and its average precision on the validation rows, epoch by epoch."""
+    figure, (losses, precision) = _panels(2)
+    epochs = np.arange(1, len(curve) + 1)
+    losses.plot(epochs, [line.loss for line in curve], marker="o", label="training, drawn rows")
+    other = losses.twinx()
+    other.plot(
+        epochs,
+        [line.validation_loss for line in curve],
+        marker="s",
+        linestyle="--",
+        color="tab:orange",
+        label="validation",
+    )
+    losses.set(title="Loss", xlabel="epoch", ylabel="training loss")
+    other.set_ylabel("validation loss")
+    ap = np.array([line.validation_ap for line in curve])
+    precision.plot(epochs, ap, marker="o", color="tab:green")
+    precision.set(title="Average precision, rows it is judged on", xlabel="epoch")
+    if np.isfinite(ap).any():
+        best = int(np.nanargmax(ap))
+        precision.axvline(best + 1, linestyle=":", color="grey", label=f"kept: epoch {best + 1}")
+        precision.legend()
+    for axes in (losses, precision):
+        axes.set_xticks(epochs)
+        axes.grid(alpha=0.3)
+    handles = [*losses.get_lines(), *other.get_lines()]
+    losses.legend(handles, [str(line.get_label()) for line in handles])
+    return figure
+
+
 def _figure(title: str, x: str, y: str) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
@@ -88,6 +144,14 @@ def _figure(title: str, x: str, y: str) -> "tuple[Figure, Axes]":
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
     return figure, axes
+
+
+def _panels(count: int) -> "tuple[Figure, list[Axes]]":
+    """Return panels side by side with a common height."""
+    from matplotlib.figure import Figure
+
+    figure: Any = Figure(figsize=(max(7.0, 4.5 * count), 4.5), layout="constrained")
+    return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 
 def _save(figure: "Figure", path: Path) -> Path:

@@ -5,23 +5,19 @@ one week between the end of learning and the test, and cards known as defrauded 
 days at every label delay, so that results at different delays are about the same rows.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.core import intervals, metrics
+from fraud.core import metrics
 from fraud.core.errors import DataError
-from fraud.core.ports import Matrix
 from fraud.core.records import DAY
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.slices import (
     Rows,
-    Slices,
     Span,
     between,
-    slices,
     span_before,
     usual_start,
     usual_validation,
@@ -34,16 +30,6 @@ WEEK = 7
 CARDS = 100
 BUDGET = 0.01
 MEASURES = ("ap", "auc", "cp100", "recall_at_1pct")
-
-Predictor = Callable[[Matrix], F64]
-"""Scores per row, float64 (rows,); only their order matters here."""
-
-
-class Fitter(Protocol):
-    """What a protocol asks of a kind of model."""
-
-    def __call__(self, data: Dataset, rows: Slices, fold: str) -> Predictor:
-        """Fit on `rows.train`, choose on the other two, and return what scores unseen rows."""
 
 
 class Fold(NamedTuple):
@@ -100,55 +86,6 @@ def chronological_fold(data: Dataset, split: float = 0.85) -> Fold:
     return Fold(f"after {split:g}", span, between(data, ready + 1, int(data.time[-1]) + 1))
 
 
-def evaluate(
-    data: Dataset,
-    folds: Sequence[Fold],
-    fitter: Fitter,
-    told: Callable[[dict[str, Any]], None] | None = None,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Return `{"mean": {...}, "folds": [...], "ap_interval": [low, high]}`; what the data leave undefined is None.
-
-    Each fold has an `ap_interval` too: 95 %, by a bootstrap over merchants with `seed`, the same merchants in every
-    fold, so that the mean's interval is of one draw of merchants. It does not tell what another fit would have given.
-    `told` gets each fold's result as it is ready.
-    """
-    results, drawn = [], []
-    for fold in folds:
-        rows = slices(data, fold.span)
-        predict = fitter(data, rows, fold.name)
-        score = scores(data, fold, predict)
-        drawn.append(ap_draws(data, fold.test, score, seed))
-        result = {
-            "fold": fold.name,
-            "trained_on": len(rows.train),
-            **measure(data, fold.test, score),
-        }
-        result["ap_interval"] = _bounds(drawn[-1]) if result["ap"] is not None else None
-        results.append(result)
-        if told is not None:
-            told(result)
-    mean = {name: _mean([r[name] for r in results]) for name in MEASURES}
-    whole = _bounds(np.mean(drawn, axis=0)) if mean["ap"] is not None else None
-    return {"mean": mean, "folds": results, "ap_interval": whole}
-
-
-def ap_draws(data: Dataset, rows: Rows, score: F64, seed: int) -> F64:
-    """Return the average precision of scored rows under each draw of merchants, float64 (draws,).
-
-    Frauds cluster at merchants, so these are the groups. Draws are of all merchants of the data, hence the same for
-    any rows.
-    """
-    ranked = intervals.average_precision(data.fraud[rows] == FRAUD, score)
-    groups = int(data.merchant.max()) + 1 if len(data.merchant) else 1
-    return intervals.draws(ranked, data.merchant[rows], np.random.default_rng(seed), groups=groups)
-
-
-def scores(data: Dataset, fold: Fold, predict: Predictor) -> F64:
-    """Return the scores of a fold's test rows."""
-    return predict(np.ascontiguousarray(data.matrix[fold.test]))
-
-
 def measure(data: Dataset, rows: Rows, score: F64) -> dict[str, Any]:
     """Return the measures of scored rows, with how many rows and frauds they rest on and card precision's ceiling."""
     fraud = data.fraud[rows] == FRAUD
@@ -170,12 +107,3 @@ def _cards_a_day(data: Dataset, rows: Rows) -> float:
     """Return the median number of different cards a day; with fewer than k, card precision at k means nothing."""
     days = data.day[rows]
     return float(np.median([len(np.unique(data.card[rows][days == day])) for day in np.unique(days)]))
-
-
-def _bounds(values: F64) -> list[float]:
-    return list(intervals.bounds(values))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if len(known) == len(values) and known else None

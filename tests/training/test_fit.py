@@ -8,9 +8,11 @@ import pytest
 
 from fraud.core import metrics
 from fraud.core.errors import ArtifactError, SettingsError
-from fraud.training.artifact import train_booster, usual_slices
+from fraud.training.artifact import train, usual_slices
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.fit import BoosterSettings, fit, forecast, thinned
+from fraud.training.kinds import Asked
+from fraud.training.network import Epoch
 from fraud.training.plots import draw_all
 from models import registry
 from models.booster import Booster
@@ -101,29 +103,32 @@ def test_forecast_grows_with_rows_and_trees(data: Dataset) -> None:
 
 
 def test_train_saves_an_artifact_that_scores_as_fitted(tmp_path: Path, data: Dataset) -> None:
-    trained = train_booster(data, tmp_path, "mine", 77, QUICK)
+    trained = train(data, tmp_path, "mine", 77, "booster", Asked(QUICK))
     loaded = Booster.of(registry.load(tmp_path, "mine", spec_version="spec-1"))
     card = loaded.card
     assert (card.created, card.data_hash, card.features, card.label_delay) == (
         77, "made-up", NAMES, data.meta.identity.label_delay,
     )  # fmt: skip
     fraud = data.fraud[trained.rows.validation] == FRAUD
-    assert card.metrics["ap"] == metrics.average_precision(fraud, trained.fit.validation)
+    booster = trained.fitted.booster
+    assert card.metrics["ap"] == metrics.average_precision(fraud, booster.validation)
     assert card.libraries.keys() == {"lightgbm", "numpy", "numba"}
-    raw = trained.fit.trees.raw(data.matrix).tolist()
-    np.testing.assert_array_equal(loaded.probabilities(data.matrix), trained.fit.calibration.probabilities(raw))
+    raw = booster.trees.raw(data.matrix).tolist()
+    np.testing.assert_array_equal(loaded.probabilities(data.matrix), booster.calibration.probabilities(raw))
 
 
 def test_train_under_a_reserved_name_is_refused_before_fitting(tmp_path: Path, data: Dataset) -> None:
-    def never(done: int, what: str) -> None:
+    def never(done: float, what: str) -> None:
         pytest.fail("a fit was started")
 
     with pytest.raises(ArtifactError, match="is taken"):
-        train_booster(data, tmp_path, "rules", 0, QUICK, never)
+        train(data, tmp_path, "rules", 0, "booster", Asked(QUICK), never)
 
 
 def test_draw_all_writes_every_picture(tmp_path: Path, data: Dataset) -> None:
-    probability = np.random.default_rng(0).random(len(data.time))
-    paths = draw_all(tmp_path / "run", data.fraud == FRAUD, probability, NAMES, np.arange(4.0))
-    assert [path.name for path in paths] == ["precision_recall.png", "calibration.png", "scores.png", "importance.png"]
+    rng, rows = np.random.default_rng(0), len(data.time)
+    scores = {kind: rng.random(rows) for kind in ("booster", "network", "blend")}
+    curve = [Epoch(0.5, 0.1, 0.3), Epoch(0.4, 0.2, 0.2)]
+    paths = draw_all(tmp_path / "run", data.fraud == FRAUD, scores, (NAMES, np.arange(4.0)), curve)
+    assert [path.stem for path in paths] == ["precision_recall", "calibration", "scores", "importance", "learning"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)

@@ -1,0 +1,191 @@
+"""`fraud models`: list, show, compare, promote and roll back trained models; take vectors and tokens to a notebook."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from fraud.cli import learning, options, output, vectors
+from fraud.core.errors import SettingsError
+
+app = typer.Typer(help="List, show, compare, promote and roll back trained models.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The model's name, or NAME@VERSION for another version than the one in use.")]
+
+
+@app.command("list")
+def list_models(models: options.Models = None, settings: options.SettingsFile = None) -> None:
+    """List trained models; the version in use is marked with a star."""
+    from models import registry
+
+    folder = root(models, settings)
+    for found in registry.found(folder):
+        card = found.card
+        ap = card.metrics.get("ap")
+        mark = "*" if found.current else " "
+        shown = f"validation AP {ap:.3f}" if ap is not None else "no validation"
+        delay = registry.said(card.label_delay)
+        head = f"{mark} {card.name:<20} {card.version}  {card.kind:<8} {shown}  labels {delay:<8}"
+        output.show(f"{head} spec {card.spec_version}")
+    output.last_line({"models": registry.names(folder)})
+
+
+@app.command("show")
+def show_model(name: Name, models: options.Models = None, settings: options.SettingsFile = None) -> None:
+    """Show a model's card: what it was fitted on, how, how it did; and which versions were in use before."""
+    from models import registry
+
+    folder = root(models, settings)
+    card = card_of(folder, name)
+    for move in registry.history(folder, card.name):
+        output.say(f"in use by {move.how}: {move.version} {when(move.at)}")
+    output.show(msgspec.json.format(msgspec.json.encode(card), indent=2).decode())
+
+
+@app.command("promote")
+def promote(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    version: Annotated[str, typer.Argument(help="The version to use, as fraud models list shows it.")],
+    models: options.Models = None,
+    settings: options.SettingsFile = None,
+) -> None:
+    """Make a kept version the one in use; services take it up when they start."""
+    from features.spec import spec
+    from models import registry
+    from streaming import clock
+
+    folder = root(models, settings)
+    registry.require_known(folder, name)
+    registry.promote(folder, name, version, clock.now_ns())
+    card = registry.card_of(folder, name)
+    if card.spec_version != spec().version:
+        output.say(f"warning: it was trained on feature spec {card.spec_version}, this release computes another")
+    output.last_line({"name": name, "version": version})
+
+
+@app.command("rollback")
+def rollback(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    models: options.Models = None,
+    settings: options.SettingsFile = None,
+) -> None:
+    """Go back to the version that was in use before; a second call goes one further back."""
+    from models import registry
+    from streaming import clock
+
+    version = registry.rollback(root(models, settings), name, clock.now_ns())
+    output.last_line({"name": name, "version": version})
+
+
+@app.command("compare")
+def compare(
+    name: Name,
+    other: Annotated[str, typer.Argument(help="Another model, or NAME@VERSION.")],
+    models: options.Models = None,
+    settings: options.SettingsFile = None,
+) -> None:
+    """Show two trained models side by side: measures on their validation rows, and the settings in which they differ.
+
+    Measures of models that were fitted on other data or under another label delay do not say which is better: for that
+    see fraud evaluate --compare.
+    """
+    folder = root(models, settings)
+    cards = [card_of(folder, one) for one in (name, other)]
+    table = Table("", *(f"{card.name}@{card.version}" for card in cards))
+    rows = [flat(card) for card in cards]
+    differ = {}
+    for key in dict.fromkeys([*rows[0], *rows[1]]):
+        cells = [row.get(key) for row in rows]
+        if cells[0] != cells[1] or key.startswith("metrics."):
+            table.add_row(key, *(cell(value) for value in cells))
+            differ[key] = cells
+    output.out.print(table)
+    if cards[0].data_hash != cards[1].data_hash or cards[0].label_delay != cards[1].label_delay:
+        output.say("fitted on other data or labels: the measures are about different rows")
+    output.last_line({"models": [f"{card.name}@{card.version}" for card in cards], "differ": differ})
+
+
+@app.command("export")
+def export(
+    data: options.Data,
+    out: Annotated[Path, typer.Option(help="The file to write: .parquet (vectors) or .npz.")],
+    mapping: options.MappingName = "native",
+    label_delay: options.LabelDelay = "7d",
+    tokens: Annotated[
+        int, typer.Option(min=0, help="With .npz: also what a network reads of so many payments, the newest ones.")
+    ] = 0,
+    settings: options.SettingsFile = None,
+    cache: learning.Cache = options.CACHE,
+) -> None:
+    """Write what models are fitted on to one file, for notebooks: vectors, verdicts, and tokens of the newest payments.
+
+    `matrix` is (payments, features) with `names`; `raw`, `sums`, `codes` and `text` are the tokens of the payments
+    numbered in `rows`, codes by no encoder (zero).
+    """
+    from fraud.training import dataset
+
+    if tokens and out.suffix != ".npz":
+        msg = f"--tokens are written to an .npz file, --out is {out}"
+        raise SettingsError(msg)
+    found = options.settings(settings)
+    held = vectors.extracted(data, mapping, label_delay, cache, found, histories=tokens > 0)
+    dataset.export(held, out, newest_tokens(held, cache, tokens) if tokens else {})
+    output.last_line({"out": str(out), "rows": held.meta.rows, "features": len(held.names), "tokens": tokens})
+
+
+def newest_tokens(data: Any, cache: Path, count: int) -> dict[str, Any]:
+    """Return the tokens of the newest payments, and which rows they are of."""
+    import numpy as np
+
+    log = vectors.histories(data, cache)
+    rows = np.arange(max(data.meta.rows - count, 0), data.meta.rows)
+    codes = np.zeros((len(log.blocks()), 32), np.float32)
+    batches = [batch for _, batch in log.batches(rows, codes)]
+    parts = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in batches[0]._fields}
+    return {"rows": rows, **parts}
+
+
+def root(models: Path | None, settings: Path | None) -> Path:
+    """Return the folder of the registry."""
+    return Path(options.settings(settings, models=models).model.folder)
+
+
+def card_of(folder: Path, name: str) -> Any:
+    """Return the card of NAME or NAME@VERSION."""
+    from models import registry
+
+    bare, _, version = name.partition("@")
+    return registry.card_of(folder, bare, version or None)
+
+
+def when(at: int) -> str:
+    """Return a time, ns UTC, as people read it; nothing where it is not known."""
+    from datetime import UTC, datetime
+
+    return f"since {datetime.fromtimestamp(at // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
+
+
+def flat(card: Any) -> dict[str, Any]:
+    """Return what of a card can be compared, by dotted name."""
+    made: dict[str, Any] = {}
+
+    def note(place: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, one in value.items():
+                note(f"{place}.{key}" if place else key, one)
+        elif not isinstance(value, list | tuple):
+            made[place] = value
+
+    held = msgspec.to_builtins(card)
+    for name in ("kind", "data_hash", "label_delay", "spec_version", "seed", "metrics", "metrics_by_model"):
+        note(name, held[name])
+    for name in ("thresholds", "exits", "architecture", "settings", "libraries"):
+        note(name, held[name])
+    return made
+
+
+def cell(value: Any) -> str:
+    """Return a value as a table shows it."""
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

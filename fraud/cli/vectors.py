@@ -1,0 +1,90 @@
+"""A history's vectors, and what a network reads beside them, from the cache or extracted now."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fraud.cli import options, output
+
+if TYPE_CHECKING:
+    from fraud.core.settings import Settings
+    from fraud.training.dataset import Dataset, Identity, Row
+    from fraud.training.tokens import HistoryLog
+    from streaming.files import Table
+
+
+def extracted(
+    data: Path, mapping: str, label_delay: str, cache: Path, settings: "Settings", *, histories: bool = False
+) -> "Dataset":
+    """Return the vectors of a history, from the cache when it holds them; with `histories` these are recorded too."""
+    from fraud.training import dataset
+    from streaming import configuration
+    from streaming import mapping as mappings
+    from streaming.extracting import Extraction, file_hash
+    from streaming.files import Table
+
+    delay = options.duration(label_delay)
+    table = Table(data, mappings.load(mapping), configuration.rates(settings))
+    rows = table.count() if data.exists() else None
+    table.rows()
+    text = msgspec.json.encode(table.mapping).decode() + configuration.fingerprint(settings)
+    version = Extraction(table, delay, settings).spec_version
+    identity = dataset.Identity(file_hash(data), version, -1 if delay is None else delay, text)
+    held = dataset.cached(cache, identity)
+    if held is not None and (not histories or history_folder(cache, identity).exists()):
+        output.say(f"vectors of {data.name} with labels {label_delay} late: {held.meta.rows:,} rows, from {cache}")
+        return held
+    with output.progress("extract", rows, "payments") as step:
+        return _extract(table, delay, settings, cache, identity, step, histories)
+
+
+def _extract(
+    table: "Table", delay: int | None, settings: "Settings", cache: Path, identity: "Identity", step: Any,
+    histories: bool,
+) -> "Dataset":  # fmt: skip
+    from fraud.training import dataset
+    from streaming.extracting import Extraction
+
+    if not histories:
+        extraction = Extraction(table, delay, settings)
+        return dataset.write(cache, identity, extraction.names, converted(extraction), step)
+    from fraud.training.tokens import Recording
+
+    with Recording(history_folder(cache, identity)) as recorder:
+        extraction = Extraction(table, delay, settings, recorder)
+        return dataset.write(cache, identity, extraction.names, converted(extraction), step)
+
+
+def converted(extraction: Any) -> "Iterator[Row]":
+    """Yield extracted payments as the data set takes them; scenarios by number, in order of first appearance."""
+    from fraud.training.dataset import Row
+
+    codes: dict[str, int] = {"": 0}
+    for item in extraction:
+        code = int(item.scenario) if item.scenario.isdigit() else codes.setdefault(item.scenario, len(codes))
+        yield Row(item.tx, item.values, item.verdict, code)
+
+
+def history_folder(cache: Path, identity: "Identity") -> Path:
+    """Return where the histories of a data set are recorded; another layout of the recording is another folder."""
+    import hashlib
+
+    from fraud.training import tokens
+
+    layout = hashlib.sha256(repr((tokens.OPERATION.descr, tokens.LOOK.descr)).encode()).hexdigest()[:6]
+    return cache / f"{identity.key}-histories-{layout}"
+
+
+def histories(data: "Dataset", cache: Path) -> "HistoryLog":
+    """Return the recorded histories of a data set; raise DataError when they do not belong to it."""
+    from fraud.core.errors import DataError
+    from fraud.training.tokens import HistoryLog
+
+    folder = history_folder(cache, data.meta.identity)
+    log = HistoryLog(folder)
+    if len(log) != data.meta.rows:
+        message = f"{folder} holds {len(log):,} payments, its vectors {data.meta.rows:,}; remove it and extract again."
+        raise DataError(message)
+    return log

@@ -1,0 +1,157 @@
+"""Judging: the same folds and draws for every kind, differences that are paired, slices, seeds."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fraud.core import metrics
+from fraud.core.records import DAY
+from fraud.training import keeping
+from fraud.training.dataset import FRAUD, Dataset
+from fraud.training.fit import BoosterSettings
+from fraud.training.judging import (
+    Judged,
+    alerted,
+    compared,
+    draws,
+    judge,
+    judged_fold,
+    part,
+    sliced,
+    summary,
+)
+from fraud.training.keeping import Place
+from fraud.training.kinds import Asked, fit
+from fraud.training.protocols import MEASURES, Fold, chronological_fold, fdh_folds
+from fraud.training.slices import Slices, span_before
+from tests.training.test_fit import QUICK
+
+
+class Two:
+    """A fitter of two kinds: by amount, and by amount with noise that depends on the seed."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.data = data
+        self.given: list[tuple[str, int]] = []
+
+    def __call__(self, rows: Slices, fold: Fold, seed: int) -> dict[str, Any]:
+        self.given.append((fold.name, seed))
+        amount = self.data.matrix[fold.test, 0].astype(np.float64)
+        return {"plain": amount, "noisy": amount + 200 * np.random.default_rng(seed).random(len(amount))}
+
+
+@pytest.fixture(scope="module")
+def judged(data: Dataset) -> dict[str, list[Judged]]:
+    return judge(data, fdh_folds(data)[:2], Two(data), seeds=(3, 4))
+
+
+def test_judge_fits_every_fold_with_every_seed(data: Dataset) -> None:
+    fitter, told = Two(data), []
+    judge(
+        data, fdh_folds(data)[:2], fitter, (3, 4), lambda kind, result: told.append((kind, result["seed"])), ["noisy"]
+    )
+    assert fitter.given == [("day 115", 3), ("day 122", 3), ("day 115", 4), ("day 122", 4)]
+    assert told == [("noisy", 3)] * 2 + [("noisy", 4)] * 2
+
+
+def test_summary_means_folds_and_seeds(judged: dict[str, list[Judged]]) -> None:
+    result = summary(judged["noisy"])
+    assert result["mean"].keys() == set(MEASURES)
+    assert result["mean"]["ap"] == pytest.approx(np.mean([fold["ap"] for fold in result["folds"]]))
+    assert [result["seeds"][seed]["ap"] for seed in (3, 4)] != [result["mean"]["ap"]] * 2
+    assert result["spread"]["ap"] == pytest.approx(np.std([result["seeds"][s]["ap"] for s in (3, 4)], ddof=1))
+    for name, mean in (("ap_interval", "ap"), ("recall_interval", "recall_at_1pct")):
+        low, high = result[name]
+        assert low < result["mean"][mean] < high
+
+
+def test_difference_is_paired(judged: dict[str, list[Judged]]) -> None:
+    (one,) = compared(judged)
+    plain, noisy = (summary(judged[kind]) for kind in ("plain", "noisy"))
+    assert (one["of"], one["less"]) == ("plain", "noisy")
+    assert one["ap"] == pytest.approx(plain["mean"]["ap"] - noisy["mean"]["ap"])
+    low, high = one["ap_interval"]
+    assert low < one["ap"] < high
+    assert high - low < 0.7 * (plain["ap_interval"][1] - plain["ap_interval"][0])
+
+
+def test_difference_to_itself_is_nothing(judged: dict[str, list[Judged]]) -> None:
+    (one,) = compared({"a": judged["plain"], "b": judged["plain"]})
+    assert (one["ap"], one["ap_interval"], one["recall_interval"]) == (0.0, [0.0, 0.0], [0.0, 0.0])
+
+
+def test_summary_is_none_where_a_fold_has_no_frauds(data: Dataset) -> None:
+    genuine = np.flatnonzero(data.fraud != FRAUD)[-500:]
+    empty = Fold("none", span_before(int(data.time[-1]), 7 * DAY, 0, 7 * DAY), genuine)
+    ones = [judged_fold(data, fold, data.matrix[fold.test, 0]) for fold in (chronological_fold(data), empty)]
+    result = summary(ones)
+    assert result["mean"]["ap"] is None
+    assert result["ap_interval"] is None
+    assert [fold["ap_interval"] is None for fold in result["folds"]] == [False, True]
+
+
+def test_alerted_shares_equal_scores_and_keeps_to_the_budget() -> None:
+    score = np.array([9.0, 5.0, 5.0, 5.0, 1.0] * 20)
+    fraud = np.arange(100) % 7 == 0
+    shares = alerted(score, 0.30)
+    assert shares.sum() == pytest.approx(30)
+    assert shares @ fraud / fraud.sum() == pytest.approx(metrics.recall_at_budget(fraud, score, 0.30))
+    assert not alerted(score[:5]).any()
+
+
+def test_draws_of_other_rows_are_of_the_same_merchants(data: Dataset) -> None:
+    rows = np.arange(4_000)
+    score = np.random.default_rng(1).random(4_000)
+    first, again = draws(data, rows, score), draws(data, rows, score)
+    np.testing.assert_array_equal(first[0], again[0])
+    assert len(first[0]) == len(first[1])
+
+
+def test_slices_tell_new_entities_and_scenarios(data: Dataset) -> None:
+    rows = np.arange(len(data.time))
+    found = dict(sliced(data, rows))
+    assert found.keys() == {"card_first_week", "merchant_first_week", "scenario_1"}
+    first: dict[int, int] = {}
+    for i in range(2_000):
+        begun = first.setdefault(int(data.card[i]), int(data.time[i]))
+        assert found["card_first_week"][i] == (data.time[i] - begun < 7 * DAY)
+    measured = part(data, rows, found["card_first_week"], data.matrix[:, 0].astype(np.float64))
+    assert measured["rows"] == found["card_first_week"].sum()
+    assert 0 < measured["ap"] < 1
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def test_booster_that_was_kept_is_taken_as_it_is(data: Dataset, tmp_path: Path) -> None:
+    fold = chronological_fold(data)
+    from fraud.training.slices import slices
+
+    rows, place = slices(data, fold.span), Place(keeping.fold_folder(tmp_path, data, fold), QUICK)
+    first = fit(data, rows, Asked(QUICK, place=place))
+
+    def never(share: float, note: str) -> None:
+        pytest.fail("fitted again")
+
+    again = fit(data, rows, Asked(QUICK, place=place), never)
+    np.testing.assert_array_equal(first.scores(data, fold.test)["booster"], again.scores(data, fold.test)["booster"])
+    np.testing.assert_array_equal(first.validation()["booster"], again.validation()["booster"])
+    np.testing.assert_array_equal(first.booster.importance, again.booster.importance)
+    place.forget()
+    with pytest.raises(pytest.fail.Exception):
+        fit(data, rows, Asked(QUICK, place=place), never)
+
+
+def test_scores_are_kept_apart_by_fold_and_settings(data: Dataset, tmp_path: Path) -> None:
+    folds = [keeping.fold_folder(tmp_path, data, fold) for fold in fdh_folds(data)]
+    assert len(set(folds)) == 4
+    places = {Place(folds[0], BoosterSettings(seed=seed)).scores for seed in range(3)}
+    assert len(places) == 3
+    path = next(iter(places))
+    assert keeping.read_scores(path) is None
+    keeping.write_scores(path, {"booster": np.arange(3.0)})
+    held = keeping.read_scores(path)
+    assert held is not None
+    np.testing.assert_array_equal(held["booster"], np.arange(3.0))
