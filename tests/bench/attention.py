@@ -1,0 +1,245 @@
+"""Time, peak memory and state of attention over a history, by its length: full, fused, cached, blocks, streaming.
+
+    python -m tests.bench.attention [--lengths 100,300,...] [--rounds N]
+
+One thread, float32, d = 64, 4 heads, 2 layers; every way is measured in turn, round after round, and medians of wall
+time are shown (processor time of the same thread is in the JSON). "anew" encodes the whole history for one answer,
+"an event" absorbs one event and answers one query, the encoding of every 16th event's block included.
+Peak memory is the rise of the resident set in a process of its own. Needs 6 GiB for naive attention at 10,000.
+"""
+
+import argparse
+import ctypes
+import gc
+import io
+import json
+import multiprocessing
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from models import memory
+from models.attention import HierarchicalAttention, History, Queries, Stream, attend
+from tests.bench.attention_full import Full
+
+LENGTHS = [100, 300, 1_000, 3_000, 10_000]
+EVENTS = 64
+"""Events a streaming way is timed over: 4 blocks, so that encoding and pushing take their share."""
+NAMES = ("naive", "fused", "fused_last", "blocks", "kv", "stream")
+TITLES = {
+    "naive": "naive, anew", "fused": "fused SDPA, anew", "fused_last": "fused, last row", "blocks": "blocks, anew",
+    "kv": "KV cache, an event", "stream": "streaming, an event",
+}  # fmt: skip
+Way = Callable[[], object]
+
+
+def served(module: nn.Module, *args: Tensor) -> Callable[..., Any]:
+    """Return a module run by ONNX Runtime on one thread."""
+    file: Any = io.BytesIO()
+    names = [f"input_{i}" for i in range(len(args))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        axes = {name: {0: "batch"} for name in names}
+        torch.onnx.export(module, args, file, dynamo=False, opset_version=17, input_names=names, dynamic_axes=axes)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(file.getvalue(), options)
+    return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]
+
+
+def stream_of(net: HierarchicalAttention, rows: int = 1) -> Stream:
+    """Return the streaming form as it would be served."""
+    encode = served(net.encoder, torch.rand(2, memory.BLOCK, memory.STATIC))
+    answer = served(net, torch.rand(2, memory.STATIC), torch.rand(2, 64, memory.RAW), torch.rand(2, 20, 48))
+    return Stream(net, rows, encode, answer)
+
+
+def history_of(n: int) -> History:
+    """Return n events an hour apart, with a verdict on every 20th, 400 events late."""
+    rng = np.random.default_rng(n)
+    static = rng.standard_normal((n + EVENTS, memory.STATIC), np.float32) / np.float32(2)
+    static[:, 0], static[:, 1] = 1, rng.uniform(0.1, 1.2, n + EVENTS)
+    event = np.arange(0, max(n - 400, 0), 20)
+    label = 1 + (event % 100 == 0)
+    at = np.arange(n + EVENTS) * 3_600
+    return History(at[:n], static, event, label, at[event + 400], event + 400, static[event])
+
+
+class Subject:
+    """All ways at one length."""
+
+    def __init__(self, full: Full, net: HierarchicalAttention, stream: Stream, n: int) -> None:
+        self.full, self.net, self.stream, self.n = full, net, stream, n
+        self.history = history_of(n)
+        self.static = torch.from_numpy(self.history.static)
+
+    def fill(self) -> None:
+        """Bring the cache and the stream to the length."""
+        self.full.fill(self.static[: self.n])
+        self.stream.table[:] = np.zeros(1, memory.ROW)
+        for i in range(self.n):
+            self.stream.absorb(0, i, i * 3_600, self.history.static[i])
+        self.kept = self.stream.table.copy()
+
+    def naive(self) -> object:
+        return self.full.encode(self.static[: self.n], "naive")
+
+    def fused(self) -> object:
+        return self.full.encode(self.static[: self.n], "fused")
+
+    def fused_last(self) -> object:
+        return self.full.encode(self.static[: self.n], "fused_last")
+
+    def blocks(self) -> object:
+        one = np.array([self.n])
+        history = self.history._replace(static=self.history.static[: self.n])
+        query = Queries(one, np.array([len(history.event)]), one * 3_600, self.history.static[self.n : self.n + 1])
+        return attend(self.net, history, query)
+
+    def kv(self) -> object:
+        return [self.full.step(self.static[self.n + i], self.n + i) for i in range(EVENTS)]
+
+    def stream_(self) -> object:
+        stream, answers = self.stream, []
+        for i in range(self.n, self.n + EVENTS):
+            answers.append(stream.query(0, i * 3_600, self.history.static[i]))
+            stream.absorb(0, i, i * 3_600, self.history.static[i])
+        return answers
+
+    def way(self, name: str) -> Way:
+        """Return a way to be timed."""
+        if name == "stream":
+            self.stream.table[:] = self.kept
+            return self.stream_
+        way: Way = getattr(self, name)
+        return way
+
+
+def timed(subject: Subject, name: str) -> tuple[float, float]:
+    """Return wall and processor time of one result, ms."""
+    way = subject.way(name)
+    repeats = max(1, 2_000 // subject.n) if name in ("fused", "fused_last", "blocks") else 1
+    wall, own = time.perf_counter_ns(), time.thread_time_ns()
+    for _ in range(repeats):
+        way()
+    share = repeats * (EVENTS if name in ("kv", "stream") else 1) * 1e6
+    return (time.perf_counter_ns() - wall) / share, (time.thread_time_ns() - own) / share
+
+
+def resident(field: str) -> int:
+    """Return a size of this process by the kernel's name for it, KiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def rise(way: Way, out: Any) -> None:
+    """Send by how many MiB the resident set rises above what it is, at its peak."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    before = resident("VmRSS")
+    way()
+    out.send((resident("VmHWM") - before) / 1024)
+
+
+def peak(way: Way) -> float:
+    """Return the peak of memory of a way, MiB, in a forked process."""
+    here, there = multiprocessing.get_context("fork").Pipe()
+    child = multiprocessing.get_context("fork").Process(target=rise, args=(way, there))
+    child.start()
+    value = float(here.recv())
+    child.join()
+    return value
+
+
+def measured(subject: Subject, rounds: int) -> list[dict[str, Any]]:
+    """Return a line a way at one length."""
+    subject.fill()
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}
+    for number in range(rounds + 1):
+        for name in NAMES:
+            if name != "naive" or subject.n < 5_000 or number < 3:
+                times[name].append(timed(subject, name))
+    state = {"kv": 2 * 2 * 64 * 4 * subject.n, "stream": memory.ROW.itemsize}
+    lines = []
+    for name in NAMES:
+        wall, own = np.median(times[name][1:], axis=0)
+        lines.append({
+            "length": subject.n, "way": name, "ms": float(wall), "cpu_ms": float(own),
+            "peak_mib": round(peak(subject.way(name)), 2), "state": state.get(name, 4 * memory.STATIC * subject.n),
+        })  # fmt: skip
+    return lines
+
+
+def check(subject: Subject) -> None:
+    """Hold the ways to each other before they are timed."""
+    subject.fill()
+    three = [subject.full.encode(subject.static[: subject.n], how) for how in ("naive", "fused", "fused_last")]
+    torch.testing.assert_close(three[0], three[1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(three[0], three[2], atol=1e-5, rtol=0)
+    subject.full.fill(subject.static[: subject.n - 1])
+    step = subject.full.step(subject.static[subject.n - 1], subject.n - 1)
+    torch.testing.assert_close(step, three[0], atol=1e-5, rtol=0)
+
+
+def show(lines: list[dict[str, Any]]) -> None:
+    """Print a length's table: times, and each of them against fused SDPA."""
+    fused = next(line for line in lines if line["way"] == "fused")
+    for line in lines:
+        print(
+            f"{line['length']:>8,} {TITLES[line['way']]:>20} {line['ms']:>12.4f} {line['ms'] / fused['ms']:>12.5f}"
+            f" {fused['ms'] / line['ms']:>10,.1f} {line['peak_mib']:>10,.1f} {line['state']:>12,}",
+            flush=True,
+        )
+
+
+def targets(lines: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the figures that are asked for at the longest length."""
+    by = {line["way"]: line for line in lines}
+    return {
+        "blocks_time_of_fused": by["blocks"]["ms"] / by["fused"]["ms"],
+        "blocks_time_of_fused_last": by["blocks"]["ms"] / by["fused_last"]["ms"],
+        "blocks_peak_minus_fused_mib": by["blocks"]["peak_mib"] - by["fused"]["peak_mib"],
+        "stream_faster_than_fused": by["fused"]["ms"] / by["stream"]["ms"],
+        "stream_faster_than_kv": by["kv"]["ms"] / by["stream"]["ms"],
+        "stream_state_less_than_kv": by["kv"]["state"] / by["stream"]["state"],
+    }
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lengths", type=lambda text: [int(part) for part in text.split(",")], default=LENGTHS)
+    parser.add_argument("--rounds", type=int, default=7)
+    return parser.parse_args()
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Measure every length and print the table."""
+    given = arguments()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    full, net = Full().eval(), HierarchicalAttention().eval()
+    stream = stream_of(net)
+    check(Subject(full, net, stream, 300))
+    print(
+        f"{'length':>8} {'way':>20} {'ms':>12} {'of fused':>12} {'x faster':>10} {'peak MiB':>10} {'state bytes':>12}"
+    )
+    lines = []
+    for n in given.lengths:
+        last = measured(Subject(full, net, stream, n), given.rounds)
+        show(last)
+        lines += last
+    print(json.dumps({"threads": 1, "lines": lines, "at_longest": targets(last)}))
+
+
+if __name__ == "__main__":
+    main()
