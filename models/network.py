@@ -51,7 +51,7 @@ class Network:
 
     def near(self, matrix: Matrix, tokens: Tokens) -> Near:
         """Return exit 1 of rows: `matrix` (rows, features), tokens of at least two sides."""
-        feeds = {"x": np.ascontiguousarray(matrix[:, self._columns]), **memory(tokens, slice(0, 2))}
+        feeds: dict[str, Any] = {"x": np.ascontiguousarray(matrix[:, self._columns]), **memory(tokens, slice(0, 2))}
         if self._asks_text:
             feeds["text"] = tokens.text
         return Near(*self._near.run(None, feeds))

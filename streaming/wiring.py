@@ -11,9 +11,9 @@ from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Judges, Lateness
 from fraud.core.labels import Deadlines, LabelBook, MemoryRoom
 from fraud.core.ports import RuleBook, RuleOutcome, Scorer, StateStore
+from fraud.core.records import Level
 from fraud.core.rules.vocabulary import Vocabulary
 from fraud.core.settings import Settings
-from fraud.core.records import Level
 from models import blend, registry, rules_only
 from models.blend import Blend, Early
 from models.booster import Booster

@@ -169,7 +169,7 @@ def of_format_1(root: Path, draft: Card, arrays: Arrays) -> Card:
     """Write an artifact as the releases before safetensors did."""
     card = msgspec.structs.replace(registry.save(root / "new", draft, arrays), encoder="")
     packed = io.BytesIO()
-    np.savez(packed, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(packed, allow_pickle=False, **arrays)
     checksum = hashlib.sha256(packed.getvalue()).hexdigest()
     identity = "\0".join((draft.kind, draft.spec_version, *draft.features, checksum))
     version = hashlib.sha256(identity.encode()).hexdigest()[:12]
