@@ -31,6 +31,7 @@ BOUGHT = category("electronics")
 _PURCHASES = (8, 15)
 _FRAUDS = 0.92
 _SHOPS = 30
+_SPREAD = 4 * BLOCK
 _NEAR = (20, 150)
 _NEAR_SPREE, _FAR_SPREE = 40, 350
 
@@ -150,12 +151,16 @@ def _kinds(rng: np.random.Generator, plans: Plans, card: Ints, place: Ints) -> I
 
 
 def _tiny(rng: np.random.Generator, plans: Plans) -> Ints:
-    """Return the rows of tiny payments: the run of tested cards; of others as many, at most about one a block."""
+    """Return the rows of tiny payments: the run of tested cards; of others as many about it, at most 2 a block.
+
+    They stay about where the run is, for spread over the whole life some would be recent, and windows would tell.
+    """
     rows, which = _within(plans, plans.run, plans.size)
-    step = ranks(which, rows)
-    blocks = plans.spree[which] // BLOCK
-    block = ((step + 0.5 * rng.random(len(rows))) * blocks / plans.size[which]).astype(np.int64)
-    spread = rows - step - plans.run[which] + BLOCK * block + rng.integers(0, BLOCK, len(rows))
+    step, size = ranks(which, rows), plans.size[which]
+    begin = plans.run + plans.size // 2 - (_SPREAD * rng.random(len(plans.run))).astype(np.int64)
+    begin = np.minimum(begin, plans.spree - _SPREAD)
+    apart = ((step + 0.5 * rng.random(len(rows))) * _SPREAD / size).astype(np.int64)
+    spread = rows - step - plans.run[which] + begin[which] + apart
     return np.where(plans.tested[which], rows, spread)
 
 

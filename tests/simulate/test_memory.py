@@ -88,7 +88,7 @@ def test_totals_are_the_same_with_and_without_evidence(traffic: Traffic, plans: 
     for kind in (tiny, bought):
         amount = traffic.amount[rows[kind[rows]]]
         mine = tested[kind[rows]]
-        assert np.median(amount[mine]) == pytest.approx(np.median(amount[~mine]), rel=0.1)
+        assert np.median(amount[mine]) == pytest.approx(np.median(amount[~mine]), rel=0.2)  # cards differ by a third
     assert np.median(plans.total[plans.tested]) == pytest.approx(np.median(plans.total[~plans.tested]), rel=0.25)
     count = np.bincount(traffic.card[bought], minlength=MEMORY.cards)
     assert count.min() >= 8
@@ -104,6 +104,16 @@ def test_untested_cards_have_a_run_and_tiny_payments_but_apart(traffic: Traffic,
         quick += int(traffic.happened_at[run[-1]] - traffic.happened_at[run[0]] < 15 * MINUTE)
         assert np.unique(place[mine][tiny[mine]] // BLOCK, return_counts=True)[1].max() <= 2
     assert quick == (~plans.tested).sum()
+
+
+def test_tiny_payments_are_as_far_back_with_and_without_evidence(traffic: Traffic, place: Ints, plans: Plans) -> None:
+    rows = np.flatnonzero(_tiny(traffic))
+    card = traffic.card[rows]
+    after = place[rows] - plans.run[card] - plans.size[card] / 2
+    assert np.abs(after).max() <= 4 * BLOCK + 3
+    assert (plans.spree[card] - place[rows])[plans.far[card]].min() > 400
+    for group in (plans.tested, ~plans.tested):
+        assert abs(after[group[card] & plans.far[card]].mean()) < 8
 
 
 def test_labels_of_a_card_come_when_its_frauds_are_over(traffic: Traffic) -> None:
