@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -46,11 +47,13 @@ def site(kafka: str, redis_url: str, tmp_path: Path, unique: Callable[[str], str
     made.close()
 
 
-def reencoded(site: Site, monkeypatch: pytest.MonkeyPatch, model: str = stub_worker.STUB) -> dict[str, object]:
+def reencoded(
+    site: Site, monkeypatch: pytest.MonkeyPatch, model: str = stub_worker.STUB, kind: type[Reencode] = Reencode
+) -> dict[str, object]:
     """Run the job in this process; return what it says at its end."""
     monkeypatch.setattr(wiring, "scorer", stub_worker.scorer)
     settings = ServiceSettings(kafka=site.settings, store=StoreSection(url=site.redis_url))
-    job = Reencode(msgspec.structs.replace(settings, model=ModelSection(name=model)))
+    job = kind(msgspec.structs.replace(settings, model=ModelSection(name=model)))
     return job.run(lambda done: None)
 
 
@@ -80,7 +83,17 @@ def wait_for_take_up(site: Site, number: int) -> None:
     until(lambda: '"model taken up"' in site.log(name), lambda: site.log(name)[-1_500:])
 
 
+class SlowlyPointed(Reencode):
+    """A making whose pointer is set long after its last pass: what comes meanwhile is for the workers to catch up."""
+
+    def _begins(self) -> tuple[Begin, ...]:
+        time.sleep(3)
+        return super()._begins()
+
+
 def test_workers_under_load_take_a_model_up_and_miss_nothing(site: StubSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without the pointer's own beginnings they would go back no further than this.
+    monkeypatch.setenv("FRAUD_STORE__DURABLE_AFTER", "1s")
     workers = [site.worker(0), site.worker(1)]
     site.book()
     sent = payments()
@@ -90,7 +103,7 @@ def test_workers_under_load_take_a_model_up_and_miss_nothing(site: StubSite, mon
     until(lambda: site.ends(site.topics.applied) >= 200, "some verdicts applied")
     load = Thread(target=site.send, args=(sent[BEFORE:-100], RATE))
     load.start()
-    said = reencoded(site, monkeypatch)
+    said = reencoded(site, monkeypatch, kind=SlowlyPointed)
     for number in range(2):
         wait_for_take_up(site, number)
     site.send_labels(labels(sent[300:500]))
