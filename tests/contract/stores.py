@@ -4,12 +4,15 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple
 
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
+from numpy.typing import NDArray
 
-from features.stores.memory import MemoryStore
+from features.stores.memory import RETRY_HORIZON, MemoryStore
 from features.stores.redis import RedisStore
 from features.stores.working import TableStore
+from streaming.extracting import RecordingStore
 from tests.services import shared_redis
 
 
@@ -34,7 +37,26 @@ def fresh_redis() -> RedisStore:
     return RedisStore(shared_redis().url, namespace=f"contract{next(_numbers)}")
 
 
-STORES = [StoreCase("memory", MemoryStore, MemoryStore), StoreCase("redis", RedisStore, fresh_redis, examples=12)]
+class Unheard:
+    """A recorder that notes nothing."""
+
+    def change(self, kind: str, keys: tuple[str, ...], fields: bytes, mask: int) -> None:
+        """Do nothing."""
+
+    def look(self, keys: tuple[str, ...], query: NDArray[np.int64], text: str) -> None:
+        """Do nothing."""
+
+
+def fresh_recording() -> RecordingStore:
+    """Return a store that reports to nobody."""
+    return RecordingStore(Unheard(), RETRY_HORIZON)
+
+
+STORES = [
+    StoreCase("memory", MemoryStore, MemoryStore),
+    StoreCase("recording", RecordingStore, fresh_recording, examples=20),
+    StoreCase("redis", RedisStore, fresh_redis, examples=12),
+]
 
 
 def explore(case: StoreCase, check: Callable[..., None], **strategies: SearchStrategy[Any]) -> None:

@@ -9,16 +9,18 @@ from features.extractor import OnlineExtractor
 from features.spec import UNUSUAL_RATIO
 from fraud.core.ports import Extractor
 from fraud.core.records import HOUR, Arrival, Position, Transaction, Values
+from streaming.extracting import RecordingExtractor, RecordingStore
 from tests.contract.driving import answer
-from tests.contract.stores import STORES
+from tests.contract.stores import STORES, Unheard
 from tests.contract.traffic import START
 
-EXTRACTORS: list[type] = [OnlineExtractor]
+EXTRACTORS: list[type] = [OnlineExtractor, RecordingExtractor]
 
 
 @pytest.fixture(params=STORES, ids=lambda case: case.name)
 def extractor(request: pytest.FixtureRequest) -> Extractor:
-    return OnlineExtractor(request.param.fresh())
+    store = request.param.fresh()
+    return RecordingExtractor(store, Unheard()) if isinstance(store, RecordingStore) else OnlineExtractor(store)
 
 
 def sent(offset: int, amount: int = 1_000) -> Arrival:
