@@ -27,6 +27,8 @@ from tests.bench.redis_store import payments, server
 from tests.contract.driving import answer
 
 EVENTS, BATCH = 40_000, 32
+CARDS, RADIUS, GROWN = 300, 20.0, 30_000
+"""So many cards at twice as many terminals; on Redis so many payments come before the first that is measured."""
 SIZES = (1, 3, 32)
 WARM = 5
 Row = dict[str, Any]
@@ -62,7 +64,7 @@ def decode(looked: Looked, many: int, sides: int) -> float:
 
 def in_memory() -> Row:
     """Measure an event in memory, in us of processor time; every cost is that of the same events."""
-    stream = list(itertools.islice(payments(), EVENTS))
+    stream = list(itertools.islice(payments(CARDS, RADIUS), EVENTS))
     plain, kept = OnlineExtractor(MemoryStore()), OnlineExtractor(store := MemoryStore())
     spent: dict[str, list[float]] = {"without": [], "with": [], "tokens of 2 sides": [], "tokens of 3 sides": []}
     for begin in range(0, EVENTS, BATCH):
@@ -102,16 +104,19 @@ def run_batch(extractor: OnlineExtractor, batch: Sequence[Arrival], encoder: Enc
 
 
 def on_redis(url: str, rounds: int) -> list[Row]:
-    """Measure batches of each size on Redis; with and without histories take turns."""
+    """Measure batches of each size on Redis, on rows that have grown; with and without histories take turns."""
     stores = {name: RedisStore(url, namespace=f"bench-{name}") for name in ("without", "with")}
-    streams = {(name, size): payments() for name in stores for size in SIZES}
+    streams = {name: payments(CARDS, RADIUS) for name in stores}
     encoders: dict[str, Encoder | None] = {"without": None, "with": Zeros()}
-    found: dict[tuple[str, int], list[tuple[float, ...]]] = {key: [] for key in streams}
+    found: dict[tuple[str, int], list[tuple[float, ...]]] = {(name, size): [] for name in stores for size in SIZES}
+    for name, stream in streams.items():
+        for _ in range(GROWN // BATCH):
+            run_batch(OnlineExtractor(stores[name]), list(itertools.islice(stream, BATCH)), encoders[name])
     for number in range(rounds + WARM):
-        for (name, size), stream in streams.items():
+        for name, size in found:
             extractor = OnlineExtractor(stores[name])
             for _ in range(max(1, 32 // size)):
-                times = run_batch(extractor, list(itertools.islice(stream, size)), encoders[name])
+                times = run_batch(extractor, list(itertools.islice(streams[name], size)), encoders[name])
                 if number >= WARM:
                     found[name, size].append(times)
     for store in stores.values():

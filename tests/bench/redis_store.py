@@ -54,9 +54,9 @@ def server(url: str) -> Iterator[str]:
             own.kill()
 
 
-def payments() -> Iterator[Arrival]:
-    """Yield payments of 5,000 cards at 10,000 terminals, each with a position of its own, without end."""
-    traffic = fdh.generate(fdh.Fdh(cards=5_000, terminals=10_000, days=20, seed=5, radius=5.0))
+def payments(cards: int = 5_000, radius: float = 5.0) -> Iterator[Arrival]:
+    """Yield payments of cards at twice as many terminals, each with a position of its own, without end."""
+    traffic = fdh.generate(fdh.Fdh(cards=cards, terminals=2 * cards, days=20, seed=5, radius=radius))
     for offset, tx in enumerate(itertools.cycle(list(traffic.transactions()))):
         yield Arrival(msgspec.structs.replace(tx, id=f"b{offset}"), Position("bench", 0, offset))
 
