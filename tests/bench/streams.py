@@ -3,10 +3,11 @@
     python -m tests.bench.streams [--stream NAME ...] [--seed N] [--set name=value ...] [--quick] [--no-network]
 
 For each stream: make it, extract its vectors with labels as late as the stream says, learn before the time quantile
-.85, and test on everything after it. Prints average precision of the optimum (the generator's own chance of fraud given
-all that could be seen by then, which no model can beat), of booster, network and blend, and of the network that sees of
-each history its last 32 events only; over all test payments and over parts of them. Writes build/streams.json and ends
-with one JSON line. Work is kept in build/streams; `--no-network` needs no torch.
+.85, and test on everything after it. Prints average precision, over all test payments and over parts of them, of
+- the optimum: the generator's own chance of fraud given all that could be seen by then, which no model can beat;
+- a rule that knows which payments the evidence decides, but not the evidence: what is left without the ability;
+- booster, network and blend, and the network that sees of each history its last 32 events only.
+Writes build/streams.json and ends with one JSON line. Work is kept in build/streams; `--no-network` needs no torch.
 """
 
 import argparse
@@ -25,7 +26,8 @@ from fraud.cli import vectors
 from fraud.cli.simulate import parameters
 from fraud.core import metrics
 from fraud.core.settings import Settings
-from fraud.simulate import Traffic, fronts, rings, stream
+from fraud.simulate import Traffic, fronts, memory, rings, stream
+from fraud.simulate.catalogue import CATEGORIES
 from fraud.training import kinds, settings
 from fraud.training.dataset import Dataset
 from fraud.training.protocols import Fold, chronological_fold
@@ -92,17 +94,47 @@ def last_events_scores(one: Task) -> F64:
 
 
 def _scores(one: Task, asked: kinds.Asked) -> kinds.Scores:
-    return kinds.fit(one.data, slices(one.data, one.fold.span), asked).scores(one.data, one.fold.test)
+    made = kinds.fit(one.data, slices(one.data, one.fold.span), asked)
+    found = made.scores(one.data, one.fold.test)
+    # Ranked before calibration: one that fails makes all scores equal, and that says nothing of the booster.
+    found[settings.BOOSTER] = kinds.raw_scores(made.booster, one.data, one.fold.test)
+    return found
+
+
+def plain_rule(one: Task) -> F64:
+    """Return the score of a rule that knows the stream's plain facts and none of its evidence, float64 (rows,).
+
+    It says whether a payment is one of those that evidence decides: a purchase, a new shop, a spot.
+    """
+    found: F64 = np.any(list(decided(one).values()), axis=0).astype(np.float64)
+    return found
 
 
 def scored(one: Task, say: Callable[[str], None], *, network: bool) -> kinds.Scores:
     """Return the test rows' scores by every model that is compared."""
     if not network:
-        return {"optimum": optimum(one), **booster_scores(one)}
+        return {"optimum": optimum(one), "rule": plain_rule(one), **booster_scores(one)}
     say(f"{one.name}: booster and network")
     full = network_scores(one)
     say(f"{one.name}: network of the last {LAST_EVENTS} events")
-    return {"optimum": optimum(one), **full, f"last {LAST_EVENTS}": last_events_scores(one)}
+    return {"optimum": optimum(one), "rule": plain_rule(one), **full, f"last {LAST_EVENTS}": last_events_scores(one)}
+
+
+def decided(one: Task) -> dict[str, Bools]:
+    """Return the test rows whose fraud the stream's evidence decides, by part."""
+    traffic, rows = one.traffic, one.fold.test
+    if one.name == "long-memory":
+        return {"purchases": traffic.mcc[rows] == CATEGORIES[memory.BOUGHT].mcc}
+    split = parts(one)
+    return {name: split[name] for name in split if name != "all"}
+
+
+def distinct(scores: kinds.Scores) -> None:
+    """Refuse scores that are all the same: their average precision is the base rate, whatever the model knows."""
+    for name, score in scores.items():
+        if len(score) and score.min() == score.max():
+            message = f"{name} gives every test row {score[0]:.4g}: expected scores that rank; look at its calibration"
+            raise RuntimeError(message)
 
 
 def parts(one: Task) -> dict[str, Bools]:
@@ -121,6 +153,7 @@ def parts(one: Task) -> dict[str, Bools]:
 
 def measured(one: Task, scores: kinds.Scores) -> dict[str, Any]:
     """Return average precision of every model on every part."""
+    distinct(scores)
     fraud = one.traffic.fraud[one.fold.test]
     return {
         "stream": one.name,
