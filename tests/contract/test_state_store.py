@@ -312,7 +312,7 @@ def test_a_snapshot_holds_first_answers(case: StoreCase) -> None:
 
 @every_store
 def test_restore_refuses_another_layout(case: StoreCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, module = case.fresh(), case.implementation.__module__
+    store, module = case.fresh(), case.implementation.snapshot.__module__  # type: ignore[attr-defined]
     feed(store, [sent(payment("t1"), 0)])
     monkeypatch.setattr(f"{module}.LAYOUT_VERSION", "another")
     foreign = store.snapshot()
