@@ -1,10 +1,14 @@
-"""Shapley values of a small game from few of its coalitions: a plan says which to play and how to add them up.
+"""Shapley values of a small game from few of its coalitions.
 
-Every estimator here is linear: effects = weights @ values, so a plan is made once for a number of players.
+A player's Shapley value is its mean gain over the sizes of the coalition that it joins. The first batch plays the two
+ends: joining nobody and joining everybody else; their mean is exact for games of single and pairwise effects. The
+second gives the four players who matter most all their coalitions, once without and once with all others: exact too for
+whatever those four do together. Every step is linear: effects = weights @ values, so plans are made once.
 """
 
 import math
-from functools import cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -13,6 +17,15 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+
+CLOSE = 4
+"""Players whose coalitions are all played."""
+MOST = 14
+"""The most players a game is planned for: 52 coalitions."""
+ROWS = 2 * MOST + 2 + 2 * (2**CLOSE - CLOSE - 1)
+
+Play = Callable[[F32], F64]
+"""Coalitions, float32 (coalitions, players) of 0 and 1, to their values."""
 
 
 class Plan(NamedTuple):
@@ -24,27 +37,48 @@ class Plan(NamedTuple):
     coalitions: F32
     weights: F64
 
-    def effects(self, values: F64) -> F64:
-        """Return each player's effect, float64 (players,), from the coalitions' values."""
-        effects: F64 = self.weights @ values
-        return effects
+
+class Estimate(NamedTuple):
+    """Each player's effect, float64 (players,), and what all of them are worth together."""
+
+    effects: F64
+    together: float
+
+    @property
+    def remainder(self) -> float:
+        """Return what no player's effect accounts for."""
+        return self.together - float(self.effects.sum())
 
 
-ROWS = 30
-"""Coalitions that a decision's reasons may cost."""
-MOST = 14
-"""The most players that fit."""
+def estimate(play: Play, players: int) -> Estimate:
+    """Return estimated Shapley values: one batch of 2 k + 2 coalitions and one of 22."""
+    first = ends(players)
+    values = play(first.coalitions)
+    if players <= CLOSE:
+        return Estimate(first.weights @ values, float(values[0] - values[1]))
+    plan = closer(players, matter(values, players))
+    values = np.concatenate([values, play(plan.coalitions[len(values) :])])
+    return Estimate(plan.weights @ values, float(values[0] - values[1]))
+
+
+def evaluate(play: Play, players: int) -> Estimate:
+    """Return Shapley values themselves, of all 2^k coalitions: what estimates are judged by."""
+    plan = exact(players)
+    values = play(plan.coalitions)
+    return Estimate(plan.weights @ values, float(values[0] - values[1]))
+
+
+def matter(values: F64, players: int) -> tuple[int, ...]:
+    """Return, ascending, the players with the largest gain at one of the ends; `values` are those of `ends`."""
+    alone, missing = values[2 : 2 + players] - values[1], values[0] - values[2 + players :]
+    largest = np.maximum(np.abs(alone), np.abs(missing))
+    return tuple(sorted(int(player) for player in np.argsort(-largest, kind="stable")[:CLOSE]))
 
 
 @cache
-def few(players: int) -> Plan:
-    """Return the mean of "all but one" and "only one": 2 k + 2 coalitions, exact for games of pairs.
-
-    A player's Shapley value is its mean gain over all sizes of the coalition that it joins. Where the gain is a
-    straight line in the players who are there, as in any game of single and pairwise effects, the mean is that of the
-    two ends: joining nobody and joining everybody else.
-    """
-    if players <= 2:
+def ends(players: int) -> Plan:
+    """Return the mean of "only one" and "all but one"; all coalitions where there are no more of those."""
+    if players <= CLOSE:
         return exact(players)
     one = np.eye(players)
     coalitions = np.concatenate([np.ones((1, players)), np.zeros((1, players)), one, 1 - one])
@@ -52,16 +86,32 @@ def few(players: int) -> Plan:
     return Plan(coalitions.astype(np.float32), np.concatenate([everybody, nobody, one / 2, -one / 2], axis=1))
 
 
+@lru_cache(maxsize=1_024)
+def closer(players: int, chosen: tuple[int, ...]) -> Plan:
+    """Return `ends` with all coalitions of the chosen players behind it, without and with all others."""
+    first, among = ends(players), exact(len(chosen))
+    place = {tuple(row): number for number, row in enumerate(first.coalitions.tolist())}
+    weights = np.zeros((players, len(place) + 2 * len(among.coalitions)))
+    weights[:, : len(place)] = first.weights
+    weights[list(chosen)] = 0
+    for others in (0.0, 1.0):
+        for row, weight in zip(among.coalitions, among.weights.T, strict=True):
+            coalition = np.full(players, others)
+            coalition[list(chosen)] = row
+            weights[list(chosen), place.setdefault(tuple(coalition.tolist()), len(place))] += weight / 2
+    return Plan(np.array(list(place), dtype=np.float32), weights[:, : len(place)].copy())
+
+
 @cache
 def exact(players: int) -> Plan:
-    """Return all 2^k coalitions and Shapley's weights: what estimates are judged by, for up to about 16 players."""
+    """Return all 2^k coalitions and Shapley's weights, for up to about 16 players."""
     sizes = sorted(range(players + 1), key=lambda size: (size != players, size))
     sets = [chosen for size in sizes for chosen in combinations(range(players), size)]
+    if not players:
+        return Plan(np.zeros((2, 0), np.float32), np.zeros((0, 2)))
     coalitions = np.zeros((len(sets), players))
     for place, chosen in enumerate(sets):
         coalitions[place, list(chosen)] = 1
-    if not players:
-        return Plan(np.zeros((2, 0), np.float32), np.zeros((0, 2)))
     size = coalitions.sum(axis=1).astype(int)
     share = np.array([1 / (players * math.comb(players - 1, joined)) for joined in range(players)])
     joins, stays = share[np.maximum(size - 1, 0)], share[np.minimum(size, players - 1)]

@@ -17,8 +17,10 @@ from models import wording
 from models.wording import Reading, duration, plural, times
 
 F32 = NDArray[np.float32]
-WINDOW, RAW_WIDTH, SUM_WIDTH = 48, 32, 16
-"""Tokens of the window (known frauds follow it), and columns of a token and of a summary."""
+WINDOW, RAW_TOKENS, SUMMARIES = 48, 64, 20
+"""Tokens of the window, with the older known frauds that follow it, and summaries."""
+RAW_WIDTH, SUM_WIDTH, CODE = 32, 16, 32
+"""Columns of a token, of a summary, of its code."""
 PRESENT, LOG_AMOUNT, HOUR_SIN, HOUR_COS, RATIO, OTHER_FRAUDS = 0, 1, 2, 3, 7, 17
 AGE, KNOWN, FRAUD, SAME_OTHER, SAME_MCC, SAME_TEXT = 20, 22, 23, 26, 29, 31
 SUM_COUNT, SUM_KNOWN, SUM_FRAUDS, SUM_FIRST, SUM_LAST_FRAUD, SUM_AMOUNT = 2, 3, 4, 7, 10, 12

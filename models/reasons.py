@@ -3,8 +3,8 @@
 A group is a player in two games over the same groups. In the booster's, a feature that is out is unknown, as in
 TreeSHAP; grouped exactly, not feature by feature and summed. In the network's, what is out is replaced: features by a
 usual payment's, tokens by absent ones, columns that compare a token with the payment by "no comparison". Both games
-weigh as the mixture does; the booster's effects are exact, the network's come from one batched forward pass
-(`coalitions.few`). What parts do together and no part does alone is the remainder, told as a reason of its own.
+weigh as the mixture does; the booster's effects are exact, the network's come from two batched forward passes
+(`coalitions.estimate`). What no group accounts for is the remainder, told as a reason of its own.
 
 Where features and history speak of the same thing they are one group, so that a reason is not split in two.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fraud.core.ports import Histories, Matrix, Tokens
 from fraud.core.records import Reason, Score, Values
 from models import coalitions, past, shapley
-from models.coalitions import Plan
+from models.coalitions import ROWS
 from models.explain import MOST, RISK
 from models.network import Near
 from models.past import FRAUD, SAME_OTHER, Telling, View
@@ -34,7 +34,7 @@ FRAUD_SUMS = (4, 5, 9, 10, 11)
 """Columns of a summary that tell of known frauds."""
 NEUTRAL, BIN_EDGES = "neutral", "weight.query.lower"
 MATERIAL = 0.05
-"""A remainder below this, in log-odds, is not told."""
+"""A smaller effect, in log-odds, is not told beside a larger one: 5 % in the odds."""
 FLOW = "count|since_last|sum|mean|dev|max"
 
 
@@ -193,14 +193,36 @@ RAW_COLUMNS = _columns(
 SUM_COLUMNS = tuple(_columns(dict.fromkeys(FRAUD_SUMS, frauds), past.SUM_WIDTH) for frauds in FRAUDS_OF)
 
 
+class Room:
+    """The tokens of as many coalitions as are played at once, in buffers that every decision uses again."""
+
+    def __init__(self, sides: int) -> None:
+        """Make room for the tokens of some sides."""
+        self._raw = np.empty((ROWS, sides, past.RAW_TOKENS, past.RAW_WIDTH), np.float32)
+        self._sums = np.empty((ROWS, sides, past.SUMMARIES, past.SUM_WIDTH), np.float32)
+        self._codes = np.empty((ROWS, sides, past.SUMMARIES, past.CODE), np.float32)
+
+    def fill(self, there: F32, own: Owners, tokens: Tokens) -> Tokens:
+        """Return what is left of one row's tokens when only some owners are there, (coalitions, groups + 1) of 0, 1."""
+        rows = len(there)
+        raw, sums, codes = self._raw[:rows], self._sums[:rows], self._codes[:rows]
+        np.multiply(there[:, own.raw][..., None], there[:, own.raw_columns][:, None, None, :], out=raw)
+        np.multiply(raw, tokens.raw, out=raw)
+        summaries = there[:, own.sums][..., None]
+        np.multiply(summaries, there[:, own.sum_columns][:, :, None, :], out=sums)
+        np.multiply(sums, tokens.sums, out=sums)
+        np.multiply(summaries, tokens.codes, out=codes)
+        return Tokens(raw, sums, codes, there[:, CODES["descriptor"], None].astype(np.int64) * tokens.text)
+
+
 class Game:
     """The network's log-odds of one payment for coalitions of groups."""
 
     def __init__(
-        self, network: Reads, values: Values, tokens: Tokens, neutral: F32, features: Places, far: bool
+        self, network: Reads, values: Values, tokens: Tokens, neutral: F32, features: Places, room: Room, far: bool
     ) -> None:
-        """Take one row's vector (features,) and tokens (1, sides, ...)."""
-        self._network, self._far = network, far
+        """Take one row's vector (features,) and tokens (1, sides, ...); `far` plays exit 2."""
+        self._network, self._room, self._far = network, room, far
         self._values, self._tokens, self._neutral = values, tokens, neutral
         self._owners = owners_of_tokens(features, tokens)
         self.players = np.flatnonzero(self._matters())
@@ -223,18 +245,15 @@ class Game:
 
     def values(self, chosen: F32) -> F64:
         """Return the log-odds, float64 (coalitions,), of coalitions (coalitions, players) of 0 and 1."""
+        parts = [self._played(chosen[begin : begin + ROWS]) for begin in range(0, len(chosen), ROWS)]
+        return np.concatenate(parts)
+
+    def _played(self, chosen: F32) -> F64:
         there = np.ones((len(chosen), ALWAYS + 1), dtype=np.float32)
         there[:, :ALWAYS] = 0
         there[:, self.players] = chosen
-        own, tokens = self._owners, self._tokens
-        matrix = np.where(there[:, own.features] > 0, self._values, self._neutral)
-        summaries = there[:, own.sums]
-        part = Tokens(
-            there[:, own.raw][..., None] * there[:, own.raw_columns][:, None, None, :] * tokens.raw,
-            summaries[..., None] * there[:, own.sum_columns][:, :, None, :] * tokens.sums,
-            summaries[..., None] * tokens.codes,
-            there[:, CODES["descriptor"], None].astype(np.int64) * tokens.text,
-        )
+        matrix = np.where(there[:, self._owners.features] > 0, self._values, self._neutral)
+        part = self._room.fill(there, self._owners, self._tokens)
         near = self._network.near(matrix, part)
         return (self._network.far(near.latents, part) if self._far else near.logit).astype(np.float64)
 
@@ -247,9 +266,13 @@ class Effects(NamedTuple):
 
     @property
     def strongest(self) -> list[int]:
-        """Return the up to three groups that raised the score most."""
+        """Return the up to three groups that raised the score most: those that are told, one at least."""
+        return self.above(MATERIAL) or self.above(0)[:1]
+
+    def above(self, least: float) -> list[int]:
+        """Return the up to three groups that raised the score most, each by more than `least`."""
         order = np.argsort(-self.groups, kind="stable")[:MOST]
-        return [int(place) for place in order if self.groups[place] > 0]
+        return [int(place) for place in order if self.groups[place] > least]
 
 
 class Explainer:
@@ -262,6 +285,7 @@ class Explainer:
         self._places = {name: place for place, name in enumerate(self._names)}
         self._owner = np.array([group_of(name) for name in self._names], dtype=np.intp)
         self._paths = grouped(blend.trees, self._owner)
+        self._rooms: dict[int, Room] = {}
 
     def reasons(
         self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
@@ -285,7 +309,10 @@ class Explainer:
     def game(self, values: Values, score: Score, tokens: Tokens) -> Game:
         """Return the network's game of one decision."""
         far = exit_of(score) > 1
-        return Game(self._blend.network, values, tokens, self._blend.neutral, self._owner, far)
+        sides = tokens.raw.shape[1]
+        if sides not in self._rooms:
+            self._rooms[sides] = Room(sides)
+        return Game(self._blend.network, values, tokens, self._blend.neutral, self._owner, self._rooms[sides], far)
 
     def effects(self, values: Values, score: Score, tokens: Tokens | None, exact: bool = False) -> Effects:
         """Return each group's effect on the mixture's log-odds; `exact` plays all coalitions of the network's game."""
@@ -294,11 +321,9 @@ class Explainer:
         if tokens is None or not mixture.network:
             return Effects(total, 0.0)
         game = self.game(values, score, tokens)
-        plan = plan_of(len(game.players), exact)
-        played = game.values(plan.coalitions)
-        found = mixture.network * plan.effects(played)
-        total[game.players] += found
-        return Effects(total, float(mixture.network * (played[0] - played[1]) - found.sum()))
+        found = (coalitions.evaluate if exact else coalitions.estimate)(game.values, len(game.players))
+        total[game.players] += mixture.network * found.effects
+        return Effects(total, mixture.network * found.remainder)
 
     def _text(self, group: int, values: Values, tokens: Tokens | None) -> str:
         """Return a group's sentence; one without a sentence of its own names its first feature that is known."""
@@ -311,8 +336,3 @@ class Explainer:
 def exit_of(score: Score) -> int:
     """Return the exit that a score was taken at."""
     return int(dict(score.parts).get("exit", 0.0))
-
-
-def plan_of(players: int, exact: bool = False) -> Plan:
-    """Return the coalitions that are played for a number of players."""
-    return coalitions.exact(players) if exact else coalitions.few(players)

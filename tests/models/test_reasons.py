@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from features.spec import spec
 from fraud.core.ports import Matrix, Tokens
-from models import reasons
-from models.reasons import CODES, GROUPS, Explainer, Game, group_of
+from models import coalitions, reasons
+from models.reasons import CODES, GROUPS, Effects, Explainer, group_of
 from models.registry import Arrays
 from models.trees import Trees
 from tests.models.conftest import FEATURES, Fitted
@@ -114,7 +114,8 @@ def test_effects_at_the_first_exit_are_the_boosters_and_ask_for_no_history(fitte
     told = explainer.reasons(row, score(0), histories)
     assert histories.asked == []
     effects = explainer.effects(row, score(0), None)
-    assert [reason.effect for reason in told] == sorted(effects.groups[effects.groups > 0], reverse=True)[:3]
+    assert [reason.effect for reason in told] == sorted(effects.groups, reverse=True)[: len(told)]
+    assert told
     base = explainer._paths.contributions(row)[-1]
     assert effects.groups.sum() + base == pytest.approx(fitted.trees.raw(row[None])[0])
 
@@ -167,7 +168,7 @@ def test_effects_of_the_last_exit_read_the_device(fitted: Fitted) -> None:
 
 def test_effects_and_remainder_add_up_to_the_mixture(fitted: Fitted) -> None:
     def says(matrix: Matrix, read: Tokens) -> F64:
-        return (events(matrix, read) ** 2 / 50) * (1 + matrix[:, 0])
+        return (events(matrix, read) ** 5 / 1e6) * (1 + matrix[:, 0])
 
     explainer = gifted(says, fitted.trees)
     row = np.nan_to_num(fitted.rows[100], nan=0.5)
@@ -189,14 +190,15 @@ def test_groups_that_the_network_finds_as_usual_are_not_played(fitted: Fitted) -
     network = Reckoning(events, (0, 6))
     row = NEUTRAL.copy()
     row[[0, 1]] = 5, 5  # the network does not read feature 1
-    game = Game(network, row, tokens({1: [event(60.0)]}), NEUTRAL, np.array([group_of(name) for name in NAMES]), False)
+    explainer = Explainer(Blended(NAMES, fitted.trees, network, NEUTRAL))
+    game = explainer.game(row, score(1), tokens({1: [event(60.0)]}))
     assert [GROUPS[place].code for place in game.players] == ["amount", "merchant-recent"]
 
 
-def test_reasons_of_a_decision_cost_one_batch(fitted: Fitted) -> None:
+def test_reasons_of_a_decision_cost_few_rows(fitted: Fitted) -> None:
     network = Reckoning(events, tuple(range(FEATURES)))
     Explainer(Blended(NAMES, fitted.trees, network, NEUTRAL)).reasons(fitted.rows[100], score(1), Held(HISTORY))
-    assert network.rows <= 30
+    assert network.rows <= coalitions.ROWS
 
 
 def test_reasons_read_the_row_that_they_are_asked_for(fitted: Fitted) -> None:
@@ -215,6 +217,15 @@ def test_unknown_feature_is_told_by_name(fitted: Fitted) -> None:
     row[0] = 3.5
     told = {reason.code: reason.text for reason in explainer.reasons(row, score(1), Held(tokens({})))}
     assert told["other"] == "ring_degree is 3.5"
+
+
+def test_effects_too_small_to_matter_are_not_told_but_the_strongest_is() -> None:
+    groups = np.zeros(len(GROUPS))
+    groups[[2, 4, 6]] = 0.9, reasons.MATERIAL / 2, -1
+    assert Effects(groups, 0.0).strongest == [2]
+    groups[2] = reasons.MATERIAL / 3
+    assert Effects(groups, 0.0).strongest == [4]
+    assert Effects(-np.abs(groups), 0.0).strongest == []
 
 
 # ---- what stands for a usual payment
