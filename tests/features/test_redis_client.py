@@ -15,6 +15,7 @@ from fraud.core.errors import SettingsError, StateError, StoreRestartedError, St
 from fraud.core.records import HOUR, MINUTE, Arrival, Position, Transaction
 from infra.services import RedisServer
 from tests.contract.driving import answer, feed, rows_of
+from tests.histories import feed_histories, histories_of
 
 Maker = Callable[..., RedisServer]
 SLOTS = 16_384
@@ -55,6 +56,16 @@ def check_works(url: str) -> None:
     assert store.forget("card0") == 4
     store.restore(store.snapshot())
     assert store.marks() == {("transactions", 0): 38, ("transactions", 1): 39}
+    store.close()
+    check_histories(url, arrivals)
+
+
+def check_histories(url: str, arrivals: list[Arrival]) -> None:
+    """Feed a store at an address with histories; they are those of the memory store."""
+    store, plain = RedisStore(url, namespace="past"), MemoryStore()
+    assert feed_histories(store, arrivals) == feed_histories(plain, arrivals)
+    assert histories_of(store, arrivals) == histories_of(plain, arrivals)
+    assert store.forget("card0") == 5
     store.close()
 
 

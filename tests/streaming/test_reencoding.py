@@ -1,6 +1,5 @@
 """A model with histories is taken up by running workers, under load, on a real Kafka and a real Redis."""
 
-import json
 import signal
 import subprocess
 import time
@@ -11,7 +10,6 @@ from threading import Thread
 
 import msgspec
 import pytest
-import redis
 
 from features.stores.redis import RedisStore
 from fraud.core.errors import StateError
@@ -28,7 +26,7 @@ from tests.histories import histories_of
 from tests.site import Site, until
 from tests.streaming import stub_worker
 
-SENT, BEFORE, RATE = 1_800, 700, 150.0
+SENT, BEFORE, RATE = 1_600, 600, 150.0
 
 
 class StubSite(Site):
@@ -106,6 +104,10 @@ def test_workers_under_load_take_a_model_up_and_miss_nothing(site: StubSite, mon
     said = reencoded(site, monkeypatch, kind=SlowlyPointed)
     for number in range(2):
         wait_for_take_up(site, number)
+    # The next life of a worker that dies just then goes on with what it had begun to read again.
+    workers[0].kill()
+    workers[0].wait()
+    workers[0] = site.worker(0)
     site.send_labels(labels(sent[300:500]))
     load.join()
     site.send(sent[-100:])
@@ -115,7 +117,7 @@ def test_workers_under_load_take_a_model_up_and_miss_nothing(site: StubSite, mon
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(30) == 0
     read = site.read()
-    assert (len(read.answers), read.doubles, read.raw) == (SENT, 0, SENT)
+    assert (len(read.answers), read.doubles) == (SENT, 0)
     assert {answer.decision.tx_id for answer in read.answers} == {tx.id for tx in sent}
     assert {answer.decision.versions.model for answer in read.answers[-50:]} <= {stub_worker.STUB, "rules"}
     last = {answer.decision.tx_id: answer.decision.versions.model for answer in read.answers}
@@ -149,8 +151,15 @@ def test_a_restarted_worker_follows_the_pointer_and_a_second_making_is_refused(
     assert {answer.decision.level for answer in read.answers} <= {Level.RULES, Level.FULL}
 
 
-def test_a_model_without_histories_is_taken_up_at_once(site: StubSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_not_there_is_refused_and_one_without_histories_is_taken_up_at_once(
+    site: StubSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.worker()
+    until(lambda: '"started"' in site.log(), "the worker to start")
+    store = RedisStore(site.redis_url)
+    store.point(Pointer("absent", "absent@1").bytes(), "")
+    store.close()
+    until(lambda: '"model refused"' in site.log(), lambda: site.log()[-1_500:])
     sent = payments()[:40]
     site.send(sent[:20])
     site.wait_for(20)
@@ -158,22 +167,9 @@ def test_a_model_without_histories_is_taken_up_at_once(site: StubSite, monkeypat
     wait_for_take_up(site, 0)
     site.send(sent[20:])
     site.wait_for(40)
-    answers = {answer.decision.tx_id: answer.decision for answer in site.read().answers}
-    assert all(answers[tx.id].versions.model.startswith("demo@") for tx in sent[20:])
-
-
-def test_a_model_that_is_not_there_is_refused_and_said(site: StubSite) -> None:
-    site.worker()
-    until(lambda: '"started"' in site.log(), "the worker to start")
-    store = RedisStore(site.redis_url)
-    store.point(Pointer("absent", "absent@1").bytes(), "")
-    until(lambda: '"model refused"' in site.log(), lambda: site.log()[-1_500:])
-    sent = payments()[:20]
-    site.send(sent)
-    site.wait_for(20)
-    with redis.Redis.from_url(site.redis_url) as client:
-        assert json.loads(client.get("fraud:1:pointer") or b"")["model"] == "absent"
-    store.close()
+    models = {answer.decision.tx_id: answer.decision.versions.model for answer in site.read().answers}
+    assert {models[tx.id] for tx in sent[:20]} == {"rules"}
+    assert all(models[tx.id].startswith("demo@") for tx in sent[20:])
 
 
 def test_pointer_moves_back_marks_that_were_made_without_its_histories() -> None:
