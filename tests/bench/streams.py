@@ -202,7 +202,7 @@ def main() -> None:
         results.append(measured(one, scored(one, console.print, network=network)))
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
-    Console().print(shown(results))
+    Console(width=120).print(shown(results))
     print(json.dumps(results))
 
 
