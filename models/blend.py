@@ -19,7 +19,7 @@ from fraud.core.errors import ArtifactError
 from fraud.core.ports import Codes, Histories, Matrix, Tokens
 from fraud.core.records import Level, Reason, Score, Values
 from models import leafbits
-from models.booster import FEW, REFERENCE
+from models.booster import REFERENCE
 from models.calibration import Beta
 from models.network import Network
 from models.reasons import Explainer, neutral_of
@@ -70,7 +70,7 @@ class Blend:
             raise ArtifactError(message)
         self._card, self._network = card, network
         self._trees = trees
-        self._bits = leafbits.build(trees, trees.walk.threshold) if leafbits.suits(trees) else None
+        self._quickest = leafbits.Quickest(trees)
         self.exits, self.thresholds = tuple(exits), tuple(thresholds)
         self._version = f"{card.name}@{card.version}"
         self._explainer: Explainer | None = None
@@ -176,9 +176,7 @@ class Blend:
 
     def raw(self, matrix: Matrix) -> F64:
         """Return the booster's uncalibrated log-odds per row, float64 (rows,)."""
-        if self._bits is None or len(matrix) < FEW:
-            return self._trees.raw(matrix)
-        return self._bits.raw(matrix)
+        return self._quickest.raw(matrix)
 
     def _parts(self, taken: int, raw: float, logit: float) -> tuple[tuple[str, float], ...]:
         """Return each part's share of the mixture's log-odds, and the exit taken."""

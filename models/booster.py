@@ -17,8 +17,6 @@ from models.trees import F64, Trees
 KIND = "booster"
 CALIBRATION, REFERENCE = "calibration", "reference_scores"
 REFERENCE_COUNT = 4_001
-FEW = 2
-"""Up to this many rows the walk is at least as fast as testing every node."""
 
 
 class Booster(ReadsNoHistory):
@@ -37,7 +35,7 @@ class Booster(ReadsNoHistory):
         self._trees = trees
         self._calibration = calibration
         self._version = f"{card.name}@{card.version}"
-        self._bits = leafbits.build(trees, trees.walk.threshold) if leafbits.suits(trees) else None
+        self._quickest = leafbits.Quickest(trees)
         self._paths: shapley.Paths | None = None
         self._explainer = Explainer(card.features)
         self.reference_scores: F64 = np.empty(0) if reference is None else reference
@@ -78,9 +76,7 @@ class Booster(ReadsNoHistory):
 
     def raw(self, matrix: Matrix) -> F64:
         """Return uncalibrated log-odds per row, float64 (rows,)."""
-        if self._bits is None or len(matrix) < FEW:
-            return self._trees.raw(matrix)
-        return self._bits.raw(matrix)
+        return self._quickest.raw(matrix)
 
     def probabilities(self, matrix: Matrix) -> F64:
         """Return calibrated probabilities per row, float64 (rows,): what `score` says, for many rows."""

@@ -20,6 +20,8 @@ U32 = NDArray[np.uint32]
 MOST_LEAVES = 32
 LANES = 64
 """Rows tested together; with fewer, the remaining lanes are computed and thrown away."""
+FEW = 2
+"""Up to this many rows the walk is at least as fast as testing every node."""
 ALL = np.uint32(0xFFFFFFFF)
 DE_BRUIJN = np.uint32(0x077CB531)
 """Times a power of two, its top five bits name the power: the position of a single set bit without a jump."""
@@ -51,6 +53,21 @@ class LeafBits:
         total = np.zeros(len(rows), dtype=np.float64)
         _add(rows, self.start, self.middle, self.base, self.feature, self.threshold, self.mask, self.leaf, total)
         return total
+
+
+class Quickest:
+    """Trees by whichever form is quicker for the rows at hand; both give the same bits."""
+
+    def __init__(self, trees: Trees) -> None:
+        """Build the second form where the trees suit it."""
+        self._trees = trees
+        self._bits = build(trees, trees.walk.threshold) if suits(trees) else None
+
+    def raw(self, matrix: Matrix) -> F64:
+        """Return uncalibrated log-odds per row of `matrix`, float64 (rows,)."""
+        if self._bits is None or len(matrix) < FEW:
+            return self._trees.raw(matrix)
+        return self._bits.raw(matrix)
 
 
 def suits(trees: Trees) -> bool:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fraud.cli import options, output
-from fraud.cli.vectors import converted as converted
-from fraud.cli.vectors import extracted as extracted
-from fraud.cli.vectors import histories
+from fraud.cli.vectors import extracted, histories
 from fraud.core.errors import FraudError, SettingsError, nearest
 
 if TYPE_CHECKING:

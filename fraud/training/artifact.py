@@ -1,6 +1,5 @@
 """From a data set to an artifact in the registry: slices, fit, measures, card."""
 
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,17 +7,15 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from fraud.core.ports import Matrix
-from fraud.training import fit as boosting
 from fraud.training import kinds
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.fit import BoosterSettings
 from fraud.training.kinds import Asked, BlendFitted, Fitted
 from fraud.training.protocols import BUDGET, MEASURES, measure
-from fraud.training.settings import BLEND, BOOSTER
+from fraud.training.settings import BLEND
 from fraud.training.slices import Slices, slices, span_before, usual_start, usual_validation
 from models import registry
-from models.booster import Booster, weights
+from models.booster import weights
 from models.registry import Arrays, Card
 from models.trees import F64
 
@@ -151,17 +148,3 @@ def _metrics(data: Dataset, rows: Slices, probability: F64) -> dict[str, float |
 def _thresholds(probability: F64) -> dict[str, float]:
     """Return the probability that 1 % of the validation rows reach."""
     return {"alerts_1pct": float(np.quantile(probability, 1 - BUDGET))} if len(probability) else {}
-
-
-class BoosterFitter:
-    """The booster fitted on a fold's slices and scored through the served form."""
-
-    def __init__(self, settings: BoosterSettings) -> None:
-        """Take the settings of every fold."""
-        self._settings = settings
-
-    def __call__(self, data: Dataset, rows: Slices, fold: str) -> Callable[[Matrix], F64]:
-        """Return the fold's predictor: calibrated probabilities of a matrix's rows."""
-        made = boosting.fit(data, rows, self._settings)
-        card = draft(data, fold, 0, BOOSTER, Asked(self._settings), rows, kinds.BoosterFitted(made), {})
-        return Booster(card, made.trees, made.calibration).probabilities

@@ -15,13 +15,13 @@ from fraud.core import metrics
 from fraud.training import fit as boosting
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.fit import BoosterSettings, Fit
-from fraud.training.network import NetworkFit, NetworkSettings, Tokens, Trainer, fit_network
+from fraud.training.network import NetworkFit, NetworkSettings, Tokens, fit_network
 from fraud.training.slices import Rows, Slices, between
-from models import calibration, leafbits
+from models import calibration
 from models.blend import Exit
 from models.calibration import Beta
 from models.tgnn import NetworkConfig
-from models.trees import F64, Trees
+from models.trees import F64
 
 Step = Callable[[float, str], None]
 """Told the share of the work that is done, 0 to 1, and what is going on."""
@@ -37,7 +37,6 @@ ALERTS = 0.01
 BOOSTER_SHARE = 0.3
 """Of the progress bar."""
 STEPS, RIDGE = 60, 1e-3
-SCORED_AT_ONCE = 65_536
 
 
 class BlendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,11 +47,9 @@ class BlendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class BlendFit(NamedTuple):
-    """Both parts, and what binds them: an exit a depth, and the probability below which a payment leaves it."""
+    """The network, and what binds it to the booster: an exit a depth, the probability below which a payment leaves."""
 
-    booster: Fit
     network: NetworkFit
-    trainer: Trainer
     exits: tuple[Exit, ...]
     thresholds: tuple[float, ...]
     alone: tuple[Exit, ...]
@@ -63,35 +60,26 @@ def fit_blend(
     data: Dataset,
     tokens: Tokens,
     rows: Slices,
-    settings: BlendSettings,
+    booster: Fit,
+    settings: NetworkSettings,
     step: Step | None = None,
     checkpoint: Path | None = None,
-    booster: Fit | None = None,
 ) -> BlendFit:
-    """Fit on `rows`; `booster`, where it is given, is taken as it is.
+    """Fit the network beside a `booster` that was fitted on `rows`, and what binds the two.
 
-    The network learns from all that comes before the validation rows, the booster from these too once its number of
-    trees is chosen; what is learned on the validation rows (mixture, calibration, thresholds) uses neither's own fit.
+    The network learns from all that comes before the validation rows, the booster has from these too once its number of
+    trees was chosen; what is learned on the validation rows (mixture, calibration, thresholds) uses neither's own fit.
     """
-    tell = step or (lambda done, what: None)
-    most = settings.booster.trees
-    made = booster or boosting.fit(
-        data, rows, settings.booster, lambda done, what: tell(BOOSTER_SHARE * min(done / most, 1), f"booster, {what}")
-    )
     inner = before_validation(data, rows)
-    score = raw_scores(made.trees, data, inner)
-    config = shape_of(data, tokens, made, settings.network)
-    network = fit_network(
-        data, tokens, rows._replace(inner=inner), score, config, settings.network,
-        lambda done, what: tell(BOOSTER_SHARE + (1 - BOOSTER_SHARE) * done, f"network, {what}"), checkpoint,
-    )  # fmt: skip
-    trainer = Trainer(data, tokens, config, settings.network)
-    trainer.average.load_state_dict(network.network.state_dict())
+    score = boosting.raw_scores(booster.trees, data, inner)
+    config = shape_of(data, tokens, booster, settings)
+    network = fit_network(data, tokens, rows._replace(inner=inner), score, config, settings, step, checkpoint)
     fraud = data.fraud[rows.validation] == FRAUD
-    raw = made.validation if len(made.validation) else raw_scores(made.trees, data, rows.validation)
+    held = booster.validation
+    raw = held if len(held) else boosting.raw_scores(booster.trees, data, rows.validation)
     exits = fit_exits(raw, network.validation, fraud)
     alone = fit_exits(np.zeros_like(raw), network.validation, fraud)
-    return BlendFit(made, network, trainer, exits, early_thresholds(exits, raw, network.validation, fraud), alone)
+    return BlendFit(network, exits, early_thresholds(exits, raw, network.validation, fraud), alone)
 
 
 def before_validation(data: Dataset, rows: Slices) -> Rows:
@@ -123,16 +111,6 @@ def shape_of(data: Dataset, tokens: Tokens, booster: Fit, settings: NetworkSetti
         text=tokens.has_text,
         **{name: getattr(settings, name) for name in shared},
     )
-
-
-def raw_scores(trees: Trees, data: Dataset, rows: Rows) -> F64:
-    """Return a booster's raw log-odds of many rows, float64 (rows,)."""
-    bits = leafbits.build(trees, trees.walk.threshold) if leafbits.suits(trees) else None
-    out = np.empty(len(rows))
-    for begin in range(0, len(rows), SCORED_AT_ONCE):
-        part = np.ascontiguousarray(data.matrix[rows[begin : begin + SCORED_AT_ONCE]])
-        out[begin : begin + len(part)] = bits.raw(part) if bits is not None else trees.raw(part)
-    return out
 
 
 def fit_exits(raw: F64, logits: F64, fraud: Bools) -> tuple[Exit, ...]:

@@ -85,6 +85,7 @@ class Forecast(NamedTuple):
     bytes: int
 
 
+SCORED_AT_ONCE = 65_536
 # Measured with LightGBM 4.7 on two shared cores of a 2020s server: seconds a row, feature and tree.
 SECONDS_A_CELL = 2.2e-10
 SECONDS_A_BIN = 6e-8
@@ -111,6 +112,15 @@ def fit(data: Dataset, rows: Slices, settings: BoosterSettings, step: Step | Non
     trees = parse(model.model_to_string())
     importance = np.asarray(model.feature_importance("gain"), dtype=np.float64)
     return Fit(trees, beta, rounds, validation, importance)
+
+
+def raw_scores(trees: Trees, data: Dataset, rows: Rows) -> F64:
+    """Return the uncalibrated log-odds of many rows, float64 (rows,); the matrix is read a part at a time."""
+    quickest, out = leafbits.Quickest(trees), np.empty(len(rows))
+    for begin in range(0, len(rows), SCORED_AT_ONCE):
+        part = np.ascontiguousarray(data.matrix[rows[begin : begin + SCORED_AT_ONCE]])
+        out[begin : begin + len(part)] = quickest.raw(part)
+    return out
 
 
 def _choose(data: Dataset, rows: Slices, settings: BoosterSettings, tell: Step) -> tuple[int, F64]:

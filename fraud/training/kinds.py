@@ -16,7 +16,6 @@ from fraud.training.fit import BoosterSettings, Fit
 from fraud.training.keeping import Place
 from fraud.training.settings import BLEND, BOOSTER, NETWORK
 from fraud.training.slices import Rows, Slices
-from models import leafbits
 from models.trees import F64
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ Step = Callable[[float, str], None]
 """Told the share of the work that is done, 0 to 1, and what is going on."""
 Scores = dict[str, F64]
 """A probability of each row, float64 (rows,), by kind of model."""
-AT_ONCE = 65_536
 
 
 class Fitted(Protocol):
@@ -54,7 +52,7 @@ class BoosterFitted(NamedTuple):
 
     def scores(self, data: Dataset, rows: Rows) -> Scores:
         """Return calibrated probabilities of rows of `data`."""
-        return {BOOSTER: probabilities(self.booster, raw_scores(self.booster, data, rows))}
+        return {BOOSTER: probabilities(self.booster, boosting.raw_scores(self.booster.trees, data, rows))}
 
     def validation(self) -> Scores:
         """Return out-of-sample probabilities of the validation rows."""
@@ -74,9 +72,9 @@ class BlendFitted(NamedTuple):
 
     def scores(self, data: Dataset, rows: Rows) -> Scores:
         """Return calibrated probabilities of rows of `data`, each kind at its last exit."""
-        trainer = self.made.trainer
+        trainer = self.made.network.trainer
         logits = trainer.predict(trainer.average, rows)[:, -1]
-        return self._mixed(raw_scores(self.booster, data, rows), logits)
+        return self._mixed(boosting.raw_scores(self.booster.trees, data, rows), logits)
 
     def validation(self) -> Scores:
         """Return out-of-sample probabilities of the validation rows."""
@@ -123,7 +121,10 @@ def fit(data: Dataset, rows: Slices, asked: Asked, step: Step | None = None) -> 
     share = blending.BOOSTER_SHARE
     booster = _booster(data, rows, asked.settings.booster, asked.place, lambda done, what: tell(share * done, what))
     checkpoint = asked.place.checkpoint if asked.place else None
-    made = blending.fit_blend(data, asked.tokens, rows, asked.settings, tell, checkpoint, booster)
+    made = blending.fit_blend(
+        data, asked.tokens, rows, booster, asked.settings.network,
+        lambda done, what: tell(share + (1 - share) * done, f"network, {what}"), checkpoint,
+    )  # fmt: skip
     return BlendFitted(made, booster)
 
 
@@ -137,16 +138,6 @@ def _booster(data: Dataset, rows: Slices, settings: BoosterSettings, kept: Place
     if place is not None:
         keeping.write_booster(place, made)
     return made
-
-
-def raw_scores(booster: Fit, data: Dataset, rows: Rows) -> F64:
-    """Return a booster's uncalibrated log-odds of many rows, float64 (rows,)."""
-    trees, out = booster.trees, np.empty(len(rows))
-    bits = leafbits.build(trees, trees.walk.threshold) if leafbits.suits(trees) else None
-    for begin in range(0, len(rows), AT_ONCE):
-        part = np.ascontiguousarray(data.matrix[rows[begin : begin + AT_ONCE]])
-        out[begin : begin + len(part)] = bits.raw(part) if bits is not None else trees.raw(part)
-    return out
 
 
 def probabilities(booster: Fit, raw: F64) -> F64:

@@ -119,10 +119,15 @@ class NetworkFit(NamedTuple):
     `validation` holds log-odds of the validation rows, float64 (rows, exits), by weights that never saw them.
     """
 
-    network: TemporalGraphNetwork
+    trainer: "Trainer"
     validation: F64
     curve: list[Epoch]
     best: int
+
+    @property
+    def network(self) -> TemporalGraphNetwork:
+        """Return the network with the weights that were best."""
+        return self.trainer.average
 
 
 class Strata(NamedTuple):
@@ -369,7 +374,8 @@ class Best:
         """Return the fit with the best weights."""
         network = self.trainer.average
         network.load_state_dict(self.weights)
-        return NetworkFit(network.eval(), self.trainer.predict(network, self.rows), self.trainer.curve, self.epoch)
+        network.eval()
+        return NetworkFit(self.trainer, self.trainer.predict(network, self.rows), self.trainer.curve, self.epoch)
 
 
 def log_loss(fraud: NDArray[np.bool_], logits: F64) -> float:

@@ -28,6 +28,7 @@ from fraud.core import metrics
 from fraud.core.settings import Settings
 from fraud.simulate import Traffic, fronts, memory, rings, stream
 from fraud.simulate.catalogue import CATEGORIES
+from fraud.training import fit as boosting
 from fraud.training import kinds, settings
 from fraud.training.dataset import Dataset
 from fraud.training.protocols import Fold, chronological_fold
@@ -97,7 +98,7 @@ def _scores(one: Task, asked: kinds.Asked) -> kinds.Scores:
     made = kinds.fit(one.data, slices(one.data, one.fold.span), asked)
     found = made.scores(one.data, one.fold.test)
     # Ranked before calibration: one that fails makes all scores equal, and that says nothing of the booster.
-    found[settings.BOOSTER] = kinds.raw_scores(made.booster, one.data, one.fold.test)
+    found[settings.BOOSTER] = boosting.raw_scores(made.booster.trees, one.data, one.fold.test)
     return found
 
 

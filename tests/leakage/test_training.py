@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from fraud.cli.learning import converted
+from fraud.cli.vectors import converted
 from fraud.core.records import DAY, Answer, Arrival, Reject
 from fraud.core.settings import ModelSection, Settings
 from fraud.simulate import SimulatedSource, Traffic, stream
