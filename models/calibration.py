@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+from models import logistic
 
-RIDGE = 1e-3
-STEPS = 50
+F64 = NDArray[np.float64]
 
 
 class Beta(NamedTuple):
@@ -47,22 +46,9 @@ def fit(raw: F64, fraud: NDArray[np.bool_]) -> Beta:
     if fraud.all() or not fraud.any():
         return Beta()
     columns = np.stack([-np.logaddexp(0, -raw), np.logaddexp(0, raw), np.ones(len(raw))], axis=1)
-    a, b, c = _newton(columns, fraud, np.array([True, True, True]))
+    start = np.array([1.0, 1.0, 0.0])
+    a, b, c = logistic.fit(columns, fraud, start, np.array([True, True, True]), towards=start)
     if a < 0 or b < 0:
-        a, b, c = _newton(columns, fraud, np.array([a >= 0, b >= 0, True]))
+        free = np.array([a >= 0, b >= 0, True])
+        a, b, c = logistic.fit(columns, fraud, np.where(free, start, 0.0), free, towards=start)
     return Beta(float(a), float(b), float(c)) if a >= 0 and b >= 0 and a + b > 0 else Beta()
-
-
-def _newton(columns: F64, fraud: NDArray[np.bool_], free: NDArray[np.bool_]) -> F64:
-    """Return ridge-regularised logistic coefficients, those not `free` held at 0."""
-    start = np.where(free, np.array([1.0, 1.0, 0.0]), 0.0)
-    weights, used = start.copy(), columns[:, free]
-    for _ in range(STEPS):
-        p = 1 / (1 + np.exp(-np.clip(columns @ weights, -500, 500)))
-        slope = used.T @ (p - fraud) + RIDGE * (weights - start)[free]
-        curve = (used * (p * (1 - p))[:, None]).T @ used + RIDGE * np.eye(used.shape[1])
-        step = np.linalg.solve(curve, slope)
-        weights[free] -= step
-        if np.abs(step).max() < 1e-10:
-            break
-    return weights

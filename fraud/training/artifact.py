@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 
 from fraud.training import kinds
-from fraud.training.dataset import FRAUD, Dataset
+from fraud.training.dataset import FRAUD, GENUINE, Dataset
 from fraud.training.fit import BoosterSettings
 from fraud.training.kinds import Asked, BlendFitted, Fitted
 from fraud.training.protocols import BUDGET, MEASURES, measure
 from fraud.training.settings import BLEND
-from fraud.training.slices import Slices, slices, span_before, usual_start, usual_validation
+from fraud.training.slices import Rows, Slices, slices, span_before, usual_start, usual_validation
 from models import registry
 from models.booster import weights
 from models.registry import Arrays, Card
@@ -21,6 +21,7 @@ from models.trees import F64
 
 LIBRARIES = ("lightgbm", "numpy", "numba")
 NETWORK_LIBRARIES = ("torch", "onnx", "onnxruntime")
+USUAL_ROWS = 50_000
 EXITS = ("booster", "card and merchant", "device")
 """What each exit has read, first one first."""
 
@@ -52,24 +53,25 @@ def train(
     registry.require_name(name)
     rows = usual_slices(data)
     fitted = kinds.fit(data, rows, asked, step)
-    arrays = arrays_of(data, fitted, kind)
+    arrays = arrays_of(data, rows, fitted, kind)
     card = registry.save(root, draft(data, name, created, kind, asked, rows, fitted, arrays), arrays, use=use)
     if asked.place is not None:
         asked.place.forget()
     return Trained(card, fitted, rows)
 
 
-def arrays_of(data: Dataset, fitted: Fitted, kind: str) -> Arrays:
+def arrays_of(data: Dataset, rows: Slices, fitted: Fitted, kind: str) -> Arrays:
     """Return what an artifact of a kind stores."""
     booster = fitted.booster
     reference = fitted.validation().get(kind, np.zeros(0))
     arrays = weights(booster.trees, booster.calibration, reference.tolist())
-    return {**arrays, **_network_arrays(data, fitted, kind)} if isinstance(fitted, BlendFitted) else arrays
+    return {**arrays, **_network_arrays(data, rows, fitted, kind)} if isinstance(fitted, BlendFitted) else arrays
 
 
-def _network_arrays(data: Dataset, fitted: BlendFitted, kind: str) -> Arrays:
+def _network_arrays(data: Dataset, rows: Slices, fitted: BlendFitted, kind: str) -> Arrays:
     from fraud.training import exporting
     from models import blend as serving
+    from models import reasons
 
     made = fitted.made
     # A network alone still has the booster for what leaves before any history is read, and nothing leaves early.
@@ -79,7 +81,15 @@ def _network_arrays(data: Dataset, fitted: BlendFitted, kind: str) -> Arrays:
         **exporting.arrays_of(made.network.network, data.names),
         serving.EXITS: np.array([[one.booster, one.network, one.bias, *one.calibration] for one in exits]),
         serving.THRESHOLDS: np.array(limits, dtype=np.float64),
+        reasons.NEUTRAL: reasons.usual(data.matrix[usual_rows(data, rows)]),
     }
+
+
+def usual_rows(data: Dataset, rows: Slices) -> Rows:
+    """Return the genuine training rows, evenly thinned to at most `USUAL_ROWS`, whose median is a usual payment."""
+    genuine = rows.train[data.fraud[rows.train] == GENUINE]
+    thinned: Rows = genuine[:: -(-len(genuine) // USUAL_ROWS) or 1]
+    return thinned
 
 
 def draft(

@@ -17,7 +17,7 @@ from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.fit import BoosterSettings, Fit
 from fraud.training.network import NetworkFit, NetworkSettings, Tokens, fit_network
 from fraud.training.slices import Rows, Slices, between
-from models import calibration
+from models import calibration, logistic
 from models.blend import Exit
 from models.calibration import Beta
 from models.tgnn import NetworkConfig
@@ -36,7 +36,6 @@ SHARES = (0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3, 0.2)
 ALERTS = 0.01
 BOOSTER_SHARE = 0.3
 """Of the progress bar."""
-STEPS, RIDGE = 60, 1e-3
 
 
 class BlendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,29 +124,15 @@ def mixture(raw: F64, logit: F64, fraud: Bools) -> Exit:
         return Exit(0.5, 0.5, 0.0, Beta())
     columns = np.stack([raw, logit, np.ones(len(raw))], axis=1)
     free = np.array([bool(raw.any()), True, True])
-    weights = logistic(columns, fraud, free)
+    start = np.array([0.0, 0.0, np.log(fraud.mean() / (1 - fraud.mean()))])
+    weights = logistic.fit(columns, fraud, start, free)
     for _ in range(2):
         if (weights[:2] >= 0).all():
             break
         free[:2] &= weights[:2] >= 0
-        weights = logistic(columns, fraud, free)
+        weights = logistic.fit(columns, fraud, start, free)
     booster, network, bias = (float(weight) for weight in weights)
     return Exit(booster, network, bias, calibration.fit(columns @ weights, fraud))
-
-
-def logistic(columns: F64, fraud: Bools, free: Bools) -> F64:
-    """Return ridge-regularised logistic coefficients by Newton's method; those not `free` stay 0."""
-    weights, used = np.zeros(columns.shape[1]), columns[:, free]
-    weights[-1] = np.log(fraud.mean() / (1 - fraud.mean()))
-    for _ in range(STEPS):
-        p = 1 / (1 + np.exp(-np.clip(columns @ weights, -500, 500)))
-        slope = used.T @ (p - fraud) + RIDGE * weights[free]
-        curve = (used * (p * (1 - p))[:, None]).T @ used + RIDGE * np.eye(used.shape[1])
-        step = np.linalg.solve(curve, slope)
-        weights[free] -= step * min(1.0, 2.0 / np.abs(step).max())
-        if np.abs(step).max() < 1e-9:
-            break
-    return weights
 
 
 def early_thresholds(exits: Sequence[Exit], raw: F64, logits: F64, fraud: Bools) -> tuple[float, ...]:

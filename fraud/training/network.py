@@ -22,12 +22,15 @@ from fraud.core.errors import SettingsError
 from fraud.core.ports import Matrix
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.slices import Rows, Slices
-from models.tgnn import WINDOW, Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
+from models.attention import BLOCK, CODE
+from models.tgnn import SUMMARIES, WINDOW, Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
 from models.trees import F64
 
 Step = Callable[[float, str], None]
 """Told the share of the work that is done, 0 to 1, and what is going on."""
 Codes = NDArray[np.float32]
+MEANS = CODE // 2
+"""Components of a code that merge by their mean; the others by their maximum (`features/history.py`)."""
 HARD, MIDDLE = 0.02, 0.10
 """Strata by the booster's score: the 2 % that look worst, the next 8 %, the rest."""
 PREDICT_AT_ONCE = 2_048
@@ -35,12 +38,17 @@ JUDGED_ONE_IN = 5
 
 
 class Batch(NamedTuple):
-    """Tokens of some rows: raw (B, S, 64, 32), sums (B, S, 20, 16), codes (B, S, 20, 32), text (B, 24)."""
+    """Tokens of some rows: raw (B, S, 64, 32), sums (B, S, 20, 16), codes (B, S, 20, 32), text (B, 24).
+
+    `pushed` (B, S, 2) says which blocks the summaries are made of: the number of a side's first block in `blocks`, and
+    how many follow it, oldest first, without a gap.
+    """
 
     raw: NDArray[np.float32]
     sums: NDArray[np.float32]
     codes: NDArray[np.float32]
     text: NDArray[np.int64]
+    pushed: NDArray[np.int64]
 
 
 class Tokens(Protocol):
@@ -60,8 +68,10 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How the network is fitted, and its shape. The same settings, rows and library give the same model.
 
     `easy_share`, `middle_share` and `hard_share` are the chances of a genuine row of each stratum to be drawn in an
-    epoch; a fraud always is. `fold_share` is the chance of a side to see its closed blocks as codes. `average` is the
-    decay of the weights' moving average that is served. `newest` and the switches are for ablations.
+    epoch; a fraud always is. `fold_share` is the chance of a side to see its closed blocks as codes. In each step the
+    summaries of some rows, of `far_blocks` blocks together, are encoded anew, so that the encoder learns from them how
+    much of the past is needed; the others read codes of the epoch's start. `average` is the decay of the weights'
+    moving average that is served. `newest` and the switches are for ablations.
     """
 
     epochs: int = 5
@@ -78,6 +88,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     dropout: float = 0.1
     modality_dropout: float = 0.05
     fold_share: float = 0.2
+    far_blocks: int = 1_024
     near_weight: float = 0.3
     clip: float = 1.0
     average: float = 0.995
@@ -202,14 +213,11 @@ class Trainer:
         with torch.no_grad():
             for some, batch in self.tokens.batches(rows[order], codes, PREDICT_AT_ONCE):
                 x = torch.from_numpy(self.query(some)).to(self.device)
-                parts.append(network(x, *self._on_device(batch)).cpu().double().numpy())
+                raw, sums, codes_read, text = (torch.from_numpy(part).to(self.device) for part in batch[:4])
+                parts.append(network(x, Memory(raw, sums, codes_read), text).cpu().double().numpy())
         out = np.empty((len(rows), parts[0].shape[1] if parts else 1))
         out[order] = np.concatenate(parts) if parts else out[order]
         return out
-
-    def _on_device(self, batch: Batch) -> tuple[Memory, Tensor]:
-        raw, sums, codes, text = (torch.from_numpy(part).to(self.device) for part in batch)
-        return Memory(raw, sums, codes), text
 
     def train_epoch(self, epoch: int, chances: Strata, schedule: "Schedule", tell: Callable[[float], None]) -> float:
         """Run one epoch; return the mean loss."""
@@ -235,8 +243,9 @@ class Trainer:
         return tuple(torch.from_numpy(np.concatenate(parts)) for parts in zip(*batches, strict=True))
 
     def _step(self, optimizer: torch.optim.Optimizer, *parts: Tensor) -> float:
-        raw, sums, codes, text, x, fraud, correction = parts
-        logits = self.network(x, self._augmented(Memory(raw, sums, codes)), text)
+        raw, sums, codes, text, pushed, x, fraud, correction = parts
+        memory = Memory(raw, sums, self._encoded(sums, codes, pushed))
+        logits = self.network(x, self._augmented(memory), text)
         loss = corrected_loss(logits, fraud, correction, self.settings.near_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -244,6 +253,24 @@ class Trainer:
         optimizer.step()
         self._follow()
         return float(loss.detach())
+
+    def _encoded(self, sums: Tensor, codes: Tensor, pushed: Tensor) -> Tensor:
+        """Return codes (B, S, 20, 32), those of a few sides made anew, with a gradient to the encoder."""
+        settings = self.settings
+        if not settings.summaries or settings.far_blocks < 1:
+            return codes
+        count = pushed[..., 1].flatten()
+        sides = torch.randperm(len(count), device=count.device)
+        sides = sides[count[sides] > 0]
+        sides = sides[torch.cumsum(count[sides], 0) <= settings.far_blocks]
+        if not len(sides):
+            return codes
+        first, many = pushed.flatten(0, 1)[sides].unbind(1)
+        owner = torch.repeat_interleave(torch.arange(len(sides), device=many.device), many)
+        place = torch.arange(len(owner), device=many.device) - (torch.cumsum(many, 0) - many)[owner]
+        blocks = torch.from_numpy(self.tokens.blocks()[(first[owner] + place).cpu().numpy()]).to(codes.device)
+        fresh = merged(self.network.encoder(blocks), owner, place, many, block_counts(sums.flatten(0, 1)[sides]))
+        return codes.flatten(0, 1).index_put((sides,), fresh).view_as(codes)
 
     def _augmented(self, memory: Memory) -> Memory:
         """Drop whole sides now and then, and show closed blocks as codes now and then."""
@@ -263,6 +290,28 @@ class Trainer:
         with torch.no_grad():
             for mine, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mine.lerp_(new, 1 - decay)
+
+
+def block_counts(sums: Tensor) -> Tensor:
+    """Return how many blocks each summary holds, (N, 20), of its columns (N, 20, 16); 0 where there is none."""
+    return (torch.expm1(sums[..., 2].double() * 10) / BLOCK).round().long() * (sums[..., 0] > 0)
+
+
+def merged(codes: Tensor, owner: Tensor, place: Tensor, many: Tensor, counts: Tensor) -> Tensor:
+    """Return the codes of summaries, (N, 20, 32), of the codes of all their blocks, (M, 32), as the pyramid merges.
+
+    Block m belongs to side `owner` (M,) and is its block number `place` (M,) of `many` (N,), oldest first; a summary
+    holds `counts` (N, 20) of them, newest first. Blocks are of equal size, so that the mean of means is the mean.
+    """
+    until = torch.cumsum(counts, 1)  # (N, 20): blocks from the newest to the end of each summary
+    back = many[owner] - 1 - place  # (M,): blocks that are newer
+    slot = (back.unsqueeze(1) >= until[owner]).sum(1)
+    held = owner * SUMMARIES + slot.clamp(max=SUMMARIES - 1)
+    out = torch.zeros(len(many) * SUMMARIES, MEANS, dtype=codes.dtype, device=codes.device)
+    index = held.unsqueeze(1).expand(-1, MEANS)
+    mean = out.scatter_reduce(0, index, codes[:, :MEANS], "mean", include_self=False)
+    most = out.scatter_reduce(0, index, codes[:, MEANS:], "amax", include_self=False)
+    return torch.cat([mean, most], 1).view(len(many), SUMMARIES, 2 * MEANS)
 
 
 class Schedule:

@@ -142,14 +142,16 @@ class HistoryLog:
             raw: Floats = np.empty((*shape, tk.RAW, tk.RAW_COLUMNS), np.float32)
             sums: Floats = np.empty((*shape, tk.SUMS, tk.SUM_COLUMNS), np.float32)
             read: Floats = np.empty((*shape, tk.SUMS, hs.CODE), np.float32)
+            pushed = np.empty((*shape, 2), np.int64)
             until = int(looks["at"][-1])
             kind, mask, places, fields = self._part(done, until)
             at, asks, queries = (np.ascontiguousarray(looks[name]) for name in ("at", "rows", "query"))
             run_reading(
-                done, kind, mask, places, fields, table, self._bank.first, codes, at, asks, queries, raw, sums, read
-            )
+                done, kind, mask, places, fields, table, self._bank.first, codes, at, asks, queries,
+                raw, sums, read, pushed,
+            )  # fmt: skip
             done = until
-            yield some, Batch(raw, sums, read, self._grams[looks["text"]])
+            yield some, Batch(raw, sums, read, self._grams[looks["text"]], pushed)
 
     def _part(self, begin: int, end: int) -> tuple[Any, ...]:
         """Return some operations as plain arrays: kind, mask, rows, fields."""
@@ -206,8 +208,12 @@ def run_reading(
     raw: Floats,
     sums: Floats,
     read: Floats,
+    pushed: Ints,
 ) -> None:
-    """Do recorded changes up to each look in turn, and read its tokens; `done` changes were done before."""
+    """Do recorded changes up to each look in turn, and read its tokens; `done` changes were done before.
+
+    `pushed` receives the first block of each side that was asked for, and how many its summaries hold.
+    """
     closed, places = np.zeros(hs.SIDES, np.int64), np.zeros(hs.SIDES, np.int64)
     query = np.zeros(tk.QUERY_FIELDS, np.int64)
     number = 0
@@ -223,4 +229,7 @@ def run_reading(
             query[tk.Q_AT], query[tk.Q_LOG] = queries[look, 0], queries[look, 1]
             query[tk.Q_MCC], query[tk.Q_TEXT] = queries[look, 2], queries[look, 3]
             query[tk.Q_OTHER] = queries[look, 4 if side == 0 else 5]
-            tk.read_tokens(table[asks[look, side]], query, raw[look, side], sums[look, side], read[look, side])
+            entity = asks[look, side]
+            tk.read_tokens(table[entity], query, raw[look, side], sums[look, side], read[look, side])
+            pushed[look, side, 0] = first[entity]
+            pushed[look, side, 1] = hs.window_start(hs.events_of(table[entity])) // hs.BLOCK

@@ -39,6 +39,16 @@ def test_fit_on_scores_that_rank_backwards_never_reverses_the_order() -> None:
     assert b >= 0
 
 
+def test_fit_of_scores_far_from_the_truth_converges() -> None:
+    """Full Newton steps oscillate here: every probability ended at 1e-217."""
+    rng = np.random.default_rng(2)
+    raw = np.concatenate([rng.normal(-40, 12, 20_000), rng.normal(-10, 30, 400)])
+    fraud = np.concatenate([rng.random(20_000) < 2e-3, rng.random(400) < 0.8])
+    probabilities = np.array(fit(raw, fraud).probabilities(raw.tolist()))
+    assert probabilities.mean() == pytest.approx(fraud.mean(), rel=1e-3)
+    assert len(np.unique(probabilities)) > 20_000
+
+
 @pytest.mark.parametrize("verdict", [True, False])
 def test_fit_on_one_kind_of_verdict_changes_nothing(verdict: bool) -> None:
     assert fit(np.zeros(3), np.full(3, verdict)) == Beta()

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
@@ -16,6 +17,7 @@ from fraud.core.records import DAY, Answer, Reject, Score
 from fraud.core.settings import Settings
 from fraud.simulate import stream
 from fraud.training.dataset import Identity, write
+from fraud.training.network import block_counts, merged
 from fraud.training.tokens import HistoryLog, Recording
 from models.rules_only import RulesOnly
 from streaming import mapping, tables
@@ -104,7 +106,7 @@ def log(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[HistoryLo
 
 
 def read_all(log: HistoryLog, rows: np.ndarray[Any, Any]) -> Tokens:
-    parts = [batch for _, batch in log.batches(rows, coded(log.blocks()), at_once=300)]
+    parts = [batch[:4] for _, batch in log.batches(rows, coded(log.blocks()), at_once=300)]
     return Tokens(*(np.concatenate(one) for one in zip(*parts, strict=True)))
 
 
@@ -143,6 +145,21 @@ def test_training_tokens_with_a_change_left_out_are_told_apart(
     other = Served()
     other.seen = shifted
     assert differing(short, ids, rows, other) == len(rows)
+
+
+def test_codes_made_anew_of_all_blocks_are_those_that_the_pyramid_holds(log: tuple[HistoryLog, list[str]]) -> None:
+    history, ids = log
+    codes = coded(history.blocks())
+    batch = next(history.batches(np.arange(len(ids) - LEAST, len(ids)), codes, at_once=LEAST))[1]
+    pushed, sums = batch.pushed.reshape(-1, 2), torch.from_numpy(batch.sums.reshape(-1, *batch.sums.shape[2:]))
+    first, many = torch.from_numpy(pushed).unbind(1)
+    counts = block_counts(sums)
+    assert torch.equal(counts.sum(1), many)
+    assert int((counts > 1).sum()) > LEAST
+    owner = torch.repeat_interleave(torch.arange(len(many)), many)
+    place = torch.arange(len(owner)) - (torch.cumsum(many, 0) - many)[owner]
+    anew = merged(torch.from_numpy(codes[(first[owner] + place).numpy()]), owner, place, many, counts)
+    np.testing.assert_allclose(anew.numpy().reshape(batch.codes.shape), batch.codes, atol=1e-6)
 
 
 def test_recording_that_breaks_off_leaves_none(tmp_path: Path) -> None:
