@@ -24,4 +24,6 @@ if [[ ",$extras," == *,network,* ]] && ! command -v nvidia-smi >/dev/null 2>&1; 
         --torch-backend=cpu torch >/dev/null 2>&1 || true
 fi
 "$uv" pip install --quiet --python "$target/bin/python" --constraint infra/constraints.txt --editable ".${extras:+[$extras]}" >&2
+# Bytecode of what a worker imports: where images forbid writing it, every start would compile 2 s of sources anew.
+env -u PYTHONDONTWRITEBYTECODE "$target/bin/python" infra/bytecode.py
 echo "$wanted" >"$stamp"

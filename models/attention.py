@@ -105,18 +105,18 @@ class MemoryAttention(nn.Module):
     def forward(self, query: Tensor, tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
         """Return what each query finds, (B, d).
 
-        query (B, d); tokens (B, T, d); mask (B, T), true where there is a token; log_age (B, T), log1p(age in s) / 15.
-        A learned score of "nothing" takes part, so a row without tokens gives the bias of the last layer.
+        query (B, d); tokens (B, T, d); mask (B, 1, T), true where there is a token; log_age (B, 1, T), log1p(age in
+        s) / 15. A learned score of "nothing" takes part, so a row without tokens gives the bias of the last layer.
+        Written for few operations: on one row each costs more than its arithmetic.
         """
-        q = self.q(query).view(-1, self.heads, 1, self.size)
-        asked = (q @ self.k).squeeze(2)  # (B, heads, d)
-        decay = functional.softplus(self.rate)[:, None] * log_age[:, None, :]  # (B, heads, T)
-        score = asked @ tokens.transpose(1, 2) / self.size**0.5 - decay
-        score = torch.where(mask[:, None, :], score, NEVER)
-        nothing = self.nothing[None, :, None].expand(score.shape[0], -1, 1)
+        q = (self.q(query) * self.size**-0.5).view(-1, self.heads, 1, self.size)
+        asked = (q @ self.k).view(-1, self.heads, tokens.shape[-1])  # (B, heads, d)
+        decay = functional.softplus(self.rate)[:, None] * log_age  # (B, heads, T)
+        score = torch.where(mask, asked @ tokens.transpose(1, 2) - decay, NEVER)
+        nothing = score[:, :, :1] * 0 + self.nothing[:, None]
         weight = torch.cat([score, nothing], 2).softmax(2)[:, :, :-1]
-        found = (weight @ tokens)[:, :, None, :] @ self.v  # (B, heads, 1, d / heads)
-        out: Tensor = self.mix(found.flatten(1))
+        found = (weight @ tokens).view(-1, self.heads, 1, tokens.shape[-1]) @ self.v  # (B, heads, 1, d / heads)
+        out: Tensor = self.mix(found.view(-1, self.heads * self.size))
         return out
 
 
@@ -132,8 +132,8 @@ class Reading(nn.Module):
         self.feed = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
 
     def forward(self, x: Tensor, tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
-        """Return (B, d) for queries (B, d); the rest as in MemoryAttention."""
-        x = x + self.memory(self.before(x), tokens, mask, log_age)
+        """Return (B, d) for queries (B, d), tokens (B, T, d), mask and log_age (B, T)."""
+        x = x + self.memory(self.before(x), tokens, mask[:, None], log_age[:, None])
         out: Tensor = x + self.feed(self.between(x))
         return out
 

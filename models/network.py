@@ -28,7 +28,10 @@ class Near(NamedTuple):
 
 
 class Network:
-    """The network's graphs, ready to run. A row's numbers do not depend on the other rows of its batch."""
+    """The network's graphs, ready to run. A row's numbers do not depend on the other rows of its batch, to the last bit.
+
+    One row is run as two: for a single one the runtime multiplies by another routine, which adds in another order.
+    """
 
     def __init__(self, arrays: Arrays) -> None:
         """Load the graphs of an artifact; raise ArtifactError when one is missing or damaged."""
@@ -54,15 +57,16 @@ class Network:
         feeds: dict[str, Any] = {"x": np.ascontiguousarray(matrix[:, self._columns]), **memory(tokens, slice(0, 2))}
         if self._asks_text:
             feeds["text"] = tokens.text
-        return Near(*self._near.run(None, feeds))
+        logit, latents = self._near.run(None, at_least_two(feeds))
+        return Near(logit[: len(matrix)], latents[: len(matrix)])
 
     def far(self, latents: F32, tokens: Tokens) -> F32:
         """Return exit 2's log-odds, float32 (rows,), of exit 1's latents and tokens of three sides."""
         if self._far is None:
             message = "this network has two sides: there is no exit 2"
             raise ArtifactError(message)
-        logit: F32 = self._far.run(None, {"latents": latents, **memory(tokens, 2)})[0]
-        return logit
+        logit: F32 = self._far.run(None, at_least_two({"latents": latents, **memory(tokens, 2)}))[0]
+        return logit[: len(latents)]
 
     def last(self, matrix: Matrix, tokens: Tokens) -> F32:
         """Return the log-odds of the deepest exit, float32 (rows,)."""
@@ -78,6 +82,13 @@ class Network:
         for number in range(len(blocks)):
             codes[number] = self._encode.run(None, {"blocks": blocks[number : number + 1]})[0][0]
         return codes
+
+
+def at_least_two(feeds: dict[str, Any]) -> dict[str, Any]:
+    """Return the feeds, a single row twice."""
+    if len(next(iter(feeds.values()))) != 1:
+        return feeds
+    return {name: np.concatenate([part, part]) for name, part in feeds.items()}
 
 
 def memory(tokens: Tokens, sides: Any) -> dict[str, F32]:

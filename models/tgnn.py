@@ -95,10 +95,10 @@ class Query(nn.Module):
 
 
 def ramps(age: Tensor) -> Tensor:
-    """Return how far ages, log1p(s) / 15, have climbed each of 12 ramps from a minute to half a year: (..., 12)."""
+    """Return how far ages (..., 1), log1p(s) / 15, have climbed each of 12 ramps from a minute to half a year."""
     step = (LAST_RAMP - FIRST_RAMP) / RAMPS
     edges = FIRST_RAMP + step * torch.arange(RAMPS, dtype=age.dtype, device=age.device)
-    return ((age.unsqueeze(-1) - edges) / step).clamp(0, 1)
+    return ((age - edges) / step).clamp(0, 1)
 
 
 class Side(nn.Module):
@@ -116,14 +116,16 @@ class Side(nn.Module):
 
     def forward(self, query: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
         """Return the memory (B, D) of one side: raw (B, T1, 32), sums (B, T2, 16), codes (B, T2, 32)."""
-        events = torch.relu(self.event(torch.cat([raw, ramps(raw[..., AGE])], dim=-1)))
-        older = torch.relu(self.summary(torch.cat([sums, codes, ramps(sums[..., SUM_AGE])], dim=-1)))
+        age, age_of_sum = raw[..., AGE : AGE + 1], sums[..., SUM_AGE : SUM_AGE + 1]
+        events = torch.relu(self.event(torch.cat([raw, ramps(age)], dim=-1)))
+        older = torch.relu(self.summary(torch.cat([sums, codes, ramps(age_of_sum)], dim=-1)))
         token = torch.cat([events, older], dim=1)  # (B, T, D)
-        present = torch.cat([raw[..., 0], sums[..., 0]], dim=1)
-        age = torch.cat([raw[..., AGE], sums[..., SUM_AGE]], dim=1)
-        held = torch.relu(self.counted(token)) * present.unsqueeze(-1)
-        found: Tensor = self.attend(query, token, present > 0, age) + self.counts(torch.log1p(held.sum(dim=1)))
-        return found
+        present = torch.cat([raw[..., :1], sums[..., :1]], dim=1)  # (B, T, 1)
+        ages = torch.cat([age, age_of_sum], dim=1)
+        held = torch.relu(self.counted(token)) * present
+        read: Tensor = self.attend(query, token, present.transpose(1, 2) > 0, ages.transpose(1, 2))
+        out: Tensor = read + self.counts(torch.log1p(held.sum(dim=1)))
+        return out
 
 
 class Text(nn.Module):
@@ -172,7 +174,7 @@ class Head(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return (B,) of latents (B, M, D)."""
-        out: Tensor = self.last(self.dropout(nnf.gelu(self.first(latents.flatten(1))))).squeeze(-1)
+        out: Tensor = self.last(self.dropout(nnf.gelu(self.first(latents.flatten(1))))).view(-1)
         return out
 
 
@@ -202,7 +204,7 @@ class TemporalGraphNetwork(nn.Module):
             latents.append(side if used else torch.zeros_like(side))
         if self.text is not None:
             latents.append(self.text(text))
-        stacked = torch.stack(latents, dim=1)
+        stacked = torch.cat(latents, dim=1).view(-1, len(latents), self.config.width)
         if self.align_near is not None:
             stacked = self.align_near(stacked)
         return self.exit_near(stacked), stacked
@@ -231,11 +233,9 @@ class TemporalGraphNetwork(nn.Module):
 
     def _shown(self, raw: Tensor, sums: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the config lets a side see: newest window tokens, known frauds, summaries, label state."""
-        config = self.config
-        parts = [raw[:, : config.newest]]
-        if config.frauds:
-            parts.append(raw[:, WINDOW:])
-        shown = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        config, shown = self.config, raw
+        if config.newest < WINDOW or not config.frauds:
+            shown = torch.cat([raw[:, : config.newest], raw[:, WINDOW if config.frauds else raw.shape[1] :]], dim=1)
         if not config.labels:
             shown = shown * label_free(RAW, range(KNOWN, KNOWN + 4), (16, 17, 28), shown)
             sums = sums * label_free(SUM, range(3, 6), (9, 10, 11), sums)

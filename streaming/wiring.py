@@ -42,11 +42,26 @@ def scorer(name: str, folder: Path, spec_version: str) -> Scorer:
     """
     if name == rules_only.NAME:
         return RulesOnly()
-    home = SHIPPED if name not in registry.names(folder) and name in registry.names(SHIPPED) else folder
-    artifact = registry.load(home, name, spec_version=spec_version)
+    artifact = registry.load(_home(name, folder), name, spec_version=spec_version)
     if artifact.card.kind in (blend.BLEND, blend.NETWORK):
         return Blend.of(artifact)
     return Booster.of(artifact)
+
+
+def _home(name: str, folder: Path) -> Path:
+    return SHIPPED if name not in registry.names(folder) and name in registry.names(SHIPPED) else folder
+
+
+def delay_warning(settings: Settings, delay: int | None) -> str:
+    """Return what is wrong with the model in use where verdicts take `delay` (ns, None: there are none); `""`: nothing.
+
+    Raises:
+        ArtifactError: when there is no such artifact.
+    """
+    name, folder = settings.model.name, Path(settings.model.folder)
+    if name == rules_only.NAME:
+        return ""
+    return registry.delay_warning(registry.card_of(_home(name, folder), name), delay)
 
 
 def reduced(full: Scorer) -> dict[Level, Scorer]:

@@ -63,6 +63,11 @@ def say(text: str) -> None:
     err.print(text)
 
 
+def warn(text: str) -> None:
+    """Print a warning to standard error, as it is."""
+    err.print(f"warning: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def show(text: str) -> None:
     """Print a line of result to standard output, as it is."""
     out.print(text, markup=False)

@@ -72,8 +72,7 @@ class BlendFitted(NamedTuple):
 
     def scores(self, data: Dataset, rows: Rows) -> Scores:
         """Return calibrated probabilities of rows of `data`, each kind at its last exit."""
-        trainer = self.made.network.trainer
-        logits = trainer.predict(trainer.average, rows)[:, -1]
+        logits = self.made.network.trainer.predict(rows)[:, -1]
         return self._mixed(boosting.raw_scores(self.booster.trees, data, rows), logits)
 
     def validation(self) -> Scores:

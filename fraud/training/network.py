@@ -193,37 +193,33 @@ class Trainer:
         """Return the query's features of some rows, (rows, Q)."""
         return np.ascontiguousarray(self.data.matrix[rows][:, self.columns])
 
-    def codes(self, network: TemporalGraphNetwork) -> Codes:
-        """Return the code of every closed block under a network's encoder."""
+    def refresh(self) -> None:
+        """Compute the code of every closed block under the average's encoder: what `predict` and an epoch read."""
         blocks = self.tokens.blocks()
+        self.bank = np.zeros((len(blocks), CODE), np.float32)
         if not self.settings.summaries:
-            return np.zeros((len(blocks), 32), np.float32)
-        out = [np.zeros((0, 32), np.float32)]
+            return
         with torch.no_grad():
             for begin in range(0, len(blocks), 8_192):
                 part = torch.from_numpy(blocks[begin : begin + 8_192]).to(self.device)
-                out.append(network.encode(part).cpu().numpy())
-        return np.concatenate(out)
+                self.bank[begin : begin + 8_192] = self.average.encode(part).cpu().numpy()
 
-    def predict(self, network: TemporalGraphNetwork, rows: Rows, codes: Codes | None = None) -> F64:
-        """Return log-odds of every exit, float64 (rows, exits); `codes` are the network's own unless given."""
-        codes, parts = self.codes(network) if codes is None else codes, []
-        order = np.argsort(rows, kind="stable")
-        network.eval()
+    def predict(self, rows: Rows) -> F64:
+        """Return the average's log-odds of every exit, float64 (rows, exits); `refresh` must have followed its weights."""
+        order, parts = np.argsort(rows, kind="stable"), []
         with torch.no_grad():
-            for some, batch in self.tokens.batches(rows[order], codes, PREDICT_AT_ONCE):
+            for some, batch in self.tokens.batches(rows[order], self.bank, PREDICT_AT_ONCE):
                 x = torch.from_numpy(self.query(some)).to(self.device)
-                raw, sums, codes_read, text = (torch.from_numpy(part).to(self.device) for part in batch[:4])
-                parts.append(network(x, Memory(raw, sums, codes_read), text).cpu().double().numpy())
+                raw, sums, codes, text = (torch.from_numpy(part).to(self.device) for part in batch[:4])
+                parts.append(self.average(x, Memory(raw, sums, codes), text).cpu().double().numpy())
         out = np.empty((len(rows), parts[0].shape[1] if parts else 1))
         out[order] = np.concatenate(parts) if parts else out[order]
         return out
 
     def train_epoch(self, epoch: int, chances: Strata, schedule: "Schedule", tell: Callable[[float], None]) -> float:
-        """Run one epoch; return the mean loss."""
+        """Run one epoch and refresh the codes; return the mean loss."""
         torch.manual_seed(self.settings.seed * 1_000 + epoch)
         rows, log_share = drawn(self.data, chances, self.settings, epoch)
-        self.bank = self.codes(self.average)
         held = self._gathered(rows)
         fraud = torch.from_numpy((self.data.fraud[rows] == FRAUD).astype(np.float32))
         x, correction = torch.from_numpy(self.query(rows)), torch.from_numpy(log_share)
@@ -236,6 +232,7 @@ class Trainer:
             schedule.at(epoch + begin / len(rows))
             total += self._step(schedule.optimizer, *parts) * len(pick)
             tell(begin / len(rows))
+        self.refresh()
         return total / max(len(rows), 1)
 
     def _gathered(self, rows: Rows) -> tuple[Tensor, ...]:
@@ -374,6 +371,7 @@ def fit_network(
     schedule = Schedule(trainer.network, settings)
     best = Best(trainer, rows.validation)
     first = resume(checkpoint, trainer, schedule, best)
+    trainer.refresh()
     for epoch in range(first, settings.epochs):
         loss = trainer.train_epoch(
             epoch,
@@ -406,7 +404,7 @@ class Best:
             self.epoch, self.weights = epoch, copy.deepcopy(trainer.average.state_dict())
             trainer.curve.append(Epoch(loss, math.nan, math.nan))
             return
-        logits = trainer.predict(trainer.average, self.judged, trainer.bank)
+        logits = trainer.predict(self.judged)
         ap = metrics.average_precision(fraud, logits[:, -1])
         trainer.curve.append(Epoch(loss, log_loss(fraud, logits[:, -1]), ap))
         if ap > self.ap:
@@ -421,10 +419,11 @@ class Best:
 
     def result(self) -> NetworkFit:
         """Return the fit with the best weights."""
-        network = self.trainer.average
-        network.load_state_dict(self.weights)
-        network.eval()
-        return NetworkFit(self.trainer, self.trainer.predict(network, self.rows), self.trainer.curve, self.epoch)
+        trainer = self.trainer
+        trainer.average.load_state_dict(self.weights)
+        if self.epoch + 1 < len(trainer.curve):
+            trainer.refresh()
+        return NetworkFit(trainer, trainer.predict(self.rows), trainer.curve, self.epoch)
 
 
 def log_loss(fraud: NDArray[np.bool_], logits: F64) -> float:

@@ -55,44 +55,61 @@ def source(folder: Path) -> list[str]:
     return ["--data", str(folder / "mine.csv"), "--mapping", str(folder / "mine.toml"), "--label-delay", "7d"]
 
 
-@pytest.fixture(scope="module")
-def trained(folder: Path) -> dict[str, Any]:
+@pytest.fixture(scope="module", params=["booster", "blend"])
+def trained(folder: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the last line of a training; the model's name is that of its kind."""
     where = ["--models", str(folder / "models"), "--cache", str(folder / "cache"), "--no-plots", "--quick"]
-    return call(folder, "train", *source(folder), "--name", "mine", *where)
+    return call(folder, "train", *source(folder), "--model", request.param, "--name", request.param, *where)
 
 
-def replayed(folder: Path, *more: str) -> dict[str, Any]:
-    where = ["--models", str(folder / "models"), "--dead", str(folder / "dead.jsonl")]
-    return call(folder, "replay", *source(folder), "--model", "mine", *where, *more)
+def words(folder: Path, trained: dict[str, Any]) -> list[str]:
+    return ["--model", trained["name"], "--models", str(folder / "models"), "--dead", str(folder / "dead.jsonl")]
+
+
+def replayed(folder: Path, trained: dict[str, Any], *more: str) -> dict[str, Any]:
+    return call(folder, "replay", *source(folder), *words(folder, trained), *more)
 
 
 def test_stranger_trains_a_model(trained: dict[str, Any]) -> None:
-    assert trained["name"] == "mine"
+    assert trained["name"] in {"booster", "blend"}
     assert trained["metrics"]["ap"] > 0.2
 
 
-@pytest.mark.usefixtures("trained")
-def test_replay_gives_the_same_digest_whatever_the_batch(folder: Path) -> None:
-    first = replayed(folder, "--batch", "32")
-    second = replayed(folder, "--batch", "5")
+def test_trained_model_is_listed_and_shown(folder: Path, trained: dict[str, Any]) -> None:
+    where = ["--models", str(folder / "models")]
+    assert trained["name"] in CliRunner().invoke(app, ["models", "list", *where]).stdout
+    shown = CliRunner().invoke(app, ["models", "show", trained["name"], *where]).stdout
+    assert "7d late" in shown
+
+
+def test_replay_under_another_label_delay_warns(folder: Path, trained: dict[str, Any]) -> None:
+    data = source(folder)[:-1]
+    result = CliRunner().invoke(app, ["replay", *data, "1d", *words(folder, trained)], catch_exceptions=False)
+    assert "was trained with labels 7d late, here they come 1d late" in result.stderr
+    same = CliRunner().invoke(app, ["replay", *data, "7d", *words(folder, trained)], catch_exceptions=False)
+    assert "warning" not in same.stderr
+
+
+def test_replay_gives_the_same_digest_whatever_the_batch(folder: Path, trained: dict[str, Any]) -> None:
+    first = replayed(folder, trained, "--batch", "32")
+    second = replayed(folder, trained, "--batch", "5")
     assert first["decisions"] > 10_000
     assert first["alerts"] > 0
     assert first["sha256"] == second["sha256"]
 
 
-@pytest.mark.usefixtures("trained")
-def test_replay_that_was_cut_off_goes_on_to_the_same_digest(folder: Path) -> None:
-    whole = replayed(folder)
-    state = ["--state", str(folder / "state"), "--every", "3000"]
-    kept = replayed(folder, *state)
-    again = replayed(folder, *state)
+def test_replay_that_was_cut_off_goes_on_to_the_same_digest(folder: Path, trained: dict[str, Any]) -> None:
+    whole = replayed(folder, trained)
+    kept_in = folder / f"state-{trained['name']}"
+    state = ["--state", str(kept_in), "--every", "3000"]
+    kept = replayed(folder, trained, *state)
+    again = replayed(folder, trained, *state)
     assert kept["sha256"] == again["sha256"] == whole["sha256"]
-    assert list((folder / "state").glob("*.snapshot"))
+    assert list(kept_in.glob("*.snapshot"))
 
 
-@pytest.mark.usefixtures("trained")
-def test_explain_shows_the_stored_reasons(folder: Path) -> None:
-    replayed(folder, "--out", str(folder / "d.jsonl"))
+def test_explain_shows_the_stored_reasons(folder: Path, trained: dict[str, Any]) -> None:
+    replayed(folder, trained, "--out", str(folder / "d.jsonl"))
     lines = [json.loads(line) for line in (folder / "d.jsonl").read_text().splitlines()]
     alert = next(line for line in lines if line["action"] != "approve" and line["reasons"])
     shown = call(folder, "explain", alert["tx_id"], "--decisions", str(folder / "d.jsonl"))

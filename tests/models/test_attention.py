@@ -268,16 +268,16 @@ Shapes = list[tuple[int, ...] | None]
 """Of one row of each input; None stands for a mask of 84 tokens."""
 PARTS: dict[str, Callable[[], tuple[nn.Module, Shapes]]] = {
     "encoder": lambda: (BlockEncoder(), [(16, 20)]),
-    "memory": lambda: (MemoryAttention(), [(64,), (84, 64), None, (84,)]),
+    "memory": lambda: (MemoryAttention(), [(64,), (84, 64), None, (1, 84)]),
     "network": lambda: (HierarchicalAttention(), [(20,), (64, 32), (20, 48)]),
 }
 
 
 def inputs(shapes: Shapes, size: int) -> tuple[Tensor, ...]:
     """Return random inputs; column 0, presence, is 0 or 1, and one row has nothing at all."""
-    made = [torch.rand(size, 84) > 0.5 if shape is None else torch.rand(size, *shape) for shape in shapes]
+    made = [torch.rand(size, 1, 84) > 0.5 if shape is None else torch.rand(size, *shape) for shape in shapes]
     for one in made:
-        if one.dim() == 3:
+        if one.dim() == 3 and one.is_floating_point():
             one[:, :, 0] = one[:, :, 0].round()
             one[-1] = 0
     return tuple(made)

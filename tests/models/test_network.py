@@ -59,14 +59,15 @@ def test_network_served_equals_the_trained_module(sides: int, text: bool) -> Non
     assert np.ptp(expected) > 1e-3
 
 
-def test_network_gives_a_row_the_same_in_every_batch() -> None:
-    served, (matrix, tokens) = Network(arrays_of(made(2, text=False), NAMES)), given(2)
+@pytest.mark.parametrize(("sides", "text"), [(2, False), (3, True)])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13, 32])
+def test_network_gives_a_row_the_same_bits_in_every_batch(sides: int, text: bool, size: int) -> None:
+    served, (matrix, tokens) = Network(arrays_of(made(sides, text=text), NAMES)), given(sides)
     whole = served.last(matrix, tokens)
-    for size in (1, 3, 13):
-        for begin in range(0, ROWS, size):
-            part = slice(begin, begin + size)
-            some = Tokens(tokens.raw[part], tokens.sums[part], tokens.codes[part], tokens.text[part])
-            assert np.abs(served.last(matrix[part], some) - whole[part]).max() < 1e-6
+    for begin in range(0, ROWS, size):
+        part = slice(begin, begin + size)
+        some = Tokens(tokens.raw[part], tokens.sums[part], tokens.codes[part], tokens.text[part])
+        assert served.last(matrix[part], some).tobytes() == whole[part].tobytes()
 
 
 def test_network_codes_are_those_of_the_module_and_of_each_block_alone() -> None:
