@@ -28,7 +28,7 @@ class Near(NamedTuple):
 
 
 class Network:
-    """The network's graphs, ready to run. A row's numbers do not depend on the other rows of its batch, to the last bit.
+    """The network's graphs, ready to run. A row's numbers do not depend, in any bit, on the other rows of its batch.
 
     One row is run as two: for a single one the runtime multiplies by another routine, which adds in another order.
     """

@@ -205,7 +205,7 @@ class Trainer:
                 self.bank[begin : begin + 8_192] = self.average.encode(part).cpu().numpy()
 
     def predict(self, rows: Rows) -> F64:
-        """Return the average's log-odds of every exit, float64 (rows, exits); `refresh` must have followed its weights."""
+        """Return the average's log-odds of every exit, float64 (rows, exits), by the codes of the last `refresh`."""
         order, parts = np.argsort(rows, kind="stable"), []
         with torch.no_grad():
             for some, batch in self.tokens.batches(rows[order], self.bank, PREDICT_AT_ONCE):

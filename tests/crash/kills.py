@@ -5,11 +5,12 @@
 Two workers and the label book run under load; again and again one of them is killed and started anew. Half of the
 kills go to each way of delivery; the last of each half dies between its write and its publishing, and comes back after
 the retry horizon. With `--standby` a second process of each worker waits, warmed up, to take over. `restart_s` is how
-long after a killed worker was started again the last of its partitions had its next decision; with a standby, how long
-after the kill. When the load is through: `lost` are inputs without a decision, `double` ids that our
-readers accept twice, `score_differs` ids with two unequal answers or a vector in the header that does not give the
-score, `state_differs` rows whose bytes are not those of a run that was never interrupted, `labels_lost` and
-`labels_double` verdicts that the workers did not get, or got twice.
+long after a kill the last of the worker's partitions had its next decision, of three more kills of each half that fall
+into calm, the worker being started again at once; `overlapping_s` is the same after the random ones, from the restart
+(with a standby from the kill), while other processes may be starting. When the load is through: `lost` are inputs
+without a decision, `double` ids that our readers accept twice, `score_differs` ids with two unequal answers or a vector
+in the header that does not give the score, `state_differs` rows whose bytes are not those of a run that was never
+interrupted, `labels_lost` and `labels_double` verdicts that the workers did not get, or got twice.
 """
 
 import argparse
@@ -43,6 +44,8 @@ from tests.site import Site, until
 PAUSE = (1.5, 4.0)
 HORIZON = 1.0
 SETTLE = 6.0
+ALONE, CALM = 3, 6.0
+"""Kills in calm that a run ends with, and the seconds before each."""
 IN_FLIGHT = 0.05
 LABELLED = 3
 WORKERS = 2
@@ -90,10 +93,11 @@ class Pulse:
 
 
 class Kill(NamedTuple):
-    """One kill of a worker: which, and when its successor was started (s, monotonic)."""
+    """One kill of a worker: which, when its successor was started (s, monotonic), whether all else was well."""
 
     name: str
     restarted: float
+    alone: bool = False
 
 
 class Rig:
@@ -127,6 +131,16 @@ class Rig:
         self._running[name].append(self._parts[name]())
         return name
 
+    def kill_alone(self, number: int) -> None:
+        """Kill one worker while all else is well, start it again at once, and wait until its partitions are served."""
+        name = f"worker{number % WORKERS}"
+        time.sleep(CALM)
+        self._kill(name)
+        killed = time.monotonic()
+        self._kills.append(Kill(name, killed, alone=True))
+        self._running[name].append(self._parts[name]())
+        until(lambda: self._pulse.back(killed, float("inf")) is not None, f"decisions after {name}'s restart")
+
     def die_unpublished(self) -> str:
         """Let a worker die after it wrote and before it published, and come back after the retry horizon."""
         name = "worker0"
@@ -138,18 +152,23 @@ class Rig:
         self._running[name].append(self._parts[name]())
         return f"{name} between write and publish"
 
-    def waits(self) -> list[float]:
-        """Return how long each killed worker's partitions waited, of those that were back before its next kill."""
-        time.sleep(1.0)
-        self._pulse.close()
+    def waits(self, *, alone: bool) -> list[float]:
+        """Return how long killed workers' partitions waited, of those that were back before the next kill.
+
+        Of kills that fell into calm, or of those at random, which may meet another process that starts.
+        """
         kills = [kill for kill in self._kills if kill.name != "book"]
         found = []
         for place, kill in enumerate(kills):
             later = [other.restarted for other in kills[place + 1 :]]
             back = self._pulse.back(kill.restarted, min(later, default=float("inf")))
-            if back is not None:
+            if back is not None and kill.alone is alone:
                 found.append(round(back - kill.restarted, 3))
         return found
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._pulse.close()
 
     def _kill(self, name: str) -> None:
         process = self._running[name].pop(0)
@@ -277,13 +296,20 @@ class Trial(NamedTuple):
     standby: bool
 
 
-def one_run(kafka: str, redis: str, folder: Path, trial: Trial) -> tuple[dict[str, int], list[float]]:
+class Waits(NamedTuple):
+    """How long partitions waited for a decision (s): after lone kills, and after those that may overlap."""
+
+    alone: list[float]
+    others: list[float]
+
+
+def one_run(kafka: str, redis: str, folder: Path, trial: Trial) -> tuple[dict[str, int], Waits]:
     """Run one site under load with so many kills; return what is wrong, and how long killed workers were away."""
     name = f"kills-{trial.delivery}-{trial.seed}"
     site = Site(kafka, redis, folder, name, extra=("--delivery", trial.delivery))
     try:
         rig = Rig(site, trial.seed, trial.standby)
-        sent = payments(int(trial.rate * (trial.kills * (sum(PAUSE) / 2 + 2) + 40)), trial.seed)
+        sent = payments(int(trial.rate * (trial.kills * (sum(PAUSE) / 2 + 2) + 40 + 12 * ALONE)), trial.seed)
         stop, counted = threading.Event(), [0]
         thread = threading.Thread(target=lambda: counted.__setitem__(0, load(site, sent, trial.rate, stop)))
         thread.start()
@@ -293,6 +319,8 @@ def one_run(kafka: str, redis: str, folder: Path, trial: Trial) -> tuple[dict[st
             print(f"{trial.delivery}: kill {number + 1} of {trial.kills}: {killed}", file=sys.stderr)
             if number == trial.kills // 2:
                 site.send_labels(labels_of(sent[: site.ends(site.topics.decisions) // 2]))
+        for number in range(ALONE):
+            rig.kill_alone(number)
         time.sleep(SETTLE)
         stop.set()
         thread.join()
@@ -301,10 +329,16 @@ def one_run(kafka: str, redis: str, folder: Path, trial: Trial) -> tuple[dict[st
         site.send_labels(labels)
         until(lambda: site.decided() >= len(sent), "every decision", 120)
         until(lambda: len(accepted_labels(site)) >= len(labels), "every label applied", 120)
-        waits = rig.waits()
-        return judged(site, sent, labels), waits
+        time.sleep(1.0)
+        rig.close()
+        return judged(site, sent, labels), Waits(rig.waits(alone=True), rig.waits(alone=False))
     finally:
         site.close()
+
+
+def spread(times: Sequence[float]) -> dict[str, float]:
+    """Return median and worst of some times."""
+    return {"median": round(float(np.median(times)), 2), "worst": round(max(times), 2)}
 
 
 def main() -> None:
@@ -316,9 +350,9 @@ def main() -> None:
     parser.add_argument("--standby", action="store_true", help="a second process of each worker waits to take over")
     given = parser.parse_args()
     total: Counter[str] = Counter()
-    waits: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory(prefix="kills-") as name:
-        folder = Path(name)
+    waits: dict[str, dict[str, dict[str, float]]] = {"restart_s": {}, "overlapping_s": {}}
+    with tempfile.TemporaryDirectory(prefix="kills-") as place:
+        folder = Path(place)
         kafka = KafkaServer(folder / "kafka").start(tied=True)
         redis = RedisServer(folder / "redis").start(tied=True)
         try:
@@ -330,12 +364,13 @@ def main() -> None:
                     found, away = one_run(kafka.bootstrap, redis_url, folder / delivery, trial)
                     print(f"{delivery}: {found}; away {away} s", file=sys.stderr)
                     total.update(found)
-                    if away:
-                        waits[delivery] = {"median": round(float(np.median(away)), 2), "worst": round(max(away), 2)}
+                    for name, times in zip(waits, away, strict=True):
+                        if times:
+                            waits[name][delivery] = spread(times)
         finally:
             kafka.kill()
             redis.kill()
-    print(json.dumps({"kills": given.kills, **total, "restart_s": waits}))
+    print(json.dumps({"kills": given.kills, **total, **waits}))
     sys.exit(1 if any(total.values()) else 0)
 
 

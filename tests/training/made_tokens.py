@@ -35,7 +35,10 @@ class MadeTokens:
             some = rows[begin : begin + at_once]
             raw = np.zeros((len(some), SIDES, 64, 32), np.float32)
             raw[:, :, :SLOTS] = self.events[some]
-            sums, read = np.zeros((len(some), SIDES, 20, 16), np.float32), np.zeros((len(some), SIDES, 20, 32), np.float32)
+            sums, read = (
+                np.zeros((len(some), SIDES, 20, 16), np.float32),
+                np.zeros((len(some), SIDES, 20, 32), np.float32),
+            )
             block = (some[:, None] * SIDES + np.arange(SIDES)) % BLOCKS
             sums[:, :, 0, 0], sums[:, :, 0, 2], sums[:, :, 0, 6] = 1, np.log1p(16) / 10, 0.5
             read[:, :, 0] = codes[block]
