@@ -56,7 +56,7 @@ def events_changed(data: Dataset, tokens: MadeTokens, since: int) -> tuple[Datas
     matrix = np.array(data.matrix)
     matrix[later] = -3 * matrix[later] - 1
     other = MadeTokens(len(data.time))
-    other.events[later] *= -2
+    other.events[later, ..., 1:20] *= -2
     return data._replace(matrix=matrix), other
 
 
