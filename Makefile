@@ -31,16 +31,16 @@ test: setup services check ## everything that CI asks
 	.venv/bin/python -m pytest
 
 bench: setup services ## load test on real Kafka and Redis beside the bare pass-through; writes build/bench.json
-	.venv/bin/python -m tests.bench.load $(BENCH)
+	.venv/bin/python -m tests.bench.load $(if $(MODEL),--model $(MODEL)) $(BENCH)
 
 bench-state: setup ## cost of an event by cards and histories, bytes of state
 	.venv/bin/python -m tests.bench.state
 
 parity: setup services ## a recorded live run against its replay; DATA=FILE takes the handbook's payments
-	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS))
+	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS)) $(if $(MODEL),--model $(MODEL))
 
 kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 with warm standbys
-	.venv/bin/python -m tests.crash.kills $(N) $(if $(STANDBY),--standby)
+	.venv/bin/python -m tests.crash.kills $(N) $(if $(STANDBY),--standby) $(if $(MODEL),--model $(MODEL))
 
 faults: setup services ## Redis killed, cut, gone; Kafka restarted; a zombie; death between write and publish
 	.venv/bin/python -m tests.crash.faults

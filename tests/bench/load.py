@@ -1,6 +1,7 @@
 """The load test: open loop on real Kafka and Redis, the bare pass-through beside it in the same run.
 
     python -m tests.bench.load [--rates 100,200,500,1000,2000] [--seconds 30] [--pairs 5] [--paired 500,1000]
+                              [--model demo]
 
 Transactions are sent at their intended times whatever comes back, so that a stalled service cannot hide its queue, and
 a latency runs from the intended time to the decision's arrival at a reader. Generator and reader use another, faster
@@ -129,23 +130,26 @@ def cpu_seconds(pid: int) -> float:
 class Bench:
     """A site, its floor, and runs on either."""
 
-    def __init__(self, kafka: KafkaServer, redis: RedisServer, folder: Path, extra: Sequence[str]) -> None:
+    def __init__(
+        self, kafka: KafkaServer, redis: RedisServer, folder: Path, extra: Sequence[str], model: str = "demo"
+    ) -> None:
         """Start the worker and the pass-through."""
-        self.site = Site(kafka.bootstrap, redis.url, folder, "bench", extra=("--rules", "default", *extra))
+        words = ("--rules", "default", *extra)
+        self.site = Site(kafka.bootstrap, redis.url, folder, "bench", model=model, extra=words)
         self._kafka = kafka.bootstrap
         self._sent = 0
         self.worker = self.site.worker()
         topics = self.site.topics
         until(lambda: '"http_port"' in self.site.log(), "the worker's port")
         self._port = json.loads(self.site.log().splitlines()[0])["http_port"]
-        words = ["-m", "tests.bench.floor", kafka.bootstrap, topics.labels, topics.alerts + ".floor"]
+        command = ["-m", "tests.bench.floor", kafka.bootstrap, topics.labels, topics.alerts + ".floor"]
         from streaming.topics import admin
 
         client = admin(self.site.settings)
-        client.create_topics({words[-1]: {"num_partitions": 4, "replication_factor": 1}}, wait_for_metadata=True)
+        client.create_topics({command[-1]: {"num_partitions": 4, "replication_factor": 1}}, wait_for_metadata=True)
         client.close()
-        self.floor = subprocess.Popen([sys.executable, *words])
-        self._floor_topics = words[-2], words[-1]
+        self.floor = subprocess.Popen([sys.executable, *command])
+        self._floor_topics = command[-2], command[-1]
 
     def close(self) -> None:
         """End both."""
@@ -244,13 +248,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--paired", default="500,1000")
     parser.add_argument("--delivery", default="fast")
+    parser.add_argument("--model", default="demo", help="a shipped model, as demo-blend, or one in build/models")
     given = parser.parse_args()
     rates, paired = ([float(rate) for rate in words.split(",")] for words in (given.rates, given.paired))
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         kafka = KafkaServer(folder / "kafka").start(tied=True)
         redis = RedisServer(folder / "redis").start(tied=True)
-        bench = Bench(kafka, redis, folder / "site", ("--delivery", given.delivery))
+        bench = Bench(kafka, redis, folder / "site", ("--delivery", given.delivery), given.model)
         try:
             rows = measure(bench, rates, paired, given.pairs, given.seconds)
             stages = bench.stages()
