@@ -87,7 +87,7 @@ def fitted(data: "Dataset", folder: Path, name: str, kind: str, asked: "Asked", 
     from fraud.training import artifact, forecasting
     from streaming import clock
 
-    cost = forecasting.forecast(data, artifact.usual_slices(data), asked)
+    cost = forecasting.forecast(data, artifact.usual_slices(data, kind), asked)
     announce(cost)
     with bar("fit", cost, asked) as step:
         return artifact.train(data, folder, name, clock.now_ns(), kind, asked, step, use=use)

@@ -12,8 +12,17 @@ from fraud.training.dataset import FRAUD, GENUINE, Dataset
 from fraud.training.fit import BoosterSettings
 from fraud.training.kinds import Asked, BlendFitted, Fitted
 from fraud.training.protocols import BUDGET, MEASURES, measure
-from fraud.training.settings import BLEND
-from fraud.training.slices import Rows, Slices, slices, span_before, usual_start, usual_validation
+from fraud.training.settings import BLEND, BOOSTER
+from fraud.training.slices import (
+    ENOUGH_FRAUDS,
+    PROVING_FRAUDS,
+    Rows,
+    Slices,
+    slices,
+    span_before,
+    usual_start,
+    usual_validation,
+)
 from models import registry
 from models.booster import weights
 from models.registry import Arrays, Card
@@ -34,10 +43,14 @@ class Trained(NamedTuple):
     rows: Slices
 
 
-def usual_slices(data: Dataset) -> Slices:
-    """Return what a model made at the end of a history may learn from: rows whose verdicts are known by then."""
+def usual_slices(data: Dataset, kind: str = BOOSTER) -> Slices:
+    """Return what a model made at the end of a history may learn from: rows whose verdicts are known by then.
+
+    A blend is judged on more frauds than other kinds, so that its early approval can be proved safe.
+    """
+    enough = PROVING_FRAUDS if kind == BLEND else ENOUGH_FRAUDS
     ready, delay = int(data.time[-1]) + 1, max(data.meta.identity.label_delay, 0)
-    return slices(data, span_before(ready, delay, usual_start(data), usual_validation(data, ready - delay)))
+    return slices(data, span_before(ready, delay, usual_start(data), usual_validation(data, ready - delay, enough)))
 
 
 def train(
@@ -51,7 +64,7 @@ def train(
     Raises DataError when there is nothing to learn from, ArtifactError for a name that is not allowed.
     """
     registry.require_name(name)
-    rows = usual_slices(data)
+    rows = usual_slices(data, kind)
     fitted = kinds.fit(data, rows, asked, step)
     arrays = arrays_of(data, rows, fitted, kind)
     card = registry.save(root, draft(data, name, created, kind, asked, rows, fitted, arrays), arrays, use=use)

@@ -241,7 +241,7 @@ class Trainer:
 
     def _step(self, optimizer: torch.optim.Optimizer, *parts: Tensor) -> float:
         raw, sums, codes, text, pushed, x, fraud, correction = parts
-        memory = Memory(raw, sums, self._encoded(sums, codes, pushed))
+        memory = Memory(raw, sums, self._encoded(sums, codes, pushed, correction))
         logits = self.network(x, self._augmented(memory), text)
         loss = corrected_loss(logits, fraud, correction, self.settings.near_weight)
         optimizer.zero_grad(set_to_none=True)
@@ -251,13 +251,18 @@ class Trainer:
         self._follow()
         return float(loss.detach())
 
-    def _encoded(self, sums: Tensor, codes: Tensor, pushed: Tensor) -> Tensor:
-        """Return codes (B, S, 20, 32), those of a few sides made anew, with a gradient to the encoder."""
+    def _encoded(self, sums: Tensor, codes: Tensor, pushed: Tensor, log_share: Tensor) -> Tensor:
+        """Return codes (B, S, 20, 32), those of a few sides made anew, with a gradient to the encoder.
+
+        Rows that the booster finds hard come first: by its score, never by their verdict, which would otherwise show
+        in how new a code is.
+        """
         settings = self.settings
         if not settings.summaries or settings.far_blocks < 1:
             return codes
         count = pushed[..., 1].flatten()
-        sides = torch.randperm(len(count), device=count.device)
+        hard = (log_share >= math.log(settings.hard_share) - 1e-6).unsqueeze(1).expand(pushed.shape[:2])
+        sides = torch.argsort(torch.rand(len(count), device=count.device) - hard.flatten().float())
         sides = sides[count[sides] > 0]
         sides = sides[torch.cumsum(count[sides], 0) <= settings.far_blocks]
         if not len(sides):

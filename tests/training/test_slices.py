@@ -7,8 +7,8 @@ import pytest
 from fraud.core.errors import DataError
 from fraud.core.records import DAY
 from fraud.training.artifact import usual_slices
-from fraud.training.dataset import Dataset
-from fraud.training.slices import can_choose, slices, span_before
+from fraud.training.dataset import FRAUD, Dataset
+from fraud.training.slices import PROVING_FRAUDS, can_choose, slices, span_before
 
 WEEK = 7 * DAY
 
@@ -51,3 +51,11 @@ def test_can_choose_needs_frauds_in_both_parts(data: Dataset) -> None:
     assert can_choose(data, rows)
     assert not can_choose(data, rows._replace(validation=rows.validation[:5]))
     assert not can_choose(data, rows._replace(inner=rows.inner[:0]))
+
+
+def test_a_blend_is_judged_on_more_frauds_than_a_booster(data: Dataset) -> None:
+    """History allows 20 % at most: a fifth of the frauds here, more than the booster's 50."""
+    booster, blend = usual_slices(data), usual_slices(data, "blend")
+    frauds = [int((data.fraud[rows.validation] == FRAUD).sum()) for rows in (booster, blend)]
+    assert frauds[0] < frauds[1] <= PROVING_FRAUDS
+    assert data.time[blend.train[-1]] == data.time[booster.train[-1]]
