@@ -21,7 +21,7 @@ from models import calibration, logistic
 from models.blend import Exit
 from models.calibration import Beta
 from models.tgnn import NetworkConfig
-from models.trees import F64
+from models.trees import F64, Trees
 
 Step = Callable[[float, str], None]
 """Told the share of the work that is done, 0 to 1, and what is going on."""
@@ -72,13 +72,19 @@ def fit_blend(
     inner = before_validation(data, rows)
     score = boosting.raw_scores(booster.trees, data, inner)
     config = shape_of(data, tokens, booster, settings)
-    network = fit_network(data, tokens, rows._replace(inner=inner), score, config, settings, step, checkpoint)
+    splits = splits_of(booster.trees, [data.names.index(name) for name in config.columns])
+    network = fit_network(data, tokens, rows._replace(inner=inner), score, config, settings, step, checkpoint, splits)
     fraud = data.fraud[rows.validation] == FRAUD
     held = booster.validation
     raw = held if len(held) else boosting.raw_scores(booster.trees, data, rows.validation)
     exits = fit_exits(raw, network.validation, fraud)
     alone = fit_exits(np.zeros_like(raw), network.validation, fraud)
     return BlendFit(network, exits, early_thresholds(exits, raw, network.validation, fraud), alone)
+
+
+def splits_of(trees: Trees, features: Sequence[int]) -> list[F64]:
+    """Return the thresholds at which trees split each of some features, as often as they do."""
+    return [np.sort(trees.threshold[trees.feature == feature]) for feature in features]
 
 
 def before_validation(data: Dataset, rows: Slices) -> Rows:

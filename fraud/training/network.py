@@ -6,7 +6,7 @@ slice, epochs from the validation slice that follows it. Torch is imported here,
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -164,10 +164,22 @@ def drawn(data: Dataset, chances: Strata, settings: NetworkSettings, epoch: int)
     return chances.rows[kept], np.log(chances.share[kept])
 
 
-def bin_edges(matrix: Matrix, bins: int) -> NDArray[np.float32]:
-    """Return quantile edges of each feature, ascending, (features, bins + 1); constant features get 0 and 1."""
+def bin_edges(matrix: Matrix, bins: int, splits: Sequence[F64] = ()) -> NDArray[np.float32]:
+    """Return edges of each feature, ascending, (features, bins + 1); constant features get 0 and 1.
+
+    With `splits`, a feature's thresholds in the booster's trees, half of the inner edges are quantiles of these and
+    half of the data (target-aware bins, Gorishniy et al. 2022): a threshold far out in a tail, where quantiles of the
+    data leave one wide bin, is seen as sharply as the trees see it.
+    """
     with np.errstate(all="ignore"):
         edges = np.nanquantile(matrix, np.linspace(0, 1, bins + 1), axis=0).T
+        for feature, found in enumerate(splits):
+            if len(found) >= bins:
+                low, high = edges[feature, 0], edges[feature, -1]
+                told = np.quantile(found, (np.arange(bins // 2) + 0.5) / (bins // 2), method="nearest")
+                plain = np.nanquantile(matrix[:, feature], np.linspace(0, 1, bins - bins // 2 + 1)[1:-1])
+                inner = np.clip(np.concatenate([told, plain]), low, high)
+                edges[feature] = np.sort(np.concatenate([[low], inner, [high]]))
     edges = np.where(np.isfinite(edges), edges, 0.0)
     edges[:, -1] = np.maximum(edges[:, -1], edges[:, 0] + 1e-3)
     return edges.astype(np.float32)
@@ -362,9 +374,11 @@ def fit_network(
     settings: NetworkSettings,
     step: Step | None = None,
     checkpoint: Path | None = None,
+    splits: Sequence[F64] = (),
 ) -> NetworkFit:
     """Fit on `rows.inner` and stop where `rows.validation` is best; `score` ranks the rows of `rows.inner`.
 
+    `splits` are the booster's thresholds of each of the query's features, see `bin_edges`.
     With a `checkpoint` a fit that was cut off goes on from its last finished epoch, to the same weights.
     """
     tell = step or (lambda done, what: None)
@@ -372,7 +386,8 @@ def fit_network(
     chances = strata(rows.inner, score, settings)
     sample, _ = drawn(data, chances, settings, 0)
     for network in (trainer.network, trainer.average):
-        network.query.set_bins(torch.from_numpy(bin_edges(trainer.query(sample), settings.bins)).to(trainer.device))
+        edges = bin_edges(trainer.query(sample), settings.bins, splits)
+        network.query.set_bins(torch.from_numpy(edges).to(trainer.device))
     schedule = Schedule(trainer.network, settings)
     best = Best(trainer, rows.validation)
     first = resume(checkpoint, trainer, schedule, best)

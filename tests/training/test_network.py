@@ -15,6 +15,7 @@ from fraud.training.network import (
     NetworkFit,
     NetworkSettings,
     Trainer,
+    bin_edges,
     corrected_loss,
     drawn,
     fit_network,
@@ -135,3 +136,17 @@ def test_encoder_learns_from_summaries(data: Dataset, rows: Slices, far: int, le
 def test_settings_that_cannot_be_are_refused(change: dict[str, float], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         NetworkSettings(**change)  # type: ignore[arg-type]
+
+
+def test_bins_see_a_threshold_in_the_tail_as_the_trees_do() -> None:
+    """A fraud is any amount above 220; one amount in 500 is: quantiles alone leave one bin from 160 on."""
+    rng = np.random.default_rng(1)
+    amounts = rng.gamma(2.0, 30.0, (20_000, 1)).astype(np.float32)
+    splits = [np.sort(np.concatenate([np.full(40, 220.0), rng.uniform(10, 150, 20)]))]
+    plain, told = bin_edges(amounts, 16)[0], bin_edges(amounts, 16, splits)[0]
+    assert plain[-2] < 200
+    assert 220.0 in told
+    assert (np.diff(told) >= 0).all()
+    assert told[0] == plain[0]
+    assert told[-1] == plain[-1]
+    np.testing.assert_array_equal(bin_edges(amounts, 16, [np.array([220.0])])[0], plain)
