@@ -68,10 +68,10 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How the network is fitted, and its shape. The same settings, rows and library give the same model.
 
     `easy_share`, `middle_share` and `hard_share` are the chances of a genuine row of each stratum to be drawn in an
-    epoch; a fraud always is. `fold_share` is the chance of a side to see its closed blocks as codes. In each step the
-    summaries of some rows, of `far_blocks` blocks together, are encoded anew, so that the encoder learns from them how
-    much of the past is needed; the others read codes of the epoch's start. `average` is the decay of the weights'
-    moving average that is served. `newest` and the switches are for ablations.
+    epoch; a fraud always is. `fold_share` is the chance of a side to see its closed blocks as codes. With `far_blocks`
+    the summaries of some rows, of so many blocks together, are encoded anew in each step, so that the encoder learns
+    from far back, where the window does not reach; the others read codes of the epoch's start. `average` is the decay
+    of the weights' moving average that is served. `newest` and the switches are for ablations.
     """
 
     epochs: int = 5
@@ -88,7 +88,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     dropout: float = 0.1
     modality_dropout: float = 0.05
     fold_share: float = 0.2
-    far_blocks: int = 1_024
+    far_blocks: int = 0
     near_weight: float = 0.3
     clip: float = 1.0
     average: float = 0.995

@@ -77,9 +77,10 @@ def test_stranger_trains_a_model(trained: dict[str, Any]) -> None:
 
 def test_trained_model_is_listed_and_shown(folder: Path, trained: dict[str, Any]) -> None:
     where = ["--models", str(folder / "models")]
-    assert trained["name"] in CliRunner().invoke(app, ["models", "list", *where]).stdout
+    listed = CliRunner().invoke(app, ["models", "list", *where]).stdout
+    assert any(trained["name"] in line and "7d late" in line for line in listed.splitlines()), listed
     shown = CliRunner().invoke(app, ["models", "show", trained["name"], *where]).stdout
-    assert "7d late" in shown
+    assert f'"version": "{trained["version"]}"' in shown
 
 
 def test_replay_under_another_label_delay_warns(folder: Path, trained: dict[str, Any]) -> None:
