@@ -304,7 +304,7 @@ def merged(codes: Tensor, which: Tensor, spans: Tensor) -> Tensor:
     total = functional.pad(codes[:, :, :half].double().cumsum(1), (0, 0, 1, 0))  # (g, N + 1, 16)
     mean = (total[which, end] - total[which, start]) / (end - start).clamp(min=1)[:, :, None]
     tables = maxima(codes[:, :, half:])
-    offset = torch.tensor([0, *(table.shape[1] for table in tables)]).cumsum(0)
+    offset = torch.tensor([0, *(table.shape[1] for table in tables)], device=codes.device).cumsum(0)
     size = RADIX ** level.clamp(min=0)
     place = offset[level.clamp(min=0)] + start // size
     place = torch.where((level == LEVELS - 1) & (start == 0), offset[LEVELS] + end // size - 1, place)

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from fraud.core import metrics
@@ -22,15 +22,13 @@ from fraud.core.errors import SettingsError
 from fraud.core.ports import Matrix
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.slices import Rows, Slices
-from models.attention import BLOCK, CODE
-from models.tgnn import SUMMARIES, WINDOW, Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
+from models.attention import CODE, merged, spans_of
+from models.tgnn import WINDOW, Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
 from models.trees import F64
 
 Step = Callable[[float, str], None]
 """Told the share of the work that is done, 0 to 1, and what is going on."""
 Codes = NDArray[np.float32]
-MEANS = CODE // 2
-"""Components of a code that merge by their mean; the others by their maximum (`features/history.py`)."""
 HARD, MIDDLE = 0.02, 0.10
 """Strata by the booster's score: the 2 % that look worst, the next 8 %, the rest."""
 PREDICT_AT_ONCE = 2_048
@@ -253,7 +251,7 @@ class Trainer:
 
     def _step(self, optimizer: torch.optim.Optimizer, *parts: Tensor) -> float:
         raw, sums, codes, text, pushed, x, fraud, correction = parts
-        memory = Memory(raw, sums, self._encoded(sums, codes, pushed, correction))
+        memory = Memory(raw, sums, self._encoded(codes, pushed, correction))
         logits = self.network(x, self._augmented(memory), text)
         loss = corrected_loss(logits, fraud, correction, self.settings.near_weight)
         optimizer.zero_grad(set_to_none=True)
@@ -263,7 +261,7 @@ class Trainer:
         self._follow()
         return float(loss.detach())
 
-    def _encoded(self, sums: Tensor, codes: Tensor, pushed: Tensor, log_share: Tensor) -> Tensor:
+    def _encoded(self, codes: Tensor, pushed: Tensor, log_share: Tensor) -> Tensor:
         """Return codes (B, S, 20, 32), those of a few sides made anew, with a gradient to the encoder.
 
         Rows that the booster finds hard come first: by its score, never by their verdict, which would otherwise show
@@ -279,11 +277,10 @@ class Trainer:
         sides = sides[torch.cumsum(count[sides], 0) <= settings.far_blocks]
         if not len(sides):
             return codes
-        first, many = pushed.flatten(0, 1)[sides].unbind(1)
-        owner = torch.repeat_interleave(torch.arange(len(sides), device=many.device), many)
-        place = torch.arange(len(owner), device=many.device) - (torch.cumsum(many, 0) - many)[owner]
-        blocks = torch.from_numpy(self.tokens.blocks()[(first[owner] + place).cpu().numpy()]).to(codes.device)
-        fresh = merged(self.network.encoder(blocks), owner, place, many, block_counts(sums.flatten(0, 1)[sides]))
+        held = pushed.flatten(0, 1)[sides].cpu().numpy()
+        places = np.concatenate([np.arange(first, first + many) for first, many in held.tolist()])
+        blocks = torch.from_numpy(self.tokens.blocks()[places]).to(codes.device)
+        fresh = summaries_anew(self.network.encoder(blocks), held[:, 1])
         return codes.flatten(0, 1).index_put((sides,), fresh).view_as(codes)
 
     def _augmented(self, memory: Memory) -> Memory:
@@ -306,26 +303,14 @@ class Trainer:
                 mine.lerp_(new, 1 - decay)
 
 
-def block_counts(sums: Tensor) -> Tensor:
-    """Return how many blocks each summary holds, (N, 20), of its columns (N, 20, 16); 0 where there is none."""
-    return (torch.expm1(sums[..., 2].double() * 10) / BLOCK).round().long() * (sums[..., 0] > 0)
+def summaries_anew(codes: Tensor, many: NDArray[np.int64]) -> Tensor:
+    """Return the codes of sides' summaries, (N, 20, 32), of the codes of all their blocks, (M, 32), side after side.
 
-
-def merged(codes: Tensor, owner: Tensor, place: Tensor, many: Tensor, counts: Tensor) -> Tensor:
-    """Return the codes of summaries, (N, 20, 32), of the codes of all their blocks, (M, 32), as the pyramid merges.
-
-    Block m belongs to side `owner` (M,) and is its block number `place` (M,) of `many` (N,), oldest first; a summary
-    holds `counts` (N, 20) of them, newest first. Blocks are of equal size, so that the mean of means is the mean.
+    `many` (N,), int64, says how many of the blocks, oldest first, are each side's.
     """
-    until = torch.cumsum(counts, 1)  # (N, 20): blocks from the newest to the end of each summary
-    back = many[owner] - 1 - place  # (M,): blocks that are newer
-    slot = (back.unsqueeze(1) >= until[owner]).sum(1)
-    held = owner * SUMMARIES + slot.clamp(max=SUMMARIES - 1)
-    out = torch.zeros(len(many) * SUMMARIES, MEANS, dtype=codes.dtype, device=codes.device)
-    index = held.unsqueeze(1).expand(-1, MEANS)
-    mean = out.scatter_reduce(0, index, codes[:, :MEANS], "mean", include_self=False)
-    most = out.scatter_reduce(0, index, codes[:, MEANS:], "amax", include_self=False)
-    return torch.cat([mean, most], 1).view(len(many), SUMMARIES, 2 * MEANS)
+    sides = nn.utils.rnn.pad_sequence(list(torch.split(codes, many.tolist())), batch_first=True)
+    spans = torch.from_numpy(spans_of(many)).to(codes.device)
+    return merged(sides, torch.arange(len(many), device=codes.device), spans)
 
 
 class Schedule:
@@ -385,9 +370,9 @@ def fit_network(
     trainer = Trainer(data, tokens, config, settings)
     chances = strata(rows.inner, score, settings)
     sample, _ = drawn(data, chances, settings, 0)
+    edges = torch.from_numpy(bin_edges(trainer.query(sample), settings.bins, splits)).to(trainer.device)
     for network in (trainer.network, trainer.average):
-        edges = bin_edges(trainer.query(sample), settings.bins, splits)
-        network.query.set_bins(torch.from_numpy(edges).to(trainer.device))
+        network.query.set_bins(edges)
     schedule = Schedule(trainer.network, settings)
     best = Best(trainer, rows.validation)
     first = resume(checkpoint, trainer, schedule, best)

@@ -134,22 +134,22 @@ class Bench:
         self, kafka: KafkaServer, redis: RedisServer, folder: Path, extra: Sequence[str], model: str = "demo"
     ) -> None:
         """Start the worker and the pass-through."""
-        words = ("--rules", "default", *extra)
-        self.site = Site(kafka.bootstrap, redis.url, folder, "bench", model=model, extra=words)
+        flags = ("--rules", "default", *extra)
+        self.site = Site(kafka.bootstrap, redis.url, folder, "bench", model=model, extra=flags)
         self._kafka = kafka.bootstrap
         self._sent = 0
         self.worker = self.site.worker()
         topics = self.site.topics
         until(lambda: '"http_port"' in self.site.log(), "the worker's port")
         self._port = json.loads(self.site.log().splitlines()[0])["http_port"]
-        command = ["-m", "tests.bench.floor", kafka.bootstrap, topics.labels, topics.alerts + ".floor"]
+        words = ["-m", "tests.bench.floor", kafka.bootstrap, topics.labels, topics.alerts + ".floor"]
         from streaming.topics import admin
 
         client = admin(self.site.settings)
-        client.create_topics({command[-1]: {"num_partitions": 4, "replication_factor": 1}}, wait_for_metadata=True)
+        client.create_topics({words[-1]: {"num_partitions": 4, "replication_factor": 1}}, wait_for_metadata=True)
         client.close()
-        self.floor = subprocess.Popen([sys.executable, *command])
-        self._floor_topics = command[-2], command[-1]
+        self.floor = subprocess.Popen([sys.executable, *words])
+        self._floor_topics = words[-2], words[-1]
 
     def close(self) -> None:
         """End both."""

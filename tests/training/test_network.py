@@ -118,8 +118,8 @@ def test_encoder_learns_from_summaries(data: Dataset, rows: Slices, far: int, le
     trainer = Trainer(data, MadeTokens(len(data.time)), config(data), settings)
     trainer.refresh()
     some = next(trainer.tokens.batches(rows.inner[:64], trainer.bank, 64))[1]
-    raw, sums, codes, text, pushed = (torch.from_numpy(part) for part in some)
-    made = trainer._encoded(sums, codes, pushed, torch.zeros(64))
+    raw, _, codes, text, pushed = (torch.from_numpy(part) for part in some)
+    made = trainer._encoded(codes, pushed, torch.zeros(64))
     assert torch.allclose(made, codes, atol=1e-5)
     if learns:
         made.sum().backward()  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ from fraud.core.records import DAY, Answer, Reject, Score
 from fraud.core.settings import Settings
 from fraud.simulate import stream
 from fraud.training.dataset import Identity, write
-from fraud.training.network import block_counts, merged
+from fraud.training.network import summaries_anew
 from fraud.training.tokens import HistoryLog, Recording
 from models.rules_only import RulesOnly
 from streaming import mapping, tables
@@ -153,12 +153,12 @@ def test_codes_made_anew_of_all_blocks_are_those_that_the_pyramid_holds(log: tup
     batch = next(history.batches(np.arange(len(ids) - LEAST, len(ids)), codes, at_once=LEAST))[1]
     pushed, sums = batch.pushed.reshape(-1, 2), torch.from_numpy(batch.sums.reshape(-1, *batch.sums.shape[2:]))
     first, many = torch.from_numpy(pushed).unbind(1)
-    counts = block_counts(sums)
+    counts = (torch.expm1(sums[..., 2].double() * 10) / 16).round().long()  # events are kept as their logarithm
     assert torch.equal(counts.sum(1), many)
     assert int((counts > 1).sum()) > LEAST
     owner = torch.repeat_interleave(torch.arange(len(many)), many)
     place = torch.arange(len(owner)) - (torch.cumsum(many, 0) - many)[owner]
-    anew = merged(torch.from_numpy(codes[(first[owner] + place).numpy()]), owner, place, many, counts)
+    anew = summaries_anew(torch.from_numpy(codes[(first[owner] + place).numpy()]), pushed[:, 1])
     np.testing.assert_allclose(anew.numpy().reshape(batch.codes.shape), batch.codes, atol=1e-6)
 
 
