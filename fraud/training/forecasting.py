@@ -18,7 +18,7 @@ LOADED_BYTES = 450 << 20
 """Torch and the rest of the process."""
 CHANGES_A_ROW = 2
 """A payment, and most often its verdict."""
-AT_ONCE = 2_048
+AT_ONCE = ENCODED_AT_ONCE = 2_048
 
 # Measured with torch 2.13 at width 48, two threads on two cores of a 2020s server: seconds. A GPU takes less.
 SECONDS_A_CHANGE = 1.0e-6
@@ -26,6 +26,7 @@ SECONDS_A_STEP = 9.5e-4
 SECONDS_A_READING = 6.0e-5
 SECONDS_A_SCORE = 1.8e-4
 SECONDS_A_BLOCK = 3.2e-5
+SECONDS_A_LEARNED_BLOCK = 1.0e-4
 MEASURED_WIDTH = 48
 JUDGED = 0.2
 """Share of the validation rows that an epoch is judged on."""
@@ -58,13 +59,15 @@ def forecast(data: Dataset, rows: Slices, asked: Asked, tested: int = 0) -> Fore
     drawn = drawn_rows(data, rows, (network.easy_share, network.middle_share, network.hard_share))
     work = sides / 2 * network.width / MEASURED_WIDTH
     blocks = len(data.time) * sides // BLOCK
+    encoder_blocks = min(ENCODED_AT_ONCE, blocks)
     changes = len(data.time) * CHANGES_A_ROW * (2 * epochs + 3)
     judged = len(rows.validation) * (epochs * JUDGED + 1) + tested
     seconds = (
         changes * SECONDS_A_CHANGE * sides / 2
         + epochs * drawn * (SECONDS_A_STEP * work + SECONDS_A_READING)
         + judged * (SECONDS_A_SCORE * work + SECONDS_A_READING)
-        + blocks * SECONDS_A_BLOCK * (epochs + 2)
+        + blocks * SECONDS_A_BLOCK
+        + network.encoder_steps * encoder_blocks * SECONDS_A_LEARNED_BLOCK
     )
     # an epoch's tokens stand in memory twice, while they are put together
     held = 2 * drawn * sides * SIDE_BYTES + blocks * (BLOCK_BYTES + CODE_BYTES)

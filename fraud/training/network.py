@@ -6,6 +6,7 @@ slice, epochs from the validation slice that follows it. Torch is imported here,
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,15 +15,16 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as nnf
 
 from fraud.core import metrics
 from fraud.core.errors import SettingsError
 from fraud.core.ports import Matrix
+from fraud.training import encoding
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.slices import Rows, Slices
-from models.attention import CODE, merged, spans_of
+from models.attention import CODE
 from models.tgnn import WINDOW, Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
 from models.trees import F64
 
@@ -66,10 +68,10 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How the network is fitted, and its shape. The same settings, rows and library give the same model.
 
     `easy_share`, `middle_share` and `hard_share` are the chances of a genuine row of each stratum to be drawn in an
-    epoch; a fraud always is. `fold_share` is the chance of a side to see its closed blocks as codes. With `far_blocks`
-    the summaries of some rows, of so many blocks together, are encoded anew in each step, so that the encoder learns
-    from far back, where the window does not reach; the others read codes of the epoch's start. `average` is the decay
-    of the weights' moving average that is served. `newest` and the switches are for ablations.
+    epoch; a fraud always is. The encoder of blocks learns alone first, in so many `encoder_steps`, see
+    `fraud/training/encoding.py`; 0 leaves it to the network's fit. `fold_share` is the chance of a side to see its
+    closed blocks as codes. `average` is the decay of the weights' moving average that is served. `newest` and the
+    switches are for ablations.
     """
 
     epochs: int = 5
@@ -86,7 +88,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     dropout: float = 0.1
     modality_dropout: float = 0.05
     fold_share: float = 0.2
-    far_blocks: int = 0
+    encoder_steps: int = encoding.STEPS
     near_weight: float = 0.3
     clip: float = 1.0
     average: float = 0.995
@@ -148,10 +150,20 @@ class Strata(NamedTuple):
 
 def strata(rows: Rows, score: F64, settings: NetworkSettings) -> Strata:
     """Return the chances of rows by rank of a causal score (a booster's on the same features)."""
-    hard, middle = np.quantile(score, [1 - HARD, 1 - MIDDLE])
-    share = np.where(score >= hard, settings.hard_share, settings.easy_share)
-    share = np.where((score < hard) & (score >= middle), settings.middle_share, share)
+    hard = worst(score, HARD)
+    share = np.where(hard, settings.hard_share, settings.easy_share)
+    share = np.where(worst(score, MIDDLE) & ~hard, settings.middle_share, share)
     return Strata(rows, share.astype(np.float32))
+
+
+def worst(score: F64, share: float) -> NDArray[np.bool_]:
+    """Return which rows are the `share` that score highest; of equal scores at the edge all or none.
+
+    A booster of few trees gives most rows one and the same score. Those are then not among the worst.
+    """
+    edge = np.quantile(score, 1 - share)
+    found: NDArray[np.bool_] = score >= edge
+    return found if found.mean() <= 2 * share else score > edge
 
 
 def drawn(data: Dataset, chances: Strata, settings: NetworkSettings, epoch: int) -> tuple[Rows, NDArray[np.float32]]:
@@ -169,7 +181,8 @@ def bin_edges(matrix: Matrix, bins: int, splits: Sequence[F64] = ()) -> NDArray[
     half of the data (target-aware bins, Gorishniy et al. 2022): a threshold far out in a tail, where quantiles of the
     data leave one wide bin, is seen as sharply as the trees see it.
     """
-    with np.errstate(all="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a feature that the sample lacks
         edges = np.nanquantile(matrix, np.linspace(0, 1, bins + 1), axis=0).T
         for feature, found in enumerate(splits):
             if len(found) >= bins:
@@ -196,16 +209,42 @@ class Trainer:
         self.average = copy.deepcopy(self.network).eval()
         self.columns = np.array([data.names.index(name) for name in config.columns])
         self.curve: list[Epoch] = []
-        self.bank: Codes = np.zeros((0, 32), np.float32)
+        self.bank: Codes = np.zeros((0, CODE), np.float32)
+        self.settled = False
         self.steps = 0
 
     def query(self, rows: Rows) -> Matrix:
         """Return the query's features of some rows, (rows, Q)."""
         return np.ascontiguousarray(self.data.matrix[rows][:, self.columns])
 
+    def learn_encoder(self, chances: Strata) -> None:
+        """Fit the encoder alone, on rows that the booster finds hard; from there on it stands still.
+
+        By the booster's score, never by a verdict. With too few frauds to learn from it stays as it is, and learns with
+        the network.
+        """
+        hard = chances.rows[chances.share >= self.settings.hard_share]
+        batches = self.tokens.batches(hard, np.zeros((len(self.tokens.blocks()), CODE), np.float32), 4_096)
+        pushed = np.concatenate(
+            [np.zeros((0, self.tokens.sides, 2), np.int64), *(batch.pushed for _, batch in batches)]
+        )
+        fraud = self.data.fraud[hard] == FRAUD
+        pasts = [encoding.past(pushed[:, side], fraud) for side in range(self.tokens.sides)]
+        steps = self.settings.encoder_steps
+        if encoding.learn(self.network.encoder, self.tokens.blocks(), pasts, self.settings.seed, steps):
+            self.settle()
+
+    def settle(self) -> None:
+        """Keep the encoder as it is from here on: every row then reads codes as serving will."""
+        self.average.encoder.load_state_dict(self.network.encoder.state_dict())
+        self.network.encoder.requires_grad_(requires_grad=False)
+        self.settled = True
+
     def refresh(self) -> None:
         """Compute the code of every closed block under the average's encoder: what `predict` and an epoch read."""
         blocks = self.tokens.blocks()
+        if self.settled and len(self.bank) == len(blocks):
+            return
         self.bank = np.zeros((len(blocks), CODE), np.float32)
         if not self.settings.summaries:
             return
@@ -246,13 +285,12 @@ class Trainer:
         return total / max(len(rows), 1)
 
     def _gathered(self, rows: Rows) -> tuple[Tensor, ...]:
-        batches = [batch for _, batch in self.tokens.batches(rows, self.bank, 4_096)]
+        batches = [batch[:4] for _, batch in self.tokens.batches(rows, self.bank, 4_096)]
         return tuple(torch.from_numpy(np.concatenate(parts)) for parts in zip(*batches, strict=True))
 
     def _step(self, optimizer: torch.optim.Optimizer, *parts: Tensor) -> float:
-        raw, sums, codes, text, pushed, x, fraud, correction = parts
-        memory = Memory(raw, sums, self._encoded(codes, pushed, correction))
-        logits = self.network(x, self._augmented(memory), text)
+        raw, sums, codes, text, x, fraud, correction = parts
+        logits = self.network(x, self._augmented(Memory(raw, sums, codes)), text)
         loss = corrected_loss(logits, fraud, correction, self.settings.near_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -260,28 +298,6 @@ class Trainer:
         optimizer.step()
         self._follow()
         return float(loss.detach())
-
-    def _encoded(self, codes: Tensor, pushed: Tensor, log_share: Tensor) -> Tensor:
-        """Return codes (B, S, 20, 32), those of a few sides made anew, with a gradient to the encoder.
-
-        Rows that the booster finds hard come first: by its score, never by their verdict, which would otherwise show
-        in how new a code is.
-        """
-        settings = self.settings
-        if not settings.summaries or settings.far_blocks < 1:
-            return codes
-        count = pushed[..., 1].flatten()
-        hard = (log_share >= math.log(settings.hard_share) - 1e-6).unsqueeze(1).expand(pushed.shape[:2])
-        sides = torch.argsort(torch.rand(len(count), device=count.device) - hard.flatten().float())
-        sides = sides[count[sides] > 0]
-        sides = sides[torch.cumsum(count[sides], 0) <= settings.far_blocks]
-        if not len(sides):
-            return codes
-        held = pushed.flatten(0, 1)[sides].cpu().numpy()
-        places = np.concatenate([np.arange(first, first + many) for first, many in held.tolist()])
-        blocks = torch.from_numpy(self.tokens.blocks()[places]).to(codes.device)
-        fresh = summaries_anew(self.network.encoder(blocks), held[:, 1])
-        return codes.flatten(0, 1).index_put((sides,), fresh).view_as(codes)
 
     def _augmented(self, memory: Memory) -> Memory:
         """Drop whole sides now and then, and show closed blocks as codes now and then."""
@@ -301,16 +317,6 @@ class Trainer:
         with torch.no_grad():
             for mine, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mine.lerp_(new, 1 - decay)
-
-
-def summaries_anew(codes: Tensor, many: NDArray[np.int64]) -> Tensor:
-    """Return the codes of sides' summaries, (N, 20, 32), of the codes of all their blocks, (M, 32), side after side.
-
-    `many` (N,), int64, says how many of the blocks, oldest first, are each side's.
-    """
-    sides = nn.utils.rnn.pad_sequence(list(torch.split(codes, many.tolist())), batch_first=True)
-    spans = torch.from_numpy(spans_of(many)).to(codes.device)
-    return merged(sides, torch.arange(len(many), device=codes.device), spans)
 
 
 class Schedule:
@@ -376,6 +382,9 @@ def fit_network(
     schedule = Schedule(trainer.network, settings)
     best = Best(trainer, rows.validation)
     first = resume(checkpoint, trainer, schedule, best)
+    if not first and settings.summaries and settings.encoder_steps:
+        tell(0.0, "encoder of blocks")
+        trainer.learn_encoder(chances)
     trainer.refresh()
     for epoch in range(first, settings.epochs):
         loss = trainer.train_epoch(
@@ -442,6 +451,7 @@ def save_checkpoint(path: Path | None, trainer: Trainer, schedule: Schedule, bes
         return
     state = {
         "settings": msgspec.to_builtins(trainer.settings), "epochs": epochs, "steps": trainer.steps,
+        "settled": trainer.settled,
         "network": trainer.network.state_dict(), "average": trainer.average.state_dict(),
         "optimizer": schedule.optimizer.state_dict(), "curve": [tuple(line) for line in trainer.curve],
         "best": (best.epoch, best.ap, best.weights),
@@ -464,4 +474,6 @@ def resume(path: Path | None, trainer: Trainer, schedule: Schedule, best: Best) 
     schedule.optimizer.load_state_dict(state["optimizer"])
     trainer.steps, trainer.curve = state["steps"], [Epoch(*line) for line in state["curve"]]
     best.epoch, best.ap, best.weights = state["best"]
+    if state["settled"]:
+        trainer.settle()
     return int(state["epochs"])

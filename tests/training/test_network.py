@@ -10,6 +10,7 @@ import torch
 
 from fraud.core.errors import SettingsError
 from fraud.core.records import DAY
+from fraud.training import encoding
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.network import (
     NetworkFit,
@@ -20,12 +21,13 @@ from fraud.training.network import (
     drawn,
     fit_network,
     strata,
+    worst,
 )
 from fraud.training.slices import Slices, slices, span_before
 from models.tgnn import NetworkConfig
 from tests.training.made_tokens import MadeTokens
 
-SETTINGS = NetworkSettings(epochs=3, width=16, heads=2, columns=4, bins=4, far_blocks=64, threads=1, easy_share=0.2)
+SETTINGS = NetworkSettings(epochs=3, width=16, heads=2, columns=4, bins=4, encoder_steps=5, threads=1, easy_share=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,16 @@ def test_every_fraud_is_drawn_and_genuine_rows_by_their_stratum(data: Dataset, r
     assert np.mean([np.isin(hardest, some).mean() for some, _ in kept]) == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.parametrize(("plain", "expected"), [(0, 0.02), (0.985, 0.015), (1.0, 0.0), (0.5, 0.02)])
+def test_equal_scores_do_not_make_everything_hard(plain: float, expected: float) -> None:
+    """A booster of two trees gave 98.5 % of the rows one score: all were hard, and hard rows no longer stood out."""
+    scores = np.random.default_rng(0).random(20_000)
+    scores[: int(plain * len(scores))] = 0.0
+    assert worst(scores, 0.02).mean() == pytest.approx(expected, abs=1e-4)
+    if 0 < expected:
+        assert scores[worst(scores, 0.02)].min() > scores[~worst(scores, 0.02)].max() - 1e-12
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(data: Dataset, rows: Slices) -> None:
     short = msgspec.structs.replace(SETTINGS, epochs=1)
     first = weights(fit(data, rows, short))
@@ -112,21 +124,18 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(data: Dataset, rows: Sli
     assert weights(fit(data, rows, other, tmp_path / "c.ckpt")) == weights(fit(data, rows, other))
 
 
-@pytest.mark.parametrize(("far", "learns"), [(64, True), (0, False)])
-def test_encoder_learns_from_summaries(data: Dataset, rows: Slices, far: int, learns: bool) -> None:
-    settings = msgspec.structs.replace(SETTINGS, far_blocks=far, fold_share=0.0)
-    trainer = Trainer(data, MadeTokens(len(data.time)), config(data), settings)
-    trainer.refresh()
-    some = next(trainer.tokens.batches(rows.inner[:64], trainer.bank, 64))[1]
-    raw, _, codes, text, pushed = (torch.from_numpy(part) for part in some)
-    made = trainer._encoded(codes, pushed, torch.zeros(64))
-    assert torch.allclose(made, codes, atol=1e-5)
-    if learns:
-        made.sum().backward()  # type: ignore[no-untyped-call]
-    slope = trainer.network.encoder.code.weight.grad
-    assert (slope is not None and bool(slope.abs().sum() > 0)) is learns
-    assert raw.shape[:2] == pushed.shape[:2]
-    assert text.shape == (64, 24)
+@pytest.mark.parametrize("steps", [5, 0])
+def test_encoder_learns_first_and_then_stands_still(
+    data: Dataset, rows: Slices, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "LEAST", 1)
+    settings = msgspec.structs.replace(SETTINGS, encoder_steps=steps, epochs=2)
+    made = fit(data, rows, settings)
+    start = Trainer(data, MadeTokens(len(data.time)), config(data), settings)
+    before, after = (one.encoder.code.weight.detach() for one in (start.network, made.network))
+    assert not torch.equal(before, after)
+    assert made.trainer.settled is (steps > 0)
+    assert torch.equal(made.trainer.network.encoder.code.weight, after) is (steps > 0)
 
 
 @pytest.mark.parametrize(

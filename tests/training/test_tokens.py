@@ -17,7 +17,7 @@ from fraud.core.records import DAY, Answer, Reject, Score
 from fraud.core.settings import Settings
 from fraud.simulate import stream
 from fraud.training.dataset import Identity, write
-from fraud.training.network import summaries_anew
+from fraud.training.encoding import whole
 from fraud.training.tokens import HistoryLog, Recording
 from models.rules_only import RulesOnly
 from streaming import mapping, tables
@@ -147,19 +147,23 @@ def test_training_tokens_with_a_change_left_out_are_told_apart(
     assert differing(short, ids, rows, other) == len(rows)
 
 
-def test_codes_made_anew_of_all_blocks_are_those_that_the_pyramid_holds(log: tuple[HistoryLog, list[str]]) -> None:
+def test_all_blocks_of_a_past_merge_to_what_the_pyramid_holds_of_it(log: tuple[HistoryLog, list[str]]) -> None:
     history, ids = log
     codes = coded(history.blocks())
     batch = next(history.batches(np.arange(len(ids) - LEAST, len(ids)), codes, at_once=LEAST))[1]
     pushed, sums = batch.pushed.reshape(-1, 2), torch.from_numpy(batch.sums.reshape(-1, *batch.sums.shape[2:]))
-    first, many = torch.from_numpy(pushed).unbind(1)
+    many = torch.from_numpy(pushed[:, 1])
     counts = (torch.expm1(sums[..., 2].double() * 10) / 16).round().long()  # events are kept as their logarithm
     assert torch.equal(counts.sum(1), many)
     assert int((counts > 1).sum()) > LEAST
-    owner = torch.repeat_interleave(torch.arange(len(many)), many)
-    place = torch.arange(len(owner)) - (torch.cumsum(many, 0) - many)[owner]
-    anew = summaries_anew(torch.from_numpy(codes[(first[owner] + place).numpy()]), pushed[:, 1])
-    np.testing.assert_allclose(anew.numpy().reshape(batch.codes.shape), batch.codes, atol=1e-6)
+    has = many > 0
+    spans = pushed[has.numpy()]
+    places = np.concatenate([np.arange(begin, begin + count) for begin, count in spans.tolist()])
+    merged = whole(torch.from_numpy(codes[places]), spans[:, 1]).numpy()
+    held, share = batch.codes.reshape(-1, *batch.codes.shape[2:])[has.numpy()], (counts / many[:, None])[has].numpy()
+    np.testing.assert_allclose(merged[:, :16], (held[..., :16] * share[..., None]).sum(1), atol=1e-5)
+    most = np.where(share[..., None] > 0, held[..., 16:], -np.inf).max(1)
+    np.testing.assert_allclose(merged[:, 16:], most, atol=1e-6)
 
 
 def test_recording_that_breaks_off_leaves_none(tmp_path: Path) -> None:
