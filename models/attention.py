@@ -32,6 +32,8 @@ Arrays = Callable[..., F32]
 
 NEVER = -1e9
 """The score of a token that is not there; finite, so that a row without tokens stays a number."""
+MARKS = 3
+"""Columns that attention adds to tokens: log age, 1 where there is none, 1 where there is one."""
 
 
 class SelfAttention(nn.Module):
@@ -89,6 +91,8 @@ class MemoryAttention(nn.Module):
 
     Keys and values are absorbed into the query: with one query, scores are `(W_k^T q) . token` and the result is
     `W_v (weights . tokens)`, so no token is ever projected: 2 x heads x d products a token in place of 2 x d x d.
+    Age, absence and the score of "nothing" are absorbed too, as three more columns of the tokens (`marked`), for on one
+    row an operation costs more than its arithmetic.
     """
 
     def __init__(self, d: int = 64, heads: int = 4) -> None:
@@ -102,22 +106,52 @@ class MemoryAttention(nn.Module):
         self.rate = nn.Parameter(torch.linspace(-2.0, 3.0, heads))
         self.nothing = nn.Parameter(torch.zeros(heads))
 
-    def forward(self, query: Tensor, tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
-        """Return what each query finds, (B, d).
+    def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
+        """Return what each query finds, (B, d), for queries (B, d) and marked tokens (B, T, d + 3)."""
+        asked = functional.linear(query, *self.asking()).view(-1, self.heads, self.heads * self.size + MARKS)
+        found = looked_up(asked, tokens).flatten(1)
+        return found @ self.telling() + self.mix.bias
 
-        query (B, d); tokens (B, T, d); mask (B, 1, T), true where there is a token; log_age (B, 1, T), log1p(age in
-        s) / 15. A learned score of "nothing" takes part, so a row without tokens gives the bias of the last layer.
-        Written for few operations: on one row each costs more than its arithmetic.
+    def asking(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the map from a query to what it asks of a marked token, (heads (d + 3), d).
+
+        The score of "nothing" is taken off all others: its own is then 0.
         """
-        q = (self.q(query) * self.size**-0.5).view(-1, self.heads, 1, self.size)
-        asked = (q @ self.k).view(-1, self.heads, tokens.shape[-1])  # (B, heads, d)
-        decay = functional.softplus(self.rate)[:, None] * log_age  # (B, heads, T)
-        score = torch.where(mask, asked @ tokens.transpose(1, 2) - decay, NEVER)
-        nothing = score[:, :, :1] * 0 + self.nothing[:, None]
-        weight = torch.cat([score, nothing], 2).softmax(2)[:, :, :-1]
-        found = (weight @ tokens).view(-1, self.heads, 1, tokens.shape[-1]) @ self.v  # (B, heads, 1, d / heads)
-        out: Tensor = self.mix(found.view(-1, self.heads * self.size))
-        return out
+        heads, size, d = self.k.shape
+        scaled = self.q.weight.view(heads, size, d) * size**-0.5
+        weight = self.k.transpose(1, 2) @ scaled  # (heads, d, d)
+        bias = (self.q.bias.view(heads, 1, size) * size**-0.5 @ self.k).squeeze(1)  # (heads, d)
+        marks = torch.stack([-functional.softplus(self.rate), self.rate.new_full((heads,), NEVER), -self.nothing], 1)
+        return padded(weight).view(-1, d), torch.cat([bias, marks], 1).view(-1)
+
+    def telling(self) -> Tensor:
+        """Return the map from what the heads found in marked tokens to the answer, (heads (d + 3), d)."""
+        heads, d, size = self.v.shape
+        weight = self.v @ self.mix.weight.transpose(0, 1).reshape(heads, size, d)
+        return padded(weight).view(-1, d)
+
+
+def padded(weight: Tensor) -> Tensor:
+    """Return weights (heads, d, d) as (heads, d + 3, d): the marks take no part."""
+    return torch.cat([weight, weight.new_zeros(len(weight), MARKS, weight.shape[2])], 1)
+
+
+def marked(tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
+    """Return tokens (B, T, d + 3): log age, absence and presence added to tokens (B, T, d).
+
+    mask (B, T), true where there is a token; log_age (B, T), log1p(age in s) / 15.
+    """
+    present = mask.to(tokens.dtype)
+    return torch.cat([tokens, torch.stack([log_age, 1 - present, present], 2)], 2)
+
+
+def looked_up(asked: Tensor, tokens: Tensor) -> Tensor:
+    """Return what is found (..., heads, D) by what is asked, (..., heads, D), in marked tokens (..., T, D).
+
+    "Nothing" takes part with a score of 0, so a row without tokens finds zeros.
+    """
+    score = functional.pad(asked @ tokens.transpose(-1, -2), (0, 1))
+    return score.softmax(-1)[..., :-1] @ tokens
 
 
 class Reading(nn.Module):
@@ -131,9 +165,9 @@ class Reading(nn.Module):
         self.between = nn.LayerNorm(d)
         self.feed = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
 
-    def forward(self, x: Tensor, tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
-        """Return (B, d) for queries (B, d), tokens (B, T, d), mask and log_age (B, T)."""
-        x = x + self.memory(self.before(x), tokens, mask[:, None], log_age[:, None])
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """Return (B, d) for queries (B, d) and marked tokens (B, T, d + 3)."""
+        x = x + self.memory(self.before(x), tokens)
         out: Tensor = x + self.feed(self.between(x))
         return out
 
@@ -154,11 +188,11 @@ class HierarchicalAttention(nn.Module):
     def forward(self, query: Tensor, raw: Tensor, sums: Tensor) -> Tensor:
         """Return (B, d) for queries (B, 20) that read raw (B, 64, 32) and sums (B, 20, 48)."""
         tokens = torch.cat([self.raw(raw), self.sums(sums)], 1)  # (B, 84, d)
-        mask = torch.cat([raw[:, :, 0], sums[:, :, 0]], 1) > 0
-        log_age = torch.cat([raw[:, :, 20], sums[:, :, 6]], 1)
+        log_age, there = torch.cat([raw[:, :, 20], sums[:, :, 6]], 1), torch.cat([raw[:, :, 0], sums[:, :, 0]], 1)
+        tokens = marked(tokens, there > 0, log_age)
         x = self.query(query)
         for layer in self.layers:
-            x = layer(x, tokens, mask, log_age)
+            x = layer(x, tokens)
         out: Tensor = self.after(x)
         return out
 

@@ -18,6 +18,8 @@ from models.registry import Arrays
 F32 = NDArray[np.float32]
 NEAR, FAR, ENCODE = "onnx_near", "onnx_far", "onnx_encode"
 COLUMNS = "query_columns"
+ROWS, HISTORIES = "rows", "histories"
+"""What a graph calls the first axis of its inputs: as many rows as the batch, or one for all of them."""
 
 
 class Near(NamedTuple):
@@ -57,7 +59,7 @@ class Network:
         feeds: dict[str, Any] = {"x": np.ascontiguousarray(matrix[:, self._columns]), **memory(tokens, slice(0, 2))}
         if self._asks_text:
             feeds["text"] = tokens.text
-        logit, latents = self._near.run(None, at_least_two(feeds))
+        logit, latents = self._near.run(None, at_least_two(feeds, self._near))
         return Near(logit[: len(matrix)], latents[: len(matrix)])
 
     def far(self, latents: F32, tokens: Tokens) -> F32:
@@ -65,7 +67,7 @@ class Network:
         if self._far is None:
             message = "this network has two sides: there is no exit 2"
             raise ArtifactError(message)
-        logit: F32 = self._far.run(None, at_least_two({"latents": latents, **memory(tokens, 2)}))[0]
+        logit: F32 = self._far.run(None, at_least_two({"latents": latents, **memory(tokens, 2)}, self._far))[0]
         return logit[: len(latents)]
 
     def last(self, matrix: Matrix, tokens: Tokens) -> F32:
@@ -84,11 +86,12 @@ class Network:
         return codes
 
 
-def at_least_two(feeds: dict[str, Any]) -> dict[str, Any]:
-    """Return the feeds, a single row twice."""
+def at_least_two(feeds: dict[str, Any], graph: Any) -> dict[str, Any]:
+    """Return the feeds, a single row twice: histories once, where the graph can share them between the two."""
     if len(next(iter(feeds.values()))) != 1:
         return feeds
-    return {name: np.concatenate([part, part]) for name, part in feeds.items()}
+    twice = {given.name for given in graph.get_inputs() if given.shape[0] == ROWS}
+    return {name: np.concatenate([part, part]) if name in twice else part for name, part in feeds.items()}
 
 
 def memory(tokens: Tokens, sides: Any) -> dict[str, F32]:
