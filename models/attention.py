@@ -269,8 +269,10 @@ class Queries(NamedTuple):
 
 def attend(network: HierarchicalAttention, history: History, queries: Queries, chunk: int = 256) -> Tensor:
     """Return what each query finds, (q, d); tokens exist for `chunk` queries at a time."""
-    codes = encode(network.encoder, torch.from_numpy(history.static))
-    blocks, verdicts = blocks_of(history), verdicts_of(history)
+    needed = int(pushed(queries.after).max(initial=0))  # newer blocks are read event by event
+    codes = encode(network.encoder, torch.from_numpy(history.static[: needed * BLOCK]))
+    blocks = blocks_of(history)
+    verdicts = verdicts_of(history, blocks)
     out = []
     for start in range(0, len(queries.now), chunk):
         some = part_of(queries, slice(start, start + chunk))
@@ -369,10 +371,9 @@ def blocks_of(history: History) -> Blocks:
     closed = len(history.at) // BLOCK
     at = history.at[: closed * BLOCK].reshape(-1, BLOCK)
     fixed = np.rint(np.maximum(history.static[: closed * BLOCK, 1].astype(np.float64) * 2560, 0)).astype(np.int64)
-    first, last, before = np.zeros(closed, np.int64), np.zeros(closed, np.int64), -1
-    for j, times in enumerate(at):
-        first[j] = max(int(times[0]), before + 1)
-        last[j] = before = max(int(first[j]), int(times.max()))
+    number = np.arange(closed)
+    last = np.maximum.accumulate(at.max(1) - number) + number  # one second later than the block before, or more
+    first = np.maximum(at[:, 0], np.concatenate([[0], last + 1])[:closed])
     amounts = np.concatenate([[0], fixed.reshape(-1, BLOCK).sum(1).cumsum()]).astype(np.int64)
     return Blocks(first, last, amounts)
 
@@ -388,14 +389,14 @@ class Verdicts(NamedTuple):
     rings: I64  # (m + 1, 16, 2) first and latest verdict of the known frauds after so many verdicts, newest first; -1
 
 
-def verdicts_of(history: History) -> Verdicts:
+def verdicts_of(history: History, blocks: Blocks) -> Verdicts:
     """Return the look-up tables of a history's verdicts."""
     m, event = len(history.event), history.event
     keys = np.sort(event * (m + 1) + np.arange(m))
     same = np.flatnonzero(keys[1:] // (m + 1) == keys[:-1] // (m + 1))
     replaced = np.full(m, m)
     replaced[keys[same] % (m + 1)] = keys[same + 1] % (m + 1)
-    place = np.maximum(np.searchsorted(blocks_of(history).first, history.at[event], side="right") - 1, 0)
+    place = np.maximum(np.searchsorted(blocks.first, history.at[event], side="right") - 1, 0)
     pushed_at = (event // BLOCK + 3) * BLOCK
     counted = (replaced == m) | (np.append(history.after, 0)[replaced] >= pushed_at)
     return Verdicts(keys, replaced, place, pushed_at, counted, fraud_rings(history))
@@ -406,7 +407,11 @@ def fraud_rings(history: History) -> I64:
     held: list[tuple[int, int, int, int]] = []  # time, event, first verdict, latest verdict
     rings = np.full((len(history.event) + 1, FRAUDS, 2), -1)
     for i, (event, label) in enumerate(zip(history.event.tolist(), history.label.tolist(), strict=True)):
+        rings[i + 1] = rings[i]
         old = [one for one in held if one[1] == event]
+        if not old and label & VERDICT != FRAUD:
+            continue
+        rings[i + 1] = -1
         held = [one for one in held if one[1] != event]
         if label & VERDICT == FRAUD:
             held.append((int(history.at[event]), event, old[0][2] if old else i, i))
