@@ -39,7 +39,8 @@ class BlockAttentionAggregation(Aggregation):  # type: ignore[misc]
         spare = -dense.shape[1] % BLOCK + BLOCK * (dense.shape[1] == 0)
         dense, mask = functional.pad(dense, (0, 0, 0, spare)), functional.pad(mask, (0, spare))
         tokens = [self.newest(dense, mask), self.older(dense, mask)]  # each: tokens, mask, log age
-        memory = marked(*(torch.cat(part, 1) for part in zip(*tokens, strict=True)))
+        seen, there, log_age = (torch.cat(part, 1) for part in zip(*tokens, strict=True))
+        memory = marked(seen, there.to(seen.dtype).unsqueeze(2), log_age.unsqueeze(2))
         out = self.ask.expand(len(dense), -1)
         for layer in self.layers:
             out = layer(out, memory)

@@ -136,13 +136,12 @@ def padded(weight: Tensor) -> Tensor:
     return torch.cat([weight, weight.new_zeros(len(weight), MARKS, weight.shape[2])], 1)
 
 
-def marked(tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
+def marked(tokens: Tensor, there: Tensor, log_age: Tensor) -> Tensor:
     """Return tokens (B, T, d + 3): log age, absence and presence added to tokens (B, T, d).
 
-    mask (B, T), true where there is a token; log_age (B, T), log1p(age in s) / 15.
+    there (B, T, 1), 1 where there is a token, else 0; log_age (B, T, 1), log1p(age in s) / 15.
     """
-    present = mask.to(tokens.dtype)
-    return torch.cat([tokens, torch.stack([log_age, 1 - present, present], 2)], 2)
+    return torch.cat([tokens, log_age, 1 - there, there], 2)
 
 
 def looked_up(asked: Tensor, tokens: Tensor) -> Tensor:
@@ -188,8 +187,8 @@ class HierarchicalAttention(nn.Module):
     def forward(self, query: Tensor, raw: Tensor, sums: Tensor) -> Tensor:
         """Return (B, d) for queries (B, 20) that read raw (B, 64, 32) and sums (B, 20, 48)."""
         tokens = torch.cat([self.raw(raw), self.sums(sums)], 1)  # (B, 84, d)
-        log_age, there = torch.cat([raw[:, :, 20], sums[:, :, 6]], 1), torch.cat([raw[:, :, 0], sums[:, :, 0]], 1)
-        tokens = marked(tokens, there > 0, log_age)
+        there = torch.cat([raw[:, :, :1], sums[:, :, :1]], 1)
+        tokens = marked(tokens, there, torch.cat([raw[:, :, 20:21], sums[:, :, 6:7]], 1))
         x = self.query(query)
         for layer in self.layers:
             x = layer(x, tokens)

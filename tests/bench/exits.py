@@ -116,8 +116,8 @@ def copies(folder: Path, log: HistoryLog, rows: I64, codes: Floats) -> Looked:
     table, held, done = log._fresh(), np.empty((len(rows), hs.SIDES, hs.HISTORY_BYTES), np.uint8), 0
     for place, look in enumerate(looks):
         part = changes[done : look["at"]]
-        columns = (np.ascontiguousarray(part[name]) for name in ("kind", "mask", "rows", "fields"))
-        advance(*columns, table, log._bank.first, codes)
+        kind, mask, places, fields = (np.ascontiguousarray(part[name]) for name in ("kind", "mask", "rows", "fields"))
+        advance(kind, mask, places, fields, table, log._bank.first, codes)
         held[place], done = table[look["rows"]], int(look["at"])
     return Looked(held, asked(looks["query"]), [texts[text] for text in looks["text"]], range(len(rows)))
 

@@ -188,7 +188,7 @@ def by_cards(sizes: Sequence[int], by: Served, count: int, rounds: int) -> list[
 
 def fitting(sizes: Sequence[int], free: int) -> list[int]:
     """Return the sizes whose populations fit into `free` bytes together."""
-    held = []
+    held: list[int] = []
     for size in sizes:
         if CARD_BYTES * (size + sum(held)) > free:
             print(f"{size:,} cards do not fit into {free / 2**30:.1f} GiB: left out")

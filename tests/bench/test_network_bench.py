@@ -19,7 +19,7 @@ from models.blend import Blend
 from streaming import mapping, tables
 from streaming.extracting import Extraction
 from streaming.files import Table
-from tests.bench import attention, exits, forward, scaling
+from tests.bench import attention, exits, forward, population, scaling
 
 SHIPPED = Path("models/artifacts")
 
@@ -45,11 +45,16 @@ def test_forward_prints_a_line_a_way_and_holds_the_served_width_to_its_target(
 def test_attention_prints_every_way_at_every_length(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(attention, "peak", lambda way: 1.0)  # a process each; tested below
     monkeypatch.setattr("sys.argv", ["attention", "--lengths", "90,500", "--rounds", "1"])
     attention.main()
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [line["way"] for line in result["lines"]] == 2 * list(attention.NAMES)
     assert set(attention.ASKED) < set(result["at_longest"])
+
+
+def test_peak_of_a_way_is_the_memory_that_it_takes() -> None:
+    assert 15 < attention.peak(lambda: np.ones(2 << 20)) < 18
 
 
 def test_crossing_is_where_blocks_and_fused_attention_cost_the_same() -> None:
@@ -70,7 +75,7 @@ def test_scaling_measures_each_part_on_rows_that_have_lived(capsys: pytest.Captu
     by = scaling.served()
     one = scaling.grown(40, 30, by)
     histories = one.store.histories_of(by.encoder)
-    assert len(histories) == 30 + scaling.MERCHANTS
+    assert len(histories) == 30 + population.MERCHANTS
     copies = [histories.get(f"c{prefix}") for prefix in ("c0", "c10", "c20")]
     assert copies[0] == copies[1] == copies[2] != bytes(len(copies[0]))
     rows = scaling.sweep([one, scaling.grown(40, 60, by)], by, 64, 1)

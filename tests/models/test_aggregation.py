@@ -64,7 +64,7 @@ def test_aggregation_reads_newest_neighbours_singly_and_older_ones_as_summaries(
     tokens = torch.cat([aggregation.raw(x[112:, 1:]), aggregation.sums(torch.cat([torch.cat(parts), level], 1))])[None]
     age = torch.cat([x[112:, 0], x[[111, 95, 79, 63], 0]])[None]
     wanted = aggregation.ask[None]
-    memory = marked(tokens, torch.ones(1, 42, dtype=torch.bool), age)
+    memory = marked(tokens, torch.ones(1, 42, 1), age.unsqueeze(2))
     for layer in aggregation.layers:
         wanted = layer(wanted, memory)
     torch.testing.assert_close(aggregation(x, torch.zeros(150).long()), wanted, atol=2e-6, rtol=0)

@@ -276,7 +276,7 @@ class Marking(nn.Module):
         self.memory = MemoryAttention()
 
     def forward(self, query: Tensor, tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
-        out: Tensor = self.memory(query, marked(tokens, mask[:, 0], log_age[:, 0]))
+        out: Tensor = self.memory(query, marked(tokens, mask[:, 0, :, None].float(), log_age[:, 0, :, None]))
         return out
 
 
@@ -302,7 +302,7 @@ def test_absorbed_attention_equals_that_of_projected_tokens() -> None:
         attention.nothing.uniform_(-1, 1)
         query, tokens, mask = torch.randn(5, 16), torch.randn(5, 12, 16), torch.rand(5, 12) > 0.4
         mask[0], log_age = False, torch.rand(5, 12)
-        found = attention(query, marked(tokens, mask, log_age))
+        found = attention(query, marked(tokens, mask[..., None].float(), log_age[..., None]))
         torch.testing.assert_close(found, projected(attention, query, tokens, mask, log_age), atol=1e-6, rtol=0)
     assert torch.equal(found[0], attention.mix.bias)
 

@@ -143,8 +143,9 @@ def test_single_row_gives_its_histories_once_and_other_graphs_get_them_twice() -
 
     feeds = {"x": np.zeros((1, 4)), "raw": np.zeros((1, 2))}
     for axis, many in (("histories", 1), ("rows", 2)):
-        assert [len(part) for part in serving.at_least_two(feeds, Graph(axis)).values()] == [2, many]
-    assert serving.at_least_two({"x": np.zeros((3, 4))}, Graph("rows"))["x"].shape == (3, 4)
+        given = serving.at_least_two(feeds, serving.by_row(Graph(axis)))
+        assert [len(part) for part in given.values()] == [2, many]
+    assert serving.at_least_two({"x": np.zeros((3, 4))}, frozenset("x"))["x"].shape == (3, 4)
 
 
 def test_network_codes_are_those_of_the_module_and_of_each_block_alone() -> None:
