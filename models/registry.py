@@ -43,7 +43,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `version` and `weights_sha256` are filled in by `save`. `metrics` holds None where a measure has no meaning;
     `metrics_by_model` the same for each part of a blend. `encoder` is the version of the network's block encoder, `""`
     without one; `architecture` fixes the network's shape; `exits` names the exits, first one first, with the threshold
-    below which a payment leaves there (the last has none).
+    below which a payment leaves there (the last has none). Labels came within `label_delay` (1 +- `label_spread`).
     """
 
     kind: str
@@ -53,6 +53,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     spec_version: str
     features: tuple[str, ...]
     label_delay: int
+    label_spread: float = 0.0
     seed: int
     metrics: dict[str, float | None] = {}
     metrics_by_model: dict[str, dict[str, float | None]] = {}
@@ -151,10 +152,11 @@ def versions(root: Path, name: str) -> list[str]:
 def delay_warning(card: Card, delay: int | None) -> str:
     """Return what is wrong with serving a model where verdicts take `delay` (ns, None: there are none); `""`: nothing.
 
-    How old a verdict is when it is known decides what a model learns to expect, so each label delay wants its own.
+    How old a verdict is when it is known decides what a model learns to expect, so each label delay wants its own; one
+    that was trained with a spread has seen all delays within it.
     """
     now = -1 if delay is None else delay
-    if card.label_delay == now:
+    if card.label_delay == now or (now > 0 and abs(now - card.label_delay) <= card.label_spread * card.label_delay):
         return ""
     return (
         f"model '{card.name}' {card.version} was trained with labels {said(card.label_delay)}, here they come "

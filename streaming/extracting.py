@@ -94,10 +94,18 @@ class Extraction:
     """Vectors of a history. `rejects` counts the rows that could not be read."""
 
     def __init__(
-        self, table: Table, delay: int | None, settings: Settings | None = None, recorder: Recorder | None = None
+        self,
+        table: Table,
+        delay: int | None,
+        settings: Settings | None = None,
+        recorder: Recorder | None = None,
+        spread: float = 0.0,
     ) -> None:
-        """Take a file, the delay of its labels and the settings of the live path; whatever model they name."""
-        self._table, self._delay = table, delay
+        """Take a file, the delay of its labels and the settings of the live path; whatever model they name.
+
+        `spread` as in `streaming.replay.history`.
+        """
+        self._table, self._delay, self._spread = table, delay, spread
         self._truth: dict[str, tuple[Verdict | None, str]] = {}
         self.rejects = 0
         chosen = by_rules(settings or Settings())
@@ -107,7 +115,7 @@ class Extraction:
 
     def __iter__(self) -> Iterator[Extracted]:
         """Yield every payment, in order of time."""
-        source = HistorySource(history(self._noted(ordered(self._table.rows())), self._delay), BATCH)
+        source = HistorySource(history(self._noted(ordered(self._table.rows())), self._delay, self._spread), BATCH)
         while (intake := source.read()) is not None:
             yield from self._batch(intake.arrivals)
 

@@ -1,12 +1,15 @@
 """History as a stream: payments in the order of time, each label arriving after its delay."""
 
+import hashlib
 import heapq
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
+import msgspec
+
 from fraud.core.errors import DataError
-from fraud.core.records import Answer, Arrival, Intake, Label, Position, Reject
+from fraud.core.records import Answer, Arrival, Intake, Label, LabelSource, Position, Reject, Verdict
 from streaming.rows import Row
 from streaming.times import to_text
 
@@ -81,11 +84,12 @@ def ordered(rows: Iterator[Row | Reject], window: int = WINDOW) -> Iterator[Row 
         yield queue.pop()[1]
 
 
-def history(rows: Iterator[Row | Reject], delay: int | None) -> Iterator[Arrival | Reject]:
+def history(rows: Iterator[Row | Reject], delay: int | None, spread: float = 0.0) -> Iterator[Arrival | Reject]:
     """Yield payments by time, and each label `delay` nanoseconds after its payment (None: no labels).
 
     Where the file says when a label was known, that time counts instead, but never one before the payment. A label
-    comes before payments of the same instant. Offsets count within each of the two topics.
+    comes before payments of the same instant. Offsets count within each of the two topics. A `spread` varies delays
+    and sources, see `varied`.
     """
     waiting: TimeQueue[Label] = TimeQueue()
     payments = labels = 0
@@ -101,10 +105,27 @@ def history(rows: Iterator[Row | Reject], delay: int | None) -> Iterator[Arrival
         payments += 1
         if delay is not None and row.verdict is not None:
             due = tx.happened_at + delay if row.known_at is None else max(row.known_at, tx.happened_at)
-            waiting.push(due, Label(tx_id=tx.id, verdict=row.verdict, happened_at=due, seen_at=due))
+            label = Label(tx_id=tx.id, verdict=row.verdict, happened_at=due, seen_at=due)
+            if spread and row.known_at is None:
+                label = varied(label, tx.happened_at, delay, spread)
+            waiting.push(label.happened_at, label)
     while waiting:
         yield Arrival(waiting.pop()[1], Position(LABELS, 0, labels))
         labels += 1
+
+
+def varied(label: Label, paid_at: int, delay: int, spread: float) -> Label:
+    """Return a label that comes between `delay * (1 - spread)` and `delay * (1 + spread)` after its payment, evenly.
+
+    Half of the genuine ones are told by silence. A hash of the id decides both, so a history is always varied the same.
+    For training on data whose labels all take one time, lest a model learn that time in place of what a verdict means.
+    """
+    draw = hashlib.blake2b(label.tx_id.encode(), digest_size=8).digest()
+    share = int.from_bytes(draw[:6]) / 2**48
+    due = paid_at + round(delay * (1 + spread * (2 * share - 1)))
+    silent = label.verdict is Verdict.GENUINE and draw[6] % 2 == 0
+    source = LabelSource.SILENCE if silent else label.source
+    return msgspec.structs.replace(label, happened_at=due, seen_at=due, source=source)
 
 
 class HistorySource:

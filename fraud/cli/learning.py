@@ -42,6 +42,10 @@ def train(
     name: Annotated[str, typer.Option(help="The name that --model then takes.")],
     mapping: options.MappingName = "native",
     label_delay: options.LabelDelay = "7d",
+    delay_spread: Annotated[
+        float,
+        typer.Option(help="Vary each label's delay by up to this share, and tell half of the genuine ones by silence."),
+    ] = 0.0,
     model: Kind = "booster",
     models: options.Models = None,
     settings: options.SettingsFile = None,
@@ -60,13 +64,15 @@ def train(
     The history is replayed through the live features with labels `--label-delay` late; the vectors are kept, so that
     a second run starts at once. The last part of the history chooses the number of trees, the epoch, the mixture and
     the calibration. Settings of the fit come from the tables `[train.booster]` and `[train.network]` of the settings
-    file and from `--set`. Time and memory are told before it starts; a GPU is used where there is one.
+    file and from `--set`. Where the data has one fixed delay, `--delay-spread 0.3` keeps a model from learning that
+    delay in place of what verdicts mean, for a service whose labels come sooner or later. Time and memory are
+    told before it starts; a GPU is used where there is one.
     """
     require(model, KINDS, "--model")
     require_torch(model)
     found = options.settings(settings, models=models)
     folder = Path(found.model.folder)
-    dataset = extracted(data, mapping, label_delay, cache, found, histories=model != "booster")
+    dataset = extracted(data, mapping, label_delay, cache, found, histories=model != "booster", spread=delay_spread)
     asked = asked_for(model, found, set_, seed, dataset, cache, quick=quick)
     asked = asked._replace(place=place_of(runs / f"train-{name}-{dataset.meta.identity.key}", asked.settings, resume))
     made = fitted(dataset, folder, name, model, asked, use=not keep)

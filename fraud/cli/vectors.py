@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fraud.cli import options, output
+from fraud.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from fraud.core.settings import Settings
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 
 
 def extracted(
-    data: Path, mapping: str, label_delay: str, cache: Path, settings: "Settings", *, histories: bool = False
-) -> "Dataset":
-    """Return the vectors of a history, from the cache when it holds them; with `histories` these are recorded too."""
+    data: Path, mapping: str, label_delay: str, cache: Path, settings: "Settings", *, histories: bool = False,
+    spread: float = 0.0,
+) -> "Dataset":  # fmt: skip
+    """Return the vectors of a history, from the cache when it holds them; with `histories` these are recorded too.
+
+    Raises SettingsError for a `spread` that is no share: labels would come before their payments.
+    """
     from fraud.training import dataset
     from streaming import configuration
     from streaming import mapping as mappings
@@ -26,12 +31,15 @@ def extracted(
     from streaming.files import Table
 
     delay = options.duration(label_delay)
+    if not 0 <= spread < 1:
+        msg = f"--delay-spread {spread:g}: expected a share from 0 to below 1, such as 0.3 for 30 % sooner or later"
+        raise SettingsError(msg)
     table = Table(data, mappings.load(mapping), configuration.rates(settings))
     rows = table.count() if data.exists() else None
     table.rows()
     text = msgspec.json.encode(table.mapping).decode() + configuration.fingerprint(settings)
     version = Extraction(table, delay, settings).spec_version
-    identity = dataset.Identity(file_hash(data), version, -1 if delay is None else delay, text)
+    identity = dataset.Identity(file_hash(data), version, -1 if delay is None else delay, text, spread)
     held = dataset.cached(cache, identity)
     if held is not None and (not histories or history_folder(cache, identity).exists()):
         output.say(f"vectors of {data.name} with labels {label_delay} late: {held.meta.rows:,} rows, from {cache}")
@@ -48,12 +56,12 @@ def _extract(
     from streaming.extracting import Extraction
 
     if not histories:
-        extraction = Extraction(table, delay, settings)
+        extraction = Extraction(table, delay, settings, spread=identity.label_spread)
         return dataset.write(cache, identity, extraction.names, converted(extraction), step)
     from fraud.training.tokens import Recording
 
     with Recording(history_folder(cache, identity)) as recorder:
-        extraction = Extraction(table, delay, settings, recorder)
+        extraction = Extraction(table, delay, settings, recorder, identity.label_spread)
         return dataset.write(cache, identity, extraction.names, converted(extraction), step)
 
 

@@ -49,7 +49,7 @@ def usual_slices(data: Dataset, kind: str = BOOSTER) -> Slices:
     A blend is judged on more frauds than other kinds, so that its early approval can be proved safe.
     """
     enough = PROVING_FRAUDS if kind == BLEND else ENOUGH_FRAUDS
-    ready, delay = int(data.time[-1]) + 1, max(data.meta.identity.label_delay, 0)
+    ready, delay = int(data.time[-1]) + 1, data.meta.identity.latest
     return slices(data, span_before(ready, delay, usual_start(data), usual_validation(data, ready - delay, enough)))
 
 
@@ -119,6 +119,7 @@ def draft(
         spec_version=identity.spec_version,
         features=data.names,
         label_delay=identity.label_delay,
+        label_spread=identity.label_spread,
         seed=_booster_settings(asked).seed,
         metrics=measured.get(kind, {}),
         metrics_by_model=measured if len(measured) > 1 else {},

@@ -38,13 +38,22 @@ COLUMNS: dict[str, type[np.generic]] = {
 }
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """What the vectors depend on. `label_delay` is in nanoseconds; `settings` names anything else that matters."""
+class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the vectors depend on. `label_delay` is in nanoseconds; `settings` names anything else that matters.
+
+    Labels come between `label_delay * (1 - label_spread)` and `label_delay * (1 + label_spread)` after their payments.
+    """
 
     data_hash: str
     spec_version: str
     label_delay: int
     settings: str = ""
+    label_spread: float = 0.0
+
+    @property
+    def latest(self) -> int:
+        """Return how long after a payment its verdict is known at the latest, ns; 0 where that is never."""
+        return round(max(self.label_delay, 0) * (1 + self.label_spread))
 
     @property
     def key(self) -> str:

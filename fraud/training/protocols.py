@@ -81,7 +81,7 @@ def chronological_fold(data: Dataset, split: float = 0.85) -> Fold:
         message = f"--split is {split}, expected a share between 0 and 1 such as 0.85."
         raise DataError(message)
     ready = int(np.quantile(data.time, split, method="lower"))
-    delay = data.meta.identity.label_delay
+    delay = data.meta.identity.latest
     span = span_before(ready, delay, usual_start(data), usual_validation(data, ready - delay))
     return Fold(f"after {split:g}", span, between(data, ready + 1, int(data.time[-1]) + 1))
 

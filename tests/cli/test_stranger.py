@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fraud.cli import app
+from fraud.core.errors import SettingsError
 from fraud.simulate import fdh
 
 MAPPING = """
@@ -89,6 +90,22 @@ def test_replay_under_another_label_delay_warns(folder: Path, trained: dict[str,
     assert "was trained with labels 7d late, here they come 1d late" in result.stderr
     same = CliRunner().invoke(app, ["replay", *data, "7d", *words(folder, trained)], catch_exceptions=False)
     assert "warning" not in same.stderr
+
+
+def test_model_trained_on_varied_delays_serves_them_without_a_warning(folder: Path) -> None:
+    where = ["--models", str(folder / "models"), "--cache", str(folder / "cache"), "--no-plots", "--quick"]
+    call(folder, "train", *source(folder), "--delay-spread", "0.3", "--name", "varied", *where)
+    shown = CliRunner().invoke(app, ["models", "show", "varied", "--models", str(folder / "models")]).stdout
+    assert '"label_spread": 0.3' in shown
+    near = ["replay", *source(folder)[:-1], "6d", *words(folder, {"name": "varied"})]
+    assert "warning" not in CliRunner().invoke(app, near, catch_exceptions=False).stderr
+
+
+@pytest.mark.parametrize("spread", ["-0.1", "1", "nan"])
+def test_spread_that_is_no_share_is_refused(folder: Path, spread: str) -> None:
+    asked = ["train", *source(folder), f"--delay-spread={spread}", "--name", "x", "--cache", str(folder / "cache")]
+    with pytest.raises(SettingsError, match="expected a share from 0 to below 1"):
+        CliRunner().invoke(app, asked, catch_exceptions=False)
 
 
 def test_replay_gives_the_same_digest_whatever_the_batch(folder: Path, trained: dict[str, Any]) -> None:

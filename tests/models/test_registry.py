@@ -162,6 +162,12 @@ def test_delay_warning_names_both_delays(draft: Card, trained: int, here: int | 
     assert (told in said) if told else said == ""
 
 
+@pytest.mark.parametrize(("here", "warned"), [(5 * DAY, False), (9 * DAY, False), (10 * DAY, True), (None, True)])
+def test_delays_within_the_spread_of_training_need_no_warning(draft: Card, here: int | None, warned: bool) -> None:
+    card = msgspec.structs.replace(draft, label_delay=7 * DAY, label_spread=0.3)
+    assert bool(registry.delay_warning(card, here)) is warned
+
+
 # --- format 1 --------------------------------------------------------------------------------------------------------
 
 

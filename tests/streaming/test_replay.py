@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.core.errors import DataError
-from fraud.core.records import Arrival, Label, Position, Reject, Transaction, Verdict
+from fraud.core.records import Arrival, Label, LabelSource, Position, Reject, Transaction, Verdict
 from streaming.replay import HistorySource, TimeQueue, history, ordered
 from streaming.rows import Row
 
@@ -101,6 +102,29 @@ def test_history_is_the_same_for_any_batch(times: list[int | None], delay: int |
 @given(TIMES, DELAYS, st.integers(0, 30))
 def test_history_resumed_gives_the_rest(times: list[int | None], delay: int | None, skip: int) -> None:
     assert events(times, delay, 1, skip) == events(times, delay, 1)[skip:]
+
+
+def test_spread_varies_delays_evenly_and_tells_half_of_the_genuine_by_silence() -> None:
+    many, delay = 4_000, 1_000_000
+    rows = [row(n, n, Verdict.FRAUD if n % 4 == 0 else Verdict.GENUINE) for n in range(many)]
+    found = [item for item in history(iter(rows), delay, 0.3) if isinstance(item, Arrival)]
+    labels = [item.event for item in found if isinstance(item.event, Label)]
+    late = np.array([label.happened_at - int(label.tx_id[1:]) for label in labels])
+    assert len(labels) == many
+    assert [label.seen_at for label in labels] == sorted(label.seen_at for label in labels)
+    assert 700_000 <= late.min() < 710_000 < 1_290_000 < late.max() <= 1_300_000
+    assert late.mean() == pytest.approx(delay, rel=0.01)
+    silent = {label.tx_id for label in labels if label.source is LabelSource.SILENCE}
+    genuine = {label.tx_id for label in labels if label.verdict is Verdict.GENUINE}
+    assert silent < genuine
+    assert len(silent) / len(genuine) == pytest.approx(0.5, abs=0.03)
+    assert found == list(history(iter(rows), delay, 0.3))
+
+
+def test_spread_leaves_the_times_that_the_file_tells() -> None:
+    labels = [item.event for item in history(iter([row(0, 0, known_at=50)]), 10, 0.3) if isinstance(item, Arrival)]
+    assert isinstance(labels[1], Label)
+    assert (labels[1].happened_at, labels[1].source) == (50, LabelSource.CHARGEBACK)
 
 
 @given(st.lists(st.integers(0, 9)), st.data())

@@ -37,7 +37,13 @@ def test_cached_finds_only_the_same_identity(tmp_path: Path) -> None:
     found = dataset.cached(tmp_path, IDENTITY)
     assert found is not None
     assert len(found.time) == 50
-    for change in ({"data_hash": "x"}, {"spec_version": "x"}, {"label_delay": 1}, {"settings": "x"}):
+    for change in (
+        {"data_hash": "x"},
+        {"spec_version": "x"},
+        {"label_delay": 1},
+        {"settings": "x"},
+        {"label_spread": 0.1},
+    ):
         other = msgspec.convert({**msgspec.to_builtins(IDENTITY), **change}, Identity)
         assert dataset.cached(tmp_path, other) is None
 
