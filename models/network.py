@@ -32,7 +32,8 @@ class Near(NamedTuple):
 class Network:
     """The network's graphs, ready to run. A row's numbers do not depend, in any bit, on the other rows of its batch.
 
-    One row is run as two: for a single one the runtime multiplies by another routine, which adds in another order.
+    One row is run as two: for a single one the runtime multiplies by another routine, which adds in another order. What
+    is read of its histories is given once for both, where only products of many tokens depend on it.
     """
 
     def __init__(self, arrays: Arrays) -> None:
