@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.nn.aggr import Aggregation  # type: ignore[import-untyped]
 
-from models.attention import BlockEncoder, Reading, merged, pushed, spans_of
+from models.attention import BlockEncoder, Reading, marked, merged, pushed, spans_of
 from models.memory import BLOCK, CODE, WINDOW
 
 
@@ -39,10 +39,11 @@ class BlockAttentionAggregation(Aggregation):  # type: ignore[misc]
         spare = -dense.shape[1] % BLOCK + BLOCK * (dense.shape[1] == 0)
         dense, mask = functional.pad(dense, (0, 0, 0, spare)), functional.pad(mask, (0, spare))
         tokens = [self.newest(dense, mask), self.older(dense, mask)]  # each: tokens, mask, log age
-        memory = [torch.cat(part, 1) for part in zip(*tokens, strict=True)]
+        seen, there, log_age = (torch.cat(part, 1) for part in zip(*tokens, strict=True))
+        memory = marked(seen, there.to(seen.dtype).unsqueeze(2), log_age.unsqueeze(2))
         out = self.ask.expand(len(dense), -1)
         for layer in self.layers:
-            out = layer(out, *memory)
+            out = layer(out, memory)
         return out
 
     def newest(self, dense: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -32,6 +32,8 @@ Arrays = Callable[..., F32]
 
 NEVER = -1e9
 """The score of a token that is not there; finite, so that a row without tokens stays a number."""
+MARKS = 3
+"""Columns that attention adds to tokens: log age, 1 where there is none, 1 where there is one."""
 
 
 class SelfAttention(nn.Module):
@@ -89,6 +91,8 @@ class MemoryAttention(nn.Module):
 
     Keys and values are absorbed into the query: with one query, scores are `(W_k^T q) . token` and the result is
     `W_v (weights . tokens)`, so no token is ever projected: 2 x heads x d products a token in place of 2 x d x d.
+    Age, absence and the score of "nothing" are absorbed too, as three more columns of the tokens (`marked`), for on one
+    row an operation costs more than its arithmetic.
     """
 
     def __init__(self, d: int = 64, heads: int = 4) -> None:
@@ -102,22 +106,51 @@ class MemoryAttention(nn.Module):
         self.rate = nn.Parameter(torch.linspace(-2.0, 3.0, heads))
         self.nothing = nn.Parameter(torch.zeros(heads))
 
-    def forward(self, query: Tensor, tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
-        """Return what each query finds, (B, d).
+    def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
+        """Return what each query finds, (B, d), for queries (B, d) and marked tokens (B, T, d + 3)."""
+        asked = functional.linear(query, *self.asking()).view(-1, self.heads, self.heads * self.size + MARKS)
+        found = looked_up(asked, tokens).flatten(1)
+        return found @ self.telling() + self.mix.bias
 
-        query (B, d); tokens (B, T, d); mask (B, 1, T), true where there is a token; log_age (B, 1, T), log1p(age in
-        s) / 15. A learned score of "nothing" takes part, so a row without tokens gives the bias of the last layer.
-        Written for few operations: on one row each costs more than its arithmetic.
+    def asking(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the map from a query to what it asks of a marked token, (heads (d + 3), d).
+
+        The score of "nothing" is taken off all others: its own is then 0.
         """
-        q = (self.q(query) * self.size**-0.5).view(-1, self.heads, 1, self.size)
-        asked = (q @ self.k).view(-1, self.heads, tokens.shape[-1])  # (B, heads, d)
-        decay = functional.softplus(self.rate)[:, None] * log_age  # (B, heads, T)
-        score = torch.where(mask, asked @ tokens.transpose(1, 2) - decay, NEVER)
-        nothing = score[:, :, :1] * 0 + self.nothing[:, None]
-        weight = torch.cat([score, nothing], 2).softmax(2)[:, :, :-1]
-        found = (weight @ tokens).view(-1, self.heads, 1, tokens.shape[-1]) @ self.v  # (B, heads, 1, d / heads)
-        out: Tensor = self.mix(found.view(-1, self.heads * self.size))
-        return out
+        heads, size, d = self.k.shape
+        scaled = self.q.weight.view(heads, size, d) * size**-0.5
+        weight = self.k.transpose(1, 2) @ scaled  # (heads, d, d)
+        bias = (self.q.bias.view(heads, 1, size) * size**-0.5 @ self.k).squeeze(1)  # (heads, d)
+        marks = torch.stack([-functional.softplus(self.rate), self.rate.new_full((heads,), NEVER), -self.nothing], 1)
+        return padded(weight).view(-1, d), torch.cat([bias, marks], 1).view(-1)
+
+    def telling(self) -> Tensor:
+        """Return the map from what the heads found in marked tokens to the answer, (heads (d + 3), d)."""
+        heads, d, size = self.v.shape
+        weight = self.v @ self.mix.weight.transpose(0, 1).reshape(heads, size, d)
+        return padded(weight).view(-1, d)
+
+
+def padded(weight: Tensor) -> Tensor:
+    """Return weights (heads, d, d) as (heads, d + 3, d): the marks take no part."""
+    return torch.cat([weight, weight.new_zeros(len(weight), MARKS, weight.shape[2])], 1)
+
+
+def marked(tokens: Tensor, there: Tensor, log_age: Tensor) -> Tensor:
+    """Return tokens (B, T, d + 3): log age, absence and presence added to tokens (B, T, d).
+
+    there (B, T, 1), 1 where there is a token, else 0; log_age (B, T, 1), log1p(age in s) / 15.
+    """
+    return torch.cat([tokens, log_age, 1 - there, there], 2)
+
+
+def looked_up(asked: Tensor, tokens: Tensor) -> Tensor:
+    """Return what is found (..., heads, D) by what is asked, (..., heads, D), in marked tokens (..., T, D).
+
+    "Nothing" takes part with a score of 0, so a row without tokens finds zeros.
+    """
+    score = functional.pad(asked @ tokens.transpose(-1, -2), (0, 1))
+    return score.softmax(-1)[..., :-1] @ tokens
 
 
 class Reading(nn.Module):
@@ -131,9 +164,9 @@ class Reading(nn.Module):
         self.between = nn.LayerNorm(d)
         self.feed = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
 
-    def forward(self, x: Tensor, tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
-        """Return (B, d) for queries (B, d), tokens (B, T, d), mask and log_age (B, T)."""
-        x = x + self.memory(self.before(x), tokens, mask[:, None], log_age[:, None])
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """Return (B, d) for queries (B, d) and marked tokens (B, T, d + 3)."""
+        x = x + self.memory(self.before(x), tokens)
         out: Tensor = x + self.feed(self.between(x))
         return out
 
@@ -154,11 +187,11 @@ class HierarchicalAttention(nn.Module):
     def forward(self, query: Tensor, raw: Tensor, sums: Tensor) -> Tensor:
         """Return (B, d) for queries (B, 20) that read raw (B, 64, 32) and sums (B, 20, 48)."""
         tokens = torch.cat([self.raw(raw), self.sums(sums)], 1)  # (B, 84, d)
-        mask = torch.cat([raw[:, :, 0], sums[:, :, 0]], 1) > 0
-        log_age = torch.cat([raw[:, :, 20], sums[:, :, 6]], 1)
+        there = torch.cat([raw[:, :, :1], sums[:, :, :1]], 1)
+        tokens = marked(tokens, there, torch.cat([raw[:, :, 20:21], sums[:, :, 6:7]], 1))
         x = self.query(query)
         for layer in self.layers:
-            x = layer(x, tokens, mask, log_age)
+            x = layer(x, tokens)
         out: Tensor = self.after(x)
         return out
 
@@ -235,8 +268,10 @@ class Queries(NamedTuple):
 
 def attend(network: HierarchicalAttention, history: History, queries: Queries, chunk: int = 256) -> Tensor:
     """Return what each query finds, (q, d); tokens exist for `chunk` queries at a time."""
-    codes = encode(network.encoder, torch.from_numpy(history.static))
-    blocks, verdicts = blocks_of(history), verdicts_of(history)
+    needed = int(pushed(queries.after).max(initial=0))  # newer blocks are read event by event
+    codes = encode(network.encoder, torch.from_numpy(history.static[: needed * BLOCK]))
+    blocks = blocks_of(history)
+    verdicts = verdicts_of(history, blocks)
     out = []
     for start in range(0, len(queries.now), chunk):
         some = part_of(queries, slice(start, start + chunk))
@@ -335,10 +370,9 @@ def blocks_of(history: History) -> Blocks:
     closed = len(history.at) // BLOCK
     at = history.at[: closed * BLOCK].reshape(-1, BLOCK)
     fixed = np.rint(np.maximum(history.static[: closed * BLOCK, 1].astype(np.float64) * 2560, 0)).astype(np.int64)
-    first, last, before = np.zeros(closed, np.int64), np.zeros(closed, np.int64), -1
-    for j, times in enumerate(at):
-        first[j] = max(int(times[0]), before + 1)
-        last[j] = before = max(int(first[j]), int(times.max()))
+    number = np.arange(closed)
+    last = np.maximum.accumulate(at.max(1) - number) + number  # one second later than the block before, or more
+    first = np.maximum(at[:, 0], np.concatenate([[0], last + 1])[:closed])
     amounts = np.concatenate([[0], fixed.reshape(-1, BLOCK).sum(1).cumsum()]).astype(np.int64)
     return Blocks(first, last, amounts)
 
@@ -354,14 +388,14 @@ class Verdicts(NamedTuple):
     rings: I64  # (m + 1, 16, 2) first and latest verdict of the known frauds after so many verdicts, newest first; -1
 
 
-def verdicts_of(history: History) -> Verdicts:
+def verdicts_of(history: History, blocks: Blocks) -> Verdicts:
     """Return the look-up tables of a history's verdicts."""
     m, event = len(history.event), history.event
     keys = np.sort(event * (m + 1) + np.arange(m))
     same = np.flatnonzero(keys[1:] // (m + 1) == keys[:-1] // (m + 1))
     replaced = np.full(m, m)
     replaced[keys[same] % (m + 1)] = keys[same + 1] % (m + 1)
-    place = np.maximum(np.searchsorted(blocks_of(history).first, history.at[event], side="right") - 1, 0)
+    place = np.maximum(np.searchsorted(blocks.first, history.at[event], side="right") - 1, 0)
     pushed_at = (event // BLOCK + 3) * BLOCK
     counted = (replaced == m) | (np.append(history.after, 0)[replaced] >= pushed_at)
     return Verdicts(keys, replaced, place, pushed_at, counted, fraud_rings(history))
@@ -372,7 +406,11 @@ def fraud_rings(history: History) -> I64:
     held: list[tuple[int, int, int, int]] = []  # time, event, first verdict, latest verdict
     rings = np.full((len(history.event) + 1, FRAUDS, 2), -1)
     for i, (event, label) in enumerate(zip(history.event.tolist(), history.label.tolist(), strict=True)):
+        rings[i + 1] = rings[i]
         old = [one for one in held if one[1] == event]
+        if not old and label & VERDICT != FRAUD:
+            continue
+        rings[i + 1] = -1
         held = [one for one in held if one[1] != event]
         if label & VERDICT == FRAUD:
             held.append((int(history.at[event]), event, old[0][2] if old else i, i))

@@ -18,6 +18,8 @@ from models.registry import Arrays
 F32 = NDArray[np.float32]
 NEAR, FAR, ENCODE = "onnx_near", "onnx_far", "onnx_encode"
 COLUMNS = "query_columns"
+ROWS, HISTORIES = "rows", "histories"
+"""What a graph calls the first axis of its inputs: as many rows as the batch, or one for all of them."""
 
 
 class Near(NamedTuple):
@@ -30,13 +32,16 @@ class Near(NamedTuple):
 class Network:
     """The network's graphs, ready to run. A row's numbers do not depend, in any bit, on the other rows of its batch.
 
-    One row is run as two: for a single one the runtime multiplies by another routine, which adds in another order.
+    One row is run as two: for a single one the runtime multiplies by another routine, which adds in another order. What
+    is read of its histories is given once for both, where only products of many tokens depend on it.
     """
 
     def __init__(self, arrays: Arrays) -> None:
         """Load the graphs of an artifact; raise ArtifactError when one is missing or damaged."""
         self._near, self._encode = session(arrays, NEAR), session(arrays, ENCODE)
         self._far = session(arrays, FAR) if FAR in arrays else None
+        self._near_rows = by_row(self._near)
+        self._far_rows = frozenset[str]() if self._far is None else by_row(self._far)
         self._columns: NDArray[np.int64] = np.asarray(arrays[COLUMNS], dtype=np.int64)
         self._asks_text = any(given.name == "text" for given in self._near.get_inputs())
         self.encoder = hashlib.sha256(np.asarray(arrays[ENCODE]).tobytes()).hexdigest()[:12]
@@ -57,7 +62,7 @@ class Network:
         feeds: dict[str, Any] = {"x": np.ascontiguousarray(matrix[:, self._columns]), **memory(tokens, slice(0, 2))}
         if self._asks_text:
             feeds["text"] = tokens.text
-        logit, latents = self._near.run(None, at_least_two(feeds))
+        logit, latents = self._near.run(None, at_least_two(feeds, self._near_rows))
         return Near(logit[: len(matrix)], latents[: len(matrix)])
 
     def far(self, latents: F32, tokens: Tokens) -> F32:
@@ -65,7 +70,7 @@ class Network:
         if self._far is None:
             message = "this network has two sides: there is no exit 2"
             raise ArtifactError(message)
-        logit: F32 = self._far.run(None, at_least_two({"latents": latents, **memory(tokens, 2)}))[0]
+        logit: F32 = self._far.run(None, at_least_two({"latents": latents, **memory(tokens, 2)}, self._far_rows))[0]
         return logit[: len(latents)]
 
     def last(self, matrix: Matrix, tokens: Tokens) -> F32:
@@ -84,11 +89,16 @@ class Network:
         return codes
 
 
-def at_least_two(feeds: dict[str, Any]) -> dict[str, Any]:
-    """Return the feeds, a single row twice."""
+def at_least_two(feeds: dict[str, Any], rows: frozenset[str]) -> dict[str, Any]:
+    """Return the feeds, a single row of those in `rows` twice; of others one does for both."""
     if len(next(iter(feeds.values()))) != 1:
         return feeds
-    return {name: np.concatenate([part, part]) for name, part in feeds.items()}
+    return {name: np.concatenate([part, part]) if name in rows else part for name, part in feeds.items()}
+
+
+def by_row(graph: Any) -> frozenset[str]:
+    """Return a graph's inputs that take a row for each row of the batch, whatever it is: older graphs' all do."""
+    return frozenset(given.name for given in graph.get_inputs() if given.shape[0] == ROWS)
 
 
 def memory(tokens: Tokens, sides: Any) -> dict[str, F32]:

@@ -8,18 +8,20 @@ summaries of older blocks, newest known frauds. Each token carries its counterpa
 attention step over a card's tokens reaches two hops (card - event - merchant as it stood then).
 
 The path is one query and one attention step a side, with keys and values absorbed into the query: (q Wk) z instead of
-q (Wk z), which saves projecting every token (model card: cost table in DECISIONS.md).
+q (Wk z), which saves projecting every token (cost table in DECISIONS.md). What else is linear or constant is absorbed
+into weights too (`Absorbed`): the runtime computes them once, when it loads the graph.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from models.attention import BLOCK, CODE, STATIC, BlockEncoder, MemoryAttention
+from models.attention import BLOCK, CODE, MARKS, NEVER, STATIC, BlockEncoder, MemoryAttention, looked_up
 
 WINDOW, FRAUDS, SUMMARIES = 48, 16, 20
 RAW, SUM = 32, 16
@@ -29,6 +31,8 @@ RAMPS = 12
 FIRST_RAMP, LAST_RAMP = math.log1p(60) / 15, math.log1p(180 * 86_400) / 15
 COUNTED = 16
 SECONDS_LOG, DAYS_MOST = 15.0, 12.0
+MISSING = -1e30
+"""What stands for a missing feature on its steps: below all of them."""
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,22 +87,51 @@ class Query(nn.Module):
         self.scale.copy_(1 / (edges[:, 1:] - edges[:, :-1]).clamp_min(1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, D) of features (B, Q); NaN means missing."""
-        missing = torch.isnan(x)
-        held = torch.where(missing, torch.zeros_like(x), x)
-        steps = ((held.unsqueeze(-1) - self.lower) * self.scale).clamp(0, 1)  # (B, Q, K)
-        steps = steps * (~missing).unsqueeze(-1)
-        flat = torch.cat([steps.flatten(1), missing.to(x.dtype)], dim=1)  # (B, Q (K + 1))
-        hidden = nnf.gelu(self.first(flat))
+        """Return (B, D) of features (B, Q); NaN means missing: no step is climbed but one more, which is its own."""
+        held = torch.where(torch.isnan(x), MISSING, x).unsqueeze(-1)
+        steps = ((held - self.floors()) * self.slopes()).clamp(0, 1)  # (B, Q, K + 1)
+        hidden = nnf.gelu(nnf.linear(steps.flatten(1), self.weight(), self.first.bias))
         out: Tensor = hidden + self.second(self.dropout(hidden))
         return out
 
+    def floors(self) -> Tensor:
+        """Return where each feature's steps begin, (Q, K + 1); the last is climbed downwards, by what is missing."""
+        return torch.cat([self.lower, self.lower.new_full((len(self.lower), 1), MISSING / 2)], dim=1)
+
+    def slopes(self) -> Tensor:
+        """Return how steep the steps are, (Q, K + 1)."""
+        return torch.cat([self.scale, self.scale.new_full((len(self.scale), 1), -1.0)], dim=1)
+
+    def weight(self) -> Tensor:
+        """Return the weights of the first layer by feature and step, (D, Q (K + 1)): what is missing goes last."""
+        many = self.lower.numel()
+        steps = self.first.weight[:, :many].view(-1, *self.lower.shape)
+        return torch.cat([steps, self.first.weight[:, many:].unsqueeze(-1)], dim=-1).flatten(1)
+
 
 def ramps(age: Tensor) -> Tensor:
-    """Return how far ages (..., 1), log1p(s) / 15, have climbed each of 12 ramps from a minute to half a year."""
+    """Return what tokens know of their ages (B, S, T, 1), (B, S, T, 13): log1p(s) / 15 in, 0..1 out.
+
+    How far each of 12 ramps is climbed, one after the other from a minute to half a year, and a column of ones.
+    """
     step = (LAST_RAMP - FIRST_RAMP) / RAMPS
-    edges = FIRST_RAMP + step * torch.arange(RAMPS, dtype=age.dtype, device=age.device)
-    return ((age - edges) / step).clamp(0, 1)
+    slope = age.new_tensor([[1 / step]] * RAMPS + [[0.0]])
+    rise = age.new_tensor([-FIRST_RAMP / step - place for place in range(RAMPS)] + [1.0])
+    sides, tokens = (int(size) for size in age.shape[1:3])  # so that the graph has them as numbers
+    return nnf.linear(age.reshape(-1, 1), slope, rise).clamp(0, 1).view(-1, sides, tokens, RAMPS + 1)
+
+
+class Absorbed(NamedTuple):
+    """The weights of S sides as they are used: biases, marks and projections absorbed, C being what is counted."""
+
+    event: Tensor  # (S, 32 + 13, D + 3)
+    summary: Tensor  # (S, 16 + 32 + 13, D + 3)
+    counted: Tensor  # (S, D + 3, C)
+    ask: Tensor  # (S, H (D + 3), D)
+    ask_bias: Tensor  # (S, H (D + 3))
+    tell: Tensor  # (S, H (D + 3), D)
+    counts: Tensor  # (S, C, D)
+    bias: Tensor  # (S, 1, D)
 
 
 class Side(nn.Module):
@@ -114,18 +147,62 @@ class Side(nn.Module):
         self.counted = nn.Linear(width, COUNTED)
         self.counts = nn.Linear(COUNTED, width)
 
-    def forward(self, query: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
-        """Return the memory (B, D) of one side: raw (B, T1, 32), sums (B, T2, 16), codes (B, T2, 32)."""
-        age, age_of_sum = raw[..., AGE : AGE + 1], sums[..., SUM_AGE : SUM_AGE + 1]
-        events = torch.relu(self.event(torch.cat([raw, ramps(age)], dim=-1)))
-        older = torch.relu(self.summary(torch.cat([sums, codes, ramps(age_of_sum)], dim=-1)))
-        token = torch.cat([events, older], dim=1)  # (B, T, D)
-        present = torch.cat([raw[..., :1], sums[..., :1]], dim=1)  # (B, T, 1)
-        ages = torch.cat([age, age_of_sum], dim=1)
-        held = torch.relu(self.counted(token)) * present
-        read: Tensor = self.attend(query, token, present.transpose(1, 2) > 0, ages.transpose(1, 2))
-        out: Tensor = read + self.counts(torch.log1p(held.sum(dim=1)))
-        return out
+    def absorbed(self) -> Absorbed:
+        """Return the weights as they are used, without the axis of sides."""
+        ask, ask_bias = self.attend.asking()
+        return Absorbed(
+            token_weights(self.event, AGE),
+            token_weights(self.summary, SUM_AGE),
+            torch.cat([self.counted.weight.T, marks_of(self.counted.bias)]),
+            ask,
+            ask_bias,
+            self.attend.telling(),
+            self.counts.weight.T,
+            (self.attend.mix.bias + self.counts.bias).unsqueeze(0),
+        )
+
+
+def token_weights(linear: nn.Linear, age: int) -> Tensor:
+    """Return the map (columns + 1, D + 3) from a token's columns and a 1 to the marked token; `age` is a column."""
+    weight, bias = linear.weight.T, linear.bias.unsqueeze(0)
+    rows = [[0.0, -1.0, 1.0], *([0.0] * MARKS for _ in range(linear.in_features))]
+    rows[age][0] = rows[-1][1] = 1.0
+    return torch.cat([torch.cat([weight, bias]), weight.new_tensor(rows)], dim=1)
+
+
+def marks_of(bias: Tensor) -> Tensor:
+    """Return what a layer with a relu after it takes of a token's marks, (3, C): an absent one counts nothing."""
+    return torch.stack([bias.new_zeros(COUNTED), bias.new_full((COUNTED,), NEVER), bias])
+
+
+def each_by_its(x: Tensor, weight: Tensor) -> Tensor:
+    """Return x (B, S, T, I) times weight (S, I, J), (B, S, T, J).
+
+    The runtime takes the product as it stands; torch would first copy the weights for every row.
+    """
+    if torch.onnx.is_in_onnx_export():
+        return x @ weight
+    return torch.stack([x[:, side] @ weight[side] for side in range(len(weight))], dim=1)
+
+
+def read_sides(sides: Sequence[Side], query: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
+    """Return the memories (B, S D) of sides: raw (B, S, T1, 32), sums (B, S, T2, 16), codes (B, S, T2, 32).
+
+    All sides at once, each with its own weights: on one event an operation costs more than its arithmetic. Ages pass
+    the relu among the tokens' marks, for none is below 0.
+    """
+    by = Absorbed(*(torch.stack(parts) for parts in zip(*(side.absorbed() for side in sides), strict=True)))
+    many, heads, columns = len(sides), sides[0].attend.heads, by.event.shape[-1]
+    age = torch.cat([raw[..., AGE : AGE + 1], sums[..., SUM_AGE : SUM_AGE + 1]], dim=2)
+    climbed, first = ramps(age), int(raw.shape[2])
+    events = each_by_its(torch.cat([raw, climbed[:, :, :first]], dim=-1), by.event)
+    summaries = each_by_its(torch.cat([sums, codes, climbed[:, :, first:]], dim=-1), by.summary)
+    tokens = torch.relu(torch.cat([events, summaries], dim=2))  # (B, S, T, D + 3)
+    held = torch.log1p(torch.relu(each_by_its(tokens, by.counted)).sum(dim=2, keepdim=True))  # (B, S, 1, C)
+    asked = nnf.linear(query, by.ask.flatten(0, 1), by.ask_bias.flatten()).view(-1, many, heads, columns)
+    found = looked_up(asked, tokens).reshape(-1, many, 1, heads * columns)
+    out = each_by_its(found, by.tell) + each_by_its(held, by.counts) + by.bias
+    return out.flatten(1)
 
 
 class Text(nn.Module):
@@ -198,13 +275,10 @@ class TemporalGraphNetwork(nn.Module):
     def near(self, x: Tensor, raw: Tensor, sums: Tensor, codes: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Return exit 1's log-odds (B,) and its latents (B, M, D): event, card, merchant and text."""
         query = self.query(x)
-        latents = [query]
-        for place, used in enumerate((self.config.card, self.config.merchant)):
-            side = self.sides[place](query, *self._shown(raw[:, place], sums[:, place], codes[:, place]))
-            latents.append(side if used else torch.zeros_like(side))
+        latents = [query, self._read(slice(0, 2), query, raw, sums, codes)]
         if self.text is not None:
             latents.append(self.text(text))
-        stacked = torch.cat(latents, dim=1).view(-1, len(latents), self.config.width)
+        stacked = torch.cat(latents, dim=1).view(-1, 3 + self.config.text, self.config.width)
         if self.align_near is not None:
             stacked = self.align_near(stacked)
         return self.exit_near(stacked), stacked
@@ -214,7 +288,8 @@ class TemporalGraphNetwork(nn.Module):
         if self.exit_far is None:
             message = "this network has no device side"
             raise ValueError(message)
-        device = self.sides[2](latents[:, 0], *self._shown(raw, sums, codes))
+        memory = (part.unsqueeze(1) for part in (raw, sums, codes))
+        device = self._read(slice(2, 3), latents[:, 0], *memory)
         logit: Tensor = self.exit_far(torch.cat([latents, device.unsqueeze(1)], dim=1))
         return logit
 
@@ -231,16 +306,27 @@ class TemporalGraphNetwork(nn.Module):
         codes: Tensor = self.encoder(blocks)
         return codes
 
+    def _read(self, which: slice, query: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
+        """Return the memories of some sides, (B, S D): raw (B, S, 64, 32), ...; zeros where one is switched off."""
+        used = [self.config.card, self.config.merchant, True][which]
+        sides = cast("list[Side]", list(self.sides[which]))
+        read = read_sides(sides, query, *self._shown(raw, sums, codes))
+        if all(used):
+            return read
+        keep = torch.tensor(used, dtype=read.dtype, device=read.device)
+        return read * keep.repeat_interleave(self.config.width)
+
     def _shown(self, raw: Tensor, sums: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the config lets a side see: newest window tokens, known frauds, summaries, label state."""
         config, shown = self.config, raw
         if config.newest < WINDOW or not config.frauds:
-            shown = torch.cat([raw[:, : config.newest], raw[:, WINDOW if config.frauds else raw.shape[1] :]], dim=1)
+            known = WINDOW if config.frauds else raw.shape[2]
+            shown = torch.cat([raw[:, :, : config.newest], raw[:, :, known:]], dim=2)
         if not config.labels:
             shown = shown * label_free(RAW, range(KNOWN, KNOWN + 4), (16, 17, 28), shown)
             sums = sums * label_free(SUM, range(3, 6), (9, 10, 11), sums)
         if not config.summaries:
-            sums, codes = sums[:, :0], codes[:, :0]
+            sums, codes = sums[:, :, :0], codes[:, :, :0]
         return shown, sums, codes
 
 

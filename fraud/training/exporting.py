@@ -18,6 +18,9 @@ FRAUD_TOKENS, TEXT = 16, 24
 WEIGHTS = "weight."
 EXAMPLES = 2
 """A batch of 1 would be taken for a constant."""
+SHARED = ("raw", "sums", "codes")
+"""What exit 1 may be given once for several rows. Exit 2 may not: of one side alone, one row is multiplied in another
+order than many."""
 
 
 class _Near(nn.Module):
@@ -54,7 +57,7 @@ def graphs(network: TemporalGraphNetwork) -> dict[str, bytes]:
     text = torch.randint(0, TEXT_BUCKETS, (EXAMPLES, TEXT))
     near = {"x": x, "raw": raw, "sums": sums, "codes": codes, "text": text}
     made = {
-        serving.NEAR: graph(_Near(network), near, ("logit", "latents")),
+        serving.NEAR: graph(_Near(network), near, ("logit", "latents"), SHARED),
         serving.ENCODE: graph(network.encoder, {"blocks": torch.zeros(EXAMPLES, 16, 20)}, ("codes",)),
     }
     if network.exit_far is not None:
@@ -64,10 +67,10 @@ def graphs(network: TemporalGraphNetwork) -> dict[str, bytes]:
     return made
 
 
-def graph(module: nn.Module, given: dict[str, Tensor], outputs: tuple[str, ...]) -> bytes:
-    """Return one module as an ONNX graph whose first axis is free."""
+def graph(module: nn.Module, given: dict[str, Tensor], outputs: tuple[str, ...], shared: tuple[str, ...] = ()) -> bytes:
+    """Return one module as an ONNX graph whose first axis is free; `shared` inputs may have 1 row for all others."""
     buffer = io.BytesIO()
-    axes = {name: {0: "rows"} for name in (*given, *outputs)}
+    axes = {name: {0: serving.HISTORIES if name in shared else serving.ROWS} for name in (*given, *outputs)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -10,6 +10,7 @@ with warnings.catch_warnings():  # PyG compiles by torch.jit on import, which to
     from torch_geometric.nn import MessagePassing  # type: ignore[import-untyped]
 
     from models.aggregation import BlockAttentionAggregation
+    from models.attention import marked
 
 
 class Neighbourhood(MessagePassing):  # type: ignore[misc]
@@ -63,8 +64,9 @@ def test_aggregation_reads_newest_neighbours_singly_and_older_ones_as_summaries(
     tokens = torch.cat([aggregation.raw(x[112:, 1:]), aggregation.sums(torch.cat([torch.cat(parts), level], 1))])[None]
     age = torch.cat([x[112:, 0], x[[111, 95, 79, 63], 0]])[None]
     wanted = aggregation.ask[None]
+    memory = marked(tokens, torch.ones(1, 42, 1), age.unsqueeze(2))
     for layer in aggregation.layers:
-        wanted = layer(wanted, tokens, torch.ones(1, 42, dtype=torch.bool), age)
+        wanted = layer(wanted, memory)
     torch.testing.assert_close(aggregation(x, torch.zeros(150).long()), wanted, atol=2e-6, rtol=0)
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models import memory
 from models.attention import (
@@ -23,6 +24,7 @@ from models.attention import (
     Queries,
     Stream,
     attend,
+    marked,
     merged,
     part_of,
     pushed,
@@ -248,7 +250,9 @@ def test_fraud_ring_keeps_the_newest_and_drops_corrected_ones() -> None:
     assert row["fraud_tx"][: row["frauds"]].tolist() == [n for n in range(14, 30) if n != 20]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore:Constant folding:UserWarning"
+)
 @pytest.mark.parametrize("part", ["encoder", "memory", "network"])
 def test_exported_part_in_onnx_runtime_at_any_batch_equals_torch(part: str) -> None:
     torch.manual_seed(6)
@@ -264,11 +268,50 @@ def test_exported_part_in_onnx_runtime_at_any_batch_equals_torch(part: str) -> N
         np.testing.assert_allclose(got, wanted, atol=2e-6)
 
 
+class Marking(nn.Module):
+    """Attention to tokens that are marked on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = MemoryAttention()
+
+    def forward(self, query: Tensor, tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
+        out: Tensor = self.memory(query, marked(tokens, mask[:, 0, :, None].float(), log_age[:, 0, :, None]))
+        return out
+
+
+def projected(of: MemoryAttention, query: Tensor, tokens: Tensor, mask: Tensor, log_age: Tensor) -> Tensor:
+    """Return the answer (B, d) by the definition: keys and values of every token, nothing absorbed."""
+    many, heads, size = len(query), of.heads, of.size
+    q = of.q(query).view(many, heads, 1, size)
+    keys = torch.einsum("btd,hsd->bhts", tokens, of.k)
+    values = torch.einsum("btd,hds->bhts", tokens, of.v)
+    decay = functional.softplus(of.rate)[:, None] * log_age[:, None]
+    score = (q @ keys.transpose(2, 3))[:, :, 0] * size**-0.5 - decay
+    score = score.masked_fill(~mask[:, None], -torch.inf)
+    nothing = of.nothing[None, :, None].expand(many, -1, 1)
+    weight = torch.cat([score, nothing], 2).softmax(2)[:, :, :-1]
+    out: Tensor = of.mix((weight[:, :, None] @ values).flatten(1))
+    return out
+
+
+def test_absorbed_attention_equals_that_of_projected_tokens() -> None:
+    torch.manual_seed(9)
+    attention = MemoryAttention(16, 2)
+    with torch.no_grad():
+        attention.nothing.uniform_(-1, 1)
+        query, tokens, mask = torch.randn(5, 16), torch.randn(5, 12, 16), torch.rand(5, 12) > 0.4
+        mask[0], log_age = False, torch.rand(5, 12)
+        found = attention(query, marked(tokens, mask[..., None].float(), log_age[..., None]))
+        torch.testing.assert_close(found, projected(attention, query, tokens, mask, log_age), atol=1e-6, rtol=0)
+    assert torch.equal(found[0], attention.mix.bias)
+
+
 Shapes = list[tuple[int, ...] | None]
 """Of one row of each input; None stands for a mask of 84 tokens."""
 PARTS: dict[str, Callable[[], tuple[nn.Module, Shapes]]] = {
     "encoder": lambda: (BlockEncoder(), [(16, 20)]),
-    "memory": lambda: (MemoryAttention(), [(64,), (84, 64), None, (1, 84)]),
+    "memory": lambda: (Marking(), [(64,), (84, 64), None, (1, 84)]),
     "network": lambda: (HierarchicalAttention(), [(20,), (64, 32), (20, 48)]),
 }
 

@@ -1,18 +1,35 @@
 """The served graphs say what the trained module says, row by row, whatever the batch."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as nnf
 
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Tokens
 from fraud.training.exporting import arrays_of
 from models import network as serving
 from models.network import Network
-from models.tgnn import Memory, NetworkConfig, TemporalGraphNetwork, closed_blocks, fold_closed
+from models.tgnn import (
+    AGE,
+    FIRST_RAMP,
+    LAST_RAMP,
+    RAMPS,
+    SUM_AGE,
+    Memory,
+    NetworkConfig,
+    Query,
+    Side,
+    TemporalGraphNetwork,
+    closed_blocks,
+    fold_closed,
+    read_sides,
+)
 
 NAMES = tuple(f"f{place}" for place in range(40))
 ROWS = 33
@@ -68,6 +85,67 @@ def test_network_gives_a_row_the_same_bits_in_every_batch(sides: int, text: bool
         part = slice(begin, begin + size)
         some = Tokens(tokens.raw[part], tokens.sums[part], tokens.codes[part], tokens.text[part])
         assert served.last(matrix[part], some).tobytes() == whole[part].tobytes()
+
+
+def defined(side: Side, query: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
+    """Return the memory of one side (B, D) step by step, nothing absorbed: raw (B, 64, 32), ..."""
+    of, edges = side.attend, torch.linspace(FIRST_RAMP, LAST_RAMP, RAMPS + 1)
+    step = (LAST_RAMP - FIRST_RAMP) / RAMPS
+    age = torch.cat([raw[..., AGE], sums[..., SUM_AGE]], dim=1)
+    climbed = ((age.unsqueeze(-1) - edges[:-1]) / step).clamp(0, 1)
+    events = torch.relu(side.event(torch.cat([raw, climbed[:, :64]], dim=-1)))
+    older = torch.relu(side.summary(torch.cat([sums, codes, climbed[:, 64:]], dim=-1)))
+    token, there = torch.cat([events, older], dim=1), torch.cat([raw[..., 0], sums[..., 0]], dim=1) > 0
+    held = torch.relu(side.counted(token)) * there.unsqueeze(-1)
+    q = of.q(query).view(-1, of.heads, of.size) * of.size**-0.5
+    score = torch.einsum("bhs,hsd,btd->bht", q, of.k, token) - nnf.softplus(of.rate)[:, None] * age.unsqueeze(1)
+    score = score.masked_fill(~there.unsqueeze(1), -torch.inf)
+    nothing = of.nothing[None, :, None].expand(len(raw), -1, 1)
+    weight = torch.cat([score, nothing], dim=2).softmax(2)[..., :-1]
+    read = of.mix(torch.einsum("bht,btd,hds->bhs", weight, token, of.v).flatten(1))
+    out: Tensor = read + side.counts(torch.log1p(held.sum(dim=1)))
+    return out
+
+
+def test_sides_read_at_once_equal_their_definition() -> None:
+    network = made(2, text=False)
+    sides = cast("list[Side]", list(network.sides))
+    matrix, tokens = given(2)
+    raw, sums, codes = (torch.from_numpy(part) for part in (tokens.raw, tokens.sums, tokens.codes))
+    with torch.no_grad():
+        for side in sides:
+            side.attend.nothing.uniform_(-1, 1)
+        query = network.query(torch.from_numpy(np.ascontiguousarray(matrix[:, 3:23])))
+        found = read_sides(sides, query, raw.abs(), sums.abs(), codes).view(ROWS, 2, -1)
+        for place, side in enumerate(sides):
+            wanted = defined(side, query, raw[:, place].abs(), sums[:, place].abs(), codes[:, place])
+            torch.testing.assert_close(found[:, place], wanted, atol=1e-5, rtol=0)
+
+
+def test_query_climbs_the_steps_of_what_is_there_and_one_of_its_own_for_what_is_missing() -> None:
+    query = Query(3, 4, 8, 0.0).eval()
+    query.set_bins(torch.tensor([[-2.0, -1, 0, 1, 2], [0, 10, 10, 20, 1e9], [0, 1e-9, 1, 2, 3]]))
+    x = torch.tensor([[0.5, 1e6, float("nan")], [float("nan"), -5, 3], [9, 15, 0]])
+    held = torch.nan_to_num(x).unsqueeze(-1)
+    steps = ((held - query.lower) * query.scale).clamp(0, 1) * ~x.isnan().unsqueeze(-1)
+    with torch.no_grad():
+        hidden = nnf.gelu(query.first(torch.cat([steps.flatten(1), x.isnan().float()], dim=1)))
+        torch.testing.assert_close(query(x), hidden + query.second(hidden), atol=1e-6, rtol=0)
+
+
+def test_single_row_gives_its_histories_once_and_other_graphs_get_them_twice() -> None:
+    class Graph:
+        def __init__(self, axis: str) -> None:
+            self.axis = axis
+
+        def get_inputs(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(name="x", shape=["rows", 4]), SimpleNamespace(name="raw", shape=[self.axis, 2])]
+
+    feeds = {"x": np.zeros((1, 4)), "raw": np.zeros((1, 2))}
+    for axis, many in (("histories", 1), ("rows", 2)):
+        given = serving.at_least_two(feeds, serving.by_row(Graph(axis)))
+        assert [len(part) for part in given.values()] == [2, many]
+    assert serving.at_least_two({"x": np.zeros((3, 4))}, frozenset("x"))["x"].shape == (3, 4)
 
 
 def test_network_codes_are_those_of_the_module_and_of_each_block_alone() -> None:
