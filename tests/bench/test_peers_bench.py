@@ -45,7 +45,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def given(epochs: int) -> argparse.Namespace:
-    return argparse.Namespace(seed=0, rate=3e-3, epochs=epochs, constant=False)
+    return argparse.Namespace(seed=0, rate=3e-3, epochs=epochs, falling=False)
 
 
 @pytest.mark.usefixtures("small")
