@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .SILENT:
-.PHONY: help setup services demo test check bench bench-state parity kills faults fuzz soak clean
+.PHONY: help setup services demo test check bench bench-state bench-network parity kills faults fuzz soak clean
 N ?= 10
 
 help:
@@ -35,6 +35,11 @@ bench: setup services ## load test on real Kafka and Redis beside the bare pass-
 
 bench-state: setup ## cost of an event by cards and histories, bytes of state
 	.venv/bin/python -m tests.bench.state
+
+bench-network: setup ## forward pass, attention by length, scaling of histories
+	.venv/bin/python -m tests.bench.forward
+	.venv/bin/python -m tests.bench.attention
+	.venv/bin/python -m tests.bench.scaling
 
 parity: setup services ## a recorded live run against its replay; DATA=FILE takes the handbook's payments
 	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS)) $(if $(MODEL),--model $(MODEL))
