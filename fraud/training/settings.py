@@ -27,9 +27,16 @@ KINDS = (BOOSTER, NETWORK, BLEND)
 PARTS = (BOOSTER, NETWORK)
 QUICK: dict[str, dict[str, Any]] = {
     BOOSTER: {"trees": 60, "learning_rate": 0.15, "patience": 10, "most_step": 1.0},
-    NETWORK: {"epochs": 2, "easy_share": 0.01, "middle_share": 0.08, "hard_share": 0.3, "columns": 40},
+    NETWORK: {
+        "epochs": 2,
+        "easy_share": 0.01,
+        "middle_share": 0.08,
+        "hard_share": 0.3,
+        "columns": 40,
+        "encoder_steps": 30,
+    },
 }
-"""A first look: few, fast-learning trees; two short epochs."""
+"""A first look: few, fast-learning trees; two short epochs, few steps of the encoder."""
 
 Tables = Mapping[str, Mapping[str, Any]]
 S = TypeVar("S", bound=msgspec.Struct)
