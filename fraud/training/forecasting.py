@@ -56,7 +56,7 @@ def forecast(data: Dataset, rows: Slices, asked: Asked, tested: int = 0) -> Fore
     booster = boosting.forecast(data, rows, settings.booster)
     sides = asked.tokens.sides if asked.tokens is not None else 2
     network, epochs = settings.network, settings.network.epochs
-    drawn = drawn_rows(data, rows, (network.easy_share, network.middle_share, network.hard_share))
+    drawn = drawn_rows(data, rows, (network.easy_share, network.middle_share, network.hard_share), network.least_rows)
     work = sides / 2 * network.width / MEASURED_WIDTH
     blocks = len(data.time) * sides // BLOCK
     encoder_blocks = min(ENCODED_AT_ONCE, blocks)
@@ -81,8 +81,12 @@ def summed(costs: Sequence[Forecast]) -> Forecast:
     return Forecast(seconds, max(cost.bytes for cost in costs), learned)
 
 
-def drawn_rows(data: Dataset, rows: Slices, shares: tuple[float, float, float]) -> int:
-    """Return how many rows an epoch learns from: every fraud, and shares of the easy, middling and hard genuine."""
+def drawn_rows(data: Dataset, rows: Slices, shares: tuple[float, float, float], least: int) -> int:
+    """Return how many rows an epoch learns from: every fraud, and shares of the easy, middling and hard genuine.
+
+    At least so many as asked for, where there are.
+    """
     frauds = int(np.count_nonzero(data.fraud[rows.train] == FRAUD))
     easy, middle, hard = shares
-    return frauds + int((len(rows.train) - frauds) * (0.9 * easy + 0.08 * middle + 0.02 * hard))
+    genuine = len(rows.train) - frauds
+    return frauds + max(int(genuine * (0.9 * easy + 0.08 * middle + 0.02 * hard)), min(least, genuine))

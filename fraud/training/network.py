@@ -68,10 +68,10 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How the network is fitted, and its shape. The same settings, rows and library give the same model.
 
     `easy_share`, `middle_share` and `hard_share` are the chances of a genuine row of each stratum to be drawn in an
-    epoch; a fraud always is. The encoder of blocks learns alone first, in so many `encoder_steps`, see
-    `fraud/training/encoding.py`; 0 leaves it to the network's fit. `fold_share` is the chance of a side to see its
-    closed blocks as codes. `average` is the decay of the weights' moving average that is served. `newest` and the
-    switches are for ablations.
+    epoch, raised where fewer than `least_rows` would be; a fraud always is. The encoder of blocks learns alone first,
+    in so many `encoder_steps`, see `fraud/training/encoding.py`; 0 leaves it to the network's fit. `fold_share` is the
+    chance of a side to see its closed blocks as codes. `average` is the decay of the weights' moving average that is
+    served. `newest` and the switches are for ablations.
     """
 
     epochs: int = 5
@@ -81,6 +81,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     easy_share: float = 0.03
     middle_share: float = 0.15
     hard_share: float = 0.5
+    least_rows: int = 36_000
     columns: int = 64
     bins: int = 16
     width: int = 48
@@ -142,18 +143,25 @@ class NetworkFit(NamedTuple):
 
 
 class Strata(NamedTuple):
-    """For each training row: the chance to be drawn if genuine, decided by causal features alone."""
+    """For each training row: the chance to be drawn if genuine, and whether it looks bad, by causal features alone."""
 
     rows: Rows
     share: NDArray[np.float32]
+    hard: NDArray[np.bool_]
 
 
 def strata(rows: Rows, score: F64, settings: NetworkSettings) -> Strata:
-    """Return the chances of rows by rank of a causal score (a booster's on the same features)."""
+    """Return the chances of rows by rank of a causal score (a booster's on the same features).
+
+    Where that would draw fewer than `least_rows`, easy rows are drawn more often, and all at least as often as they.
+    """
     hard = worst(score, HARD)
-    share = np.where(hard, settings.hard_share, settings.easy_share)
-    share = np.where(worst(score, MIDDLE) & ~hard, settings.middle_share, share)
-    return Strata(rows, share.astype(np.float32))
+    middle = worst(score, MIDDLE) & ~hard
+    share = np.select([hard, middle], [settings.hard_share, settings.middle_share], settings.easy_share)
+    easy = int(np.count_nonzero(~hard & ~middle))
+    if easy and (lacking := settings.least_rows - float(share.sum())) > 0:
+        share = np.maximum(share, min(settings.easy_share + lacking / easy, 1.0))
+    return Strata(rows, share.astype(np.float32), hard)
 
 
 def worst(score: F64, share: float) -> NDArray[np.bool_]:
@@ -223,7 +231,7 @@ class Trainer:
         By the booster's score, never by a verdict. With too few frauds to learn from it stays as it is, and learns with
         the network.
         """
-        hard = chances.rows[chances.share >= self.settings.hard_share]
+        hard = chances.rows[chances.hard]
         batches = self.tokens.batches(hard, np.zeros((len(self.tokens.blocks()), CODE), np.float32), 4_096)
         pushed = np.concatenate(
             [np.zeros((0, self.tokens.sides, 2), np.int64), *(batch.pushed for _, batch in batches)]

@@ -23,7 +23,9 @@ from tests.training.made_tokens import MadeTokens
 DELAY = 7 * DAY
 SETTINGS = BlendSettings(
     booster=BoosterSettings(trees=15, learning_rate=0.2, patience=5, threads=1),
-    network=NetworkSettings(epochs=2, width=16, heads=2, columns=4, bins=4, encoder_steps=5, threads=1, easy_share=0.2),
+    network=NetworkSettings(
+        epochs=2, width=16, heads=2, columns=4, bins=4, encoder_steps=5, threads=1, easy_share=0.2, least_rows=1
+    ),
 )
 Change = Callable[[Dataset, MadeTokens, int], tuple[Dataset, MadeTokens]]
 

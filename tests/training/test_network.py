@@ -27,7 +27,9 @@ from fraud.training.slices import Slices, slices, span_before
 from models.tgnn import NetworkConfig
 from tests.training.made_tokens import MadeTokens
 
-SETTINGS = NetworkSettings(epochs=3, width=16, heads=2, columns=4, bins=4, encoder_steps=5, threads=1, easy_share=0.2)
+SETTINGS = NetworkSettings(
+    epochs=3, width=16, heads=2, columns=4, bins=4, encoder_steps=5, threads=1, easy_share=0.2, least_rows=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,16 @@ def test_every_fraud_is_drawn_and_genuine_rows_by_their_stratum(data: Dataset, r
         assert np.isin(np.intersect1d(rows.inner, fraud), some).all()
         assert sorted(set(np.round(np.exp(log_share), 4).tolist())) == pytest.approx([0.15, 0.2, 0.5], abs=1e-4)
     assert np.mean([np.isin(hardest, some).mean() for some, _ in kept]) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(("least", "drawn_share"), [(1, 0.05), (50_000, 0.25), (500_000, 1.0)])
+def test_an_epoch_draws_enough_rows_where_there_are(least: int, drawn_share: float) -> None:
+    """A stream of 200,000 payments gave 60 steps an epoch, and the network learned half of what it could."""
+    scores = np.random.default_rng(0).random(200_000)
+    chances = strata(np.arange(200_000), scores, NetworkSettings(least_rows=least))
+    assert float(chances.share.mean()) == pytest.approx(drawn_share, abs=0.01)
+    assert chances.share[chances.hard].min() >= chances.share[~chances.hard].max()
+    assert int(chances.hard.sum()) == 4_000
 
 
 @pytest.mark.parametrize(("plain", "expected"), [(0, 0.02), (0.985, 0.015), (1.0, 0.0), (0.5, 0.02)])
