@@ -34,7 +34,7 @@ QUICK: dict[str, dict[str, Any]] = {
         "hard_share": 0.3,
         "columns": 40,
         "encoder_steps": 30,
-        "least_rows": 12_000,
+        "least_rows": 3_000,
     },
 }
 """A first look: few, fast-learning trees; two short epochs, few steps of the encoder."""
