@@ -84,8 +84,8 @@ def test_training_rows_are_the_live_vectors_to_the_last_bit(file: Path, live: li
 def test_comparison_reports_labels_that_come_at_once(
     file: Path, live: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def undelayed(rows: Iterator[Any], delay: int | None) -> Iterator[Arrival | Reject]:
-        del delay
+    def undelayed(rows: Iterator[Any], delay: int | None, spread: float = 0.0) -> Iterator[Arrival | Reject]:
+        del delay, spread
         return replay.history(rows, 0)
 
     monkeypatch.setattr(extracting, "history", undelayed)
