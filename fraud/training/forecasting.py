@@ -18,7 +18,8 @@ LOADED_BYTES = 450 << 20
 """Torch and the rest of the process."""
 CHANGES_A_ROW = 2
 """A payment, and most often its verdict."""
-AT_ONCE = ENCODED_AT_ONCE = 2_048
+ENCODED_AT_ONCE = 2_048
+"""`encoding.BLOCKS`, which only a machine with torch can import."""
 
 # Measured with torch 2.13 at width 48, two threads on two cores of a 2020s server: seconds. A GPU takes less.
 SECONDS_A_CHANGE = 1.0e-6

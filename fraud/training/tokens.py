@@ -193,6 +193,20 @@ def run_blocks(kind: Row, mask: Row, rows: Ints, fields: Ints, table: Row, first
 
 
 @compiled
+def run_changes(
+    begin: int, end: int, kind: Row, mask: Row, rows: Ints, fields: Ints, table: Row, first: Ints, codes: Floats
+) -> None:
+    """Do recorded changes from `begin` until before `end`, giving every block that closes its code."""
+    closed, places = np.zeros(hs.SIDES, np.int64), np.zeros(hs.SIDES, np.int64)
+    for number in range(begin, end):
+        places[:] = rows[number]
+        run_one(kind[number], mask[number], places, fields[number], table, closed)
+        for side in range(hs.SIDES):
+            if closed[side] >= 0:
+                hs.put_code(table[places[side]], closed[side], codes[first[places[side]] + closed[side]])
+
+
+@compiled
 def run_reading(
     done: int,
     kind: Row,
@@ -214,17 +228,11 @@ def run_reading(
 
     `pushed` receives the first block of each side that was asked for, and how many its summaries hold.
     """
-    closed, places = np.zeros(hs.SIDES, np.int64), np.zeros(hs.SIDES, np.int64)
     query = np.zeros(tk.QUERY_FIELDS, np.int64)
     number = 0
     for look in range(len(at)):
-        while number < at[look] - done:
-            places[:] = rows[number]
-            run_one(kind[number], mask[number], places, fields[number], table, closed)
-            for side in range(hs.SIDES):
-                if closed[side] >= 0:
-                    hs.put_code(table[places[side]], closed[side], codes[first[places[side]] + closed[side]])
-            number += 1
+        run_changes(number, at[look] - done, kind, mask, rows, fields, table, first, codes)
+        number = at[look] - done
         for side in range(raw.shape[1]):
             query[tk.Q_AT], query[tk.Q_LOG] = queries[look, 0], queries[look, 1]
             query[tk.Q_MCC], query[tk.Q_TEXT] = queries[look, 2], queries[look, 3]

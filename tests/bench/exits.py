@@ -22,16 +22,14 @@ from numpy.typing import NDArray
 
 from features import history as hs
 from features import tokens as tk
-from features.compiled import Floats, Ints
-from features.compiled import Row as Bytes
+from features.compiled import Floats
 from features.remembering import Looked
 from fraud.core import metrics
 from fraud.training import dataset
 from fraud.training.blending import ALERTS, MOST_LOST, upper_bound
-from fraud.training.tokens import LOOK, LOOKS, OPERATION, OPERATIONS, TEXTS, HistoryLog, run_one
+from fraud.training.tokens import TEXTS, HistoryLog, run_changes
 from models import registry
 from models.blend import Blend, Reading
-from models.compiled import compiled
 from tests.bench.reasons import Batch, read
 
 BATCH = 32
@@ -97,28 +95,16 @@ def described(of: Judged, place: int) -> Row:
 # ---- time
 
 
-@compiled
-def advance(kind: Bytes, mask: Bytes, rows: Bytes, fields: Ints, table: Bytes, first: Ints, codes: Floats) -> None:
-    """Do recorded changes to history rows, codes included."""
-    closed, places = np.zeros(hs.SIDES, np.int64), np.zeros(hs.SIDES, np.int64)
-    for number in range(len(kind)):
-        places[:] = rows[number]
-        run_one(kind[number], mask[number], places, fields[number], table, closed)
-        for side in range(hs.SIDES):
-            if closed[side] >= 0:
-                hs.put_code(table[places[side]], closed[side], codes[first[places[side]] + closed[side]])
-
-
 def copies(folder: Path, log: HistoryLog, rows: I64, codes: Floats) -> Looked:
     """Return what the live path holds of payments: copies of their entities' rows as they stood, undecoded."""
-    changes, looks = np.memmap(folder / OPERATIONS, OPERATION, "r"), np.memmap(folder / LOOKS, LOOK, "r")[rows]
+    looks = log._looks[rows]
     texts = (folder / TEXTS).read_text(encoding="utf-8").split("\n")
     table, held, done = log._fresh(), np.empty((len(rows), hs.SIDES, hs.HISTORY_BYTES), np.uint8), 0
     for place, look in enumerate(looks):
-        part = changes[done : look["at"]]
-        kind, mask, places, fields = (np.ascontiguousarray(part[name]) for name in ("kind", "mask", "rows", "fields"))
-        advance(kind, mask, places, fields, table, log._bank.first, codes)
-        held[place], done = table[look["rows"]], int(look["at"])
+        until = int(look["at"])
+        kind, mask, places, fields = log._part(done, until)
+        run_changes(0, until - done, kind, mask, places, fields, table, log._bank.first, codes)
+        held[place], done = table[look["rows"]], until
     return Looked(held, asked(looks["query"]), [texts[text] for text in looks["text"]], range(len(rows)))
 
 

@@ -11,7 +11,7 @@ from fraud.training import protocols
 from fraud.training.dataset import Dataset, Identity, Meta
 from fraud.training.slices import Span
 from models.trees import F64
-from tests.bench.peers import bitcoin, readings
+from tests.bench.peers import bitcoin, common, readings
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torch_geometric")
@@ -156,7 +156,7 @@ def test_labels_never_known_change_no_vector_and_labels_at_once_do(tmp_path: Pat
 
 def test_readings_are_chosen_on_rows_before_the_test(tmp_path: Path) -> None:
     data = vectors(edge_list(tmp_path / "a.csv"))
-    tested = protocols.chronological_fold(data, bitcoin.SPLIT).test
+    tested = protocols.chronological_fold(data, common.SPLIT).test
     folds = readings.inner_folds(data)
     assert len(folds) == 3
     assert all(0 < len(fold.test) and data.time[fold.test[-1]] < data.time[tested[0]] for fold in folds)

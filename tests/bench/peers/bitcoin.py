@@ -18,7 +18,6 @@ two tables and one JSON line.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -26,16 +25,12 @@ from fraud.training import protocols
 from fraud.training.dataset import FRAUD, Dataset
 from models.trees import F64
 from tests.bench.peers import common, readings
-from tests.bench.peers.common import Row, say
+from tests.bench.peers.common import FOLDER, SPLIT, Row, say
 from tests.bench.peers.readings import Reading
 
-SPLIT = 0.85
 DELAYS = {"never": "none", "at-once": "0s"}
 PUBLISHED = {"JODIE": 0.158, "TGAT": 0.188, "TGN": 0.199, "SLADE": 0.205, "nine causal counts, boosted": 0.453}
 """Average precision as reported on this file and split, labels never visible."""
-NETWORK = {"easy_share": 1.0, "middle_share": 1.0, "hard_share": 1.0, "epochs": 6}
-"""There are few rows, so every one is drawn in each epoch."""
-FOLDER = Path("build/peers")
 SHIPPED = readings.READINGS[0]
 RULE = "rule: running fraud share"
 
@@ -61,11 +56,7 @@ def tested(given: argparse.Namespace, reading: Reading, labels: str) -> Tested:
     data, fold = history.data, protocols.chronological_fold(history.data, SPLIT)
     scores = {RULE: running_share(data, fold)} if reading == SHIPPED and labels == "at-once" else {}
     scores["LightGBM, same features"] = common.plain_lightgbm(data, fold, given.threads, given.seed)
-    if given.network:
-        settings = {**NETWORK, "threads": given.threads, "epochs": given.epochs}
-        name = f"{reading.name}, {labels}"
-        return data, fold, scores | common.network_scores(history, fold, settings, given.seed, name)
-    return data, fold, scores | common.booster_scores(history, fold, given.threads, given.seed)
+    return data, fold, scores | common.our_scores(history, fold, given, f"{reading.name}, {labels}")
 
 
 def judged(given: argparse.Namespace, taken: Sequence[Reading], labels: str) -> list[Row]:
@@ -98,14 +89,9 @@ def choices(given: argparse.Namespace) -> tuple[Reading, list[Row]]:
 
 def arguments() -> argparse.Namespace:
     """Return the command's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the edges, ml_bitcoinotc.csv")
-    parser.add_argument("--network", action="store_true", help="fit network and blend too")
+    parser = common.parser(__doc__, "the edges, ml_bitcoinotc.csv")
     parser.add_argument("--reading", choices=[reading.name for reading in readings.READINGS], help="choose nothing")
     parser.add_argument("--labels", default="never,at-once")
-    parser.add_argument("--epochs", type=int, default=NETWORK["epochs"])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 

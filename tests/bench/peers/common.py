@@ -1,5 +1,6 @@
 """What the comparisons share: rows of figures on standard output, progress on standard error, a plain LightGBM."""
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,10 @@ from models.trees import F64
 
 Row = dict[str, Any]
 
+SPLIT = 0.85
+FOLDER = Path("build/peers")
+NETWORK: Row = {"easy_share": 1.0, "middle_share": 1.0, "hard_share": 1.0, "epochs": 6}
+"""For data of few rows: every one is drawn in each epoch."""
 REFERENCE: dict[str, Any] = {"n_estimators": 300, "learning_rate": 0.03, "num_leaves": 15, "min_child_samples": 50}
 """What the reference booster of the Fraud Detection Handbook stream is fitted with."""
 
@@ -58,12 +63,24 @@ def plain_lightgbm(data: Dataset, fold: Fold, threads: int, seed: int) -> F64:
 
     The reference settings on every labelled row: nothing is chosen, nothing thinned, nothing calibrated.
     """
+    rows = slices(data, fold.span).train
+    return lightgbm_scores(data.matrix[rows], data.fraud[rows] == FRAUD, data.matrix[fold.test], threads, seed)
+
+
+def lightgbm_scores(learned: Any, fraud: Any, tested: Any, threads: int, seed: int) -> F64:
+    """Return the scores of rows by LightGBM with the reference settings, fitted on others and their verdicts."""
     import lightgbm
 
-    rows = slices(data, fold.span).train
-    model = lightgbm.LGBMClassifier(**REFERENCE, n_jobs=threads, random_state=seed, verbose=-1)
-    model.fit(data.matrix[rows], data.fraud[rows] == FRAUD)
-    return np.asarray(model.booster_.predict(data.matrix[fold.test]), dtype=np.float64)
+    model = lightgbm.LGBMClassifier(**REFERENCE, n_jobs=threads, random_state=seed, verbose=-1).fit(learned, fraud)
+    return np.asarray(model.booster_.predict(tested), dtype=np.float64)
+
+
+def our_scores(history: History, fold: Fold, given: argparse.Namespace, name: str) -> dict[str, F64]:
+    """Return the scores of the test rows by our booster, and with `--network` by network and blend too."""
+    if not given.network:
+        return booster_scores(history, fold, given.threads, given.seed)
+    settings = {**NETWORK, "threads": given.threads, "epochs": given.epochs}
+    return network_scores(history, fold, settings, given.seed, name)
 
 
 def booster_scores(history: History, fold: Fold, threads: int, seed: int) -> dict[str, F64]:
@@ -87,6 +104,17 @@ def network_scores(history: History, fold: Fold, given: Row, seed: int, name: st
             say(f"{name}: {done:.0%}, {what}")
 
     return kinds.fit(history.data, slices(history.data, fold.span), asked, tell).scores(history.data, fold.test)
+
+
+def parser(about: str | None, data: str) -> argparse.ArgumentParser:
+    """Return the options that comparisons on one file share; `data` says which file."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--data", type=Path, required=True, help=data)
+    made.add_argument("--network", action="store_true", help="fit network and blend too")
+    made.add_argument("--epochs", type=int, default=NETWORK["epochs"])
+    made.add_argument("--threads", type=int, default=1)
+    made.add_argument("--seed", type=int, default=0)
+    return made
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:

@@ -21,15 +21,11 @@ from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.slices import slices
 from models.trees import F64
 from tests.bench.peers import common
-from tests.bench.peers.common import Row, say
+from tests.bench.peers.common import FOLDER, SPLIT, Row, say
 
-SPLIT = 0.85
 MAPPING = "sffsd"
-NETWORK = {"easy_share": 1.0, "middle_share": 1.0, "hard_share": 1.0, "epochs": 6}
-"""There are few labelled rows, so every one is drawn in each epoch."""
 RAW, PLAIN = "LightGBM, the file's five columns", "LightGBM, our features"
 CATEGORIES = ("Source", "Target", "Location", "Type")
-FOLDER = Path("build/peers")
 
 
 def own_columns(path: Path, data: Dataset) -> F64:
@@ -47,13 +43,9 @@ def own_columns(path: Path, data: Dataset) -> F64:
 
 def raw_scores(path: Path, data: Dataset, fold: protocols.Fold, given: argparse.Namespace) -> F64:
     """Return the scores of the test rows by LightGBM on the file's own columns."""
-    import lightgbm
-
     columns, train = own_columns(path, data), slices(data, fold.span).train
-    settings = {**common.REFERENCE, "n_jobs": given.threads, "random_state": given.seed, "verbose": -1}
-    model = lightgbm.LGBMClassifier(**settings)
-    model.fit(columns[train], data.fraud[train] == FRAUD)
-    return np.asarray(model.booster_.predict(columns[fold.test]), dtype=np.float64)
+    fraud = data.fraud[train] == FRAUD
+    return common.lightgbm_scores(columns[train], fraud, columns[fold.test], given.threads, given.seed)
 
 
 def judged(given: argparse.Namespace, delay: str) -> list[Row]:
@@ -62,11 +54,7 @@ def judged(given: argparse.Namespace, delay: str) -> list[Row]:
     data, fold = history.data, protocols.chronological_fold(history.data, SPLIT)
     scores = {RAW: raw_scores(given.data, data, fold, given)}
     scores[PLAIN] = common.plain_lightgbm(data, fold, given.threads, given.seed)
-    if given.network:
-        settings = {**NETWORK, "threads": given.threads, "epochs": given.epochs}
-        scores |= common.network_scores(history, fold, settings, given.seed, f"labels {delay} late")
-    else:
-        scores |= common.booster_scores(history, fold, given.threads, given.seed)
+    scores |= common.our_scores(history, fold, given, f"labels {delay} late")
     rows = []
     for model, score in scores.items():
         ours = {} if model in (RAW, PLAIN) else {"gain": common.gain(data, fold, score, scores[PLAIN])}
@@ -77,13 +65,8 @@ def judged(given: argparse.Namespace, delay: str) -> list[Row]:
 
 def arguments() -> argparse.Namespace:
     """Return the command's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="s-ffsd.csv.xz")
+    parser = common.parser(__doc__, "s-ffsd.csv.xz")
     parser.add_argument("--delays", default="0s,500s,2000s,8000s,none", help="of labels; one second is one event")
-    parser.add_argument("--network", action="store_true", help="fit network and blend too")
-    parser.add_argument("--epochs", type=int, default=NETWORK["epochs"])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 

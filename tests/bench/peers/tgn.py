@@ -230,13 +230,12 @@ def spent() -> str:
 
 def messages_alone(data: Dataset, fold: Fold, model: Tgn, given: argparse.Namespace) -> Row:
     """Return the measures of LightGBM on the messages of the payments that a pass reads."""
-    import lightgbm
-
     read, fraud = chosen(data, fold, np.random.default_rng(given.seed))
-    settings = {**common.REFERENCE, "n_jobs": given.threads, "random_state": given.seed, "verbose": -1}
-    trees = lightgbm.LGBMClassifier(**settings).fit(model.stream.msg[read].numpy(), fraud[read].numpy())
-    score = trees.booster_.predict(model.stream.msg[torch.from_numpy(fold.test)].numpy())
-    return common.scored(data, fold, np.asarray(score, dtype=np.float64))
+    message = model.stream.msg.numpy()
+    score = common.lightgbm_scores(
+        message[read.numpy()], fraud[read].numpy(), message[fold.test], given.threads, given.seed
+    )
+    return common.scored(data, fold, score)
 
 
 def judged(data: Dataset, fold: Fold, inputs: str, given: argparse.Namespace) -> tuple[list[Row], list[Row]]:
