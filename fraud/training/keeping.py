@@ -2,11 +2,14 @@
 
 A fold's folder is named by the data and the rows it learns from and is tested on. In it lie fitted boosters, the
 network's checkpoint while it is being fitted, and the test scores of every kind once they are there, each named by the
-settings (seed included) that made it, so that runs which differ in the network alone share the booster. They are read
-again only when that is asked for (`--resume`): no name covers the code.
+settings (seed included) and the code that made it: runs which differ in the network's settings alone share the booster,
+and what another version of this project has left is not taken for today's. They are read again only when that is asked
+for (`--resume`).
 """
 
 import hashlib
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +27,8 @@ from models.trees import F64, Trees
 if TYPE_CHECKING:
     from fraud.training.protocols import Fold
 
+FOLDERS = tuple(Path(__file__).parents[2] / name for name in ("fraud/training", "models"))
+"""The code that fits and scores; extracted vectors carry the spec of theirs."""
 CALIBRATION, ROUNDS, VALIDATION, IMPORTANCE = "calibration", "rounds", "validation", "importance"
 
 
@@ -103,4 +108,18 @@ def _write(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
 
 
 def _short(settings: msgspec.Struct) -> str:
-    return hashlib.sha256(msgspec.json.encode(settings)).hexdigest()[:12]
+    return hashlib.sha256(msgspec.json.encode(settings) + code().encode()).hexdigest()[:12]
+
+
+@cache
+def code() -> str:
+    """Return a hash of the sources that fit and score."""
+    return sources_hash(FOLDERS)
+
+
+def sources_hash(folders: Iterable[Path]) -> str:
+    """Return a hash of the Python sources of some folders, names included."""
+    digest = hashlib.sha256()
+    for path in (path for folder in folders for path in sorted(folder.glob("*.py"))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -155,3 +155,22 @@ def test_scores_are_kept_apart_by_fold_and_settings(data: Dataset, tmp_path: Pat
     held = keeping.read_scores(path)
     assert held is not None
     np.testing.assert_array_equal(held["booster"], np.arange(3.0))
+
+
+def test_what_other_code_left_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, settings = Place(tmp_path, QUICK), BoosterSettings()
+    before = (place.scores, place.checkpoint, place.booster(settings))
+    assert before == (place.scores, place.checkpoint, place.booster(settings))
+    monkeypatch.setattr(keeping, "code", lambda: "another")
+    assert not set(before) & {place.scores, place.checkpoint, place.booster(settings)}
+
+
+def test_code_is_every_source_of_its_folders(tmp_path: Path) -> None:
+    assert {folder.name for folder in keeping.FOLDERS} == {"training", "models"}
+    assert all((folder / "__init__.py").exists() for folder in keeping.FOLDERS)
+    (tmp_path / "one.py").write_text("a = 1\n")
+    before = keeping.sources_hash([tmp_path])
+    (tmp_path / "one.py").write_text("a = 2\n")
+    changed = keeping.sources_hash([tmp_path])
+    (tmp_path / "two.py").write_text("")
+    assert len({before, changed, keeping.sources_hash([tmp_path])}) == 3
