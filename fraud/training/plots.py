@@ -68,18 +68,28 @@ def precision_recall(fraud: Flags, scores: Scores) -> "Figure":
 
 
 def calibration(fraud: Flags, scores: Scores) -> "Figure":
-    """Return the observed share of frauds against the predicted one, in bins of equal size."""
+    """Return the observed share of frauds against the predicted one, in groups of equally many expected frauds."""
     figure, axes = _figure("Calibration", "predicted share of frauds", "observed share")
     lowest = 1.0
     for style, (kind, probability) in zip(cycle(STYLES), scores.items(), strict=False):
-        parts = np.array_split(np.argsort(probability, kind="stable"), BINS * 2)
-        points = [(probability[part].mean(), fraud[part].mean()) for part in parts if len(part)]
+        points = [(probability[part].mean(), fraud[part].mean()) for part in expected_groups(probability, BINS)]
         predicted, observed = np.maximum(np.array(points).T, LEAST)
         axes.loglog(predicted, observed, style, marker="o", markersize=4, label=kind)
         lowest = min(lowest, float(predicted.min()), float(observed.min()))
     axes.loglog([lowest, 1], [lowest, 1], linestyle=":", color="grey", label="perfect")
     axes.legend()
     return figure
+
+
+def expected_groups(probability: F64, groups: int) -> list[NDArray[np.intp]]:
+    """Return row numbers in at most so many groups by probability, each about as many frauds to be expected.
+
+    Groups of equally many rows would hold no fraud at all where frauds are rare, whatever the calibration.
+    """
+    order = np.argsort(probability, kind="stable")
+    passed = np.cumsum(probability[order])
+    edges = np.searchsorted(passed, passed[-1] * np.arange(1, groups) / groups) if len(order) else []
+    return [part for part in np.split(order, edges) if len(part)]
 
 
 def distributions(fraud: Flags, scores: Scores) -> "Figure":
@@ -107,32 +117,24 @@ def feature_importance(names: Sequence[str], importance: F64) -> "Figure":
 
 def learning(curve: "Sequence[Epoch]") -> "Figure":
     """Return the network's losses and its average precision on the validation rows, epoch by epoch."""
-    figure, (losses, precision) = _panels(2)
-    epochs = np.arange(1, len(curve) + 1)
-    losses.plot(epochs, [line.loss for line in curve], marker="o", label="training, drawn rows")
-    other = losses.twinx()
-    other.plot(
-        epochs,
-        [line.validation_loss for line in curve],
-        marker="s",
-        linestyle="--",
-        color="tab:orange",
-        label="validation",
-    )
-    losses.set(title="Loss", xlabel="epoch", ylabel="training loss")
-    other.set_ylabel("validation loss")
-    ap = np.array([line.validation_ap for line in curve])
-    precision.plot(epochs, ap, marker="o", color="tab:green")
-    precision.set(title="Average precision, rows it is judged on", xlabel="epoch")
+    from fraud.training.network import JUDGED_ONE_IN
+
+    figure, panels = _panels(3)
+    epochs, ap = np.arange(1, len(curve) + 1), np.array([line.validation_ap for line in curve])
+    drawn, judged = [line.loss for line in curve], [line.validation_loss for line in curve]
+    panels[0].plot(epochs, drawn, marker="o")
+    panels[0].set(title="Loss, rows drawn to learn from", ylabel="log-loss")
+    panels[1].plot(epochs, judged, marker="o")
+    panels[1].set(title="Loss, rows it is judged on", ylabel="log-loss")
+    panels[2].plot(epochs, ap, marker="o", color="tab:green")
+    panels[2].set(title=f"Average precision, frauds and 1 genuine in {JUDGED_ONE_IN}", ylabel="average precision")
     if np.isfinite(ap).any():
         best = int(np.nanargmax(ap))
-        precision.axvline(best + 1, linestyle=":", color="grey", label=f"kept: epoch {best + 1}")
-        precision.legend()
-    for axes in (losses, precision):
-        axes.set_xticks(epochs)
+        panels[2].axvline(best + 1, linestyle=":", color="grey", label=f"kept: epoch {best + 1}")
+        panels[2].legend()
+    for axes in panels:
+        axes.set(xlabel="epoch", xticks=epochs)
         axes.grid(alpha=0.3)
-    handles = [*losses.get_lines(), *other.get_lines()]
-    losses.legend(handles, [str(line.get_label()) for line in handles])
     return figure
 
 

@@ -1,5 +1,6 @@
 """Fitting: repeatable, learns what is there, keeps the prior, and makes an artifact that scores."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.fit import BoosterSettings, fit, forecast, thinned
 from fraud.training.kinds import Asked
 from fraud.training.network import Epoch
-from fraud.training.plots import draw_all
+from fraud.training.plots import draw_all, expected_groups, learning
 from models import registry
 from models.booster import Booster
 from tests.training.conftest import NAMES
@@ -132,3 +133,25 @@ def test_draw_all_writes_every_picture(tmp_path: Path, data: Dataset) -> None:
     paths = draw_all(tmp_path / "run", data.fraud == FRAUD, scores, (NAMES, np.arange(4.0)), curve)
     assert [path.stem for path in paths] == ["precision_recall", "calibration", "scores", "importance", "learning"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_calibration_groups_hold_equally_many_expected_frauds() -> None:
+    probability = np.random.default_rng(0).beta(0.1, 10, 5_000)
+    groups = expected_groups(probability, 15)
+    assert np.array_equal(np.sort(np.concatenate(groups)), np.arange(5_000))
+    assert len(groups) == 15
+    expected = [float(probability[part].sum()) for part in groups]
+    assert max(expected) < 1.2 * min(expected)
+    assert all(probability[one].max() <= probability[two].min() for one, two in pairwise(groups))
+    assert [part.tolist() for part in expected_groups(np.array([0.5]), 15)] == [[0]]
+    assert expected_groups(np.zeros(0), 15) == []
+
+
+def test_learning_draws_each_loss_on_its_own_scale_and_marks_what_is_kept() -> None:
+    figure = learning([Epoch(0.5, 0.1, 0.3), Epoch(0.4, 0.2, 0.2)])
+    drawn, judged, precision = figure.axes
+    shown = [np.asarray(axes.get_lines()[0].get_ydata()).tolist() for axes in (drawn, judged, precision)]
+    assert shown == [[0.5, 0.4], [0.1, 0.2], [0.3, 0.2]]
+    legend = precision.get_legend()
+    assert legend is not None
+    assert legend.get_texts()[0].get_text() == "kept: epoch 1"
