@@ -10,7 +10,9 @@ into calm, the worker being started again at once; `overlapping_s` is the same a
 (with a standby from the kill), while other processes may be starting. When the load is through: `lost` are inputs
 without a decision, `double` ids that our readers accept twice, `score_differs` ids with two unequal answers or a vector
 in the header that does not give the score, `state_differs` rows whose bytes are not those of a run that was never
-interrupted, `labels_lost` and `labels_double` verdicts that the workers did not get, or got twice.
+interrupted, `histories_differ` histories (of a model that reads them) that did not take in just what they should have:
+how many events, a card's own in their order, the known frauds; what they noted of other entities depends on which of
+two workers was first. `labels_lost` and `labels_double` verdicts that the workers did not get, or got twice.
 """
 
 import argparse
@@ -29,10 +31,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from confluent_kafka import Consumer, TopicPartition
+from numpy.typing import NDArray
 
+from features import history as hs
+from features import layout as at
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
+from features.tables import card_key
+from fraud.core.ports import Encoder
 from fraud.core.records import DAY, Answer, Arrival, Label, Position, Transaction, Verdict
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
@@ -212,22 +219,77 @@ def load(site: Site, sent: Sequence[Transaction], rate: float, stop: threading.E
     return min(done, len(sent))
 
 
-def expected_rows(site: Site) -> dict[str, bytes]:
-    """Return every row as a run without interruption leaves it: payments in their order, then verdicts."""
+def undisturbed(site: Site) -> MemoryStore:
+    """Return the state that a run without interruption leaves: payments in their order, then verdicts."""
     store = MemoryStore()
-    extractor = OnlineExtractor(store)
+    extractor, encoder = OnlineExtractor(store), encoder_of(site.model)
     codec = Codec(configuration.rates(configuration.read(None, {})), Limits(ahead=2**62))
-    extractor.open([])
     for record in site.records(site.topics.transactions):
         taken = codec.transaction(record.value, Position("t", 0, 0), record.timestamp * 1_000_000)
         assert isinstance(taken, Arrival)
         assert isinstance(taken.event, Transaction)
+        extractor.open([taken], encoder)
         extractor.absorb(taken.event, None)
+        extractor.close([])
+    extractor.open([], encoder)
     for record in site.records(site.topics.known):
         extractor.apply(wire.known_in(record.value), None)
     extractor.close([])
-    rows = dict(store.entities.items())
-    return rows | {"pair " + key: row for key, row in store.pairs.items()}
+    return store
+
+
+def encoder_of(model: str) -> Encoder | None:
+    """Return what encodes histories for a model, None for one that reads none."""
+    settings = configuration.changed(configuration.read(None, {}), "model", name=model)
+    scorer = judges(settings, OnlineExtractor(MemoryStore()).version).scorer
+    return scorer if scorer.encoder else None
+
+
+def expected_rows(store: MemoryStore) -> dict[str, bytes]:
+    """Return every row of a state."""
+    return dict(store.entities.items()) | {"pair " + key: row for key, row in store.pairs.items()}
+
+
+class Taken(NamedTuple):
+    """What a history took in, whatever the order in which several workers came to it.
+
+    `window` holds the ids' hashes of its newest events in their order, of a card alone: all its payments lie in one
+    partition. `frauds` are those of its newest known frauds, oldest first.
+    """
+
+    events: int
+    window: tuple[int, ...]
+    frauds: tuple[int, ...]
+
+
+def taken_in(key: str, row: bytes) -> Taken:
+    """Return what one history row took in; `row` may lack the zeros at its end."""
+    whole = np.zeros(hs.HISTORY_BYTES, np.uint8)
+    whole[: len(row)] = np.frombuffer(row, np.uint8)
+    events = hs.events_of(whole)
+    newest = range(max(events - hs.RING, 0), events) if key.startswith(card_key("")) else range(0)
+    window = tuple(id_hash(hs.record_of(whole, sequence)) for sequence in newest)
+    slots = [hs.fraud_of(whole, slot) for slot in range(hs.FRAUDS)]
+    return Taken(events, window, tuple(id_hash(record) for record in slots if hs.seconds(record)))
+
+
+def id_hash(record: NDArray[np.uint8]) -> int:
+    """Return the hash of a record's transaction id."""
+    return int(record[at.E_TX : at.E_TX + 8].view(np.int64)[0])
+
+
+def histories_differ(site: Site, store: MemoryStore) -> int:
+    """Return how many histories in Redis did not take in what those of a state did."""
+    encoder = encoder_of(site.model)
+    if encoder is None:
+        return 0
+    wrong = 0
+    held = RedisStore(site.redis_url, timeout=10)
+    for key, row in store.histories_of(encoder.encoder).items():
+        found = held._client.hget(held._keys.history(key, encoder.encoder), "r") or b""
+        wrong += taken_in(key, found) != taken_in(key, row)
+    held.close()
+    return wrong
 
 
 def stored_rows(site: Site, rows: Sequence[str]) -> dict[str, bytes]:
@@ -261,13 +323,15 @@ def judged(site: Site, sent: Sequence[Transaction], labels: Sequence[Label]) -> 
     ids = Counter(answer.decision.tx_id for answer in read.answers)
     known = Counter(wire.known_in(record.value).tx_id for record in site.records(site.topics.known))
     applied = accepted_labels(site)
-    expected = expected_rows(site)
+    store = undisturbed(site)
+    expected = expected_rows(store)
     held = stored_rows(site, list(expected))
     return {
         "lost": len({tx.id for tx in sent} - ids.keys()),
         "double": sum(count - 1 for count in ids.values()),
         "score_differs": read.doubles + wrong_scores(read.answers, site.model),
         "state_differs": sum(held[key] != row for key, row in expected.items()),
+        "histories_differ": histories_differ(site, store),
         "labels_lost": len({label.tx_id for label in labels} - applied.keys()),
         "labels_double": sum(count - 1 for count in known.values()) + sum(count - 1 for count in applied.values()),
     }
