@@ -28,7 +28,7 @@ Quick = Annotated[bool, typer.Option("--quick", help="Few trees, short epochs: a
 Cache = Annotated[Path, typer.Option("--cache", help="Where extracted vectors and histories are kept between runs.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Where fits under way, and finished folds, are kept.")]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on where a killed call with the same data and settings was.")
+    bool, typer.Option("--resume", help="Go on where a killed call with the same data, settings and code was.")
 ]
 Set = Annotated[
     list[str] | None,
