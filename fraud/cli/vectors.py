@@ -1,6 +1,7 @@
 """A history's vectors, and what a network reads beside them, from the cache or extracted now."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from fraud.core.errors import SettingsError
 if TYPE_CHECKING:
     from fraud.core.settings import Settings
     from fraud.training.dataset import Dataset, Identity, Row
-    from fraud.training.tokens import HistoryLog
+    from fraud.training.tokens import HistoryLog, Recording
     from streaming.files import Table
 
 
@@ -55,14 +56,15 @@ def _extract(
     from fraud.training import dataset
     from streaming.extracting import Extraction
 
-    if not histories:
-        extraction = Extraction(table, delay, settings, spread=identity.label_spread)
-        return dataset.write(cache, identity, extraction.names, converted(extraction), step)
-    from fraud.training.tokens import Recording
-
-    with Recording(history_folder(cache, identity)) as recorder:
+    with _recording(cache, identity) if histories else nullcontext() as recorder:
         extraction = Extraction(table, delay, settings, recorder, identity.label_spread)
         return dataset.write(cache, identity, extraction.names, converted(extraction), step)
+
+
+def _recording(cache: Path, identity: "Identity") -> "Recording":
+    from fraud.training.tokens import Recording
+
+    return Recording(history_folder(cache, identity))
 
 
 def converted(extraction: Any) -> "Iterator[Row]":

@@ -207,6 +207,13 @@ def run_changes(
 
 
 @compiled
+def ask(recorded: Ints, side: int, query: Ints) -> None:
+    """Fill what a payment asks of one of its sides, of what was recorded of it, int64 (6,)."""
+    query[tk.Q_AT], query[tk.Q_LOG], query[tk.Q_MCC], query[tk.Q_TEXT] = recorded[:4]
+    query[tk.Q_OTHER] = recorded[4 if side == 0 else 5]
+
+
+@compiled
 def run_reading(
     done: int,
     kind: Row,
@@ -234,9 +241,7 @@ def run_reading(
         run_changes(number, at[look] - done, kind, mask, rows, fields, table, first, codes)
         number = at[look] - done
         for side in range(raw.shape[1]):
-            query[tk.Q_AT], query[tk.Q_LOG] = queries[look, 0], queries[look, 1]
-            query[tk.Q_MCC], query[tk.Q_TEXT] = queries[look, 2], queries[look, 3]
-            query[tk.Q_OTHER] = queries[look, 4 if side == 0 else 5]
+            ask(queries[look], side, query)
             entity = asks[look, side]
             tk.read_tokens(table[entity], query, raw[look, side], sums[look, side], read[look, side])
             pushed[look, side, 0] = first[entity]

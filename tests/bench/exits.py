@@ -27,7 +27,7 @@ from features.remembering import Looked
 from fraud.core import metrics
 from fraud.training import dataset
 from fraud.training.blending import ALERTS, MOST_LOST, upper_bound
-from fraud.training.tokens import TEXTS, HistoryLog, run_changes
+from fraud.training.tokens import TEXTS, HistoryLog, ask, run_changes
 from models import registry
 from models.blend import Blend, Reading
 from tests.bench.reasons import Batch, read
@@ -111,9 +111,9 @@ def copies(folder: Path, log: HistoryLog, rows: I64, codes: Floats) -> Looked:
 def asked(recorded: I64) -> I64:
     """Return what payments ask of their sides, (n, 3, 5), of what was recorded of it, (n, 6)."""
     queries = np.zeros((len(recorded), hs.SIDES, tk.QUERY_FIELDS), np.int64)
-    for column, name in enumerate((tk.Q_AT, tk.Q_LOG, tk.Q_MCC, tk.Q_TEXT)):
-        queries[:, :, name] = recorded[:, column, None]
-    queries[:, 0, tk.Q_OTHER], queries[:, 1:, tk.Q_OTHER] = recorded[:, 4], recorded[:, 5, None]
+    for payment, query in zip(recorded, queries, strict=True):
+        for side in range(hs.SIDES):
+            ask(payment, side, query[side])
     return queries
 
 

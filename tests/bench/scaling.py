@@ -38,7 +38,18 @@ from fraud.core.records import Transaction
 from fraud.training.exporting import arrays_of
 from models.network import Network
 from models.tgnn import NetworkConfig, TemporalGraphNetwork
-from tests.bench.population import GAP, LABEL_EVERY, MERCHANTS, SHOPS, SPAN, START, payments, shop, verdict
+from tests.bench.population import (
+    GAP,
+    LABEL_EVERY,
+    MERCHANTS,
+    SHOPS,
+    SPAN,
+    START,
+    Population,
+    payments,
+    shop,
+    verdict,
+)
 
 BATCH, MEASURED, ROUNDS = 32, 1_600, 15
 MODELS, SEEN, EQUAL_CARDS = 10, 100, 1_000
@@ -51,16 +62,6 @@ FLAT = 1.2
 PARTS = ("keeping", "tokens", "forward")
 Row = dict[str, Any]
 Stamp = Callable[[], int]
-
-
-class Population(NamedTuple):
-    """A store that has seen `cards` cards pay `events` times each; `clock` is its latest event (ns)."""
-
-    events: int
-    cards: int
-    extractor: OnlineExtractor
-    store: MemoryStore
-    clock: list[int]
 
 
 class Served(NamedTuple):
@@ -83,7 +84,7 @@ def served() -> Served:
 
 
 def lived(events: int, by: Served, room: int) -> Population:
-    """Return a store of a few cards that paid so often within 30 days, its tables with room for so many."""
+    """Return a store of a few cards that paid `events` times (its `size`) within 30 days, its tables with room for more."""
     store, now = MemoryStore(), [START]
     store.entities, store.pairs = entity_table(room), pair_table(SHOPS * room)
     store._remembered[by.encoder] = history_table(room)
@@ -163,7 +164,7 @@ def sweep(made: Sequence[Population], by: Served, count: int, rounds: int) -> li
     whole, kept = times.sum(axis=2), times[:, :, :2].sum(axis=2)
     ratios = [np.median(part / part[:, :1], axis=0) for part in (kept, whole)]
     return [
-        {"events": one.events, "cards": one.cards}
+        {"events": one.size, "cards": one.cards}
         | dict(zip(PARTS, np.median(times[:, place], axis=0).round(1).tolist(), strict=True))
         | {"ratio": round(float(ratios[0][place]), 3), "with_forward": round(float(ratios[1][place]), 3)}
         for place, one in enumerate(made)
