@@ -84,7 +84,7 @@ def served() -> Served:
 
 
 def lived(events: int, by: Served, room: int) -> Population:
-    """Return a store of a few cards that paid `events` times (its `size`) within 30 days, its tables with room for more."""
+    """Return a store of a few cards that paid `events` times, its `size`, in 30 days; its tables have room for more."""
     store, now = MemoryStore(), [START]
     store.entities, store.pairs = entity_table(room), pair_table(SHOPS * room)
     store._remembered[by.encoder] = history_table(room)

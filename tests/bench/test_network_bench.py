@@ -54,7 +54,8 @@ def test_attention_prints_every_way_at_every_length(
 
 
 def test_peak_of_a_way_is_the_memory_that_it_takes() -> None:
-    assert 15 < attention.peak(lambda: np.ones(2 << 20)) < 18
+    # The kernel's count of resident pages is off by up to some MiB.
+    assert 123 < attention.peak(lambda: np.ones(16 << 20)) < 136
 
 
 def test_crossing_is_where_blocks_and_fused_attention_cost_the_same() -> None:
