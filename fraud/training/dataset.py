@@ -5,9 +5,11 @@ key by one rename when it is complete. The key covers everything the vectors dep
 delay, extraction settings.
 """
 
+import fcntl
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -184,6 +186,19 @@ def cached(cache: Path, identity: Identity) -> Dataset | None:
     """Return the data set with this identity, or None when it was not extracted yet."""
     folder = cache / identity.key
     return read(folder) if (folder / META).exists() else None
+
+
+@contextmanager
+def alone(cache: Path, identity: Identity, waits: Callable[[], None]) -> Iterator[None]:
+    """Keep other processes from writing the data set with this identity; `waits` is called when one is at it."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{identity.key}.lock").open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waits()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read(folder: Path) -> Dataset:

@@ -1,5 +1,8 @@
 """The cache of extracted vectors: whole or absent, and what was written comes back."""
 
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from fraud.core.errors import DataError
 from fraud.core.records import DAY
 from fraud.training import dataset
 from fraud.training.dataset import BLOCK, MATRIX, Dataset, Identity, Row
+from tests.site import until
 from tests.training.conftest import IDENTITY, NAMES, ROWS, history
 
 
@@ -97,3 +101,35 @@ def test_export_to_parquet_holds_everything(tmp_path: Path, data: Dataset) -> No
 def test_export_to_another_suffix_is_refused(tmp_path: Path, data: Dataset) -> None:
     with pytest.raises(DataError, match=r"expected '\.npz' or '\.parquet'"):
         dataset.export(data, tmp_path / "d.xls")
+
+
+def test_a_second_writer_waits_for_the_first(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with dataset.alone(tmp_path, IDENTITY, lambda: order.append("waits")):
+            order.append("second")
+
+    other = threading.Thread(target=second)
+    with dataset.alone(tmp_path, IDENTITY, lambda: order.append("never")):
+        other.start()
+        until(lambda: "waits" in order, "the second writer's wait")
+        order.append("first")
+    other.join()
+    assert order == ["waits", "first", "second"]
+
+
+def test_two_processes_extract_a_file_once(tmp_path: Path) -> None:
+    made = tmp_path / "made.parquet"
+    simulate = ["simulate", "--cards", "150", "--days", "30", "--out", str(made)]
+    subprocess.run([sys.executable, "-m", "fraud", *simulate], check=True)
+    code = (
+        "from pathlib import Path; from fraud.cli import vectors; from fraud.core.settings import Settings\n"
+        f"made, cache = Path({str(made)!r}), Path({str(tmp_path / 'cache')!r})\n"
+        "print(len(vectors.extracted(made, 'native', '7d', cache, Settings()).time))"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) for _ in range(2)]
+    found = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], found
+    assert len({out for out, _ in found}) == 1
+    assert sum("from " + str(tmp_path / "cache") in "".join(err.split("\n")) for _, err in found) == 1
