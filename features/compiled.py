@@ -1,7 +1,7 @@
 """One way to compile a loop, with types that mypy can follow."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -39,8 +39,15 @@ def stamp_with_package(dispatcher: Any) -> None:
 @cache
 def package_hash() -> str:
     """Return a hash of this package's sources."""
-    paths = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
+    return sources_hash([Path(__file__).parent])
+
+
+def sources_hash(folders: Iterable[Path]) -> str:
+    """Return a hash of the Python sources of some folders, names included."""
+    digest = hashlib.sha256()
+    for path in (path for folder in folders for path in sorted(folder.glob("*.py"))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 @compiled

@@ -12,7 +12,7 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,7 @@ def promote(root: Path, name: str, version: str, at: int, how: str = "promote") 
     if version not in (kept := versions(root, name)):
         message = f"Model '{name}' has no version '{version}'; kept are: {', '.join(kept) or 'none'}."
         raise ArtifactError(message + nearest(version, kept))
-    with _alone(root / name):
+    with alone(root / name):
         moves = history(root, name)
         if not moves or moves[-1].version != version:
             _write_moves(root / name, [*moves, Move(at, how, version)])
@@ -199,7 +199,7 @@ def rollback(root: Path, name: str, at: int) -> str:
     Raises ArtifactError when there was none, or it is no longer kept.
     """
     _folder(root, name, None)
-    with _alone(root / name):
+    with alone(root / name):
         moves = history(root, name)
         line = before(moves)
         if not line:
@@ -234,11 +234,15 @@ def before(moves: list[Move]) -> list[str]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other writers of this name out; readers need no lock."""
-    handle = os.open(folder, os.O_RDONLY)
+def alone(path: Path, waits: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Keep others who come by this file or folder out; `waits` is called when somebody is in. Readers need no lock."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waits()
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

@@ -41,14 +41,21 @@ def extracted(
     text = msgspec.json.encode(table.mapping).decode() + configuration.fingerprint(settings)
     version = Extraction(table, delay, settings).spec_version
     identity = dataset.Identity(file_hash(data), version, -1 if delay is None else delay, text, spread)
-    wait = f"another process extracts {data.name} with labels {label_delay} late into {cache}; waiting for it"
-    with dataset.alone(cache, identity, lambda: output.say(wait)):
-        held = dataset.cached(cache, identity)
-        if held is not None and (not histories or history_folder(cache, identity).exists()):
-            output.say(f"vectors of {data.name} with labels {label_delay} late: {held.meta.rows:,} rows, from {cache}")
-            return held
-        with output.progress("extract", rows, "payments") as step:
-            return _extract(table, delay, settings, cache, identity, step, histories)
+    if (held := _held(cache, identity, histories)) is None:
+        wait = f"another process extracts {data.name} with labels {label_delay} late into {cache}; waiting for it"
+        with dataset.alone(cache, identity, lambda: output.say(wait)):
+            held = _held(cache, identity, histories)
+            if held is None:
+                with output.progress("extract", rows, "payments") as step:
+                    return _extract(table, delay, settings, cache, identity, step, histories)
+    output.say(f"vectors of {data.name} with labels {label_delay} late: {held.meta.rows:,} rows, from {cache}")
+    return held
+
+
+def _held(cache: Path, identity: "Identity", histories: bool) -> "Dataset | None":
+    from fraud.training import dataset
+
+    return dataset.cached(cache, identity) if not histories or history_folder(cache, identity).exists() else None
 
 
 def _extract(

@@ -5,7 +5,6 @@ key by one rename when it is complete. The key covers everything the vectors dep
 delay, extraction settings.
 """
 
-import fcntl
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from fraud.core.errors import DataError
 from fraud.core.ports import Matrix
 from fraud.core.records import DAY, Transaction, Values, Verdict
+from models import registry
 
 MATRIX, META = "matrix.f32", "meta.json"
 BLOCK = 16_384
@@ -192,12 +192,9 @@ def cached(cache: Path, identity: Identity) -> Dataset | None:
 def alone(cache: Path, identity: Identity, waits: Callable[[], None]) -> Iterator[None]:
     """Keep other processes from writing the data set with this identity; `waits` is called when one is at it."""
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{identity.key}.lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waits()
-            fcntl.flock(file, fcntl.LOCK_EX)
+    lock = cache / f"{identity.key}.lock"
+    lock.touch()
+    with registry.alone(lock, waits):
         yield
 
 

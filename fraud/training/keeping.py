@@ -8,7 +8,6 @@ for (`--resume`).
 """
 
 import hashlib
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled import sources_hash
 from fraud.core.errors import ArtifactError, DataError
 from fraud.training.dataset import Dataset
 from fraud.training.fit import BoosterSettings, Fit
@@ -115,11 +115,3 @@ def _short(settings: msgspec.Struct) -> str:
 def code() -> str:
     """Return a hash of the sources that fit and score."""
     return sources_hash(FOLDERS)
-
-
-def sources_hash(folders: Iterable[Path]) -> str:
-    """Return a hash of the Python sources of some folders, names included."""
-    digest = hashlib.sha256()
-    for path in (path for folder in folders for path in sorted(folder.glob("*.py"))):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from features.compiled import compiled
 from fraud.core.records import DAY
-from fraud.training import dataset, kinds, protocols, settings
+from fraud.training import dataset, protocols
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.protocols import Fold
-from fraud.training.slices import slices
+from fraud.training.settings import BOOSTER
 from models.trees import F64
 from tests.bench.peers import common
 
@@ -45,6 +45,7 @@ LEAST_OTHER = 2e-4
 """A merchant's known fraud has at least this chance to have come from its card."""
 REMEMBERED = 64
 """Days of verdicts that a merchant's chance looks back on: beyond, a compromise is over and its traces too."""
+THREADS = 2
 IMPOSSIBLE = -25.0
 """Log of the chance that a compromised merchant shows a genuine payment, where 0 would leave nothing to compare."""
 
@@ -182,21 +183,13 @@ def told(data: Dataset, chance: F64) -> Dataset:
     return data._replace(meta=meta, matrix=np.column_stack([data.matrix, log_odds(chance)]))
 
 
-def boosted(data: Dataset, fold: Fold, seed: int) -> F64:
-    """Fit a booster on a fold; return its probabilities of the test rows."""
-    made = kinds.fit(
-        data, slices(data, fold.span), kinds.Asked(msgspec.structs.replace(settings.booster(seed), threads=1))
-    )
-    return made.scores(data, fold.test)[settings.BOOSTER]
-
-
 def compared(data: Dataset, folds: Sequence[Fold], seed: int) -> list[common.Row]:
     """Return the measures of judge, booster, and booster told by the judge, a row a fold."""
     chance = judged(data)
     both = told(data, chance)
     rows = []
     for fold in folds:
-        alone, together = boosted(data, fold, seed), boosted(both, fold, seed)
+        alone, together = (common.booster_scores(one, fold, THREADS, seed)[BOOSTER] for one in (data, both))
         scores = {"judge": chance[fold.test], "booster": alone, "booster told by the judge": together}
         row: common.Row = {
             "fold": fold.name,

@@ -24,7 +24,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,8 +38,9 @@ from features import layout as at
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
+from features.stores.redis_set import Keys
 from features.tables import card_key
-from fraud.core.ports import Encoder
+from fraud.core.ports import Encoder, Scorer
 from fraud.core.records import DAY, Answer, Arrival, Label, Position, Transaction, Verdict
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
@@ -219,10 +220,10 @@ def load(site: Site, sent: Sequence[Transaction], rate: float, stop: threading.E
     return min(done, len(sent))
 
 
-def undisturbed(site: Site) -> MemoryStore:
+def undisturbed(site: Site, encoder: Encoder | None) -> MemoryStore:
     """Return the state that a run without interruption leaves: payments in their order, then verdicts."""
     store = MemoryStore()
-    extractor, encoder = OnlineExtractor(store), encoder_of(site.model)
+    extractor = OnlineExtractor(store)
     codec = Codec(configuration.rates(configuration.read(None, {})), Limits(ahead=2**62))
     for record in site.records(site.topics.transactions):
         taken = codec.transaction(record.value, Position("t", 0, 0), record.timestamp * 1_000_000)
@@ -238,11 +239,10 @@ def undisturbed(site: Site) -> MemoryStore:
     return store
 
 
-def encoder_of(model: str) -> Encoder | None:
-    """Return what encodes histories for a model, None for one that reads none."""
+def scorer_of(model: str) -> Scorer:
+    """Return a model as the workers load it."""
     settings = configuration.changed(configuration.read(None, {}), "model", name=model)
-    scorer = judges(settings, OnlineExtractor(MemoryStore()).version).scorer
-    return scorer if scorer.encoder else None
+    return judges(settings, OnlineExtractor(MemoryStore()).version).scorer
 
 
 def expected_rows(store: MemoryStore) -> dict[str, bytes]:
@@ -278,35 +278,28 @@ def id_hash(record: NDArray[np.uint8]) -> int:
     return int(record[at.E_TX : at.E_TX + 8].view(np.int64)[0])
 
 
-def histories_differ(site: Site, store: MemoryStore) -> int:
-    """Return how many histories in Redis did not take in what those of a state did."""
-    encoder = encoder_of(site.model)
-    if encoder is None:
-        return 0
-    wrong = 0
-    held = RedisStore(site.redis_url, timeout=10)
-    for key, row in store.histories_of(encoder.encoder).items():
-        found = held._client.hget(held._keys.history(key, encoder.encoder), "r") or b""
-        wrong += taken_in(key, found) != taken_in(key, row)
-    held.close()
-    return wrong
+def histories_differ(site: Site, store: MemoryStore, encoder: str) -> int:
+    """Return how many histories in Redis did not take in what those of a state did; 0 for a model that reads none."""
+    expected = dict(store.histories_of(encoder).items()) if encoder else {}
+    held = stored_rows(site, list(expected), lambda keys, key: keys.history(key, encoder))
+    return sum(taken_in(key, held[key]) != taken_in(key, row) for key, row in expected.items())
 
 
-def stored_rows(site: Site, rows: Sequence[str]) -> dict[str, bytes]:
+def row_name(keys: Keys, row: str) -> str:
+    """Return the name in Redis of a row of `expected_rows`."""
+    return keys.pair(row.removeprefix("pair ")) if row.startswith("pair ") else keys.row(row)
+
+
+def stored_rows(site: Site, rows: Sequence[str], named: Callable[[Keys, str], str] = row_name) -> dict[str, bytes]:
     """Return the same rows as Redis holds them."""
     store = RedisStore(site.redis_url, timeout=10)
-    found = {}
-    for key in rows:
-        name = store._keys.pair(key.removeprefix("pair ")) if key.startswith("pair ") else store._keys.row(key)
-        found[key] = store._client.hget(name, "r") or b""
+    found = {row: store._client.hget(named(store._keys, row), "r") or b"" for row in rows}
     store.close()
     return found
 
 
-def wrong_scores(answers: Sequence[Answer], model: str) -> int:
+def wrong_scores(answers: Sequence[Answer], scorer: Scorer) -> int:
     """Return how many decisions their own header vector does not reproduce, of a model that reads no histories."""
-    settings = configuration.changed(configuration.read(None, {}), "model", name=model)
-    scorer = judges(settings, OnlineExtractor(MemoryStore()).version).scorer
     wrong = 0
     for answer in answers if not scorer.encoder else ():
         if answer.decision.versions.model != scorer.version:
@@ -323,15 +316,16 @@ def judged(site: Site, sent: Sequence[Transaction], labels: Sequence[Label]) -> 
     ids = Counter(answer.decision.tx_id for answer in read.answers)
     known = Counter(wire.known_in(record.value).tx_id for record in site.records(site.topics.known))
     applied = accepted_labels(site)
-    store = undisturbed(site)
+    scorer = scorer_of(site.model)
+    store = undisturbed(site, scorer if scorer.encoder else None)
     expected = expected_rows(store)
     held = stored_rows(site, list(expected))
     return {
         "lost": len({tx.id for tx in sent} - ids.keys()),
         "double": sum(count - 1 for count in ids.values()),
-        "score_differs": read.doubles + wrong_scores(read.answers, site.model),
+        "score_differs": read.doubles + wrong_scores(read.answers, scorer),
         "state_differs": sum(held[key] != row for key, row in expected.items()),
-        "histories_differ": histories_differ(site, store),
+        "histories_differ": histories_differ(site, store, scorer.encoder),
         "labels_lost": len({label.tx_id for label in labels} - applied.keys()),
         "labels_double": sum(count - 1 for count in known.values()) + sum(count - 1 for count in applied.values()),
     }

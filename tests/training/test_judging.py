@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from features.compiled import sources_hash
 from fraud.core import metrics
 from fraud.core.records import DAY
 from fraud.training import keeping
@@ -169,8 +170,8 @@ def test_code_is_every_source_of_its_folders(tmp_path: Path) -> None:
     assert {folder.name for folder in keeping.FOLDERS} == {"training", "models"}
     assert all((folder / "__init__.py").exists() for folder in keeping.FOLDERS)
     (tmp_path / "one.py").write_text("a = 1\n")
-    before = keeping.sources_hash([tmp_path])
+    before = sources_hash([tmp_path])
     (tmp_path / "one.py").write_text("a = 2\n")
-    changed = keeping.sources_hash([tmp_path])
+    changed = sources_hash([tmp_path])
     (tmp_path / "two.py").write_text("")
-    assert len({before, changed, keeping.sources_hash([tmp_path])}) == 3
+    assert len({before, changed, sources_hash([tmp_path])}) == 3

@@ -78,15 +78,15 @@ def lightgbm_scores(learned: Any, fraud: Any, tested: Any, threads: int, seed: i
 def our_scores(history: History, fold: Fold, given: argparse.Namespace, name: str) -> dict[str, F64]:
     """Return the scores of the test rows by our booster, and with `--network` by network and blend too."""
     if not given.network:
-        return booster_scores(history, fold, given.threads, given.seed)
+        return booster_scores(history.data, fold, given.threads, given.seed)
     settings = {**NETWORK, "threads": given.threads, "epochs": given.epochs}
     return network_scores(history, fold, settings, given.seed, name)
 
 
-def booster_scores(history: History, fold: Fold, threads: int, seed: int) -> dict[str, F64]:
+def booster_scores(data: Dataset, fold: Fold, threads: int, seed: int) -> dict[str, F64]:
     """Return the scores of the test rows by our booster."""
     asked = kinds.Asked(settings.booster(seed, tables={"booster": {"threads": threads}}))
-    return kinds.fit(history.data, slices(history.data, fold.span), asked).scores(history.data, fold.test)
+    return kinds.fit(data, slices(data, fold.span), asked).scores(data, fold.test)
 
 
 def network_scores(history: History, fold: Fold, given: Row, seed: int, name: str) -> dict[str, F64]:

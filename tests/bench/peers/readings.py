@@ -112,7 +112,7 @@ def ranked(source: Path, reading: Reading, delay: str, folder: Path, threads: in
 
 
 def _precision(history: History, fold: Fold, threads: int, seed: int) -> float:
-    (score,) = common.booster_scores(history, fold, threads, seed).values()
+    (score,) = common.booster_scores(history.data, fold, threads, seed).values()
     return float(protocols.measure(history.data, fold.test, score)["ap"])
 
 
