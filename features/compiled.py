@@ -45,7 +45,7 @@ def package_hash() -> str:
 def sources_hash(folders: Iterable[Path]) -> str:
     """Return a hash of the Python sources of some folders, names included."""
     digest = hashlib.sha256()
-    for path in (path for folder in folders for path in sorted(folder.glob("*.py"))):
+    for path in (path for folder in folders for path in sorted(folder.rglob("*.py"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

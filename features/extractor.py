@@ -9,17 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from features import history as hs
-from features import layout as at
 from features.descriptors import text_hash
-from features.reading import WIDTH
-from features.reading import look as read_vector
-from features.remembering import REMEMBER, Looked, Remembering
+from features.histories import REMEMBER, Looked, Remembering
 from features.spec import UNUSUAL_RATIO, spec
-from features.stores.working import EVERY_SIDE, TableSet, TableStore
-from features.tables import card_key, device_key, hash64, merchant_key, pair_key
-from features.windows import prepare
-from features.writing import (
+from features.state import history as hs
+from features.state import layout as at
+from features.state.tables import card_key, device_key, hash64, merchant_key, pair_key
+from features.state.update import (
     CARD_BIT,
     CORRECTION,
     DEVICE_BIT,
@@ -38,6 +34,10 @@ from features.writing import (
     predecessor,
     retract,
 )
+from features.state.vector import WIDTH
+from features.state.vector import look as read_vector
+from features.state.windows import prepare
+from features.stores.working_set import EVERY_SIDE, TableSet, TableStore
 from fraud.core.ports import Encoder
 from fraud.core.records import (
     Answer,

@@ -10,7 +10,7 @@ from functools import cache
 
 import msgspec
 
-from features.layout import (
+from features.state.layout import (
     AMOUNT_BINS,
     BIN_FIRST,
     BIN_WIDTH,

@@ -4,9 +4,9 @@ from contextlib import suppress
 from importlib import import_module
 
 WANTED = (
-    "numba.np.linalg", "fraud.cli.serve", "fraud.cli.replay", "fraud.cli.demo", "streaming.worker",
-    "streaming.serving", "streaming.wiring", "streaming.replaying", "features.stores.redis", "models.blend",
-    "models.reasons", "kafka", "redis", "prometheus_client", "onnxruntime", "scipy.linalg",
+    "numba.np.linalg", "fraud.cli.serve", "fraud.cli.replay", "fraud.cli.demo", "streaming.worker.fallback",
+    "streaming.worker.service", "streaming.wiring", "streaming.replay.job", "features.stores.redis", "models.blend",
+    "models.reasons.of_blend", "kafka", "redis", "prometheus_client", "onnxruntime", "scipy.linalg",
 )  # fmt: skip
 
 for name in WANTED:

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Codes, Histories, Matrix, Tokens
 from fraud.core.records import Level, Reason, Score, Values
-from models import leafbits
-from models.booster import REFERENCE
+from models.boosting import quickscorer as leafbits
+from models.boosting.scorer import REFERENCE
+from models.boosting.trees import F64, Trees
 from models.calibration import Beta
-from models.network import Network
-from models.reasons import Explainer, neutral_of
+from models.reasons.of_blend import Explainer, neutral_of
 from models.registry import Artifact, Card
-from models.trees import F64, Trees
+from models.tgn.runtime import Network
 
 BLEND, NETWORK = "blend", "network"
 EXITS, THRESHOLDS = "exits", "exit_thresholds"

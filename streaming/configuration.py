@@ -10,8 +10,8 @@ import msgspec
 
 from fraud.core.errors import SettingsError
 from fraud.core.settings import Settings, load
-from streaming.money import Rates
-from streaming.service import ServiceSettings
+from streaming.messages.money import Rates
+from streaming.settings import ServiceSettings
 
 S = TypeVar("S", bound=Settings)
 

@@ -16,9 +16,9 @@ from fraud.core.rules.vocabulary import Vocabulary
 from fraud.core.settings import Settings
 from models import blend, registry, rules_only
 from models.blend import Blend, Early
-from models.booster import Booster
+from models.boosting.scorer import Booster
 from models.rules_only import RulesOnly
-from streaming.rulebook import DEFAULT, HotRules
+from streaming.rule_file import DEFAULT, HotRules
 
 SHIPPED = Path(models.__file__).parent / "artifacts"
 """Models that come with the project; a trained one of the same name comes first."""

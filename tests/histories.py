@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from features import history as hs
 from features.extractor import OnlineExtractor
-from features.stores.working import TableStore
-from features.tables import entity_keys
-from features.tokens import STATIC
+from features.state import history as hs
+from features.state.tables import entity_keys
+from features.state.tokens import STATIC
+from features.stores.working_set import TableStore
 from fraud.core.engine import Engine, Judges
 from fraud.core.labels import LabelBook, MemoryRoom
 from fraud.core.ports import Codes, Histories, Matrix, Tokens

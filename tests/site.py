@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 from kafka import KafkaProducer
 
 from fraud.core.records import Answer, Label, Transaction
-from streaming import messages, tail, wire
-from streaming.service import KafkaSection
-from streaming.topics import Topics, create
+from streaming.kafka import output_log as tail
+from streaming.kafka.topics import Topics, create
+from streaming.messages import envelope as wire
+from streaming.messages import schema as messages
+from streaming.settings import KafkaSection
 
 SECONDS = 60.0
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from features.history import HISTORY_VERSION
-from features.layout import LAYOUT_VERSION
-from features.stores.working import EVERY_SIDE, TableSet
-from features.tables import RecordTable, card_key, entity_table, history_table, pair_table, trimmed
-from features.writing import EVERY_ROW
+from features.state.history import HISTORY_VERSION
+from features.state.layout import LAYOUT_VERSION
+from features.state.tables import RecordTable, card_key, entity_table, history_table, pair_table, trimmed
+from features.state.update import EVERY_ROW
+from features.stores.working_set import EVERY_SIDE, TableSet
 from fraud.core.errors import StateError
 from fraud.core.ports import Encoder, WorkingSet
 from fraud.core.records import MINUTE, Answer, Arrival, Position, Transaction

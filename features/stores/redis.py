@@ -16,12 +16,12 @@ from typing import Any
 
 import msgspec
 
-from features import layout as at
-from features.history import HISTORY_VERSION
-from features.layout import LAYOUT_VERSION
+from features.state import layout as at
+from features.state.history import HISTORY_VERSION
+from features.state.layout import LAYOUT_VERSION
+from features.state.tables import card_key, trimmed
 from features.stores.client import CLUSTER, CLUSTER_TLS, RunIds, connect, results
 from features.stores.redis_set import ROW, Keys, RedisSet, decode, is_pair, plain, small, stored, take, touched
-from features.tables import card_key, trimmed
 from fraud.core.errors import StateError
 from fraud.core.ports import Encoder, WorkingSet
 from fraud.core.records import (

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from features import history as hs
-from features.remembering import REMEMBER, Block, block_of, put_codes
-from features.tables import RecordTable, history_table, trimmed
+from features.histories import REMEMBER, Block, block_of, put_codes
+from features.state import history as hs
+from features.state.tables import RecordTable, history_table, trimmed
 from fraud.core.ports import Encoder
 
 ROW, VERSION = b"r", b"n"

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from features import layout as at
-from features.history import HISTORY_VERSION, SIDES
-from features.layout import LAYOUT_VERSION
-from features.remembering import REMEMBER
+from features.histories import REMEMBER
+from features.state import layout as at
+from features.state.history import HISTORY_VERSION, SIDES
+from features.state.layout import LAYOUT_VERSION
+from features.state.tables import SEPARATOR, RecordTable, card_key, entity_keys, pair_key
+from features.state.update import EVERY_ROW
 from features.stores.redis_history import HistorySet, Step
-from features.tables import SEPARATOR, RecordTable, card_key, entity_keys, pair_key
-from features.writing import EVERY_ROW
 from fraud.core.ports import Encoder
 from fraud.core.records import (
     Alert,

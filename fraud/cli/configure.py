@@ -17,7 +17,7 @@ def settings(
     environment: FRAUD_MONEY__BASE=USD sets [money] base. Unknown names are refused, with the nearest one.
     """
     from fraud.core.settings import describe, reference
-    from streaming.service import ServiceSettings
+    from streaming.settings import ServiceSettings
 
     if markdown:
         output.show(reference(ServiceSettings))

@@ -9,7 +9,7 @@ from fraud.cli import options, output
 from fraud.core.errors import DataError, nearest
 
 if TYPE_CHECKING:
-    from streaming.deadletters import Letter
+    from streaming.files.dead_letters import Letter
 
 app = typer.Typer(help="List, show and drive in again what could not be read.", no_args_is_help=True)
 
@@ -93,8 +93,8 @@ def redrive(
 
 def held(file: Path, bootstrap: str | None, prefix: str | None, settings: Path | None) -> "dict[str, Letter]":
     """Return the letters of a file, or of a site's topic."""
-    from streaming.deadletters import DeadLetterFile
-    from streaming.deadtopic import DeadTopic
+    from streaming.files.dead_letters import DeadLetterFile
+    from streaming.kafka.dead_letters import DeadTopic
 
     if bootstrap is None:
         return DeadLetterFile(file).letters()
@@ -110,7 +110,7 @@ def resend(
     replacement: str,
 ) -> None:
     """Send letters back to their topic."""
-    from streaming.deadtopic import DeadTopic, repaired
+    from streaming.kafka.dead_letters import DeadTopic, repaired
 
     topic = DeadTopic(options.service(settings, bootstrap=bootstrap, prefix=prefix).kafka)
     topic.send({letter.id: (letter, repaired(letter, changes, replacement)) for letter in chosen})
@@ -128,10 +128,11 @@ def reread(
     replacement: str,
 ) -> None:
     """Read letters of a file again, and write those that can be read now."""
-    from streaming import configuration, redriving
-    from streaming import mapping as mappings
-    from streaming.deadletters import DeadLetterFile
-    from streaming.files import Table
+    from streaming import configuration
+    from streaming.files import mapping as mappings
+    from streaming.files import redrive as redriving
+    from streaming.files.dead_letters import DeadLetterFile
+    from streaming.files.table import Table
 
     table = Table(data, mappings.load(mapping), configuration.rates(options.settings(settings)))
     done, faults = redriving.redrive(redriving.Redriver(table), chosen, changes, replacement, out)

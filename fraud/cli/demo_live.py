@@ -13,9 +13,13 @@ from fraud.cli.demo import line
 from fraud.core.records import DAY, Action, Label, Transaction
 from fraud.simulate import fdh
 from fraud.simulate.source import Pace, SimulatedSource
-from streaming import clock, messages, tail, topics, wire
-from streaming.latency import Latencies
-from streaming.service import KafkaSection
+from streaming import clock
+from streaming.kafka import output_log as tail
+from streaming.kafka import topics
+from streaming.messages import envelope as wire
+from streaming.messages import schema as messages
+from streaming.observe.latency import Latencies
+from streaming.settings import KafkaSection
 
 PREFIX, GROUP = "demo.", "fraud-demo"
 CARDS, TERMINALS, DAYS, WARM_DAYS = 500, 1_000, 90, 10

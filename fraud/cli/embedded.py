@@ -10,7 +10,7 @@ from fraud.simulate import fdh
 from fraud.simulate.source import Pace, SimulatedSource
 from fraud.simulate.traffic import Traffic
 from streaming import clock, configuration
-from streaming.latency import Latencies
+from streaming.observe.latency import Latencies
 from streaming.run import run
 from streaming.wiring import Parts, build
 

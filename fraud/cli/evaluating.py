@@ -12,10 +12,10 @@ from fraud.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from fraud.training.dataset import Dataset
-    from fraud.training.kinds import Asked
+    from fraud.training.fitting import Asked
     from fraud.training.protocols import Fold
-    from fraud.training.slices import Slices
-    from models.trees import F64
+    from fraud.training.splits import Slices
+    from models.boosting.trees import F64
 
 PROTOCOLS = ("fdh", "chronological")
 SHOWN = ("ap", "auc", "cp100", "recall_at_1pct")
@@ -107,8 +107,9 @@ class Evaluation:
 
     def run(self, seeds: Sequence[int], kinds: Sequence[str], told: Any) -> dict[str, Any]:
         """Return how each kind did (`models`), and how they differ (`differences`)."""
-        from fraud.training import forecasting, judging
-        from fraud.training.slices import slices
+        from fraud.training import cost as forecasting
+        from fraud.training import evaluation as judging
+        from fraud.training.splits import slices
 
         costs = [
             forecasting.forecast(self._data, slices(self._data, fold.span), self._asked, len(fold.test))
@@ -121,7 +122,9 @@ class Evaluation:
         return {"models": models, "differences": judging.compared(judged)}
 
     def _fit(self, rows: "Slices", fold: "Fold", seed: int) -> "dict[str, F64]":
-        from fraud.training import keeping, kinds, settings
+        from fraud.training import checkpoints as keeping
+        from fraud.training import fitting as kinds
+        from fraud.training import settings
 
         chosen = settings.reseeded(self._asked.settings, seed)
         place = learning.place_of(keeping.fold_folder(self._runs, self._data, fold), chosen, self._resume)

@@ -11,7 +11,7 @@ from fraud.cli import options, output
 from fraud.core.errors import DataError, FraudError, StateError
 
 if TYPE_CHECKING:
-    from streaming.service import ServiceSettings
+    from streaming.settings import ServiceSettings
 
 
 def check(
@@ -62,7 +62,7 @@ def embedded(settings: "ServiceSettings") -> str:
 
 def topics_there(settings: "ServiceSettings") -> str:
     """Return what Kafka holds; raise SettingsError when it does not answer or a topic is missing."""
-    from streaming import topics
+    from streaming.kafka import topics
 
     names = list(topics.Topics.of(settings.kafka))
     topics.ids(settings.kafka, names)
@@ -71,7 +71,7 @@ def topics_there(settings: "ServiceSettings") -> str:
 
 def store_sound(settings: "ServiceSettings") -> str:
     """Return the store's name; raise FraudError when it does not answer, or is set up so that it may lose state."""
-    from streaming.serving import open_store
+    from streaming.worker.service import open_store
 
     store = open_store(settings)
     try:

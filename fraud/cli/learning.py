@@ -13,13 +13,13 @@ from fraud.core.errors import FraudError, SettingsError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fraud.training.artifact import Trained
+    from fraud.training.booster import BoosterSettings
+    from fraud.training.checkpoints import Place
+    from fraud.training.cost import Forecast
     from fraud.training.dataset import Dataset
-    from fraud.training.fit import BoosterSettings
-    from fraud.training.forecasting import Forecast
-    from fraud.training.keeping import Place
-    from fraud.training.kinds import Asked
-    from streaming.service import ServiceSettings
+    from fraud.training.fitting import Asked
+    from fraud.training.train import Trained
+    from streaming.settings import ServiceSettings
 
 KINDS = ("booster", "network", "blend")
 
@@ -90,7 +90,8 @@ def train(
 
 def fitted(data: "Dataset", folder: Path, name: str, kind: str, asked: "Asked", *, use: bool) -> "Trained":
     """Say what a fit will cost, fit with a progress bar, save."""
-    from fraud.training import artifact, forecasting
+    from fraud.training import cost as forecasting
+    from fraud.training import train as artifact
     from streaming import clock
 
     cost = forecasting.forecast(data, artifact.usual_slices(data, kind), asked)
@@ -105,7 +106,7 @@ def asked_for(
 ) -> "Asked":  # fmt: skip
     """Return what is to be fitted: settings, and for a network the histories it reads."""
     from fraud.training import settings
-    from fraud.training.kinds import Asked
+    from fraud.training.fitting import Asked
 
     tables = settings.merged(settings.tables_of(found.train), set_ or ())
     if kind == settings.BOOSTER:
@@ -115,7 +116,7 @@ def asked_for(
 
 def place_of(folder: Path, settings: Any, resume: bool) -> "Place":
     """Return where a fit keeps what it leaves; without `resume` nothing that lies there is used."""
-    from fraud.training.keeping import Place
+    from fraud.training.checkpoints import Place
 
     place = Place(folder, settings)
     if not resume:

@@ -9,7 +9,7 @@ from fraud.core.errors import SettingsError
 from fraud.core.fields import Duration
 
 if TYPE_CHECKING:
-    from streaming.service import ServiceSettings
+    from streaming.settings import ServiceSettings
 
 Data = Annotated[Path, typer.Option("--data", help="Payments to read: CSV (also .gz, .xz), Parquet or JSON Lines.")]
 MappingName = Annotated[

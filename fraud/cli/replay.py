@@ -33,7 +33,7 @@ def replay(
     carries a sha256 over them. With `--state`, a run that was killed continues and gives the same answer.
     """
     from streaming import wiring
-    from streaming.replaying import Replay, Request
+    from streaming.replay.job import Replay, Request
 
     found = options.settings(settings, model=model, models=models, rules=rules, dead=dead, batch=batch)
     request = Request(

@@ -44,7 +44,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
 @app.command("check")
 def check(file: Annotated[Path | None, typer.Argument(help="The rule file; default: the shipped one.")] = None) -> None:
     """Compile a rule file: every fault with line, column and caret; exit status 1 when there is one."""
-    from streaming.rulebook import DEFAULT, read_rules
+    from streaming.rule_file import DEFAULT, read_rules
     from streaming.wiring import vocabulary
 
     try:

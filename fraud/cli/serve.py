@@ -58,7 +58,7 @@ def run(
 
         supervise(workers, http)
         return
-    from streaming.serving import Service
+    from streaming.worker.service import Service
 
     Service(found, number, member, standby).run()
 
@@ -72,7 +72,7 @@ def create(
     replication: Annotated[int, typer.Option(help="Copies of each; -1 asks the brokers' default.")] = -1,
 ) -> None:
     """Create the topics that are missing, kept for 32 days, so that a lost store can be rebuilt from them."""
-    from streaming import topics
+    from streaming.kafka import topics
 
     kafka = options.service(settings, bootstrap=bootstrap, prefix=prefix).kafka
     made = topics.create(kafka, partitions, replication)
@@ -84,7 +84,7 @@ def create(
 @topics_app.command("list")
 def list_topics(bootstrap: Bootstrap = None, settings: options.SettingsFile = None, prefix: Prefix = None) -> None:
     """List the topics with their partitions; exit status 1 when one is missing."""
-    from streaming import topics
+    from streaming.kafka import topics
 
     kafka = options.service(settings, bootstrap=bootstrap, prefix=prefix).kafka
     names = list(topics.Topics.of(kafka))
@@ -113,11 +113,11 @@ def learn(
     """
     from fraud.core.labels import Deadlines
     from streaming import configuration
-    from streaming.codec import Codec
-    from streaming.desk import DeskLink, until_stopped
-    from streaming.logs import Log
-    from streaming.telemetry import Health, Metrics, Pages
-    from streaming.waiting import DiskRoom
+    from streaming.labels.pending import DiskRoom
+    from streaming.labels.service import DeskLink, until_stopped
+    from streaming.messages.codec import Codec
+    from streaming.observe.logs import Log
+    from streaming.observe.metrics import Health, Metrics, Pages
 
     found = options.service(settings, bootstrap=bootstrap, group=group, prefix=prefix, http=http)
     folder = state or Path(found.paths.state)
@@ -145,7 +145,7 @@ def rebuild(
     prefix: Prefix = None,
 ) -> None:
     """Fill an empty state store from the topics, up to what the workers have committed; stop the workers first."""
-    from streaming.rebuilding import Rebuild
+    from streaming.rebuild.state import Rebuild
 
     found = options.service(settings, bootstrap=bootstrap, store=store, group=group, prefix=prefix)
     job = Rebuild(found)
@@ -169,7 +169,7 @@ def reencode(
     The workers go on meanwhile; each swaps between two batches, publishes nothing twice and loses nothing. A model that
     reads no histories is taken up at once. What the store points to comes before the settings of a worker.
     """
-    from streaming.reencoding import Reencode
+    from streaming.rebuild.histories import Reencode
 
     found = options.service(
         settings, bootstrap=bootstrap, store=store, model=model, models=models, group=group, prefix=prefix
@@ -187,7 +187,7 @@ def forget(
     settings: options.SettingsFile = None,
 ) -> None:
     """Erase a card and its pairs from the state store; first answers that name it go within the retry horizon."""
-    from streaming.serving import open_store
+    from streaming.worker.service import open_store
 
     records = open_store(options.service(settings, store=store)).forget(card)
     output.last_line({"records": records})

@@ -32,7 +32,7 @@ def simulate(
     the column 'optimum', which nothing reads, and print its average precision: no model can do better.
     """
     if mapping_example:
-        from streaming.mapping import EXAMPLE
+        from streaming.files.mapping import EXAMPLE
 
         output.show(EXAMPLE)
         return
@@ -49,7 +49,7 @@ def simulate(
         raise SettingsError(msg)
     given = {"cards": cards, "days": days, "seed": seed, **parameters(more or [])}
     traffic = registry.stream(stream).make(**{key: value for key, value in given.items() if value is not None})
-    from streaming.tables import write
+    from streaming.files.column_file import write
 
     write(out, traffic.columns())
     made = {"rows": len(traffic), "frauds": int(traffic.fraud.sum()), "file": str(out)}

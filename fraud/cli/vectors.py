@@ -13,8 +13,8 @@ from fraud.core.errors import SettingsError
 if TYPE_CHECKING:
     from fraud.core.settings import Settings
     from fraud.training.dataset import Dataset, Identity, Row
-    from fraud.training.tokens import HistoryLog, Recording
-    from streaming.files import Table
+    from fraud.training.recording import HistoryLog, Recording
+    from streaming.files.table import Table
 
 
 def extracted(
@@ -27,9 +27,9 @@ def extracted(
     """
     from fraud.training import dataset
     from streaming import configuration
-    from streaming import mapping as mappings
-    from streaming.extracting import Extraction, file_hash
-    from streaming.files import Table
+    from streaming.files import mapping as mappings
+    from streaming.files.table import Table
+    from streaming.replay.extraction import Extraction, file_hash
 
     delay = options.duration(label_delay)
     if not 0 <= spread < 1:
@@ -63,7 +63,7 @@ def _extract(
     histories: bool,
 ) -> "Dataset":  # fmt: skip
     from fraud.training import dataset
-    from streaming.extracting import Extraction
+    from streaming.replay.extraction import Extraction
 
     with _recording(cache, identity) if histories else nullcontext() as recorder:
         extraction = Extraction(table, delay, settings, recorder, identity.label_spread)
@@ -71,7 +71,7 @@ def _extract(
 
 
 def _recording(cache: Path, identity: "Identity") -> "Recording":
-    from fraud.training.tokens import Recording
+    from fraud.training.recording import Recording
 
     return Recording(history_folder(cache, identity))
 
@@ -90,7 +90,7 @@ def history_folder(cache: Path, identity: "Identity") -> Path:
     """Return where the histories of a data set are recorded; another layout of the recording is another folder."""
     import hashlib
 
-    from fraud.training import tokens
+    from fraud.training import recording as tokens
 
     layout = hashlib.sha256(repr((tokens.OPERATION.descr, tokens.LOOK.descr)).encode()).hexdigest()[:6]
     return cache / f"{identity.key}-histories-{layout}"
@@ -99,7 +99,7 @@ def history_folder(cache: Path, identity: "Identity") -> Path:
 def histories(data: "Dataset", cache: Path) -> "HistoryLog":
     """Return the recorded histories of a data set; raise DataError when they do not belong to it."""
     from fraud.core.errors import DataError
-    from fraud.training.tokens import HistoryLog
+    from fraud.training.recording import HistoryLog
 
     folder = history_folder(cache, data.meta.identity)
     log = HistoryLog(folder)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.core.errors import ArtifactError
-from models.trees import MISSING_LEFT, ZERO, ZERO_IS_MISSING, Trees, check
+from models.boosting.trees import MISSING_LEFT, ZERO, ZERO_IS_MISSING, Trees, check
 
 CATEGORICAL = 1
 DEFAULT_LEFT = 2

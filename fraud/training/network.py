@@ -21,12 +21,12 @@ from torch.nn import functional as nnf
 from fraud.core import metrics
 from fraud.core.errors import SettingsError
 from fraud.core.ports import Matrix
-from fraud.training import encoding
+from fraud.training import encoder as encoding
 from fraud.training.dataset import FRAUD, Dataset
-from fraud.training.slices import Rows, Slices
-from models.attention import CODE
-from models.tgnn import WINDOW, Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
-from models.trees import F64
+from fraud.training.splits import Rows, Slices
+from models.boosting.trees import F64
+from models.tgn.attention import CODE
+from models.tgn.tgnn import WINDOW, Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
 
 Step = Callable[[float, str], None]
 """Told the share of the work that is done, 0 to 1, and what is going on."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.trees import F64
+from models.boosting.trees import F64
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from fraud.core import metrics
 from fraud.core.errors import DataError
 from fraud.core.records import DAY
 from fraud.training.dataset import FRAUD, Dataset
-from fraud.training.slices import (
+from fraud.training.splits import (
     Rows,
     Span,
     between,
@@ -22,7 +22,7 @@ from fraud.training.slices import (
     usual_start,
     usual_validation,
 )
-from models.trees import F64
+from models.boosting.trees import F64
 
 FDH_FOLDS = (115, 122, 129, 136)
 FDH_FIRST_DAY = 30

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from fraud.core.errors import SettingsError, nearest
-from fraud.training.fit import BoosterSettings
+from fraud.training.booster import BoosterSettings
 
 if TYPE_CHECKING:
-    from fraud.training.blending import BlendSettings
+    from fraud.training.blend import BlendSettings
 
 BOOSTER, NETWORK, BLEND = "booster", "network", "blend"
 KINDS = (BOOSTER, NETWORK, BLEND)
@@ -50,7 +50,7 @@ def booster(seed: int, *, quick: bool = False, tables: Tables | None = None) -> 
 
 def blend(seed: int, *, quick: bool = False, tables: Tables | None = None) -> "BlendSettings":
     """Return the settings of both parts; raise SettingsError for a key or value that cannot be."""
-    from fraud.training.blending import BlendSettings
+    from fraud.training.blend import BlendSettings
     from fraud.training.network import NetworkSettings
 
     return BlendSettings(

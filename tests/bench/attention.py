@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from models import memory
-from models.attention import HierarchicalAttention, History, Queries, Stream, attend
+from models.tgn.attention import HierarchicalAttention, History, Queries, Stream, attend
 from tests.bench.attention_full import Full
 
 LENGTHS = [100, 300, 1_000, 3_000, 10_000]

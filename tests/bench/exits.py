@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features import history as hs
-from features import tokens as tk
 from features.compiled import Floats
-from features.remembering import Looked
+from features.histories import Looked
+from features.state import history as hs
+from features.state import tokens as tk
 from fraud.core import metrics
 from fraud.training import dataset
-from fraud.training.blending import ALERTS, MOST_LOST, upper_bound
-from fraud.training.tokens import TEXTS, HistoryLog, ask, run_changes
+from fraud.training.blend import ALERTS, MOST_LOST, upper_bound
+from fraud.training.recording import TEXTS, HistoryLog, ask, run_changes
 from models import registry
 from models.blend import Blend, Reading
 from tests.bench.reasons import Batch, read

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from fraud.core.ports import Matrix, Tokens
-from fraud.training.exporting import arrays_of
-from models.attention import CODE
-from models.network import Network
-from models.tgnn import RAW, SUM, Memory, NetworkConfig, TemporalGraphNetwork
+from fraud.training.onnx_export import arrays_of
+from models.tgn.attention import CODE
+from models.tgn.runtime import Network
+from models.tgn.tgnn import RAW, SUM, Memory, NetworkConfig, TemporalGraphNetwork
 
 NAMES = tuple(f"f{place}" for place in range(64))
 WIDTHS, BATCHES = (32, 48, 64), (1, 8, 32)

@@ -27,7 +27,7 @@ from fraud.training import dataset, protocols
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.protocols import Fold
 from fraud.training.settings import BOOSTER
-from models.trees import F64
+from models.boosting.trees import F64
 from tests.bench.peers import common
 
 CARD_DAYS, CARD_RATE, CARD_SHARE = 14, 3 / 5_000, 1 / 3

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from features.extractor import OnlineExtractor
-from features.history import CODE, HISTORY_BYTES
-from features.remembering import Looked
+from features.histories import Looked
+from features.state.history import CODE, HISTORY_BYTES
+from features.state.tables import trimmed
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
-from features.tables import trimmed
 from fraud.core.ports import Codes, Encoder, Matrix
 from fraud.core.records import Arrival, FeatureVector, Transaction
 from tests.bench.redis_store import payments, server

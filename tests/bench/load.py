@@ -29,7 +29,7 @@ import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from infra.services import KafkaServer, RedisServer
-from streaming.stages import STAGES
+from streaming.observe.stages import STAGES
 from tests.site import Site, until
 
 CARDS, MERCHANTS, ZIPF = 5_000, 2_000, 1.2
@@ -143,7 +143,7 @@ class Bench:
         until(lambda: '"http_port"' in self.site.log(), "the worker's port")
         self._port = json.loads(self.site.log().splitlines()[0])["http_port"]
         words = ["-m", "tests.bench.floor", kafka.bootstrap, topics.labels, topics.alerts + ".floor"]
-        from streaming.topics import admin
+        from streaming.kafka.topics import admin
 
         client = admin(self.site.settings)
         client.create_topics({words[-1]: {"num_partitions": 4, "replication_factor": 1}}, wait_for_metadata=True)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from features.extractor import OnlineExtractor
+from features.state.tables import RecordTable, card_key, merchant_key, pair_key
 from features.stores.memory import MemoryStore
-from features.tables import RecordTable, card_key, merchant_key, pair_key
 from fraud.core.records import DAY, MINUTE, SECOND, KnownLabel, LabelSource, Position, Transaction, Verdict
 
 MERCHANTS = 1_000

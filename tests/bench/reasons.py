@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from fraud.core.ports import Tokens
 from fraud.core.records import Score, Values
 from fraud.training import dataset
-from fraud.training.tokens import HistoryLog
+from fraud.training.recording import HistoryLog
 from models import registry
 from models.blend import Blend
-from models.reasons import GROUPS, MATERIAL, Effects, Explainer
+from models.reasons.of_blend import GROUPS, MATERIAL, Effects, Explainer
 
 BUDGET = 0.01
 TARGET = 0.9

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from features.tables import RecordTable, card_key, entity_table, pair_key, pair_table
+from features.state.tables import RecordTable, card_key, entity_table, pair_key, pair_table
 
 
 def now_resident() -> int:

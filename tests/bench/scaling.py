@@ -21,10 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from features import layout as at
 from features.extractor import OnlineExtractor
-from features.stores.memory import MemoryStore
-from features.tables import (
+from features.state import layout as at
+from features.state.tables import (
     RecordTable,
     card_key,
     entity_table,
@@ -34,10 +33,11 @@ from features.tables import (
     pair_table,
     trimmed,
 )
+from features.stores.memory import MemoryStore
 from fraud.core.records import Transaction
-from fraud.training.exporting import arrays_of
-from models.network import Network
-from models.tgnn import NetworkConfig, TemporalGraphNetwork
+from fraud.training.onnx_export import arrays_of
+from models.tgn.runtime import Network
+from models.tgn.tgnn import NetworkConfig, TemporalGraphNetwork
 from tests.bench.population import (
     GAP,
     LABEL_EVERY,

@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from features import layout as at
+from features.state import layout as at
 from tests.bench import population
 from tests.bench.population import Population, found, measured, with_cards, with_histories
 from tests.bench.resident import bytes_a_record

@@ -28,13 +28,14 @@ from fraud.core import metrics
 from fraud.core.settings import Settings
 from fraud.simulate import Traffic, fronts, memory, rings, stream
 from fraud.simulate.catalogue import CATEGORIES
-from fraud.training import fit as boosting
-from fraud.training import kinds, settings
+from fraud.training import booster as boosting
+from fraud.training import fitting as kinds
+from fraud.training import settings
 from fraud.training.dataset import Dataset
 from fraud.training.protocols import Fold, chronological_fold
-from fraud.training.slices import slices
-from models.trees import F64
-from streaming.tables import write
+from fraud.training.splits import slices
+from models.boosting.trees import F64
+from streaming.files.column_file import write
 
 STREAMS = ("long-memory", "text", "rings")
 LAST_EVENTS = 32

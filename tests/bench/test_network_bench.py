@@ -13,12 +13,13 @@ from fraud.cli.vectors import converted
 from fraud.core.settings import Settings
 from fraud.simulate import stream
 from fraud.training.dataset import Identity, write
-from fraud.training.tokens import HistoryLog, Recording
+from fraud.training.recording import HistoryLog, Recording
 from models import registry
 from models.blend import Blend
-from streaming import mapping, tables
-from streaming.extracting import Extraction
-from streaming.files import Table
+from streaming.files import column_file as tables
+from streaming.files import mapping
+from streaming.files.table import Table
+from streaming.replay.extraction import Extraction
 from tests.bench import attention, exits, forward, population, scaling
 
 SHIPPED = Path("models/artifacts")

@@ -9,8 +9,8 @@ import pytest
 from fraud.core.records import DAY, SECOND
 from fraud.training import protocols
 from fraud.training.dataset import Dataset, Identity, Meta
-from fraud.training.slices import Span
-from models.trees import F64
+from fraud.training.splits import Span
+from models.boosting.trees import F64
 from tests.bench.peers import bitcoin, common, readings
 
 torch = pytest.importorskip("torch")

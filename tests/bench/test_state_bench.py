@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from features import layout as at
-from features.tables import card_key, pair_key
+from features.state import layout as at
+from features.state.tables import card_key, pair_key
 from tests.bench import population, resident, state
 
 

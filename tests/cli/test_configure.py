@@ -10,7 +10,7 @@ from fraud.cli import app
 from fraud.core.errors import SettingsError
 from fraud.core.settings import load
 from fraud.simulate import fdh
-from streaming.service import ServiceSettings
+from streaming.settings import ServiceSettings
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from features import layout as at
 from features.extractor import OnlineExtractor
-from features.stores.working import TableStore
-from features.tables import entity_keys, pair_key
+from features.state import layout as at
+from features.state.tables import entity_keys, pair_key
+from features.stores.working_set import TableStore
 from fraud.core.records import (
     Action,
     Answer,

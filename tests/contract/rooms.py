@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fraud.core.labels import MemoryRoom, WaitingRoom
-from streaming.waiting import DiskRoom
+from streaming.labels.pending import DiskRoom
 
 
 class RoomCase(NamedTuple):

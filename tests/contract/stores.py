@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from features.stores.memory import RETRY_HORIZON, MemoryStore
 from features.stores.redis import RedisStore
-from features.stores.working import TableStore
-from streaming.extracting import RecordingStore
+from features.stores.working_set import TableStore
+from streaming.replay.extraction import RecordingStore
 from tests.services import shared_redis
 
 

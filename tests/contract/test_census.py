@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.stores.working import TableSet
+from features.stores.working_set import TableSet
 from fraud.core.labels import WaitingRoom
 from fraud.core.ports import Extractor, StateStore
 from tests.contract import census

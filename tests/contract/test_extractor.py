@@ -9,7 +9,7 @@ from features.extractor import OnlineExtractor
 from features.spec import UNUSUAL_RATIO
 from fraud.core.ports import Extractor
 from fraud.core.records import HOUR, Arrival, Position, Transaction, Values
-from streaming.extracting import RecordingExtractor, RecordingStore
+from streaming.replay.extraction import RecordingExtractor, RecordingStore
 from tests.contract.driving import answer
 from tests.contract.stores import STORES, Unheard
 from tests.contract.traffic import START

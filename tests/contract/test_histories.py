@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from features import history as hs
 from features.extractor import OnlineExtractor
+from features.state import history as hs
+from features.state.tables import card_key, merchant_key
 from features.stores.memory import MemoryStore
-from features.tables import card_key, merchant_key
 from fraud.core.records import Arrival, Transaction
 from tests.contract.driving import Rows, feed, rows_of
 from tests.contract.stores import STORES, StoreCase

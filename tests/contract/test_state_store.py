@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from features import layout as at
 from features.extractor import OnlineExtractor
-from features.stores.working import TableStore
-from features.tables import card_key, merchant_key, pair_key
+from features.state import layout as at
+from features.state.tables import card_key, merchant_key, pair_key
+from features.stores.working_set import TableStore
 from fraud.core.errors import StateError
 from fraud.core.records import HOUR, MINUTE, Arrival, Kind, KnownLabel, LabelSource, Position, Transaction, Verdict
 from tests.contract.driving import Rows, answer, feed, rows_of, same_vectors, take, without_ratios

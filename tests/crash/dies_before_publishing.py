@@ -5,7 +5,7 @@ import signal
 from typing import Any
 
 from fraud.cli import main
-from streaming.kafka import KafkaLink
+from streaming.kafka.link import KafkaLink
 
 BATCHES = 5
 

@@ -30,9 +30,10 @@ from fraud.cli import app
 from fraud.core.errors import DataError
 from fraud.core.records import Transaction
 from infra.services import KafkaServer, RedisServer
-from streaming import messages, wire
-from streaming.deadletters import Letter
-from streaming.deadtopic import DeadTopic, repaired
+from streaming.files.dead_letters import Letter
+from streaming.kafka.dead_letters import DeadTopic, repaired
+from streaming.messages import envelope as wire
+from streaming.messages import schema as messages
 from tests.crash.kills import payments
 from tests.site import Site, until
 
@@ -108,7 +109,7 @@ def broken(rng: random.Random, good: bytes) -> bytes:
 def is_fine(value: bytes) -> bool:
     """Tell whether a message can be used after all: some odd values are allowed."""
     from fraud.core.records import Arrival, Position
-    from streaming.codec import Codec
+    from streaming.messages.codec import Codec
 
     return isinstance(Codec().transaction(value, Position("t", 0, 0), time.time_ns()), Arrival)
 

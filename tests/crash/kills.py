@@ -33,19 +33,21 @@ import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 from numpy.typing import NDArray
 
-from features import history as hs
-from features import layout as at
 from features.extractor import OnlineExtractor
+from features.state import history as hs
+from features.state import layout as at
+from features.state.tables import card_key
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
 from features.stores.redis_set import Keys
-from features.tables import card_key
 from fraud.core.ports import Encoder, Scorer
 from fraud.core.records import DAY, Answer, Arrival, Label, Position, Transaction, Verdict
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
-from streaming import configuration, tail, wire
-from streaming.codec import Codec, Limits
+from streaming import configuration
+from streaming.kafka import output_log as tail
+from streaming.messages import envelope as wire
+from streaming.messages.codec import Codec, Limits
 from streaming.wiring import judges
 from tests.site import Site, until
 

@@ -11,7 +11,7 @@ from fraud.core.records import Arrival, Decision, Event, Transaction
 from fraud.core.settings import LabelsSection, ModelSection, Settings
 from fraud.simulate import stream
 from fraud.simulate.source import merge
-from streaming.digest import Digest
+from streaming.replay.digest import Digest
 from streaming.wiring import build
 from tests.histories import Reader, engine_of
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fraud.simulate import stream
-from streaming import tables
+from streaming.files import column_file as tables
 
 EVERY = 500
 ANSWERS = ("events", "decisions", "alerts", "rejects", "sha256")

@@ -12,9 +12,9 @@ from fraud.core.errors import StateError
 from fraud.core.records import DAY
 from fraud.core.settings import PathsSection, Settings
 from fraud.simulate import stream
-from streaming import tables
-from streaming.replaying import Replay, Request
-from streaming.spool import NAME
+from streaming.files import column_file as tables
+from streaming.files.spool import NAME
+from streaming.replay.job import Replay, Request
 
 
 class BrokeOffError(Exception):

@@ -11,8 +11,8 @@ from typer.main import get_command
 from fraud.cli import app
 from fraud.core.rules.ruleset import compile_rules
 from fraud.core.settings import reference
-from streaming import mapping
-from streaming.service import ServiceSettings
+from streaming.files import mapping
+from streaming.settings import ServiceSettings
 from streaming.wiring import vocabulary
 
 ROOT = Path(__file__).parents[2]

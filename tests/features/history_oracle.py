@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features import history as hs
+from features.state import history as hs
 
 F32 = np.float32
 

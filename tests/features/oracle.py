@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from features.layout import AMOUNT_BINS, BIN_FIRST, BIN_WIDTH, LEVELS, LOG_SCALE, PAIR_LEVELS, RISK_LEVELS, Level
-from features.tables import hash64
+from features.state.layout import AMOUNT_BINS, BIN_FIRST, BIN_WIDTH, LEVELS, LOG_SCALE, PAIR_LEVELS, RISK_LEVELS, Level
+from features.state.tables import hash64
 from fraud.core.records import Arrival, Kind, KnownLabel, Transaction, Verdict
 
 NEWEST = 24

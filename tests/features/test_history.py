@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features import history as hs
-from features import layout as at
-from features import tokens
+from features.state import history as hs
+from features.state import layout as at
+from features.state import tokens
 from tests.features.history_oracle import Event, Oracle, summaries_in
 from tests.histories import Encoding
 

@@ -8,11 +8,11 @@ import pytest
 import redis
 from numpy.typing import NDArray
 
-from features import layout as at
-from features.neighbours import apply_entity, apply_pair
+from features.state import layout as at
+from features.state.rings import apply_entity, apply_pair
+from features.state.update import absorb_row, retract_row
+from features.state.windows import absorb_pair, prepare
 from features.stores.redis import LIBRARY, RedisStore
-from features.windows import absorb_pair, prepare
-from features.writing import absorb_row, retract_row
 
 Ints = NDArray[np.int64]
 Row = NDArray[np.uint8]

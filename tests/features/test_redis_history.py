@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import redis
 
-from features import history as hs
-from features import layout as at
-from features import tokens
 from features.extractor import OnlineExtractor
+from features.state import history as hs
+from features.state import layout as at
+from features.state import tokens
+from features.state.tables import card_key, hash64, merchant_key
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
-from features.tables import card_key, hash64, merchant_key
 from fraud.core.errors import StateError, StoreUnavailableError
 from fraud.core.records import HOUR, MINUTE, Arrival, KnownLabel, LabelSource, Position, Transaction, Verdict
 from tests.contract.driving import Rows, take

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.layout import LEVEL_TABLE, PAIR_TABLE, RISK_TABLE
-from features.tables import RecordTable, entity_keys, hash64, pair_key
-from features.windows import distinct, register_of
+from features.state.layout import LEVEL_TABLE, PAIR_TABLE, RISK_TABLE
+from features.state.tables import RecordTable, entity_keys, hash64, pair_key
+from features.state.windows import distinct, register_of
 from fraud.core.records import Transaction
 from tests.features import oracle
 

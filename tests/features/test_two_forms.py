@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features import history as hs
-from features import layout as at
-from features import tokens
+from features.state import history as hs
+from features.state import layout as at
+from features.state import tokens
 from models import memory
 from tests.features.history_oracle import Event
 from tests.features.test_history import CARD, START, event_of, read, verdict_of

@@ -8,7 +8,7 @@ from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine
 from fraud.core.records import Arrival, Transaction, Verdict
-from streaming.replay import history
+from streaming.replay.history import history
 from tests.histories import SIDES, Encoding, Reader, as_bytes, engine_of, feed_histories
 from tests.leakage.engines import AbsorbsFirst, LooksAtTheEnd, TakesLabelsFirst
 from tests.leakage.test_vectors import (

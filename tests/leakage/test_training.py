@@ -15,10 +15,13 @@ from fraud.simulate import SimulatedSource, Traffic, stream
 from fraud.training import protocols
 from fraud.training.dataset import Dataset, Identity, write
 from fraud.training.protocols import Fold
-from fraud.training.slices import Rows, between, slices, span_before
-from streaming import extracting, mapping, replay, tables
-from streaming.extracting import Extraction
-from streaming.files import Table
+from fraud.training.splits import Rows, between, slices, span_before
+from streaming.files import column_file as tables
+from streaming.files import mapping
+from streaming.files.table import Table
+from streaming.replay import extraction as extracting
+from streaming.replay import history as replay
+from streaming.replay.extraction import Extraction
 from streaming.run import run
 from streaming.wiring import build
 from tests.leakage.engines import AbsorbsFirst

@@ -12,8 +12,8 @@ from fraud.core.engine import Engine
 from fraud.core.records import DAY, HOUR, Arrival, Reject, Transaction, Verdict
 from fraud.simulate import stream
 from fraud.simulate.source import merge
-from streaming.replay import history
-from streaming.rows import Row
+from streaming.files.rows import Row
+from streaming.replay.history import history
 from tests.contract.driving import feed
 from tests.contract.traffic import AMOUNTS, LATENESS, PAUSES, START, Step, arrivals
 from tests.leakage.engines import AbsorbsFirst, LooksAtTheEnd, TakesLabelsFirst, vectors

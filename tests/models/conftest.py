@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fraud.training.lightgbm_text import parse
-from models.trees import Trees
+from models.boosting.trees import Trees
 
 ROWS, FEATURES = 4_000, 12
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from fraud.core.ports import Matrix, Tokens
 from fraud.core.records import Score
-from models.network import Near
+from models.boosting.trees import Trees
 from models.registry import Card
-from models.trees import Trees
+from models.tgn.runtime import Near
 
 DAY = 86_400.0
 F32 = NDArray[np.float32]

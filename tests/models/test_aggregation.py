@@ -9,8 +9,8 @@ with warnings.catch_warnings():  # PyG compiles by torch.jit on import, which to
     warnings.simplefilter("ignore", DeprecationWarning)
     from torch_geometric.nn import MessagePassing  # type: ignore[import-untyped]
 
-    from models.aggregation import BlockAttentionAggregation
-    from models.attention import marked
+    from models.tgn.aggregation import BlockAttentionAggregation
+    from models.tgn.attention import marked
 
 
 class Neighbourhood(MessagePassing):  # type: ignore[misc]

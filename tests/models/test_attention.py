@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models import memory
-from models.attention import (
+from models.tgn.attention import (
     BlockEncoder,
     HierarchicalAttention,
     History,

@@ -11,7 +11,7 @@ from fraud.core.errors import ArtifactError
 from fraud.core.ports import Scorer
 from fraud.core.records import Level
 from models import registry
-from models.booster import Booster, weights
+from models.boosting.scorer import Booster, weights
 from models.calibration import Beta
 from models.registry import Artifact, Card
 from models.rules_only import RulesOnly
@@ -91,7 +91,7 @@ def test_rules_only_scores_zero_and_says_so() -> None:
 
 def test_serving_a_booster_imports_no_training_library() -> None:
     code = (
-        "import sys, models.booster, models.registry, models.rules_only\n"
+        "import sys, models.boosting.scorer, models.registry, models.rules_only\n"
         "heavy = {'lightgbm', 'sklearn', 'pandas', 'matplotlib', 'torch'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import coalitions
-from models.coalitions import Play
+from models.reasons import coalitions
+from models.reasons.coalitions import Play
 
 F64 = NDArray[np.float64]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from features.spec import spec
-from models.explain import GROUPS, Explainer, group_of
-from models.wording import duration
+from models.reasons.of_booster import GROUPS, Explainer, group_of
+from models.reasons.sentences import duration
 
 NAMES = spec().names
 

@@ -12,10 +12,10 @@ from torch.nn import functional as nnf
 
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Tokens
-from fraud.training.exporting import arrays_of
-from models import network as serving
-from models.network import Network
-from models.tgnn import (
+from fraud.training.onnx_export import arrays_of
+from models.tgn import runtime as serving
+from models.tgn.runtime import Network
+from models.tgn.tgnn import (
     AGE,
     FIRST_RAMP,
     LAST_RAMP,

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from features.spec import spec
 from fraud.core.ports import Tokens
-from models.past import View
-from models.reasons import CODES, GROUPS
+from models.reasons.of_blend import CODES, GROUPS
+from models.reasons.past_sentences import View
 from tests.models.histories import DAY, event, fraud, genuine, summary, tokens
 
 NAMES = spec().names

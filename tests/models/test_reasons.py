@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from features.spec import spec
 from fraud.core.ports import Matrix, Tokens
-from models import coalitions, reasons
-from models.reasons import CODES, GROUPS, Effects, Explainer, group_of
+from models.boosting.trees import Trees
+from models.reasons import coalitions
+from models.reasons import of_blend as reasons
+from models.reasons.of_blend import CODES, GROUPS, Effects, Explainer, group_of
 from models.registry import Arrays
-from models.trees import Trees
 from tests.models.conftest import FEATURES, Fitted
 from tests.models.histories import DAY, Blended, Held, Reckoning, event, fraud, genuine, score, summary, tokens
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fraud.training.lightgbm_text import parse
-from models import shapley
+from models.boosting import treeshap as shapley
 from tests.models.conftest import Fitted, awkward, train
 
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from fraud.core.errors import ArtifactError
 from fraud.training.lightgbm_text import parse
-from models import leafbits
-from models.trees import ZERO_IS_MISSING, Trees, round_down
+from models.boosting import quickscorer as leafbits
+from models.boosting.trees import ZERO_IS_MISSING, Trees, round_down
 from tests.models.conftest import Fitted, awkward, train
 
 

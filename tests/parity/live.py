@@ -22,11 +22,14 @@ from fraud.core.engine import Engine, Lateness
 from fraud.core.records import Answer, Arrival, Decision, Intake, Label, Position, Reject, Transaction
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
-from streaming import configuration, mapping, tail, wire
-from streaming.codec import Codec, Limits
-from streaming.files import Table
-from streaming.replay import HistorySource, history, ordered
-from streaming.rows import Row
+from streaming import configuration
+from streaming.files import mapping
+from streaming.files.rows import Row
+from streaming.files.table import Table
+from streaming.kafka import output_log as tail
+from streaming.messages import envelope as wire
+from streaming.messages.codec import Codec, Limits
+from streaming.replay.history import HistorySource, history, ordered
 from streaming.wiring import judges
 from tests.site import Site, until
 

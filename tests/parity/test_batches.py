@@ -14,7 +14,7 @@ from fraud.core.records import DAY, Answer, Arrival, Decision, Intake, Label, Po
 from fraud.core.settings import LabelsSection, ModelSection, Settings
 from fraud.simulate import Pace, SimulatedSource, Traffic, stream
 from fraud.simulate.source import merge
-from streaming.digest import Digest
+from streaming.replay.digest import Digest
 from streaming.run import run
 from streaming.wiring import build
 from tests.contract.traffic import PLAIN, arrivals, renumbered, unjoined

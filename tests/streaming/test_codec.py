@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from fraud.core.records import DAY, Arrival, Kind, Label, Position, Reject, Transaction, Verdict
 from fraud.core.settings import MOST_MINOR
-from streaming import messages
-from streaming.codec import Codec, Limits
-from streaming.money import Rates
-from streaming.times import from_text, to_text
+from streaming.messages import schema as messages
+from streaming.messages.codec import Codec, Limits
+from streaming.messages.money import Rates
+from streaming.messages.times import from_text, to_text
 
 AT = Position("transactions", 3, 7)
 NOW = 1_800_000_000_000_000_000

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fraud.core.errors import StateError
 from fraud.core.records import Action, Decision, Level, Reason, Versions
-from streaming.digest import Digest, line_of
-from streaming.sha256 import Sha256
+from streaming.replay.digest import Digest, line_of
+from streaming.replay.sha256 import Sha256
 
 PIECES = st.lists(st.binary(max_size=200), max_size=12)
 

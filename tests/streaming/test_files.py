@@ -16,10 +16,11 @@ from pyarrow import parquet
 
 from fraud.core.errors import DataError, MappingError
 from fraud.core.records import Kind, Reject, Verdict
-from streaming import files, mapping
-from streaming.files import Table
-from streaming.mapping import Mapping
-from streaming.rows import Row
+from streaming.files import mapping
+from streaming.files import table as files
+from streaming.files.mapping import Mapping
+from streaming.files.rows import Row
+from streaming.files.table import Table
 
 PLAIN = mapping.parse(
     '[columns]\ntime = "time"\ncard = "card"\nmerchant = "shop"\namount = "amount"\nlabel = "bad"', "t"
@@ -209,13 +210,13 @@ def compare(path: Path, use: Mapping, cells: list[dict[str, str]], patch: pytest
         with patch.context() as local:
             local.setattr(files, "SMALL", max(small, 1))
             if small:
-                local.setattr("streaming.columns.ColumnReader.read", refuse)
+                local.setattr("streaming.files.columns.ColumnReader.read", refuse)
             found.append(list(Table(path, use).rows()))
     assert found[0] == found[1]
 
 
 def refuse(*_: object) -> list[Row]:
-    from streaming.columns import NotPlainError
+    from streaming.files.columns import NotPlainError
 
     raise NotPlainError
 

@@ -1,7 +1,7 @@
 """Levels by the time left."""
 
 from fraud.core.records import Level
-from streaming.ladder import OVERDUE, Ladder
+from streaming.worker.deadlines import OVERDUE, Ladder
 
 MS = 1_000_000
 

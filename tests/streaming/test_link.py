@@ -7,12 +7,12 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from fraud.core.records import Answer
-from streaming.codec import Codec
-from streaming.kafka import KafkaLink, Link
-from streaming.ladder import Ladder
-from streaming.service import KafkaSection
-from streaming.stages import Watch
-from streaming.topics import create
+from streaming.kafka.link import KafkaLink, Link
+from streaming.kafka.topics import create
+from streaming.messages.codec import Codec
+from streaming.observe.stages import Watch
+from streaming.settings import KafkaSection
+from streaming.worker.deadlines import Ladder
 from tests.site import until
 
 SECOND = 1_000_000_000

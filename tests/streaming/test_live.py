@@ -18,7 +18,8 @@ from fraud.cli import app
 from fraud.core.records import DAY, Label, Transaction, Verdict
 from fraud.simulate import fdh
 from infra.services import RedisServer
-from streaming import messages, wire
+from streaming.messages import envelope as wire
+from streaming.messages import schema as messages
 from tests.crash.kills import judged
 from tests.site import Site, until
 

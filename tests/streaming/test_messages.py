@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 
 from fraud.core.errors import DataError
 from fraud.core.records import Action, Alert, Decision, Level, Reason, Values, Versions
-from streaming import messages, vectors
+from streaming.messages import schema as messages
+from streaming.messages import vectors
 
 TIMES = st.integers(0, 2**61)
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -60,7 +61,7 @@ def test_alert_is_written_with_its_time_as_text() -> None:
 @pytest.mark.parametrize("name", sorted(messages.schemas()))
 def test_schema_published_equals_the_code(name: str) -> None:
     published = (messages.FOLDER / name).read_bytes()
-    assert published == messages.schemas()[name], "run: python -m streaming.messages"
+    assert published == messages.schemas()[name], "run: python -m streaming.messages.schema"
 
 
 def test_schema_allows_fields_of_the_sender_s_next_version() -> None:

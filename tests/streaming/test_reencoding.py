@@ -16,11 +16,12 @@ from fraud.core.errors import StateError
 from fraud.core.records import DAY, Arrival, Label, Level, Position, Transaction, Verdict
 from fraud.core.settings import ModelSection
 from fraud.simulate import fdh
-from streaming import wire, wiring
-from streaming.pointer import Begin, Pointer, pointer_in
-from streaming.reencoding import Reencode
-from streaming.service import ServiceSettings, StoreSection
-from streaming.tracking import Mark
+from streaming import wiring
+from streaming.kafka.model_pointer import Begin, Pointer, pointer_in
+from streaming.kafka.offsets import Mark
+from streaming.messages import envelope as wire
+from streaming.rebuild.histories import Reencode
+from streaming.settings import ServiceSettings, StoreSection
 from tests.features.test_redis_history import faults_in
 from tests.histories import histories_of
 from tests.site import Site, until

@@ -8,7 +8,7 @@ import pytest
 
 from fraud.core.errors import RuleError
 from fraud.core.records import Action, Transaction, Values
-from streaming.rulebook import HotRules, read_rules
+from streaming.rule_file import HotRules, read_rules
 from streaming.wiring import vocabulary
 
 TX = Transaction(id="t", card="C1", merchant="M1", amount=100, base_amount=100, happened_at=1, seen_at=1)

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from fraud.core.records import Arrival, Intake, Position, Reject
-from streaming.logs import Log
-from streaming.stages import Watch
-from streaming.telemetry import Health, Metrics, page
+from streaming.observe.logs import Log
+from streaming.observe.metrics import Health, Metrics, page
+from streaming.observe.stages import Watch
 from tests.contract.driving import answer
 from tests.contract.test_state_store import payment
 

@@ -1,6 +1,6 @@
 """Where to begin again: marks, commits, and what has been published."""
 
-from streaming.tracking import Mark, Track, mark_in
+from streaming.kafka.offsets import Mark, Track, mark_in
 
 SECOND = 1_000_000_000
 

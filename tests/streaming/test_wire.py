@@ -8,7 +8,8 @@ import pytest
 
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, FeatureVector, KnownLabel, LabelSource, Position, Reject, Verdict
-from streaming import tail, wire
+from streaming.kafka import output_log as tail
+from streaming.messages import envelope as wire
 from tests.contract.driving import answer
 from tests.contract.test_state_store import payment
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fraud.training.network import Batch, Codes
-from fraud.training.slices import Rows
+from fraud.training.splits import Rows
 
 SIDES, SLOTS, BLOCKS = 2, 3, 400
 

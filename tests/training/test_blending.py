@@ -5,8 +5,8 @@ import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
 from fraud.core import metrics
-from fraud.training import blending
-from fraud.training.blending import early_thresholds, fit_exits, most_lost, upper_bound
+from fraud.training import blend as blending
+from fraud.training.blend import early_thresholds, fit_exits, most_lost, upper_bound
 
 
 @pytest.mark.parametrize(("lost", "frauds"), [(0, 630), (3, 2_000), (1, 50), (0, 10)])

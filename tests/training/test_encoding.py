@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fraud.core import metrics
-from fraud.training import encoding
-from models.attention import BlockEncoder
+from fraud.training import encoder as encoding
+from models.tgn.attention import BlockEncoder
 
 
 def pasts(entities: int, rows: int, seed: int) -> tuple[np.ndarray, encoding.Pasts]:

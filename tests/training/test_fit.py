@@ -9,14 +9,14 @@ import pytest
 
 from fraud.core import metrics
 from fraud.core.errors import ArtifactError, SettingsError
-from fraud.training.artifact import train, usual_slices
+from fraud.training.booster import BoosterSettings, fit, forecast, thinned
 from fraud.training.dataset import FRAUD, Dataset
-from fraud.training.fit import BoosterSettings, fit, forecast, thinned
-from fraud.training.kinds import Asked
+from fraud.training.fitting import Asked
 from fraud.training.network import Epoch
 from fraud.training.plots import draw_all, expected_groups, learning
+from fraud.training.train import train, usual_slices
 from models import registry
-from models.booster import Booster
+from models.boosting.scorer import Booster
 from tests.training.conftest import NAMES
 
 QUICK = BoosterSettings(trees=40, learning_rate=0.2, leaves=6, patience=10, threads=1)

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from fraud.core.records import DAY
-from fraud.training import artifact, kinds
-from fraud.training.blending import BlendSettings
+from fraud.training import fitting as kinds
+from fraud.training import train as artifact
+from fraud.training.blend import BlendSettings
+from fraud.training.booster import BoosterSettings
 from fraud.training.dataset import FRAUD, GENUINE, Dataset
-from fraud.training.fit import BoosterSettings
 from fraud.training.network import NetworkSettings
 from fraud.training.settings import BLEND
-from fraud.training.slices import Slices, Span, slices, span_before
+from fraud.training.splits import Slices, Span, slices, span_before
 from models.registry import Arrays
 from tests.training.made_tokens import MadeTokens
 

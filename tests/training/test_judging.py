@@ -9,10 +9,11 @@ import pytest
 from features.compiled import sources_hash
 from fraud.core import metrics
 from fraud.core.records import DAY
-from fraud.training import keeping
+from fraud.training import checkpoints as keeping
+from fraud.training.booster import BoosterSettings
+from fraud.training.checkpoints import Place
 from fraud.training.dataset import FRAUD, Dataset
-from fraud.training.fit import BoosterSettings
-from fraud.training.judging import (
+from fraud.training.evaluation import (
     Judged,
     alerted,
     compared,
@@ -23,10 +24,9 @@ from fraud.training.judging import (
     sliced,
     summary,
 )
-from fraud.training.keeping import Place
-from fraud.training.kinds import Asked, fit
+from fraud.training.fitting import Asked, fit
 from fraud.training.protocols import MEASURES, Fold, chronological_fold, fdh_folds
-from fraud.training.slices import Slices, span_before
+from fraud.training.splits import Slices, span_before
 from tests.training.test_fit import QUICK
 
 
@@ -128,7 +128,7 @@ def test_slices_tell_new_entities_and_scenarios(data: Dataset) -> None:
 
 def test_booster_that_was_kept_is_taken_as_it_is(data: Dataset, tmp_path: Path) -> None:
     fold = chronological_fold(data)
-    from fraud.training.slices import slices
+    from fraud.training.splits import slices
 
     rows, place = slices(data, fold.span), Place(keeping.fold_folder(tmp_path, data, fold), QUICK)
     first = fit(data, rows, Asked(QUICK, place=place))

@@ -10,7 +10,7 @@ import torch
 
 from fraud.core.errors import SettingsError
 from fraud.core.records import DAY
-from fraud.training import encoding
+from fraud.training import encoder as encoding
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.network import (
     NetworkFit,
@@ -23,8 +23,8 @@ from fraud.training.network import (
     strata,
     worst,
 )
-from fraud.training.slices import Slices, slices, span_before
-from models.tgnn import NetworkConfig
+from fraud.training.splits import Slices, slices, span_before
+from models.tgn.tgnn import NetworkConfig
 from tests.training.made_tokens import MadeTokens
 
 SETTINGS = NetworkSettings(

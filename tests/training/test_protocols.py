@@ -11,7 +11,7 @@ from fraud.training.protocols import (
     fdh_folds,
     measure,
 )
-from fraud.training.slices import slices
+from fraud.training.splits import slices
 
 
 def expected_test(data: Dataset, start: int) -> list[int]:

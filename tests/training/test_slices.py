@@ -6,9 +6,9 @@ import pytest
 
 from fraud.core.errors import DataError
 from fraud.core.records import DAY
-from fraud.training.artifact import usual_slices
 from fraud.training.dataset import FRAUD, Dataset
-from fraud.training.slices import PROVING_FRAUDS, can_choose, slices, span_before
+from fraud.training.splits import PROVING_FRAUDS, can_choose, slices, span_before
+from fraud.training.train import usual_slices
 
 WEEK = 7 * DAY
 

@@ -17,13 +17,14 @@ from fraud.core.records import DAY, Answer, Reject, Score
 from fraud.core.settings import Settings
 from fraud.simulate import stream
 from fraud.training.dataset import Identity, write
-from fraud.training.encoding import whole
-from fraud.training.tokens import HistoryLog, Recording
+from fraud.training.encoder import whole
+from fraud.training.recording import HistoryLog, Recording
 from models.rules_only import RulesOnly
-from streaming import mapping, tables
-from streaming.extracting import Extraction
-from streaming.files import Table
-from streaming.replay import HistorySource, history, ordered
+from streaming.files import column_file as tables
+from streaming.files import mapping
+from streaming.files.table import Table
+from streaming.replay.extraction import Extraction
+from streaming.replay.history import HistorySource, history, ordered
 from streaming.run import run
 from streaming.wiring import assemble, judges
 

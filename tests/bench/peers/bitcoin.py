@@ -23,7 +23,7 @@ import numpy as np
 
 from fraud.training import protocols
 from fraud.training.dataset import FRAUD, Dataset
-from models.trees import F64
+from models.boosting.trees import F64
 from tests.bench.peers import common, readings
 from tests.bench.peers.common import FOLDER, SPLIT, Row, say
 from tests.bench.peers.readings import Reading

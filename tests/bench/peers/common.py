@@ -12,11 +12,13 @@ import numpy as np
 from fraud.cli import vectors
 from fraud.core import intervals
 from fraud.core.settings import Settings
-from fraud.training import judging, kinds, protocols, settings
+from fraud.training import evaluation as judging
+from fraud.training import fitting as kinds
+from fraud.training import protocols, settings
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.protocols import Fold
-from fraud.training.slices import slices
-from models.trees import F64
+from fraud.training.splits import slices
+from models.boosting.trees import F64
 
 Row = dict[str, Any]
 
@@ -94,7 +96,7 @@ def network_scores(history: History, fold: Fold, given: Row, seed: int, name: st
 
     `given` are settings of the network that differ from the usual ones.
     """
-    from fraud.training.tokens import HistoryLog
+    from fraud.training.recording import HistoryLog
 
     tables = {"network": given, "booster": {"threads": given.get("threads", 1)}}
     asked = kinds.Asked(settings.blend(seed, tables=tables), HistoryLog(history.recording))

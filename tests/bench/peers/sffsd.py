@@ -18,8 +18,8 @@ import numpy as np
 
 from fraud.training import protocols
 from fraud.training.dataset import FRAUD, Dataset
-from fraud.training.slices import slices
-from models.trees import F64
+from fraud.training.splits import slices
+from models.boosting.trees import F64
 from tests.bench.peers import common
 from tests.bench.peers.common import FOLDER, SPLIT, Row, say
 

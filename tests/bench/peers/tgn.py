@@ -38,7 +38,7 @@ from torch_geometric.nn.models.tgn import (  # type: ignore[import-untyped]
 from fraud.training import protocols
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.protocols import Fold
-from models.trees import F64
+from models.boosting.trees import F64
 from tests.bench.peers import common
 from tests.bench.peers.common import Row, say
 from tests.bench.peers.messages import Edges, edges, payments

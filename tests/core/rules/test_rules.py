@@ -8,7 +8,7 @@ from fraud.core.ports import RuleOutcome
 from fraud.core.records import DAY, HOUR, Action, Kind, Score
 from fraud.core.rules.faults import RulesError, cells
 from fraud.core.rules.ruleset import RuleSet, compile_rules
-from streaming.rulebook import DEFAULT
+from streaming.rule_file import DEFAULT
 from tests.core.rules.asking import MONDAY_NOON, WORDS, holds, payment, said, vector
 
 

@@ -1,0 +1,175 @@
+"""The histories of one batch: copied when an event is looked at, added to when it is absorbed, encoded at the end."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.compiled import Floats, Ints, Row
+from features.descriptors import GRAMS, grams, text_hash
+from features.state import history as hs
+from features.state import layout as at
+from features.state import tokens
+from features.state.tables import RecordTable, hash64
+from features.stores.working_set import TableSet
+from fraud.core.ports import Encoder, Tokens
+from fraud.core.records import Position, Transaction
+
+SIDES = hs.SIDES
+FIRST_CAPACITY = 64
+Quad = tuple[str, str, str, str]
+Block = tuple[str, int, Floats]
+"""A block that was closed: the entity's key, its number, and what its code is computed from."""
+REMEMBER, VERDICT = "remember", "verdict"
+
+
+class Looked:
+    """The Histories port over copies of rows, in the order of the events asked for; good until the next batch."""
+
+    def __init__(self, rows: Row, queries: Ints, texts: Sequence[str], places: Sequence[int]) -> None:
+        """Take copies (n, 3, bytes), queries (n, 3, fields), texts (n), and which of them are meant."""
+        self._rows, self._queries, self._texts = rows, queries, texts
+        self._places = np.asarray(places, np.intp)
+
+    def asked(self, row: int) -> Ints:
+        """Return what one event asks of its entities, int64 (3, QUERY_FIELDS); for whoever records it."""
+        asked: Ints = self._queries[self._places[row]]
+        return asked
+
+    def tokens(self, rows: Sequence[int] | NDArray[np.intp], sides: int) -> Tokens:
+        """Return the tokens of some rows, in the order given, for the first `sides` sides."""
+        chosen = self._places[np.asarray(rows, np.intp)]
+        shape = len(chosen), sides
+        raw: Floats = np.empty((*shape, tokens.RAW, tokens.RAW_COLUMNS), np.float32)
+        sums: Floats = np.empty((*shape, tokens.SUMS, tokens.SUM_COLUMNS), np.float32)
+        codes: Floats = np.empty((*shape, tokens.SUMS, hs.CODE), np.float32)
+        tokens.read_chosen(self._rows, self._queries, chosen, raw, sums, codes)
+        text = np.empty((len(chosen), GRAMS), np.int64)
+        for row, place in enumerate(chosen):
+            text[row] = grams(self._texts[place])
+        return Tokens(raw, sums, codes, text)
+
+
+class Remembering:
+    """What the extractor does with histories. Without an encoder none of it is called."""
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self._copies: Row = np.empty((FIRST_CAPACITY, SIDES, hs.HISTORY_BYTES), np.uint8)
+        self._queries: Ints = np.zeros((FIRST_CAPACITY, SIDES, tokens.QUERY_FIELDS), np.int64)
+        self._texts: list[str] = []
+        self._places: dict[str, int] = {}
+        self._rows: Ints = np.zeros(SIDES, np.int64)
+        self._closed: Ints = np.zeros(SIDES, np.int64)
+        self._blocks: list[Block] = []
+        self._since = 0
+        self._work: TableSet | None = None
+
+    def open(self, work: TableSet) -> bool:
+        """Begin a batch; return whether its histories are kept."""
+        if work.histories is None:
+            self._work = None
+            return False
+        self._work, self._since = work, 0
+        self._texts, self._places, self._blocks = [], {}, []
+        return True
+
+    # ---- look
+
+    def look(self, tx: Transaction, keys: Quad, change: Ints) -> None:
+        """Copy the rows of a transaction as they are, with what it asks of them."""
+        table, place = self._table, len(self._texts)
+        if place == len(self._copies):
+            self._grow()
+        copy, query = self._copies[place], self._queries[place]
+        for side in range(SIDES):
+            copy[side] = table.rows[table.find(keys[side]) if keys[side] else 0]
+        query[:, tokens.Q_AT], query[:, tokens.Q_LOG] = change[at.C_AT], change[at.C_LOG]
+        query[:, tokens.Q_MCC], query[:, tokens.Q_TEXT] = tx.mcc, text_hash(tx.text)
+        query[:, tokens.Q_OTHER] = self._hash(keys[0])
+        query[0, tokens.Q_OTHER] = self._hash(keys[1])
+        self._texts.append(tx.text)
+        self._places[tx.id] = place
+
+    def histories(self, ids: Sequence[str]) -> Looked | None:
+        """Return what `look` has copied for these transactions, in their order; None without histories."""
+        if self._work is None:
+            return None
+        return Looked(self._copies, self._queries, self._texts, [self._places[tx_id] for tx_id in ids])
+
+    def _hash(self, key: str) -> int:
+        entities = self._working.entities
+        place = entities.find(key)
+        return entities.hashes[place] if place else hash64(key)
+
+    def _grow(self) -> None:
+        self._copies = np.concatenate([self._copies, np.empty_like(self._copies)])
+        self._queries = np.concatenate([self._queries, np.zeros_like(self._queries)])
+
+    # ---- absorb, apply
+
+    def absorb(self, keys: Quad, event: Ints, mask: int, position: Position | None) -> None:
+        """Add an event to the rows in `mask`."""
+        if self._since >= hs.PUSH_AFTER:
+            self.encode()
+        self._since += 1
+        table = self._place(keys, mask, make=True)
+        hs.absorb_sides(table.rows, self._rows, event, mask, self._closed)
+        for side in range(SIDES):
+            if self._closed[side] >= 0:
+                self._close_block(keys[side], int(self._rows[side]), int(self._closed[side]))
+        self._working.remembered(REMEMBER, keys, event.tobytes(), mask, position)
+
+    def apply(self, keys: Quad, verdict: Ints, mask: int, position: Position | None) -> None:
+        """Add a verdict to the rows in `mask`; a genuine one makes no row."""
+        fraud = bool(verdict[at.L_FRAUD])
+        table = self._place(keys, mask, make=fraud)
+        held = sum(1 << side for side in range(SIDES) if self._rows[side] > 0) & mask
+        if held:
+            hs.apply_sides(table.rows, self._rows, verdict, held)
+            self._working.remembered(VERDICT, keys, verdict.tobytes(), held, position)
+
+    def _place(self, keys: Quad, mask: int, *, make: bool) -> RecordTable:
+        table = self._table
+        reach = table.ensure if make else table.find
+        for side in range(SIDES):
+            self._rows[side] = reach(keys[side]) if keys[side] and (mask >> side) & 1 else 0
+        return table
+
+    # ---- encode
+
+    def encode(self) -> None:
+        """Compute the codes of the blocks that were closed since the last time, and keep them in their rows."""
+        blocks, self._blocks, self._since = self._blocks, [], 0
+        encoder = self._working.encoder
+        if not blocks or encoder is None:
+            return
+        put_codes(self._table, blocks, encoder)
+
+    def _close_block(self, key: str, row: int, block: int) -> None:
+        self._blocks.append((key, block, block_of(self._table.rows[row], block)))
+
+    @property
+    def _working(self) -> TableSet:
+        assert self._work is not None, "no batch with histories is open"  # noqa: S101
+        return self._work
+
+    @property
+    def _table(self) -> RecordTable:
+        table = self._working.histories
+        assert table is not None, "the batch was opened without an encoder"  # noqa: S101
+        return table
+
+
+def block_of(row: Row, block: int) -> Floats:
+    """Return what the code of a block that was just closed is computed from, float32 (16, 20)."""
+    out: Floats = np.empty((hs.BLOCK, tokens.STATIC), np.float32)
+    tokens.read_block(row, block, out)
+    return out
+
+
+def put_codes(table: RecordTable, blocks: Sequence[Block], encoder: Encoder) -> None:
+    """Encode blocks in one go and keep the codes in their rows."""
+    codes = np.ascontiguousarray(encoder.encode(np.stack([content for _, _, content in blocks])), np.float32)
+    for (key, block, _), code in zip(blocks, codes, strict=True):
+        hs.put_code(table.rows[table.find(key)], block, code)

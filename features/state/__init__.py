@@ -1,0 +1,1 @@
+"""Rows of bytes per entity: their layout, and the compiled loops that read and change them."""

@@ -1,0 +1,117 @@
+"""What a long fit or evaluation leaves on disk as it goes: a killed one goes on, and a second one need not fit again.
+
+A fold's folder is named by the data and the rows it learns from and is tested on. In it lie fitted boosters, the
+network's checkpoint while it is being fitted, and the test scores of every kind once they are there, each named by the
+settings (seed included) and the code that made it: runs which differ in the network's settings alone share the booster,
+and what another version of this project has left is not taken for today's. They are read again only when that is asked
+for (`--resume`).
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from features.compiled import sources_hash
+from fraud.core.errors import ArtifactError, DataError
+from fraud.training.booster import BoosterSettings, Fit
+from fraud.training.dataset import Dataset
+from models import registry
+from models.boosting.trees import F64, Trees
+from models.calibration import Beta
+
+if TYPE_CHECKING:
+    from fraud.training.protocols import Fold
+
+FOLDERS = tuple(Path(__file__).parents[2] / name for name in ("fraud/training", "models"))
+"""The code that fits and scores; extracted vectors carry the spec of theirs."""
+CALIBRATION, ROUNDS, VALIDATION, IMPORTANCE = "calibration", "rounds", "validation", "importance"
+
+
+class Place(NamedTuple):
+    """Where one fit keeps what it leaves: a fold's folder, and the settings."""
+
+    folder: Path
+    settings: msgspec.Struct
+
+    @property
+    def scores(self) -> Path:
+        """Return the file of test scores."""
+        return self.folder / f"scores-{_short(self.settings)}.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Return the file of a network that is being fitted."""
+        return self.folder / f"network-{_short(self.settings)}.ckpt"
+
+    def booster(self, settings: BoosterSettings) -> Path:
+        """Return the file of a booster fitted with these settings."""
+        return self.folder / f"booster-{_short(settings)}.safetensors"
+
+    def forget(self) -> None:
+        """Remove what an earlier call with the same settings has left."""
+        given: object = getattr(self.settings, "booster", self.settings)
+        assert isinstance(given, BoosterSettings), "settings are a booster's or hold one"  # noqa: S101
+        for path in (self.scores, self.checkpoint, self.booster(given)):
+            path.unlink(missing_ok=True)
+
+
+def fold_folder(root: Path, data: Dataset, fold: "Fold") -> Path:
+    """Return the folder of one fold."""
+    digest = hashlib.sha256(repr((data.meta.identity.key, fold.span)).encode())
+    digest.update(np.ascontiguousarray(fold.test).tobytes())
+    return root / f"{fold.name.replace(' ', '-')}-{digest.hexdigest()[:12]}"
+
+
+def read_scores(path: Path) -> dict[str, F64] | None:
+    """Return the kept scores by kind, or None; raise DataError when they are damaged."""
+    try:
+        held = registry.unpack(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ArtifactError as error:
+        message = f"{path} is damaged ({error}); remove it and run again."
+        raise DataError(message) from error
+    return {kind: array.astype(np.float64) for kind, array in held.items()}
+
+
+def write_scores(path: Path, scores: dict[str, F64]) -> None:
+    """Keep scores by kind, by one rename."""
+    _write(path, dict(scores))
+
+
+def write_booster(path: Path, made: Fit) -> None:
+    """Keep a fitted booster with all that was seen on the way."""
+    more = {CALIBRATION: np.array(made.calibration), ROUNDS: np.array(made.rounds)}
+    _write(path, {**made.trees.arrays(), **more, VALIDATION: made.validation, IMPORTANCE: made.importance})
+
+
+def read_booster(path: Path) -> Fit | None:
+    """Return a kept booster, or None."""
+    if not path.exists():
+        return None
+    arrays = registry.unpack(path.read_bytes())
+    calibration = Beta(*(float(number) for number in arrays[CALIBRATION]))
+    validation, importance = (np.asarray(arrays[name], np.float64) for name in (VALIDATION, IMPORTANCE))
+    return Fit(Trees.from_arrays(arrays), calibration, int(arrays[ROUNDS]), validation, importance)
+
+
+def _write(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_bytes(registry.pack(arrays))
+    draft.replace(path)
+
+
+def _short(settings: msgspec.Struct) -> str:
+    return hashlib.sha256(msgspec.json.encode(settings) + code().encode()).hexdigest()[:12]
+
+
+@cache
+def code() -> str:
+    """Return a hash of the sources that fit and score."""
+    return sources_hash(FOLDERS)

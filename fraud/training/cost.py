@@ -1,0 +1,93 @@
+"""What a fit will cost before it starts: time and peak memory, from constants measured once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fraud.training import booster as boosting
+from fraud.training.booster import BoosterSettings
+from fraud.training.dataset import FRAUD, Dataset
+from fraud.training.fitting import Asked
+from fraud.training.splits import Slices
+
+SIDE_BYTES = (64 * 32 + 20 * 16 + 20 * 32) * 4
+"""Tokens of one side of one payment."""
+BLOCK, BLOCK_BYTES, CODE_BYTES, HISTORY_BYTES = 16, 16 * 20 * 4, 32 * 4, 7_616
+LOADED_BYTES = 450 << 20
+"""Torch and the rest of the process."""
+CHANGES_A_ROW = 2
+"""A payment, and most often its verdict."""
+ENCODED_AT_ONCE = 2_048
+"""`encoding.BLOCKS`, which only a machine with torch can import."""
+
+# Measured with torch 2.13 at width 48, two threads on two cores of a 2020s server: seconds. A GPU takes less.
+SECONDS_A_CHANGE = 1.0e-6
+SECONDS_A_STEP = 9.5e-4
+SECONDS_A_READING = 6.0e-5
+SECONDS_A_SCORE = 1.8e-4
+SECONDS_A_BLOCK = 3.2e-5
+SECONDS_A_LEARNED_BLOCK = 1.0e-4
+MEASURED_WIDTH = 48
+JUDGED = 0.2
+"""Share of the validation rows that an epoch is judged on."""
+
+
+class Forecast(NamedTuple):
+    """Time, peak memory, and how many rows are learned from in all epochs (0: of a booster)."""
+
+    seconds: float
+    bytes: int
+    learned: int
+
+    @property
+    def said(self) -> str:
+        """Return time and memory in words."""
+        minutes = self.seconds / 60
+        time = f"{minutes:.0f} min" if minutes >= 1 else f"{self.seconds:.0f} s"
+        return f"about {time}, {self.bytes / 2**30:.1f} GiB of memory"
+
+
+def forecast(data: Dataset, rows: Slices, asked: Asked, tested: int = 0) -> Forecast:
+    """Return what a fit on these rows takes, and scoring `tested` rows after it."""
+    settings = asked.settings
+    if isinstance(settings, BoosterSettings):
+        cost = boosting.forecast(data, rows, settings)
+        return Forecast(cost.seconds, cost.bytes, 0)
+    booster = boosting.forecast(data, rows, settings.booster)
+    sides = asked.tokens.sides if asked.tokens is not None else 2
+    network, epochs = settings.network, settings.network.epochs
+    drawn = drawn_rows(data, rows, (network.easy_share, network.middle_share, network.hard_share), network.least_rows)
+    work = sides / 2 * network.width / MEASURED_WIDTH
+    blocks = len(data.time) * sides // BLOCK
+    encoder_blocks = min(ENCODED_AT_ONCE, blocks)
+    changes = len(data.time) * CHANGES_A_ROW * (2 * epochs + 3)
+    judged = len(rows.validation) * (epochs * JUDGED + 1) + tested
+    seconds = (
+        changes * SECONDS_A_CHANGE * sides / 2
+        + epochs * drawn * (SECONDS_A_STEP * work + SECONDS_A_READING)
+        + judged * (SECONDS_A_SCORE * work + SECONDS_A_READING)
+        + blocks * SECONDS_A_BLOCK
+        + network.encoder_steps * encoder_blocks * SECONDS_A_LEARNED_BLOCK
+    )
+    # an epoch's tokens stand in memory twice, while they are put together
+    held = 2 * drawn * sides * SIDE_BYTES + blocks * (BLOCK_BYTES + CODE_BYTES)
+    held += (int(data.card.max(initial=0)) + int(data.merchant.max(initial=0)) + 2) * HISTORY_BYTES
+    return Forecast(booster.seconds + seconds, max(booster.bytes, held) + LOADED_BYTES, epochs * drawn)
+
+
+def summed(costs: Sequence[Forecast]) -> Forecast:
+    """Return what several fits take, one after the other."""
+    seconds, learned = sum(cost.seconds for cost in costs), sum(cost.learned for cost in costs)
+    return Forecast(seconds, max(cost.bytes for cost in costs), learned)
+
+
+def drawn_rows(data: Dataset, rows: Slices, shares: tuple[float, float, float], least: int) -> int:
+    """Return how many rows an epoch learns from: every fraud, and shares of the easy, middling and hard genuine.
+
+    At least so many as asked for, where there are.
+    """
+    frauds = int(np.count_nonzero(data.fraud[rows.train] == FRAUD))
+    easy, middle, hard = shares
+    genuine = len(rows.train) - frauds
+    return frauds + max(int(genuine * (0.9 * easy + 0.08 * middle + 0.02 * hard)), min(least, genuine))

@@ -1,0 +1,144 @@
+"""Kinds of models behind one face: fit on slices, then score rows, as booster, network and blend at once.
+
+A blend holds a booster and a network, so one fit answers for all three; a booster alone needs neither tokens nor torch.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from fraud.core.errors import DataError
+from fraud.training import booster as boosting
+from fraud.training import checkpoints as keeping
+from fraud.training.booster import BoosterSettings, Fit
+from fraud.training.checkpoints import Place
+from fraud.training.dataset import Dataset
+from fraud.training.settings import BLEND, BOOSTER, NETWORK
+from fraud.training.splits import Rows, Slices
+from models.boosting.trees import F64
+
+if TYPE_CHECKING:
+    from fraud.training.blend import BlendFit, BlendSettings
+    from fraud.training.network import Epoch, Tokens
+
+Step = Callable[[float, str], None]
+"""Told the share of the work that is done, 0 to 1, and what is going on."""
+Scores = dict[str, F64]
+"""A probability of each row, float64 (rows,), by kind of model."""
+
+
+class Fitted(Protocol):
+    """What fitting leaves: something that scores rows, by every kind it holds."""
+
+    @property
+    def booster(self) -> Fit:
+        """Return the fitted booster."""
+
+    def scores(self, data: Dataset, rows: Rows) -> Scores:
+        """Return calibrated probabilities of rows of `data`, by kind."""
+
+    def validation(self) -> Scores:
+        """Return those of the validation rows, by weights that never saw them; nothing without such rows."""
+
+    def curve(self) -> "Sequence[Epoch]":
+        """Return the network's learning curve, nothing without a network."""
+
+
+class BoosterFitted(NamedTuple):
+    """A booster alone."""
+
+    booster: Fit
+
+    def scores(self, data: Dataset, rows: Rows) -> Scores:
+        """Return calibrated probabilities of rows of `data`."""
+        return {BOOSTER: probabilities(self.booster, boosting.raw_scores(self.booster.trees, data, rows))}
+
+    def validation(self) -> Scores:
+        """Return out-of-sample probabilities of the validation rows."""
+        raw = self.booster.validation
+        return {BOOSTER: probabilities(self.booster, raw)} if len(raw) else {}
+
+    def curve(self) -> "Sequence[Epoch]":
+        """Return nothing."""
+        return ()
+
+
+class BlendFitted(NamedTuple):
+    """Booster, network and their blend."""
+
+    made: "BlendFit"
+    booster: Fit
+
+    def scores(self, data: Dataset, rows: Rows) -> Scores:
+        """Return calibrated probabilities of rows of `data`, each kind at its last exit."""
+        logits = self.made.network.trainer.predict(rows)[:, -1]
+        return self._mixed(boosting.raw_scores(self.booster.trees, data, rows), logits)
+
+    def validation(self) -> Scores:
+        """Return out-of-sample probabilities of the validation rows."""
+        logits = self.made.network.validation
+        if len(logits) != len(self.booster.validation) or not len(logits):
+            return {}
+        return self._mixed(self.booster.validation, logits[:, -1])
+
+    def curve(self) -> "Sequence[Epoch]":
+        """Return the network's learning curve."""
+        return self.made.network.curve
+
+    def _mixed(self, raw: F64, logit: F64) -> Scores:
+        return {
+            BOOSTER: probabilities(self.booster, raw),
+            NETWORK: self.made.alone[-1].probabilities(np.zeros_like(raw), logit),
+            BLEND: self.made.exits[-1].probabilities(raw, logit),
+        }
+
+
+class Asked(NamedTuple):
+    """What is to be fitted: the settings of a booster or of both parts, and where a killed fit finds its place."""
+
+    settings: "BoosterSettings | BlendSettings"
+    tokens: "Tokens | None" = None
+    place: Place | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Return which kinds the fit will answer for."""
+        return (BOOSTER,) if isinstance(self.settings, BoosterSettings) else (BOOSTER, NETWORK, BLEND)
+
+
+def fit(data: Dataset, rows: Slices, asked: Asked, step: Step | None = None) -> Fitted:
+    """Fit on `rows.train`, choosing on the other two; with a place on disk a killed fit goes on where it was."""
+    tell = step or (lambda done, what: None)
+    if isinstance(asked.settings, BoosterSettings):
+        return BoosterFitted(_booster(data, rows, asked.settings, asked.place, tell))
+    if asked.tokens is None:
+        message = "A network reads histories, and none were recorded; extract the data with histories."
+        raise DataError(message)
+    from fraud.training import blend as blending
+
+    share = blending.BOOSTER_SHARE
+    booster = _booster(data, rows, asked.settings.booster, asked.place, lambda done, what: tell(share * done, what))
+    checkpoint = asked.place.checkpoint if asked.place else None
+    made = blending.fit_blend(
+        data, asked.tokens, rows, booster, asked.settings.network,
+        lambda done, what: tell(share + (1 - share) * done, f"network, {what}"), checkpoint,
+    )  # fmt: skip
+    return BlendFitted(made, booster)
+
+
+def _booster(data: Dataset, rows: Slices, settings: BoosterSettings, kept: Place | None, tell: Step) -> Fit:
+    """Return a fitted booster, or the one that an earlier call has left."""
+    place = kept.booster(settings) if kept is not None else None
+    if place is not None and (held := keeping.read_booster(place)) is not None:
+        return held
+    most = settings.trees
+    made = boosting.fit(data, rows, settings, lambda done, what: tell(min(done / most, 1.0), f"booster, {what}"))
+    if place is not None:
+        keeping.write_booster(place, made)
+    return made
+
+
+def probabilities(booster: Fit, raw: F64) -> F64:
+    """Return a booster's calibrated probabilities, float64 (rows,)."""
+    return np.array(booster.calibration.probabilities(raw.tolist()), dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Boosted trees: their scorer, a fast evaluation, exact contributions."""

@@ -1,0 +1,1 @@
+"""Reasons of a score: which features count, and the sentences that say so."""

@@ -1,0 +1,1 @@
+"""Histories in files: tables of payments in, decisions and dead letters out."""

@@ -1,0 +1,108 @@
+"""The topics: names, how they are made, and the ids that tell a recreated one from its namesake."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from fraud.core.errors import SettingsError
+from streaming import clock
+from streaming.settings import KafkaSection
+
+RETENTION_DAYS = 32
+"""The longest window and its lateness: from a topic kept that long an empty store can be rebuilt."""
+DAY_MS = 86_400_000
+PARTITIONS = 4
+METADATA_NS = 30_000_000_000
+
+
+class Topics(msgspec.Struct, frozen=True):
+    """The names of one site's topics."""
+
+    transactions: str = "transactions"
+    labels: str = "labels"
+    known: str = "labels.known"
+    applied: str = "labels.applied"
+    decisions: str = "decisions"
+    alerts: str = "alerts"
+    dead: str = "transactions.dead"
+
+    @classmethod
+    def of(cls, kafka: KafkaSection) -> "Topics":
+        """Return the names with the site's prefix."""
+        return cls(*(kafka.prefix + name for name in cls()))
+
+    def __iter__(self) -> Any:
+        """Yield the names."""
+        return iter(msgspec.structs.astuple(self))
+
+
+def client_options(kafka: KafkaSection) -> dict[str, Any]:
+    """Return what every client is made with: addresses and whatever the site passes through."""
+    return {"bootstrap_servers": kafka.bootstrap.split(","), **kafka.client}
+
+
+def admin(kafka: KafkaSection) -> Any:
+    """Return a connected admin client; raise SettingsError when no broker answers."""
+    from kafka.admin import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    try:
+        return KafkaAdminClient(**{"bootstrap_timeout_ms": 10_000, **client_options(kafka)})
+    except KafkaError as error:
+        msg = f"no Kafka at {kafka.bootstrap} ({error}): check [kafka] bootstrap, and whether the brokers run"
+        raise SettingsError(msg) from error
+
+
+def create(kafka: KafkaSection, partitions: int = PARTITIONS, replication: int = -1) -> list[str]:
+    """Create the topics that are missing; return their names. Transactions and labels share a number of partitions."""
+    client = admin(kafka)
+    try:
+        present = set(client.list_topics())
+        missing = [name for name in Topics.of(kafka) if name not in present]
+        configs = {"retention.ms": str(RETENTION_DAYS * DAY_MS), "max.message.bytes": "1048576"}
+        options = {"num_partitions": partitions, "replication_factor": replication, "configs": configs}
+        if missing:
+            client.create_topics(dict.fromkeys(missing, options), wait_for_metadata=True)
+        return missing
+    finally:
+        client.close()
+
+
+def described(kafka: KafkaSection, names: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """Return what the broker says of the topics that exist, by name."""
+    client = admin(kafka)
+    try:
+        wanted = set(names)
+        return {topic["name"]: topic for topic in client.describe_topics() if topic["name"] in wanted}
+    finally:
+        client.close()
+
+
+def ids(kafka: KafkaSection, names: Iterable[str]) -> dict[str, str]:
+    """Return a short id of each topic, another one when it is deleted and made again.
+
+    Raises:
+        SettingsError: when one does not exist.
+    """
+    wanted = list(names)
+    found = described(kafka, wanted)
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        msg = f"no topic {', '.join(missing)} at {kafka.bootstrap}: make them with 'fraud topics create'"
+        raise SettingsError(msg)
+    return {name: str(found[name]["topic_id"]).replace("-", "")[:12] for name in wanted}
+
+
+def await_topics(consumer: Any, names: Iterable[str]) -> None:
+    """Return when a consumer's own metadata has the topics: another broker may hear of a new one a little later.
+
+    Raises:
+        SettingsError: when it does not hear of one in time.
+    """
+    wanted, until = set(names), clock.monotonic_ns() + METADATA_NS
+    while missing := wanted - consumer.topics():
+        if clock.monotonic_ns() >= until:
+            msg = f"the brokers do not tell of topic {', '.join(sorted(missing))}: check 'fraud check' and their health"
+            raise SettingsError(msg)
+        clock.sleep(0.05)

@@ -1,0 +1,1 @@
+"""The label service: verdicts joined with the payments that they speak of."""

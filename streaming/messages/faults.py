@@ -1,0 +1,80 @@
+"""Faults of messages in words: the field, its value, what was expected, the repair."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from fraud.core.settings import MOST_MINOR
+from streaming.messages.schema import LONGEST_ID, LONGEST_TEXT
+
+SIZE, JSON, FUTURE = "size", "json", "future"
+AMOUNT, CURRENCY, HAPPENED_AT = "amount", "currency", "happened_at"
+
+_PATH = re.compile(r"`\$\.(\w+)|field `(\w+)`")
+UNKNOWN_FIELD = "Object contains unknown field"
+_ID = f"1 to {LONGEST_ID} printable characters"
+_TIME = "RFC 3339 text with a zone, such as 2026-01-31T12:00:00Z, or whole nanoseconds since 1970"
+EXPECTED = {
+    "id": (_ID, "give each transaction an id of its own"),
+    "tx_id": (_ID, "name the transaction that the verdict is about"),
+    "card": (_ID, "name the card or account, as a token"),
+    "merchant": (_ID, "name who is paid"),
+    "device": (_ID + ", or null", "leave the field out when there is no device"),
+    "amount": (
+        f"a whole number of minor units, 0 to {MOST_MINOR}",
+        "send 12.34 as 1234, and money that flows back as kind 'refund' or 'reversal'",
+    ),
+    "happened_at": (_TIME, "say when the payment was made"),
+    "version": ("a whole number from 0", "leave the field out for a first version"),
+    "kind": ("payment, refund or reversal", "leave the field out for a payment"),
+    "verdict": ("genuine or fraud", "send no label while nothing is known"),
+    "source": ("chargeback, analyst or silence", "leave the field out for a chargeback"),
+    "currency": ("an ISO 4217 code", "leave the field out for the base currency"),
+    "channel": (f"text of at most {LONGEST_ID} characters", "shorten it"),
+    "mcc": ("a whole number, 0 to 9999", "leave the field out when it is not known"),
+    "text": (f"text of at most {LONGEST_TEXT} characters", "shorten it"),
+    "attrs": ("an object", "put other fields beside the known ones or in this object"),
+}
+
+
+class BadMessage(Exception):
+    """A message cannot be used: the code and the sentence of its reject."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        """Keep the code beside the sentence."""
+        super().__init__(reason)
+        self.code = code
+
+
+def need_printable(name: str, value: str | None) -> None:
+    """Raise BadMessage when an id holds characters that do not print."""
+    if value is not None and not value.isprintable():
+        expected, repair = EXPECTED[name]
+        raise BadMessage(name, f"{name} is {shown(value)}: expected {expected}; {repair}")
+
+
+def content_of(message: bytes) -> dict[str, Any]:
+    """Return the JSON object in a message; raise BadMessage when there is none."""
+    try:
+        content = msgspec.json.decode(message)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BadMessage(JSON, f"the message is not JSON ({error}): expected one JSON object") from error
+    if not isinstance(content, dict):
+        raise BadMessage(JSON, f"the message is {shown(content)}: expected one JSON object")
+    return content
+
+
+def fault_of(content: dict[str, Any], error: Exception) -> BadMessage:
+    """Return what to say of a field that does not fit."""
+    match = _PATH.search(str(error))
+    name = (match[1] or match[2]) if match else "json"
+    expected, repair = EXPECTED.get(name, (str(error), "see the published JSON Schema"))
+    state = f"is {shown(content[name])}" if name in content else "is missing"
+    return BadMessage(name, f"{name} {state}: expected {expected}; {repair}")
+
+
+def shown(value: object) -> str:
+    """Return a value as it may stand in a sentence."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,1 @@
+"""State made anew from the log: all of it, or the histories of another model."""

@@ -1,0 +1,156 @@
+"""Vectors for training: a replay through the live engine by rules only, each payment with its vector and verdict.
+
+With a recorder, what the engine does to history rows is recorded too: from it, tokens are read as often as training
+asks (`fraud/training/tokens.py`).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from features.extractor import OnlineExtractor, keys_of
+from features.stores.memory import MemoryStore
+from fraud.core.ports import Codes, Matrix
+from fraud.core.records import Arrival, Position, Reject, Transaction, Values, Verdict
+from fraud.core.settings import ModelSection, PolicySection, RulesSection, Settings
+from models.rules_only import RulesOnly
+from streaming.files.rows import Row
+from streaming.files.table import Table
+from streaming.replay.history import HistorySource, history, ordered
+from streaming.wiring import Parts, assemble, build, judges
+
+BATCH = 32
+
+
+class Extracted(msgspec.Struct, frozen=True):
+    """One payment as it was seen when it came, with what the file says of it in the end."""
+
+    tx: Transaction
+    values: Values
+    verdict: Verdict | None
+    scenario: str
+
+
+class Recorder(Protocol):
+    """What takes down how history rows were changed and looked at."""
+
+    def change(self, kind: str, keys: tuple[str, ...], fields: bytes, mask: int) -> None:
+        """Note a change of the history rows under `keys` that are in `mask`."""
+
+    def look(self, keys: tuple[str, ...], query: NDArray[np.int64], text: str) -> None:
+        """Note that a payment was looked at: `query` is int64 (3, fields), a row a side."""
+
+
+class RecordingStore(MemoryStore):
+    """A memory store that reports every change of a history row."""
+
+    def __init__(self, recorder: Recorder, retry_horizon: int) -> None:
+        """Start empty."""
+        super().__init__(retry_horizon)
+        self._recorder = recorder
+
+    def remembered(
+        self, kind: str, keys: tuple[str, str, str, str], change: bytes, mask: int, position: Position | None
+    ) -> None:
+        """Report a change."""
+        self._recorder.change(kind, keys, change, mask)
+        super().remembered(kind, keys, change, mask, position)
+
+
+class RecordingExtractor(OnlineExtractor):
+    """The live extractor, reporting what it looks at."""
+
+    def __init__(self, store: RecordingStore, recorder: Recorder) -> None:
+        """Take the store and who listens."""
+        super().__init__(store)
+        self._recorder = recorder
+
+    def look(self, tx: Transaction) -> Values:
+        """Report and return."""
+        values = super().look(tx)
+        if (looked := self.histories((tx.id,))) is not None:
+            self._recorder.look(keys_of(tx), looked.asked(0), tx.text)
+        return values
+
+
+class Remembering(RulesOnly):
+    """The scorer of a recorded run: it has histories kept, and needs no codes."""
+
+    @property
+    def encoder(self) -> str:
+        """Return a name that is no model's."""
+        return "recording"
+
+    def encode(self, blocks: Matrix) -> Codes:
+        """Return nothing known of each block."""
+        return np.zeros((len(blocks), 32), np.float32)
+
+
+class Extraction:
+    """Vectors of a history. `rejects` counts the rows that could not be read."""
+
+    def __init__(
+        self,
+        table: Table,
+        delay: int | None,
+        settings: Settings | None = None,
+        recorder: Recorder | None = None,
+        spread: float = 0.0,
+    ) -> None:
+        """Take a file, the delay of its labels and the settings of the live path; whatever model they name.
+
+        `spread` as in `streaming.replay.history`.
+        """
+        self._table, self._delay, self._spread = table, delay, spread
+        self._truth: dict[str, tuple[Verdict | None, str]] = {}
+        self.rejects = 0
+        chosen = by_rules(settings or Settings())
+        parts = build(chosen) if recorder is None else recorded(chosen, recorder)
+        self._engine = parts.engine
+        self.names, self.spec_version = parts.extractor.names, parts.extractor.version
+
+    def __iter__(self) -> Iterator[Extracted]:
+        """Yield every payment, in order of time."""
+        source = HistorySource(history(self._noted(ordered(self._table.rows())), self._delay, self._spread), BATCH)
+        while (intake := source.read()) is not None:
+            yield from self._batch(intake.arrivals)
+
+    def _noted(self, rows: Iterator[Row | Reject]) -> Iterator[Row | Reject]:
+        """Pass rows on, noting what becomes of each, for it is the target and never an input."""
+        for row in rows:
+            if isinstance(row, Reject):
+                self.rejects += 1
+                continue
+            self._truth[row.tx.id] = row.verdict, row.scenario
+            yield row
+
+    def _batch(self, arrivals: tuple[Arrival, ...]) -> Iterator[Extracted]:
+        payments = [arrival.event for arrival in arrivals if isinstance(arrival.event, Transaction)]
+        for tx, answer in zip(payments, self._engine.handle(arrivals), strict=True):
+            if answer.vector is not None:
+                yield Extracted(tx, answer.vector.values, *self._truth.pop(tx.id))
+
+
+def recorded(settings: Settings, recorder: Recorder) -> Parts:
+    """Return an engine that keeps histories and reports what it does to them."""
+    store = RecordingStore(recorder, settings.engine.retry_horizon)
+    extractor = RecordingExtractor(store, recorder)
+    given = msgspec.structs.replace(judges(settings, extractor.version), scorer=Remembering())
+    return assemble(settings, store, extractor, given)
+
+
+def by_rules(settings: Settings) -> Settings:
+    """Return the settings without model, rules and policy: vectors depend on none of them."""
+    return msgspec.structs.replace(settings, model=ModelSection(), rules=RulesSection(), policy=PolicySection())
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file's content."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,161 @@
+"""A replay as a job: source, engine, sinks, snapshots; resumed where a killed run left off."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fraud.core.errors import StateError
+from fraud.core.records import Answer, Intake, Reject
+from fraud.core.settings import Settings
+from streaming import clock, configuration
+from streaming.files import mapping
+from streaming.files.dead_letters import DeadLetterFile
+from streaming.files.decisions import FileSink, Tee
+from streaming.files.spool import ABSENT, Spool
+from streaming.files.table import Table
+from streaming.replay import snapshots
+from streaming.replay.digest import Digest
+from streaming.replay.history import HistorySource, history, ordered
+from streaming.run import run
+from streaming.wiring import build
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be replayed, and how. `delay` is in nanoseconds, None for no labels."""
+
+    data: Path
+    mapping: str
+    delay: int | None
+    settings: Settings
+    out: Path | None
+    state: Path | None
+    every: int
+
+    @property
+    def inputs(self) -> str:
+        """Return what the answers depend on, as text; a snapshot of other inputs is refused."""
+        features = configuration.fingerprint(self.settings)
+        return f"{self.data.resolve()} {self.mapping} {self.delay} {features}"
+
+
+class Ledger:
+    """The sink that counts and digests decisions."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.alerts = self.rejects = 0
+        self.digest = Digest()
+
+    def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
+        """Take in what one batch gave."""
+        self.digest.add([answer.decision for answer in answers])
+        self.alerts += sum(answer.alert is not None for answer in answers)
+        self.rejects += len(rejects)
+
+    def snapshot(self) -> bytes:
+        """Return where this ledger stands."""
+        return msgspec.msgpack.encode((self.alerts, self.rejects, self.digest.snapshot()))
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot."""
+        self.alerts, self.rejects, digest = msgspec.msgpack.decode(snapshot, type=tuple[int, int, bytes])
+        self.digest.restore(digest)
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+
+class Replay:
+    """One replay. `total` is the number of payments and labels where the file tells, for a progress bar."""
+
+    def __init__(self, request: Request) -> None:
+        """Read the mapping and put the parts together; the data is opened by `run`."""
+        self._request = request
+        settings = request.settings
+        self._table = Table(request.data, mapping.load(request.mapping), configuration.rates(settings))
+        rows = self._table.count() if request.data.exists() else None
+        self.total = rows and rows * (1 if request.delay is None else 2)
+        self._parts = build(settings)
+        self._ledger = Ledger()
+        self._dead = DeadLetterFile(Path(settings.paths.dead))
+        self._file = self._output()
+        self._saved_at = 0
+
+    def run(self, step: Callable[[int], None]) -> dict[str, Any]:
+        """Replay to the end; return the last line's content. `step` is told the events done."""
+        began = clock.monotonic_ns()
+        source = self._source()
+        start = source.read_items
+        sink = Tee(self._ledger, self._dead, *([self._file] if self._file else []))
+        run(source, self._parts.engine, sink, lambda intake, _: self._between(source, step, intake))
+        if self._file:
+            self._file.publish()
+        seconds = (clock.monotonic_ns() - began) / 1e9
+        return self._result(source.read_items, start, seconds)
+
+    def _source(self) -> HistorySource:
+        events = history(ordered(self._table.rows()), self._request.delay)
+        saved = snapshots.newest(self._request.state) if self._request.state else None
+        if saved is None:
+            self._start_spool(0)
+            return HistorySource(events, self._request.settings.engine.batch)
+        if saved.inputs != self._inputs:
+            msg = (
+                f"--state {self._request.state} holds snapshots of another replay ({saved.inputs}; "
+                f"now {self._inputs}): use another folder"
+            )
+            raise StateError(msg)
+        self._start_spool(saved.spooled)
+        self._parts.engine.restore(saved.engine)
+        self._ledger.restore(saved.digest)
+        self._saved_at = saved.events
+        return HistorySource(events, self._request.settings.engine.batch, skip=saved.events)
+
+    def _output(self) -> FileSink | Spool | None:
+        """Return what takes the decisions; a run with snapshots spools them, so that it can go on."""
+        out, state = self._request.out, self._request.state
+        if out is None:
+            return None
+        return FileSink(out) if state is None else Spool(state, out)
+
+    def _start_spool(self, length: int) -> None:
+        if isinstance(self._file, Spool):
+            self._file.start(length)
+
+    @property
+    def _inputs(self) -> str:
+        """Return all that the answers depend on: another model, policy or rules would not continue the same run."""
+        judges = self._parts.judges
+        return f"{self._request.inputs} {judges.scorer.version} {judges.policy.version} {judges.rules.version}"
+
+    def _between(self, source: HistorySource, step: Callable[[int], None], intake: Intake) -> bool:
+        del intake
+        step(source.read_items)
+        if self._request.state and source.read_items - self._saved_at >= self._request.every:
+            self._save(source.read_items)
+        return True
+
+    def _save(self, events: int) -> None:
+        saved = snapshots.Saved(
+            events=events,
+            digest=self._ledger.snapshot(),
+            engine=self._parts.engine.snapshot(),
+            inputs=self._inputs,
+            spooled=self._file.length() if isinstance(self._file, Spool) else ABSENT,
+        )
+        snapshots.save(Path(str(self._request.state)), saved)
+        self._saved_at = events
+
+    def _result(self, events: int, start: int, seconds: float) -> dict[str, Any]:
+        ledger = self._ledger
+        return {
+            "events": events,
+            "decisions": ledger.digest.count,
+            "alerts": ledger.alerts,
+            "rejects": ledger.rejects,
+            "seconds": round(seconds, 3),
+            "events_per_second": round((events - start) / seconds) if seconds else None,
+            "sha256": ledger.digest.hexdigest(),
+        }

@@ -1,0 +1,136 @@
+"""A worker: the engine on a link, going on by rules alone while the state store is gone."""
+
+import signal
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Protocol
+
+import numpy as np
+
+from fraud.core.engine import Judges, alert_of
+from fraud.core.errors import StoreRestartedError, StoreUnavailableError
+from fraud.core.policy import decide
+from fraud.core.records import (
+    Answer,
+    Arrival,
+    Decision,
+    FeatureVector,
+    Intake,
+    Level,
+    Score,
+    Transaction,
+    Versions,
+)
+from streaming import clock
+from streaming.kafka.link import KafkaLink
+from streaming.run import Handler, run
+
+STORE_DOWN = "store-down"
+RETRY_NS = 200_000_000
+
+
+class Reopening(Protocol):
+    """What a worker asks of a store that may go away."""
+
+    def reopen(self) -> None:
+        """Connect again; raise StoreUnavailableError while nothing answers."""
+
+
+class RulesAlone:
+    """Answers without state: analyst rules on the transaction itself, marked so."""
+
+    def __init__(self, judges: Judges, features: int, spec_version: str) -> None:
+        """Take the rules and the policy; every feature is missing."""
+        self._judges = judges
+        self._spec = spec_version
+        self._missing = np.full(features, np.nan, np.float32)
+
+    def replace_judges(self, judges: Judges) -> None:
+        """Take other rules and another policy."""
+        self._judges = judges
+
+    def answer(self, arrival: Arrival, tx: Transaction) -> Answer:
+        """Return the answer to one transaction."""
+        judges = self._judges
+        outcome = judges.rules.judge(tx, self._missing)
+        score = Score(tx.id, 0.0, STORE_DOWN, Level.RULES)
+        action, value = decide(tx, score, outcome, judges.policy)
+        decision = Decision(
+            tx_id=tx.id,
+            version=tx.version,
+            action=action,
+            score=value,
+            reasons=outcome.reasons,
+            level=Level.RULES,
+            versions=Versions(STORE_DOWN, self._spec, judges.policy.version, judges.rules.version),
+            seen_at=tx.seen_at,
+            happened_at=tx.happened_at,
+            card=tx.card,
+            merchant=tx.merchant,
+            base_amount=tx.base_amount,
+            device=tx.device,
+            channel=tx.channel,
+            marks=(STORE_DOWN,),
+        )
+        vector = FeatureVector(tx.id, self._missing, self._spec, tx.seen_at)
+        alert = alert_of(decision, judges.policy)
+        return Answer(decision=decision, position=arrival.position, alert=alert, vector=vector, headers=arrival.headers)
+
+
+class Guarded:
+    """The engine, with something to say when its store does not answer."""
+
+    def __init__(self, engine: Handler, store: Reopening, alone: RulesAlone, link: KafkaLink) -> None:
+        """Take the engine and what is needed to come back."""
+        self._engine, self._store, self._alone, self._link = engine, store, alone, link
+        self._tried_at = 0
+        self.degraded = self.restarts = 0
+
+    def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
+        """Return the engine's answers, or those of the rules alone; none when the batch will be read again."""
+        if self._link.degraded and not self._back():
+            return self._by_rules(batch)
+        if self._link.rereads:
+            return []
+        try:
+            return self._engine.handle(batch)
+        except StoreRestartedError:
+            self.restarts += 1
+            self._link.degraded = True
+            return [] if self._back() else self._by_rules(batch)
+        except StoreUnavailableError:
+            self._link.degraded = True
+            return self._by_rules(batch)
+
+    def _back(self) -> bool:
+        """Try to come back: connect, put lost answers back, begin where the store's promise ends."""
+        now = clock.monotonic_ns()
+        if now - self._tried_at < RETRY_NS:
+            return False
+        self._tried_at = now
+        try:
+            self._store.reopen()
+        except StoreUnavailableError:
+            return False
+        self._link.degraded = False
+        self._link.seek_back()
+        return not self._link.degraded
+
+    def _by_rules(self, batch: Sequence[Arrival]) -> list[Answer]:
+        found = [
+            self._alone.answer(arrival, arrival.event) for arrival in batch if isinstance(arrival.event, Transaction)
+        ]
+        self.degraded += len(found)
+        return found
+
+
+def work(link: KafkaLink, engine: Handler, between: Callable[[Intake, Sequence[Answer]], bool]) -> None:
+    """Run a worker until SIGTERM or SIGINT: then the batch in hand is finished and committed."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        link.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    run(link, engine, link, between)

@@ -1,0 +1,60 @@
+"""Taking up the model that the store points to: noticed once a second, loaded off the path, swapped between batches."""
+
+from collections.abc import Callable
+from threading import Thread
+from typing import Protocol
+
+from fraud.core.engine import Judges
+from fraud.core.errors import FraudError, StoreRestartedError, StoreUnavailableError
+from streaming.kafka.model_pointer import Pointer, pointer_in
+
+Load = Callable[[Pointer], Judges]
+
+
+class Pointing(Protocol):
+    """What is asked of a store."""
+
+    def pointer(self) -> bytes:
+        """Return what names the model in use, empty when nothing was ever set."""
+
+
+class TakeUp:
+    """Follows the pointer. `load` makes the judges of a pointer, warm; it runs in a thread of its own."""
+
+    def __init__(self, store: Pointing, load: Load, text: bytes = b"") -> None:
+        """Begin at the pointer that is in use already, as the store gave it."""
+        self._store, self._load, self._text = store, load, text
+        self._thread: Thread | None = None
+        self._made: tuple[Pointer, Judges] | None = None
+        self._fault = ""
+
+    def look(self) -> None:
+        """Ask the store; begin to load what it newly points to."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        try:
+            text = self._store.pointer()
+        except (StoreUnavailableError, StoreRestartedError):
+            return
+        if text and text != self._text:
+            self._text, self._fault, self._made = text, "", None
+            self._thread = Thread(target=self._prepare, args=(text,), daemon=True)
+            self._thread.start()
+
+    def refused(self) -> str:
+        """Return, once, why what was pointed to could not be loaded."""
+        fault, self._fault = self._fault, ""
+        return fault
+
+    def taken(self) -> tuple[Pointer, Judges] | None:
+        """Return, once, what has been loaded."""
+        made, self._made = self._made, None
+        return made
+
+    def _prepare(self, text: bytes) -> None:
+        try:
+            pointer = pointer_in(text)
+            if pointer is not None:
+                self._made = pointer, self._load(pointer)
+        except FraudError as error:
+            self._fault = str(error)
