@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Codes, Histories, Matrix, Tokens
 from fraud.core.records import Level, Reason, Score, Values
-from models.boosting import quickscorer as leafbits
+from models.boosting import quickscorer
 from models.boosting.scorer import REFERENCE
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta
@@ -70,7 +70,7 @@ class Blend:
             raise ArtifactError(message)
         self._card, self._network = card, network
         self._trees = trees
-        self._quickest = leafbits.Quickest(trees)
+        self._quickest = quickscorer.Quickest(trees)
         self.exits, self.thresholds = tuple(exits), tuple(thresholds)
         self._version = f"{card.name}@{card.version}"
         self._explainer: Explainer | None = None

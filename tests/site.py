@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 from kafka import KafkaProducer
 
 from fraud.core.records import Answer, Label, Transaction
-from streaming.kafka import output_log as tail
+from streaming.kafka import output_log
 from streaming.kafka.topics import Topics, create
-from streaming.messages import envelope as wire
-from streaming.messages import schema as messages
+from streaming.messages import envelope, schema
 from streaming.settings import KafkaSection
 
 SECONDS = 60.0
@@ -120,12 +119,12 @@ class Site:
     def send(self, transactions: Iterable[Transaction], rate: float = 0.0) -> int:
         """Send transactions, `rate` a second (0: at once); return how many."""
         return self.put(
-            self.topics.transactions, ((tx.card.encode(), messages.of_transaction(tx)) for tx in transactions), rate
+            self.topics.transactions, ((tx.card.encode(), schema.of_transaction(tx)) for tx in transactions), rate
         )
 
     def send_labels(self, labels: Iterable[Label]) -> int:
         """Send labels at once; return how many."""
-        return self.put(self.topics.labels, ((label.tx_id.encode(), messages.of_label(label)) for label in labels))
+        return self.put(self.topics.labels, ((label.tx_id.encode(), schema.of_label(label)) for label in labels))
 
     def put(self, topic: str, items: Iterable[tuple[bytes, bytes]], rate: float = 0.0) -> int:
         """Send keys and values to a topic."""
@@ -142,7 +141,7 @@ class Site:
 
     def records(self, topic: str) -> list[Any]:
         """Return every record of a topic."""
-        return list(tail.records(self.settings, {(topic, partition): 0 for partition in range(4)}))
+        return list(output_log.records(self.settings, {(topic, partition): 0 for partition in range(4)}))
 
     def read(self) -> Read:
         """Return the decisions that our readers accept, in order of partition and source offset."""
@@ -150,7 +149,7 @@ class Site:
         answers, doubles, records = [], 0, self.records(self.topics.decisions)
         firsts: dict[tuple[int, int], bytes] = {}
         for record in records:
-            answer = wire.answer_in(record.value, record.headers)
+            answer = envelope.answer_in(record.value, record.headers)
             place = record.partition, answer.position.offset
             if answer.position.offset <= seen.get(record.partition, -1):
                 doubles += firsts.get(place, record.value) != record.value
@@ -168,7 +167,7 @@ class Site:
         """Return how many messages a topic holds, counted by its offsets."""
         from kafka import TopicPartition
 
-        reader = tail.consumer(self.settings)
+        reader = output_log.consumer(self.settings)
         try:
             return sum(reader.end_offsets([TopicPartition(topic, partition) for partition in range(4)]).values())
         finally:

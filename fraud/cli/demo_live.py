@@ -14,10 +14,8 @@ from fraud.core.records import DAY, Action, Label, Transaction
 from fraud.simulate import fdh
 from fraud.simulate.source import Pace, SimulatedSource
 from streaming import clock
-from streaming.kafka import output_log as tail
-from streaming.kafka import topics
-from streaming.messages import envelope as wire
-from streaming.messages import schema as messages
+from streaming.kafka import output_log, topics
+from streaming.messages import envelope, schema
 from streaming.observe.latency import Latencies
 from streaming.settings import KafkaSection
 
@@ -59,11 +57,11 @@ class Traffic:
             for arrival in intake.arrivals:
                 event = arrival.event
                 if isinstance(event, Transaction):
-                    value = messages.of_transaction(event)
+                    value = schema.of_transaction(event)
                     producer.send(self._topics.transactions, key=event.card.encode(), value=value)
                 elif isinstance(event, Label):
                     self.labels += event.seen_at >= self.since
-                    producer.send(self._topics.labels, key=event.tx_id.encode(), value=messages.of_label(event))
+                    producer.send(self._topics.labels, key=event.tx_id.encode(), value=schema.of_label(event))
         producer.close()
 
 
@@ -90,7 +88,7 @@ def follow(kafka: KafkaSection, traffic: Traffic, seconds: float) -> dict[str, A
     """Print alerts as decisions come in; return counts and latency when the time is up."""
     from kafka import TopicPartition
 
-    reader = tail.consumer(kafka, auto_offset_reset="latest")
+    reader = output_log.consumer(kafka, auto_offset_reset="latest")
     topic = topics.Topics.of(kafka).decisions
     reader.assign([TopicPartition(topic, n) for n in sorted(reader.partitions_for_topic(topic))])
     reader.seek_to_end()
@@ -100,7 +98,7 @@ def follow(kafka: KafkaSection, traffic: Traffic, seconds: float) -> dict[str, A
         while end is None or clock.monotonic_ns() < end:
             for records in reader.poll(POLL_MS).values():
                 for record in records:
-                    decision = wire.answer_in(record.value, record.headers).decision
+                    decision = envelope.answer_in(record.value, record.headers).decision
                     if decision.happened_at < traffic.since:
                         continue
                     if end is None and seconds:

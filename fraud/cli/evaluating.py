@@ -52,26 +52,26 @@ def evaluate(
     under the same draws. `slices` tells of a card's first week, new merchants and each scenario. A blend is shown
     beside its parts.
     """
-    kinds = chosen(model, compare)
-    for kind in kinds:
+    fitting = chosen(model, compare)
+    for kind in fitting:
         learning.require(kind, learning.KINDS, "--compare" if compare else "--model")
     learning.require(protocol, PROTOCOLS, "--protocol")
     learning.require(train, ("long", "week"), "--train")
-    learning.require_torch(*kinds)
+    learning.require_torch(*fitting)
     found = options.settings(settings)
-    wide = any(kind != "booster" for kind in kinds)
+    wide = any(kind != "booster" for kind in fitting)
     dataset = vectors.extracted(data, mapping, label_delay, cache, found, histories=wide)
     asked = learning.asked_for("blend" if wide else "booster", found, set_, seed, dataset, cache, quick=quick)
     job = Evaluation(dataset, folds_of(dataset, protocol, split, train, fold), asked, runs, resume)
-    result = job.run(range(seed, seed + seeds), kinds, None if json else told)
+    result = job.run(range(seed, seed + seeds), fitting, None if json else told)
     if plots is not None:
-        job.draw(plots, kinds)
+        job.draw(plots, fitting)
     if not json:
         output.out.print(side_by_side(result["models"]))
         for one in result["differences"]:
             output.show(less(one))
-    first = result["models"][kinds[0]]
-    output.last_line({**first, **result, "label_delay": label_delay, "protocol": protocol, "model": kinds[0]})
+    first = result["models"][fitting[0]]
+    output.last_line({**first, **result, "label_delay": label_delay, "protocol": protocol, "model": fitting[0]})
 
 
 def chosen(model: str, compare: tuple[str, str] | None) -> list[str]:
@@ -107,33 +107,30 @@ class Evaluation:
 
     def run(self, seeds: Sequence[int], kinds: Sequence[str], told: Any) -> dict[str, Any]:
         """Return how each kind did (`models`), and how they differ (`differences`)."""
-        from fraud.training import cost as forecasting
-        from fraud.training import evaluation as judging
+        from fraud.training import cost, evaluation
         from fraud.training.splits import slices
 
         costs = [
-            forecasting.forecast(self._data, slices(self._data, fold.span), self._asked, len(fold.test))
+            cost.forecast(self._data, slices(self._data, fold.span), self._asked, len(fold.test))
             for fold in self._folds
         ]
-        learning.announce(forecasting.summed(costs * len(seeds)))
+        learning.announce(cost.summed(costs * len(seeds)))
         with learning.bar("evaluate", costs[0], self._asked, len(costs) * len(seeds)) as self._bar:
-            judged = judging.judge(self._data, self._folds, self._fit, seeds, told, kinds)
-        models = {kind: judging.summary(ones) for kind, ones in judged.items()}
-        return {"models": models, "differences": judging.compared(judged)}
+            judged = evaluation.judge(self._data, self._folds, self._fit, seeds, told, kinds)
+        models = {kind: evaluation.summary(ones) for kind, ones in judged.items()}
+        return {"models": models, "differences": evaluation.compared(judged)}
 
     def _fit(self, rows: "Slices", fold: "Fold", seed: int) -> "dict[str, F64]":
-        from fraud.training import checkpoints as keeping
-        from fraud.training import fitting as kinds
-        from fraud.training import settings
+        from fraud.training import checkpoints, fitting, settings
 
         chosen = settings.reseeded(self._asked.settings, seed)
-        place = learning.place_of(keeping.fold_folder(self._runs, self._data, fold), chosen, self._resume)
-        scores = keeping.read_scores(place.scores)
+        place = learning.place_of(checkpoints.fold_folder(self._runs, self._data, fold), chosen, self._resume)
+        scores = checkpoints.read_scores(place.scores)
         if scores is None:
             asked = self._asked._replace(settings=chosen, place=place)
-            made = kinds.fit(self._data, rows, asked, lambda share, note: self._bar(share, f"{fold.name}, {note}"))
+            made = fitting.fit(self._data, rows, asked, lambda share, note: self._bar(share, f"{fold.name}, {note}"))
             scores = made.scores(self._data, fold.test)
-            keeping.write_scores(place.scores, scores)
+            checkpoints.write_scores(place.scores, scores)
             place.checkpoint.unlink(missing_ok=True)
         self._bar.next()
         for kind, score in scores.items():

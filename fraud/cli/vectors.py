@@ -90,9 +90,9 @@ def history_folder(cache: Path, identity: "Identity") -> Path:
     """Return where the histories of a data set are recorded; another layout of the recording is another folder."""
     import hashlib
 
-    from fraud.training import recording as tokens
+    from fraud.training import recording
 
-    layout = hashlib.sha256(repr((tokens.OPERATION.descr, tokens.LOOK.descr)).encode()).hexdigest()[:6]
+    layout = hashlib.sha256(repr((recording.OPERATION.descr, recording.LOOK.descr)).encode()).hexdigest()[:6]
     return cache / f"{identity.key}-histories-{layout}"
 
 

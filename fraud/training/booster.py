@@ -16,7 +16,7 @@ from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.lightgbm_text import parse
 from fraud.training.splits import Rows, Slices, can_choose
 from models import calibration
-from models.boosting import quickscorer as leafbits
+from models.boosting import quickscorer
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta
 
@@ -57,8 +57,8 @@ class BoosterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if not all(0 < share <= 1 for share in shares):
             message = f"feature_share and row_share must be above 0 and at most 1, got {shares}."
             raise SettingsError(message)
-        if not 2 <= self.leaves <= leafbits.MOST_LEAVES:
-            message = f"leaves is {self.leaves}, expected 2 to {leafbits.MOST_LEAVES}: what a fast tree can hold."
+        if not 2 <= self.leaves <= quickscorer.MOST_LEAVES:
+            message = f"leaves is {self.leaves}, expected 2 to {quickscorer.MOST_LEAVES}: what a fast tree can hold."
             raise SettingsError(message)
         if self.trees < 1 or self.learning_rate <= 0:
             message = f"trees ({self.trees}) must be at least 1 and learning_rate ({self.learning_rate}) above 0."
@@ -117,7 +117,7 @@ def fit(data: Dataset, rows: Slices, settings: BoosterSettings, step: Step | Non
 
 def raw_scores(trees: Trees, data: Dataset, rows: Rows) -> F64:
     """Return the uncalibrated log-odds of many rows, float64 (rows,); the matrix is read a part at a time."""
-    quickest, out = leafbits.Quickest(trees), np.empty(len(rows))
+    quickest, out = quickscorer.Quickest(trees), np.empty(len(rows))
     for begin in range(0, len(rows), SCORED_AT_ONCE):
         part = np.ascontiguousarray(data.matrix[rows[begin : begin + SCORED_AT_ONCE]])
         out[begin : begin + len(part)] = quickest.raw(part)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fraud.core.errors import DataError
 from fraud.training import booster as boosting
-from fraud.training import checkpoints as keeping
+from fraud.training import checkpoints
 from fraud.training.booster import BoosterSettings, Fit
 from fraud.training.checkpoints import Place
 from fraud.training.dataset import Dataset
@@ -115,12 +115,12 @@ def fit(data: Dataset, rows: Slices, asked: Asked, step: Step | None = None) -> 
     if asked.tokens is None:
         message = "A network reads histories, and none were recorded; extract the data with histories."
         raise DataError(message)
-    from fraud.training import blend as blending
+    from fraud.training import blend
 
-    share = blending.BOOSTER_SHARE
+    share = blend.BOOSTER_SHARE
     booster = _booster(data, rows, asked.settings.booster, asked.place, lambda done, what: tell(share * done, what))
     checkpoint = asked.place.checkpoint if asked.place else None
-    made = blending.fit_blend(
+    made = blend.fit_blend(
         data, asked.tokens, rows, booster, asked.settings.network,
         lambda done, what: tell(share + (1 - share) * done, f"network, {what}"), checkpoint,
     )  # fmt: skip
@@ -130,12 +130,12 @@ def fit(data: Dataset, rows: Slices, asked: Asked, step: Step | None = None) -> 
 def _booster(data: Dataset, rows: Slices, settings: BoosterSettings, kept: Place | None, tell: Step) -> Fit:
     """Return a fitted booster, or the one that an earlier call has left."""
     place = kept.booster(settings) if kept is not None else None
-    if place is not None and (held := keeping.read_booster(place)) is not None:
+    if place is not None and (held := checkpoints.read_booster(place)) is not None:
         return held
     most = settings.trees
     made = boosting.fit(data, rows, settings, lambda done, what: tell(min(done / most, 1.0), f"booster, {what}"))
     if place is not None:
-        keeping.write_booster(place, made)
+        checkpoints.write_booster(place, made)
     return made
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional as nnf
 from fraud.core import metrics
 from fraud.core.errors import SettingsError
 from fraud.core.ports import Matrix
-from fraud.training import encoder as encoding
+from fraud.training import encoder
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.splits import Rows, Slices
 from models.boosting.trees import F64
@@ -89,7 +89,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     dropout: float = 0.1
     modality_dropout: float = 0.05
     fold_share: float = 0.2
-    encoder_steps: int = encoding.STEPS
+    encoder_steps: int = encoder.STEPS
     near_weight: float = 0.3
     clip: float = 1.0
     average: float = 0.995
@@ -237,9 +237,9 @@ class Trainer:
             [np.zeros((0, self.tokens.sides, 2), np.int64), *(batch.pushed for _, batch in batches)]
         )
         fraud = self.data.fraud[hard] == FRAUD
-        pasts = [encoding.past(pushed[:, side], fraud) for side in range(self.tokens.sides)]
+        pasts = [encoder.past(pushed[:, side], fraud) for side in range(self.tokens.sides)]
         steps = self.settings.encoder_steps
-        if encoding.learn(self.network.encoder, self.tokens.blocks(), pasts, self.settings.seed, steps):
+        if encoder.learn(self.network.encoder, self.tokens.blocks(), pasts, self.settings.seed, steps):
             self.settle()
 
     def settle(self) -> None:

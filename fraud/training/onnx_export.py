@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.tgn import runtime as serving
+from models.tgn import runtime
 from models.tgn.attention import CODE
 from models.tgn.tgnn import RAW, SUM, SUMMARIES, TEXT_BUCKETS, WINDOW, TemporalGraphNetwork
 
@@ -41,7 +41,7 @@ def arrays_of(network: TemporalGraphNetwork, names: tuple[str, ...]) -> dict[str
     """Return what an artifact stores of a network; `names` are those of the feature vector."""
     network = network.cpu().eval()
     arrays: dict[str, NDArray[np.generic]] = {
-        serving.COLUMNS: np.array([names.index(name) for name in network.config.columns], dtype=np.int64),
+        runtime.COLUMNS: np.array([names.index(name) for name in network.config.columns], dtype=np.int64),
         **{WEIGHTS + name: tensor.numpy() for name, tensor in network.state_dict().items()},
     }
     for name, graph in graphs(network).items():
@@ -57,20 +57,20 @@ def graphs(network: TemporalGraphNetwork) -> dict[str, bytes]:
     text = torch.randint(0, TEXT_BUCKETS, (EXAMPLES, TEXT))
     near = {"x": x, "raw": raw, "sums": sums, "codes": codes, "text": text}
     made = {
-        serving.NEAR: graph(_Near(network), near, ("logit", "latents"), SHARED),
-        serving.ENCODE: graph(network.encoder, {"blocks": torch.zeros(EXAMPLES, 16, 20)}, ("codes",)),
+        runtime.NEAR: graph(_Near(network), near, ("logit", "latents"), SHARED),
+        runtime.ENCODE: graph(network.encoder, {"blocks": torch.zeros(EXAMPLES, 16, 20)}, ("codes",)),
     }
     if network.exit_far is not None:
         latents = torch.zeros(EXAMPLES, 3 + network.config.text, network.config.width)
         far = {"latents": latents, "raw": raw[:, 0], "sums": sums[:, 0], "codes": codes[:, 0]}
-        made[serving.FAR] = graph(_Far(network), far, ("logit",))
+        made[runtime.FAR] = graph(_Far(network), far, ("logit",))
     return made
 
 
 def graph(module: nn.Module, given: dict[str, Tensor], outputs: tuple[str, ...], shared: tuple[str, ...] = ()) -> bytes:
     """Return one module as an ONNX graph whose first axis is free; `shared` inputs may have 1 row for all others."""
     buffer = io.BytesIO()
-    axes = {name: {0: serving.HISTORIES if name in shared else serving.ROWS} for name in (*given, *outputs)}
+    axes = {name: {0: runtime.HISTORIES if name in shared else runtime.ROWS} for name in (*given, *outputs)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)

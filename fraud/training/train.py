@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from fraud.training import fitting as kinds
+from fraud.training import fitting
 from fraud.training.booster import BoosterSettings
 from fraud.training.dataset import FRAUD, GENUINE, Dataset
 from fraud.training.fitting import Asked, BlendFitted, Fitted
@@ -54,7 +54,7 @@ def usual_slices(data: Dataset, kind: str = BOOSTER) -> Slices:
 
 
 def train(
-    data: Dataset, root: Path, name: str, created: int, kind: str, asked: Asked, step: kinds.Step | None = None,
+    data: Dataset, root: Path, name: str, created: int, kind: str, asked: Asked, step: fitting.Step | None = None,
     *, use: bool = True,
 ) -> Trained:  # fmt: skip
     """Fit a kind on all that is known at the end of `data` and save it as `name`; `created` is ns UTC.
@@ -65,7 +65,7 @@ def train(
     """
     registry.require_name(name)
     rows = usual_slices(data, kind)
-    fitted = kinds.fit(data, rows, asked, step)
+    fitted = fitting.fit(data, rows, asked, step)
     arrays = arrays_of(data, rows, fitted, kind)
     card = registry.save(root, draft(data, name, created, kind, asked, rows, fitted, arrays), arrays, use=use)
     if asked.place is not None:
@@ -82,19 +82,19 @@ def arrays_of(data: Dataset, rows: Slices, fitted: Fitted, kind: str) -> Arrays:
 
 
 def _network_arrays(data: Dataset, rows: Slices, fitted: BlendFitted, kind: str) -> Arrays:
-    from fraud.training import onnx_export as exporting
+    from fraud.training import onnx_export
     from models import blend as serving
-    from models.reasons import of_blend as reasons
+    from models.reasons import of_blend
 
     made = fitted.made
     # A network alone still has the booster for what leaves before any history is read, and nothing leaves early.
     exits = made.exits if kind == BLEND else (made.exits[0], *made.alone[1:])
     limits = made.thresholds if kind == BLEND else (0.0,) * len(made.thresholds)
     return {
-        **exporting.arrays_of(made.network.network, data.names),
+        **onnx_export.arrays_of(made.network.network, data.names),
         serving.EXITS: np.array([[one.booster, one.network, one.bias, *one.calibration] for one in exits]),
         serving.THRESHOLDS: np.array(limits, dtype=np.float64),
-        reasons.NEUTRAL: reasons.usual(data.matrix[usual_rows(data, rows)]),
+        of_blend.NEUTRAL: of_blend.usual(data.matrix[usual_rows(data, rows)]),
     }
 
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Histories, Matrix, ReadsNoHistory
 from fraud.core.records import Reason, Score, Values
-from models.boosting import quickscorer as leafbits
-from models.boosting import treeshap as shapley
+from models.boosting import quickscorer, treeshap
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta
 from models.reasons.of_booster import Explainer
@@ -36,8 +35,8 @@ class Booster(ReadsNoHistory):
         self._trees = trees
         self._calibration = calibration
         self._version = f"{card.name}@{card.version}"
-        self._quickest = leafbits.Quickest(trees)
-        self._paths: shapley.Paths | None = None
+        self._quickest = quickscorer.Quickest(trees)
+        self._paths: treeshap.Paths | None = None
         self._explainer = Explainer(card.features)
         self.reference_scores: F64 = np.empty(0) if reference is None else reference
         """Probabilities of the validation rows, ascending, thinned out: what an alert budget is met with."""
@@ -86,7 +85,7 @@ class Booster(ReadsNoHistory):
     def contributions(self, values: Values) -> F64:
         """Return each feature's effect in log-odds, float64 (features + 1,), the last the base; they add up to raw."""
         if self._paths is None:
-            self._paths = shapley.build(self._trees)
+            self._paths = treeshap.build(self._trees)
         return self._paths.contributions(values)
 
     def explain(

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from fraud.core.ports import Histories, Matrix, Tokens
 from fraud.core.records import Reason, Score, Values
-from models.boosting import treeshap as shapley
+from models.boosting import treeshap
 from models.boosting.trees import F64, Trees
-from models.reasons import coalitions
-from models.reasons import past_sentences as past
+from models.reasons import coalitions, past_sentences
 from models.reasons.coalitions import ROWS
 from models.reasons.of_booster import MOST, RISK
 from models.reasons.past_sentences import FRAUD, SAME_OTHER, Telling, View
@@ -50,20 +49,20 @@ class Group(NamedTuple):
 
 # The first pattern that matches the start of a name wins; the last one takes every name.
 GROUPS = (
-    Group("amount", "(log_)?amount$|(card|merchant|device|pair)_amount_", past.amount),
-    Group("card-frauds", f"card_({RISK})", past.frauds_of_card),
-    Group("merchant-frauds", f"merchant_({RISK})", past.frauds_of_merchant),
-    Group("device-frauds", f"device_({RISK})", past.frauds_of_device),
-    Group("card-recent", f"card_({FLOW}|merchants)", past.recent_of_card),
-    Group("card-older", "card_since_first", past.older_of_card),
-    Group("merchant-recent", f"merchant_({FLOW}|cards)", past.recent_of_merchant),
-    Group("merchant-older", "merchant_since_first", past.older_of_merchant),
-    Group("device-history", "device_", past.history_of_device),
-    Group("pair", "pair_", past.pair),
-    Group("time", "hour$|weekday$", past.time),
-    Group("channel", "mcc$|card_present$|money_back$", past.channel),
-    Group("descriptor", "descriptor$", past.descriptor),
-    Group("other", "", past.other),
+    Group("amount", "(log_)?amount$|(card|merchant|device|pair)_amount_", past_sentences.amount),
+    Group("card-frauds", f"card_({RISK})", past_sentences.frauds_of_card),
+    Group("merchant-frauds", f"merchant_({RISK})", past_sentences.frauds_of_merchant),
+    Group("device-frauds", f"device_({RISK})", past_sentences.frauds_of_device),
+    Group("card-recent", f"card_({FLOW}|merchants)", past_sentences.recent_of_card),
+    Group("card-older", "card_since_first", past_sentences.older_of_card),
+    Group("merchant-recent", f"merchant_({FLOW}|cards)", past_sentences.recent_of_merchant),
+    Group("merchant-older", "merchant_since_first", past_sentences.older_of_merchant),
+    Group("device-history", "device_", past_sentences.history_of_device),
+    Group("pair", "pair_", past_sentences.pair),
+    Group("time", "hour$|weekday$", past_sentences.time),
+    Group("channel", "mcc$|card_present$|money_back$", past_sentences.channel),
+    Group("descriptor", "descriptor$", past_sentences.descriptor),
+    Group("other", "", past_sentences.other),
 )
 CODES = {group.code: place for place, group in enumerate(GROUPS)}
 ALWAYS = len(GROUPS)
@@ -148,10 +147,10 @@ def neutral_of(arrays: Arrays, features: int, columns: NDArray[np.int64]) -> F32
     return neutral
 
 
-def grouped(trees: Trees, owner: Places) -> shapley.Paths:
+def grouped(trees: Trees, owner: Places) -> treeshap.Paths:
     """Return the paths of the game whose players are groups of features; `owner` holds each feature's group."""
     merged = replace(trees, feature=owner[trees.feature].astype(np.int32), features=len(GROUPS))
-    paths = shapley.build(merged)
+    paths = treeshap.build(merged)
     return replace(paths, nodes=paths.nodes._replace(feature=trees.feature))
 
 
@@ -190,9 +189,9 @@ def _columns(owned: dict[int, int], count: int) -> Places:
 
 
 RAW_COLUMNS = _columns(
-    {AMOUNT_GAP: CODES["amount"], SAME_MCC: CODES["channel"], SAME_TEXT: CODES["descriptor"]}, past.RAW_WIDTH
+    {AMOUNT_GAP: CODES["amount"], SAME_MCC: CODES["channel"], SAME_TEXT: CODES["descriptor"]}, past_sentences.RAW_WIDTH
 )
-SUM_COLUMNS = tuple(_columns(dict.fromkeys(FRAUD_SUMS, frauds), past.SUM_WIDTH) for frauds in FRAUDS_OF)
+SUM_COLUMNS = tuple(_columns(dict.fromkeys(FRAUD_SUMS, frauds), past_sentences.SUM_WIDTH) for frauds in FRAUDS_OF)
 
 
 class Room:
@@ -200,9 +199,9 @@ class Room:
 
     def __init__(self, sides: int) -> None:
         """Make room for the tokens of some sides."""
-        self._raw = np.empty((ROWS, sides, past.RAW_TOKENS, past.RAW_WIDTH), np.float32)
-        self._sums = np.empty((ROWS, sides, past.SUMMARIES, past.SUM_WIDTH), np.float32)
-        self._codes = np.empty((ROWS, sides, past.SUMMARIES, past.CODE), np.float32)
+        self._raw = np.empty((ROWS, sides, past_sentences.RAW_TOKENS, past_sentences.RAW_WIDTH), np.float32)
+        self._sums = np.empty((ROWS, sides, past_sentences.SUMMARIES, past_sentences.SUM_WIDTH), np.float32)
+        self._codes = np.empty((ROWS, sides, past_sentences.SUMMARIES, past_sentences.CODE), np.float32)
 
     def fill(self, there: F32, own: Owners, tokens: Tokens) -> Tokens:
         """Return what is left of one row's tokens when only some owners are there, (coalitions, groups + 1) of 0, 1."""
@@ -300,7 +299,7 @@ class Explainer:
             for group in effects.strongest
         ]
         if abs(effects.remainder) >= MATERIAL:
-            told.append(Reason("interaction", past.interaction(effects.remainder), effects.remainder))
+            told.append(Reason("interaction", past_sentences.interaction(effects.remainder), effects.remainder))
         return tuple(told)
 
     def tokens(self, score: Score, histories: Histories | None, row: int = 0) -> Tokens | None:

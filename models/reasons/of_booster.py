@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.core.records import Reason, Values
-from models.reasons import sentences as wording
+from models.reasons import sentences
 from models.reasons.sentences import Reading, Text
 
 F64 = NDArray[np.float64]
@@ -32,28 +32,28 @@ class Group(NamedTuple):
 
 # The first pattern that matches the start of a name wins; the last one takes every name.
 GROUPS = (
-    Group("amount-vs-card", "(log_)?amount$|card_amount", wording.amount_of_card),
-    Group("amount-vs-pair", "pair_amount|pair_sum", wording.amount_of_pair),
-    Group("amount-vs-merchant", f"merchant_({AMOUNTS})_", wording.amount_of_merchant),
-    Group("amount-vs-device", f"device_({AMOUNTS})_", wording.amount_of_device),
-    Group("card-frauds", f"card_({RISK})", wording.frauds_of_card),
-    Group("merchant-frauds", f"merchant_({RISK})", wording.frauds_of_merchant),
-    Group("device-frauds", f"device_({RISK})", wording.frauds_of_device),
-    Group("pair-frauds", f"pair_({RISK})", wording.frauds_of_pair),
-    Group("card-pace", "card_(count|since_last)", wording.pace_of_card),
-    Group("merchant-pace", "merchant_(count|since_last)", wording.pace_of_merchant),
-    Group("device-pace", "device_(count|since_last)", wording.pace_of_device),
-    Group("card-spending", f"card_({AMOUNTS})_", wording.spending_of_card),
-    Group("card-merchants", "card_merchants", wording.merchants_of_card),
-    Group("merchant-cards", "merchant_cards", wording.cards_of_merchant),
-    Group("device-cards", "device_cards", wording.cards_of_device),
-    Group("card-age", "card_since_first", wording.age_of_card),
-    Group("merchant-age", "merchant_since_first", wording.age_of_merchant),
-    Group("device-age", "device_since_first", wording.age_of_device),
-    Group("pair-history", "pair_", wording.history_of_pair),
-    Group("time", "hour$|weekday$", wording.time),
-    Group("channel", "mcc$|card_present$|money_back$", wording.channel),
-    Group("other", "", wording.other),
+    Group("amount-vs-card", "(log_)?amount$|card_amount", sentences.amount_of_card),
+    Group("amount-vs-pair", "pair_amount|pair_sum", sentences.amount_of_pair),
+    Group("amount-vs-merchant", f"merchant_({AMOUNTS})_", sentences.amount_of_merchant),
+    Group("amount-vs-device", f"device_({AMOUNTS})_", sentences.amount_of_device),
+    Group("card-frauds", f"card_({RISK})", sentences.frauds_of_card),
+    Group("merchant-frauds", f"merchant_({RISK})", sentences.frauds_of_merchant),
+    Group("device-frauds", f"device_({RISK})", sentences.frauds_of_device),
+    Group("pair-frauds", f"pair_({RISK})", sentences.frauds_of_pair),
+    Group("card-pace", "card_(count|since_last)", sentences.pace_of_card),
+    Group("merchant-pace", "merchant_(count|since_last)", sentences.pace_of_merchant),
+    Group("device-pace", "device_(count|since_last)", sentences.pace_of_device),
+    Group("card-spending", f"card_({AMOUNTS})_", sentences.spending_of_card),
+    Group("card-merchants", "card_merchants", sentences.merchants_of_card),
+    Group("merchant-cards", "merchant_cards", sentences.cards_of_merchant),
+    Group("device-cards", "device_cards", sentences.cards_of_device),
+    Group("card-age", "card_since_first", sentences.age_of_card),
+    Group("merchant-age", "merchant_since_first", sentences.age_of_merchant),
+    Group("device-age", "device_since_first", sentences.age_of_device),
+    Group("pair-history", "pair_", sentences.history_of_pair),
+    Group("time", "hour$|weekday$", sentences.time),
+    Group("channel", "mcc$|card_present$|money_back$", sentences.channel),
+    Group("other", "", sentences.other),
 )
 PATTERNS = tuple(re.compile(group.pattern) for group in GROUPS)
 

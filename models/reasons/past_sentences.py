@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fraud.core.ports import Tokens
 from fraud.core.records import Values
-from models.reasons import sentences as wording
+from models.reasons import sentences
 from models.reasons.sentences import Reading, duration, plural, times
 
 F32 = NDArray[np.float32]
@@ -113,14 +113,14 @@ def amount(view: View) -> str:
     """Compare the amount with the card's median and its recent payments, else with the merchant's or the device's."""
     read, side = view.read, view.side(CARD)
     if not math.isnan(read("card_amount_vs_median")):
-        text = wording.amount_of_card(read)
+        text = sentences.amount_of_card(read)
         if len(side.window) >= FEW:
             largest = money(float(side.window[:, LOG_AMOUNT].max()))
             text += f"; the largest of its last {len(side.window)} is {largest:.2f}"
         return text
     if not math.isnan(read("merchant_amount_vs_median")):
-        return wording.amount_of_merchant(read)
-    return wording.amount_of_device(read)
+        return sentences.amount_of_merchant(read)
+    return sentences.amount_of_device(read)
 
 
 # ---- known frauds
@@ -143,17 +143,17 @@ def _frauds(side: Side, where: str, otherwise: str) -> str:
 
 def frauds_of_card(view: View) -> str:
     """Tell the card's known frauds among its newest verdicts, and before."""
-    return _frauds(view.side(CARD), "of this card", wording.frauds_of_card(view.read))
+    return _frauds(view.side(CARD), "of this card", sentences.frauds_of_card(view.read))
 
 
 def frauds_of_merchant(view: View) -> str:
     """Tell the merchant's known frauds among its newest verdicts, and before."""
-    return _frauds(view.side(MERCHANT), "at this merchant", wording.frauds_of_merchant(view.read))
+    return _frauds(view.side(MERCHANT), "at this merchant", sentences.frauds_of_merchant(view.read))
 
 
 def frauds_of_device(view: View) -> str:
     """Tell the device's known frauds among its newest verdicts, and before."""
-    return _frauds(view.side(DEVICE), "on this device", wording.frauds_of_device(view.read))
+    return _frauds(view.side(DEVICE), "on this device", sentences.frauds_of_device(view.read))
 
 
 # ---- recent payments
@@ -161,19 +161,21 @@ def frauds_of_device(view: View) -> str:
 
 def _burst(read: Reading, entity: str, text: str) -> Candidate:
     """Weigh a pace: payments of a day, this one too, over those of a usual day and one of slack."""
-    usual = wording.usual(read, entity, "count")
+    usual = sentences.usual(read, entity, "count")
     if math.isnan(usual):
         return Candidate(1.0, text)
     return Candidate(
-        max(read.number(f"{entity}_count_{name}") / (usual * span + 1) for name, (_, span) in wording.WINDOWS.items()),
+        max(
+            read.number(f"{entity}_count_{name}") / (usual * span + 1) for name, (_, span) in sentences.WINDOWS.items()
+        ),
         text,
     )
 
 
 def _spree(read: Reading) -> Candidate:
-    usual, spent = wording.usual(read, "card", "sum"), read.number("card_sum_1d")
+    usual, spent = sentences.usual(read, "card", "sum"), read.number("card_sum_1d")
     ratio = 0.0 if math.isnan(usual) else spent / (usual + max(read.number("card_mean_30d"), 1.0))
-    return Candidate(ratio, wording.spending_of_card(read))
+    return Candidate(ratio, sentences.spending_of_card(read))
 
 
 def _spread(read: Reading, feature: str, text: str) -> Candidate:
@@ -198,9 +200,9 @@ def recent_of_card(view: View) -> str:
     """Tell what stands out of the card's recent payments: pace, spending, merchants, amounts, frauds known there."""
     read, side = view.read, view.side(CARD)
     return max(
-        _burst(read, "card", wording.pace_of_card(read)),
+        _burst(read, "card", sentences.pace_of_card(read)),
         _spree(read),
-        _spread(read, "card_merchants", wording.merchants_of_card(read)),
+        _spread(read, "card_merchants", sentences.merchants_of_card(read)),
         _unusual(side, "this card's", "its median amount"),
         _tainted(side, "this card's", "were at merchants with known frauds"),
         key=lambda found: found.times,
@@ -211,8 +213,8 @@ def recent_of_merchant(view: View) -> str:
     """Tell what stands out of the merchant's recent payments: pace, cards, amounts, frauds known on those cards."""
     read, side = view.read, view.side(MERCHANT)
     return max(
-        _burst(read, "merchant", wording.pace_of_merchant(read)),
-        _spread(read, "merchant_cards", wording.cards_of_merchant(read)),
+        _burst(read, "merchant", sentences.pace_of_merchant(read)),
+        _spread(read, "merchant_cards", sentences.cards_of_merchant(read)),
         _unusual(side, "this merchant's", "the median of the card that paid"),
         _tainted(side, "this merchant's", "were by cards with known frauds"),
         key=lambda found: found.times,
@@ -223,9 +225,9 @@ def history_of_device(view: View) -> str:
     """Tell what stands out of the device's history: its age, pace, cards, amounts."""
     read, side = view.read, view.side(DEVICE)
     return max(
-        Candidate(1.0, wording.age_of_device(read)),
-        _burst(read, "device", wording.pace_of_device(read)),
-        _spread(read, "device_cards", wording.cards_of_device(read)),
+        Candidate(1.0, sentences.age_of_device(read)),
+        _burst(read, "device", sentences.pace_of_device(read)),
+        _spread(read, "device_cards", sentences.cards_of_device(read)),
         _unusual(side, "this device's", "the median of the card that paid"),
         key=lambda found: found.times,
     ).text
@@ -249,12 +251,12 @@ def _older(view: View, place: int, entity: str, age: str) -> str:
 
 def older_of_card(view: View) -> str:
     """Tell the card's older payments: how many, since when, of what typical amount."""
-    return _older(view, CARD, "card", wording.age_of_card(view.read))
+    return _older(view, CARD, "card", sentences.age_of_card(view.read))
 
 
 def older_of_merchant(view: View) -> str:
     """Tell the merchant's older payments: how many, since when, of what typical amount."""
-    return _older(view, MERCHANT, "merchant", wording.age_of_merchant(view.read))
+    return _older(view, MERCHANT, "merchant", sentences.age_of_merchant(view.read))
 
 
 # ---- the payment itself
@@ -263,9 +265,9 @@ def older_of_merchant(view: View) -> str:
 def pair(view: View) -> str:
     """Tell whether the card knows the merchant, or of its known frauds there."""
     if view.read.number("pair_frauds") > 0:
-        return wording.frauds_of_pair(view.read)
+        return sentences.frauds_of_pair(view.read)
     side = view.side(CARD)
-    text = wording.history_of_pair(view.read)
+    text = sentences.history_of_pair(view.read)
     if len(side.window) < FEW:
         return text
     return text + "; " + of_last(side.count(SAME_OTHER), side, "this card's", "were here")
@@ -273,7 +275,7 @@ def pair(view: View) -> str:
 
 def time(view: View) -> str:
     """Tell the time of day beside the hours that the card usually pays in."""
-    text, side, hour = wording.time(view.read), view.side(CARD), view.read("hour")
+    text, side, hour = sentences.time(view.read), view.side(CARD), view.read("hour")
     if len(side.window) < FEW or math.isnan(hour):
         return text
     angle = 2 * math.pi * hour / 24
@@ -284,7 +286,7 @@ def time(view: View) -> str:
 
 def channel(view: View) -> str:
     """Tell the kind of payment beside how often the card pays in this merchant category."""
-    text, side = wording.channel(view.read), view.side(CARD)
+    text, side = sentences.channel(view.read), view.side(CARD)
     if len(side.window) < FEW or not view.read.number("mcc"):
         return text
     return text + "; " + of_last(side.count(SAME_MCC), side, "this card's", "were in it")
@@ -308,4 +310,4 @@ def interaction(effect: float) -> str:
 
 def other(view: View) -> str:
     """Name a feature that has no sentence of its own."""
-    return wording.other(view.read)
+    return sentences.other(view.read)

@@ -8,9 +8,9 @@ import msgspec
 from fraud.core.errors import DataError
 from fraud.core.records import Reject
 from streaming.files.dead_letters import Letter, letter_of
-from streaming.kafka import output_log as tail
+from streaming.kafka import output_log
 from streaming.kafka.topics import Topics, client_options, described
-from streaming.messages import envelope as wire
+from streaming.messages import envelope
 from streaming.settings import KafkaSection
 
 REDRIVEN = "redriven"
@@ -28,8 +28,8 @@ class DeadTopic:
         partitions = described(self._kafka, [self._topic]).get(self._topic, {}).get("partitions", ())
         held: dict[str, Letter] = {}
         driven: set[str] = set()
-        for record in tail.records(self._kafka, {(self._topic, one["partition_index"]): 0 for one in partitions}):
-            mark = wire.header(record.headers, REDRIVEN)
+        for record in output_log.records(self._kafka, {(self._topic, one["partition_index"]): 0 for one in partitions}):
+            mark = envelope.header(record.headers, REDRIVEN)
             if mark is not None:
                 driven.add(mark.decode())
             elif (letter := letter_in(record)) is not None:
@@ -52,11 +52,11 @@ class DeadTopic:
 
 def letter_in(record: Any) -> Letter | None:
     """Return the letter of a message, None for one that is none."""
-    source = tail.source_of(record.headers)
+    source = output_log.source_of(record.headers)
     if source is None:
         return None
-    code, reason = (wire.header(record.headers, name) or b"" for name in (wire.CODE, wire.REASON))
-    seen_at = int(wire.header(record.headers, wire.SEEN_AT) or 0)
+    code, reason = (envelope.header(record.headers, name) or b"" for name in (envelope.CODE, envelope.REASON))
+    seen_at = int(envelope.header(record.headers, envelope.SEEN_AT) or 0)
     reject = Reject(code.decode(), reason.decode(), record.value or b"", source, seen_at=seen_at)
     return letter_of(reject)
 

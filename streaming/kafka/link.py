@@ -14,11 +14,11 @@ import msgspec
 from fraud.core.errors import DeliveryError, StateError, StoreRestartedError, StoreUnavailableError
 from fraud.core.records import Answer, Arrival, Intake, KnownLabel, Level, Position, Reject
 from streaming import clock
-from streaming.kafka import output_log as tail
+from streaming.kafka import output_log
 from streaming.kafka.model_pointer import Pointer
 from streaming.kafka.offsets import Mark, Track, mark_in
 from streaming.kafka.topics import Topics, await_topics, client_options, ids
-from streaming.messages import envelope as wire
+from streaming.messages import envelope
 from streaming.messages.codec import Codec
 from streaming.observe.stages import Watch
 from streaming.settings import KafkaSection
@@ -290,11 +290,11 @@ class KafkaLink:
         value = record.value or b""
         if record.topic == self.topics.known:
             try:
-                label = msgspec.structs.replace(wire.known_in(value), seen_at=seen_at)
+                label = msgspec.structs.replace(envelope.known_in(value), seen_at=seen_at)
             except msgspec.MsgspecError as error:
                 return Reject("json", f"no known label: {error}", value, position, headers, seen_at)
             return Arrival(label, position, headers)
-        return self._link.codec.transaction(wire.unwrapped(value, headers), position, seen_at, headers)
+        return self._link.codec.transaction(envelope.unwrapped(value, headers), position, seen_at, headers)
 
     def _note(self, now: int, read: Mapping[tuple[str, int], int], answers: Sequence[Answer]) -> None:
         for key, after in read.items():
@@ -309,19 +309,19 @@ class KafkaLink:
 
     def _messages(
         self, answers: Sequence[Answer], rejects: Sequence[Reject]
-    ) -> tuple[list[wire.Outgoing], list[wire.Outgoing], list[tuple[wire.Outgoing, tuple[str, int]]]]:
+    ) -> tuple[list[envelope.Outgoing], list[envelope.Outgoing], list[tuple[envelope.Outgoing, tuple[str, int]]]]:
         """Return alerts, which go first; letters and labels; and decisions with the partition that they answer."""
         topics, stages = self.topics, self._link.watch.text().encode()
         new = [answer for answer in answers if self._publishes(answer.position)]
-        first = [wire.alert_out(answer, topics.alerts) for answer in new if answer.alert is not None]
-        others = [wire.reject_out(reject, topics.dead) for reject in rejects if self._publishes(reject.position)]
+        first = [envelope.alert_out(answer, topics.alerts) for answer in new if answer.alert is not None]
+        others = [envelope.reject_out(reject, topics.dead) for reject in rejects if self._publishes(reject.position)]
         if not self.degraded:
             for arrival in self._applied:
                 if self._publishes(arrival.position) and isinstance(arrival.event, KnownLabel):
-                    source = ((wire.SOURCE, wire.position_text(arrival.position)),)
-                    others.append(wire.known_out(arrival.event, topics.applied, source, arrival.position.partition))
+                    source = ((envelope.SOURCE, envelope.position_text(arrival.position)),)
+                    others.append(envelope.known_out(arrival.event, topics.applied, source, arrival.position.partition))
         out = [
-            (wire.decision_out(answer, topics.decisions, stages), (topics.transactions, answer.position.partition))
+            (envelope.decision_out(answer, topics.decisions, stages), (topics.transactions, answer.position.partition))
             for answer in new
         ]
         return first, others, out
@@ -332,9 +332,9 @@ class KafkaLink:
 
     def _publish(
         self,
-        first: Sequence[wire.Outgoing],
-        others: Sequence[wire.Outgoing],
-        decisions: Sequence[tuple[wire.Outgoing, tuple[str, int]]],
+        first: Sequence[envelope.Outgoing],
+        others: Sequence[envelope.Outgoing],
+        decisions: Sequence[tuple[envelope.Outgoing, tuple[str, int]]],
     ) -> None:
         if self._kafka.delivery == TRANSACTIONAL:
             self._transaction([*first, *others], decisions)
@@ -350,7 +350,7 @@ class KafkaLink:
         self._flight = flight
 
     def _transaction(
-        self, first: Sequence[wire.Outgoing], decisions: Sequence[tuple[wire.Outgoing, tuple[str, int]]]
+        self, first: Sequence[envelope.Outgoing], decisions: Sequence[tuple[envelope.Outgoing, tuple[str, int]]]
     ) -> None:
         """Publish and commit in one Kafka transaction; nothing is read as committed before all is."""
         if not self._read:
@@ -370,7 +370,7 @@ class KafkaLink:
         if not self.degraded:
             self._cover()
 
-    def _send(self, message: wire.Outgoing) -> Any:
+    def _send(self, message: envelope.Outgoing) -> Any:
         return self._producer.send(
             message.topic,
             value=message.value,
@@ -428,7 +428,7 @@ class KafkaLink:
         marks = {key: self._reached(key) for key in keys}
         starts = {(self._outputs[key[0]], key[1]): mark.output for key, (_, mark) in marks.items()}
         inputs = {(self._outputs[key[0]], key[1]): f"{key[0]}@{self._ids[key[0]]}" for key in keys}
-        found = tail.answered(tail.records(self._kafka, starts), inputs, decisions=self.topics.decisions)
+        found = output_log.answered(output_log.records(self._kafka, starts), inputs, decisions=self.topics.decisions)
         for key, (committed, mark) in marks.items():
             state = found[self._outputs[key[0]], key[1]]
             self._need_same_state(mark, key)

@@ -8,7 +8,7 @@ import msgspec
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, Position
 from streaming.kafka.topics import client_options
-from streaming.messages import envelope as wire
+from streaming.messages import envelope
 from streaming.settings import KafkaSection
 
 POLL_MS = 200
@@ -72,7 +72,7 @@ def answered(found: Iterable[Any], inputs: Mapping[tuple[str, int], str], *, dec
             continue
         state.resume = max(state.resume, position.offset + 1)
         if record.topic == decisions:
-            answer = wire.answer_in(record.value, record.headers)
+            answer = envelope.answer_in(record.value, record.headers)
             if answer.repeat_of is None:
                 state.answers.append(answer)
     return held
@@ -80,8 +80,8 @@ def answered(found: Iterable[Any], inputs: Mapping[tuple[str, int], str], *, dec
 
 def source_of(headers: Iterable[tuple[str, bytes]]) -> Position | None:
     """Return the source position of a message, None when it names none."""
-    value = wire.header(headers, wire.SOURCE)
+    value = envelope.header(headers, envelope.SOURCE)
     try:
-        return wire.position_in(value) if value is not None else None
+        return envelope.position_in(value) if value is not None else None
     except DataError:
         return None

@@ -19,7 +19,7 @@ from fraud.core.records import Answer, KnownLabel, Label, Position, Reject
 from streaming import clock
 from streaming.kafka.topics import Topics, await_topics, client_options, ids
 from streaming.labels.pending import DiskRoom
-from streaming.messages import envelope as wire
+from streaming.messages import envelope
 from streaming.messages.codec import Codec
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health
@@ -69,7 +69,7 @@ class Desk:
     def reject(self, reject: Reject) -> None:
         """Send what could not be read to the dead letters."""
         self.counts["rejected"] += 1
-        self._room.send(wire.reject_out(reject, self._topics.dead))
+        self._room.send(envelope.reject_out(reject, self._topics.dead))
 
     def _advance(self, now: int) -> None:
         """Move the stream's time, and let silence speak."""
@@ -83,7 +83,7 @@ class Desk:
 
     def _send(self, known: KnownLabel) -> None:
         self.counts["known"] += 1
-        self._room.send(wire.known_out(known, self._topics.known))
+        self._room.send(envelope.known_out(known, self._topics.known))
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -159,10 +159,10 @@ class DeskLink:
     def _take(self, record: Any) -> None:
         headers, value = tuple(record.headers), record.value or b""
         if record.topic == self.topics.decisions:
-            self.desk.decision(wire.answer_in(value, headers))
+            self.desk.decision(envelope.answer_in(value, headers))
             return
         position = Position(f"{record.topic}@{self._ids[record.topic]}", record.partition, record.offset)
-        taken = self._codec.label(wire.unwrapped(value, headers), position, clock.now_ns(), headers)
+        taken = self._codec.label(envelope.unwrapped(value, headers), position, clock.now_ns(), headers)
         if isinstance(taken, Reject):
             self.desk.reject(taken)
         elif isinstance(taken.event, Label):
@@ -190,7 +190,7 @@ class DeskLink:
             msg = f"{len(waiting)} known labels were not published ({error!r}): stopping; they lie on disk"
             raise DeliveryError(msg) from error
 
-    def _transaction(self, messages: Sequence[wire.Outgoing], last: int) -> None:
+    def _transaction(self, messages: Sequence[envelope.Outgoing], last: int) -> None:
         producer = self._producer
         producer.begin_transaction()
         for message in messages:

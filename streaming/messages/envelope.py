@@ -13,8 +13,7 @@ import msgspec
 
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, FeatureVector, KnownLabel, Position, Reject
-from streaming.messages import schema as messages
-from streaming.messages import vectors
+from streaming.messages import schema, vectors
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -72,7 +71,7 @@ def decision_out(answer: Answer, topic: str, stages: bytes = b"") -> Outgoing:
     if stages:
         headers.append((STAGES, stages))
     decision = answer.decision
-    value = messages.of_decision(decision)
+    value = schema.of_decision(decision)
     return Outgoing(topic, decision.card.encode(), value, tuple(headers), answer.position.partition)
 
 
@@ -82,7 +81,7 @@ def alert_out(answer: Answer, topic: str) -> Outgoing:
         msg = f"the answer to {answer.decision.tx_id} has no alert"
         raise ValueError(msg)
     headers = ((SOURCE, position_text(answer.position)), *carried(answer.headers))
-    return Outgoing(topic, answer.alert.card.encode(), messages.of_alert(answer.alert), headers)
+    return Outgoing(topic, answer.alert.card.encode(), schema.of_alert(answer.alert), headers)
 
 
 def reject_out(reject: Reject, topic: str) -> Outgoing:
@@ -111,7 +110,7 @@ def answer_in(value: bytes, headers: Sequence[tuple[str, bytes]]) -> Answer:
         DataError: when the headers name no source position.
         msgspec.MsgspecError: when the message is no decision.
     """
-    decision = messages.decision_in(value)
+    decision = schema.decision_in(value)
     repeat_of, packed = header(headers, REPEAT_OF), header(headers, vectors.HEADER)
     vector = None
     if packed is not None:

@@ -18,11 +18,11 @@ from features.stores.redis import RedisStore
 from fraud.core.ports import Scorer
 from fraud.core.records import Arrival, KnownLabel, Position, Reject, Transaction
 from streaming import configuration, wiring
-from streaming.kafka import output_log as tail
+from streaming.kafka import output_log
 from streaming.kafka.model_pointer import Begin, Pointer, pointer_in
 from streaming.kafka.offsets import mark_in
 from streaming.kafka.topics import Topics, ids
-from streaming.messages import envelope as wire
+from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.settings import ServiceSettings
 from streaming.worker.service import open_store
@@ -135,11 +135,11 @@ class Reencode:
         begin, end = self._from(place), self._ends[place].offset
         if begin >= end:
             return
-        for record in tail.records(self._kafka, {place: begin}):
+        for record in output_log.records(self._kafka, {place: begin}):
             if record.offset >= end:
                 return
             position = Position(self._named(record.topic), partition, record.offset)
-            value = wire.unwrapped(record.value or b"", record.headers)
+            value = envelope.unwrapped(record.value or b"", record.headers)
             taken = self._codec.transaction(value, position, record.timestamp * 1_000_000, ())
             if not isinstance(taken, Reject):
                 yield taken
@@ -150,14 +150,16 @@ class Reencode:
         begin, end = self._from(place), self._ends[place].offset
         if begin >= end:
             return
-        for record in tail.records(self._kafka, {(self._topics.applied, partition): self._unread.get(partition, 0)}):
-            source = tail.source_of(record.headers)
+        for record in output_log.records(
+            self._kafka, {(self._topics.applied, partition): self._unread.get(partition, 0)}
+        ):
+            source = output_log.source_of(record.headers)
             if source is None or source.topic != self._named(self._topics.known) or source.offset < begin:
                 continue
             if source.offset >= end:
                 self._unread[partition] = record.offset
                 return
-            yield Arrival(wire.known_in(record.value), source)
+            yield Arrival(envelope.known_in(record.value), source)
 
     def _from(self, place: Place) -> int:
         return self._done[place].offset if place in self._done else 0
@@ -166,7 +168,7 @@ class Reencode:
         """Return, for each input partition, the offset that the workers have committed."""
         from kafka import TopicPartition
 
-        reader = tail.consumer(self._kafka, group_id=self._kafka.group)
+        reader = output_log.consumer(self._kafka, group_id=self._kafka.group)
         try:
             found = {}
             for topic in (self._topics.transactions, self._topics.known):

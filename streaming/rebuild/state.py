@@ -8,10 +8,10 @@ from features.extractor import OnlineExtractor
 from fraud.core.errors import StateError
 from fraud.core.records import Arrival, KnownLabel, Position, Reject, Transaction
 from streaming import configuration
-from streaming.kafka import output_log as tail
+from streaming.kafka import output_log
 from streaming.kafka.offsets import mark_in
 from streaming.kafka.topics import Topics, ids
-from streaming.messages import envelope as wire
+from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.settings import ServiceSettings
 from streaming.worker.service import open_store
@@ -67,18 +67,18 @@ class Rebuild:
     def _arrivals(self) -> Iterator[Arrival]:
         for record in self._read(self._topics.transactions, self._ends):
             position = Position(f"{record.topic}@{self._ids[record.topic]}", record.partition, record.offset)
-            value = wire.unwrapped(record.value or b"", record.headers)
+            value = envelope.unwrapped(record.value or b"", record.headers)
             taken = self._codec.transaction(value, position, record.timestamp * 1_000_000, ())
             if not isinstance(taken, Reject):
                 yield taken
         for record in self._read(self._topics.applied, {}):
-            source = tail.source_of(record.headers)
+            source = output_log.source_of(record.headers)
             if source is not None:
-                yield Arrival(wire.known_in(record.value), source)
+                yield Arrival(envelope.known_in(record.value), source)
 
     def _read(self, topic: str, ends: dict[int, int]) -> Iterator[Any]:
         partitions = sorted(self._ends)
-        for record in tail.records(self._kafka, {(topic, partition): 0 for partition in partitions}):
+        for record in output_log.records(self._kafka, {(topic, partition): 0 for partition in partitions}):
             if not ends or record.offset < ends[record.partition]:
                 yield record
 
@@ -86,7 +86,7 @@ class Rebuild:
         """Return, for each partition of transactions, the offset that the workers have committed."""
         from kafka import TopicPartition
 
-        reader = tail.consumer(self._kafka, group_id=self._kafka.group)
+        reader = output_log.consumer(self._kafka, group_id=self._kafka.group)
         try:
             numbers = sorted(reader.partitions_for_topic(self._topics.transactions))
             found = {n: reader.committed(TopicPartition(self._topics.transactions, n), metadata=True) for n in numbers}

@@ -28,9 +28,7 @@ from fraud.core import metrics
 from fraud.core.settings import Settings
 from fraud.simulate import Traffic, fronts, memory, rings, stream
 from fraud.simulate.catalogue import CATEGORIES
-from fraud.training import booster as boosting
-from fraud.training import fitting as kinds
-from fraud.training import settings
+from fraud.training import booster, fitting, settings
 from fraud.training.dataset import Dataset
 from fraud.training.protocols import Fold, chronological_fold
 from fraud.training.splits import slices
@@ -79,15 +77,15 @@ def optimum(one: Task) -> F64:
     return one.traffic.optimum[one.fold.test]
 
 
-def booster_scores(one: Task) -> kinds.Scores:
+def booster_scores(one: Task) -> fitting.Scores:
     """Fit the booster alone; return its scores of the test rows, by kind."""
-    return _scores(one, kinds.Asked(settings.booster(one.seed, quick=one.quick)))
+    return _scores(one, fitting.Asked(settings.booster(one.seed, quick=one.quick)))
 
 
-def network_scores(one: Task, tables: settings.Tables | None = None) -> kinds.Scores:
+def network_scores(one: Task, tables: settings.Tables | None = None) -> fitting.Scores:
     """Fit booster and network, settings changed by `tables`; return scores of the test rows by kind."""
     asked = settings.blend(one.seed, quick=one.quick, tables=tables)
-    return _scores(one, kinds.Asked(asked, vectors.histories(one.data, FOLDER / "cache")))
+    return _scores(one, fitting.Asked(asked, vectors.histories(one.data, FOLDER / "cache")))
 
 
 def last_events_scores(one: Task) -> F64:
@@ -95,11 +93,11 @@ def last_events_scores(one: Task) -> F64:
     return network_scores(one, LAST_ONLY)[settings.NETWORK]
 
 
-def _scores(one: Task, asked: kinds.Asked) -> kinds.Scores:
-    made = kinds.fit(one.data, slices(one.data, one.fold.span), asked)
+def _scores(one: Task, asked: fitting.Asked) -> fitting.Scores:
+    made = fitting.fit(one.data, slices(one.data, one.fold.span), asked)
     found = made.scores(one.data, one.fold.test)
     # Ranked before calibration: one that fails makes all scores equal, and that says nothing of the booster.
-    found[settings.BOOSTER] = boosting.raw_scores(made.booster.trees, one.data, one.fold.test)
+    found[settings.BOOSTER] = booster.raw_scores(made.booster.trees, one.data, one.fold.test)
     return found
 
 
@@ -112,7 +110,7 @@ def plain_rule(one: Task) -> F64:
     return found
 
 
-def scored(one: Task, say: Callable[[str], None], *, network: bool) -> kinds.Scores:
+def scored(one: Task, say: Callable[[str], None], *, network: bool) -> fitting.Scores:
     """Return the test rows' scores by every model that is compared."""
     if not network:
         return {"optimum": optimum(one), "rule": plain_rule(one), **booster_scores(one)}
@@ -131,7 +129,7 @@ def decided(one: Task) -> dict[str, Bools]:
     return {name: split[name] for name in split if name != "all"}
 
 
-def distinct(scores: kinds.Scores) -> None:
+def distinct(scores: fitting.Scores) -> None:
     """Refuse scores that are all the same: their average precision is the base rate, whatever the model knows."""
     for name, score in scores.items():
         if len(score) and score.min() == score.max():
@@ -153,7 +151,7 @@ def parts(one: Task) -> dict[str, Bools]:
     return {**everything, "new shops": traffic.merchant[rows] >= fronts.OLD}
 
 
-def measured(one: Task, scores: kinds.Scores) -> dict[str, Any]:
+def measured(one: Task, scores: fitting.Scores) -> dict[str, Any]:
     """Return average precision of every model on every part."""
     distinct(scores)
     fraud = one.traffic.fraud[one.fold.test]

@@ -16,8 +16,7 @@ from fraud.training.dataset import Identity, write
 from fraud.training.recording import HistoryLog, Recording
 from models import registry
 from models.blend import Blend
-from streaming.files import column_file as tables
-from streaming.files import mapping
+from streaming.files import column_file, mapping
 from streaming.files.table import Table
 from streaming.replay.extraction import Extraction
 from tests.bench import attention, exits, forward, population, scaling
@@ -95,7 +94,7 @@ def test_scaling_leaves_out_what_does_not_fit(capsys: pytest.CaptureFixture[str]
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return vectors and recorded histories of some weeks of traffic."""
     root = tmp_path_factory.mktemp("exits")
-    tables.write(
+    column_file.write(
         root / "traffic.parquet", stream("rich").make(cards=60, merchants=40, days=40, fraud_share=0.05).columns()
     )
     with Recording(root / "histories") as recorder:

@@ -32,8 +32,7 @@ from fraud.core.records import Transaction
 from infra.services import KafkaServer, RedisServer
 from streaming.files.dead_letters import Letter
 from streaming.kafka.dead_letters import DeadTopic, repaired
-from streaming.messages import envelope as wire
-from streaming.messages import schema as messages
+from streaming.messages import envelope, schema
 from tests.crash.kills import payments
 from tests.site import Site, until
 
@@ -117,7 +116,7 @@ def is_fine(value: bytes) -> bool:
 def faulty(count: int, good: list[Transaction]) -> list[bytes]:
     """Return so many messages that cannot be used, in mixed order."""
     rng = random.Random(1)
-    samples = [messages.of_transaction(tx) for tx in good[:50]]
+    samples = [schema.of_transaction(tx) for tx in good[:50]]
     found = drawn(count // 2, samples[0])
     while len(found) < count:
         value = broken(rng, rng.choice(samples))
@@ -168,7 +167,7 @@ def missing(site: Site, bad: list[bytes]) -> int:
     until(lambda: site.ends(site.topics.dead) >= len(bad), "dead letters", 120)
     letters: Counter[bytes] = Counter()
     for letter in site.records(site.topics.dead):
-        if wire.header(letter.headers, wire.REASON) and wire.header(letter.headers, wire.SOURCE):
+        if envelope.header(letter.headers, envelope.REASON) and envelope.header(letter.headers, envelope.SOURCE):
             letters[letter.value or b""] += 1
     return sum((Counter(bad) - letters).values())
 

@@ -45,8 +45,8 @@ from fraud.core.records import DAY, Answer, Arrival, Label, Position, Transactio
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
 from streaming import configuration
-from streaming.kafka import output_log as tail
-from streaming.messages import envelope as wire
+from streaming.kafka import output_log
+from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.wiring import judges
 from tests.site import Site, until
@@ -236,7 +236,7 @@ def undisturbed(site: Site, encoder: Encoder | None) -> MemoryStore:
         extractor.close([])
     extractor.open([], encoder)
     for record in site.records(site.topics.known):
-        extractor.apply(wire.known_in(record.value), None)
+        extractor.apply(envelope.known_in(record.value), None)
     extractor.close([])
     return store
 
@@ -316,7 +316,7 @@ def judged(site: Site, sent: Sequence[Transaction], labels: Sequence[Label]) -> 
     """Return what is wrong after a run, each 0 when all is well."""
     read = site.read()
     ids = Counter(answer.decision.tx_id for answer in read.answers)
-    known = Counter(wire.known_in(record.value).tx_id for record in site.records(site.topics.known))
+    known = Counter(envelope.known_in(record.value).tx_id for record in site.records(site.topics.known))
     applied = accepted_labels(site)
     scorer = scorer_of(site.model)
     store = undisturbed(site, scorer if scorer.encoder else None)
@@ -338,11 +338,11 @@ def accepted_labels(site: Site) -> Counter[str]:
     seen: dict[int, int] = {}
     found: Counter[str] = Counter()
     for record in site.records(site.topics.applied):
-        source = tail.source_of(record.headers)
+        source = output_log.source_of(record.headers)
         assert source is not None
         if source.offset > seen.get(record.partition, -1):
             seen[record.partition] = source.offset
-            found[wire.known_in(record.value).tx_id] += 1
+            found[envelope.known_in(record.value).tx_id] += 1
     return found
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fraud.simulate import stream
-from streaming.files import column_file as tables
+from streaming.files import column_file
 
 EVERY = 500
 ANSWERS = ("events", "decisions", "alerts", "rejects", "sha256")
@@ -43,7 +43,7 @@ class Job(NamedTuple):
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file of some thousand payments with labels."""
     path = tmp_path_factory.mktemp("data") / "traffic.parquet"
-    tables.write(path, stream("fdh").make(cards=400, terminals=200, radius=15, days=12).columns())
+    column_file.write(path, stream("fdh").make(cards=400, terminals=200, radius=15, days=12).columns())
     return path
 
 

@@ -12,7 +12,7 @@ from fraud.core.errors import StateError
 from fraud.core.records import DAY
 from fraud.core.settings import PathsSection, Settings
 from fraud.simulate import stream
-from streaming.files import column_file as tables
+from streaming.files import column_file
 from streaming.files.spool import NAME
 from streaming.replay.job import Replay, Request
 
@@ -25,7 +25,7 @@ class BrokeOffError(Exception):
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file of some payments with labels."""
     path = tmp_path_factory.mktemp("data") / "traffic.parquet"
-    tables.write(path, stream("fdh").make(cards=60, terminals=60, radius=30, days=6).columns())
+    column_file.write(path, stream("fdh").make(cards=60, terminals=60, radius=30, days=6).columns())
     return path
 
 

@@ -16,11 +16,10 @@ from fraud.training import protocols
 from fraud.training.dataset import Dataset, Identity, write
 from fraud.training.protocols import Fold
 from fraud.training.splits import Rows, between, slices, span_before
-from streaming.files import column_file as tables
-from streaming.files import mapping
+from streaming.files import column_file, mapping
 from streaming.files.table import Table
 from streaming.replay import extraction as extracting
-from streaming.replay import history as replay
+from streaming.replay import history
 from streaming.replay.extraction import Extraction
 from streaming.run import run
 from streaming.wiring import build
@@ -63,7 +62,7 @@ def live(traffic: Traffic) -> list[bytes]:
 def file(traffic: Traffic, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the traffic as a file, labels and all."""
     path = tmp_path_factory.mktemp("history") / "traffic.parquet"
-    tables.write(path, traffic.columns())
+    column_file.write(path, traffic.columns())
     return path
 
 
@@ -89,7 +88,7 @@ def test_comparison_reports_labels_that_come_at_once(
 ) -> None:
     def undelayed(rows: Iterator[Any], delay: int | None, spread: float = 0.0) -> Iterator[Arrival | Reject]:
         del delay, spread
-        return replay.history(rows, 0)
+        return history.history(rows, 0)
 
     monkeypatch.setattr(extracting, "history", undelayed)
     assert not_as_live(extracted(file, tmp_path), live) > 100

@@ -13,7 +13,7 @@ from torch.nn import functional as nnf
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Tokens
 from fraud.training.onnx_export import arrays_of
-from models.tgn import runtime as serving
+from models.tgn import runtime
 from models.tgn.runtime import Network
 from models.tgn.tgnn import (
     AGE,
@@ -143,9 +143,9 @@ def test_single_row_gives_its_histories_once_and_other_graphs_get_them_twice() -
 
     feeds = {"x": np.zeros((1, 4)), "raw": np.zeros((1, 2))}
     for axis, many in (("histories", 1), ("rows", 2)):
-        given = serving.at_least_two(feeds, serving.by_row(Graph(axis)))
+        given = runtime.at_least_two(feeds, runtime.by_row(Graph(axis)))
         assert [len(part) for part in given.values()] == [2, many]
-    assert serving.at_least_two({"x": np.zeros((3, 4))}, frozenset("x"))["x"].shape == (3, 4)
+    assert runtime.at_least_two({"x": np.zeros((3, 4))}, frozenset("x"))["x"].shape == (3, 4)
 
 
 def test_network_codes_are_those_of_the_module_and_of_each_block_alone() -> None:
@@ -174,10 +174,10 @@ def test_network_encoder_version_changes_with_its_weights_only() -> None:
 def test_network_of_damaged_graphs_is_refused_by_name(damage: str) -> None:
     arrays = arrays_of(made(2, text=False), NAMES)
     if damage == "missing":
-        del arrays[serving.NEAR]
+        del arrays[runtime.NEAR]
     else:
-        arrays[serving.NEAR] = np.asarray(arrays[serving.NEAR])[:100]
-    with pytest.raises(ArtifactError, match=serving.NEAR):
+        arrays[runtime.NEAR] = np.asarray(arrays[runtime.NEAR])[:100]
+    with pytest.raises(ArtifactError, match=runtime.NEAR):
         Network(arrays)
 
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from features.spec import spec
 from fraud.core.ports import Matrix, Tokens
 from models.boosting.trees import Trees
-from models.reasons import coalitions
-from models.reasons import of_blend as reasons
+from models.reasons import coalitions, of_blend
 from models.reasons.of_blend import CODES, GROUPS, Effects, Explainer, group_of
 from models.registry import Arrays
 from tests.models.conftest import FEATURES, Fitted
@@ -95,7 +94,7 @@ def test_booster_effects_are_shapley_values_of_groups_not_sums_over_features(fit
         "feature", "threshold", "missing", "left", "right", "node_count", "leaf", "leaf_count", "features",
     )))  # fmt: skip
     owner = np.array([place % 3 for place in range(FEATURES)])
-    paths = reasons.grouped(few, owner)
+    paths = of_blend.grouped(few, owner)
     for row in fitted.rows[100:104]:
         value = {
             there: brute(few, row, owner, set(there)) for n in range(4) for there in itertools.combinations(range(3), n)
@@ -177,7 +176,7 @@ def test_effects_and_remainder_add_up_to_the_mixture(fitted: Fitted) -> None:
     booster = fitted.trees.raw(row[None])[0] - explainer._paths.contributions(row)[-1]
     network = 2 * (says(row[None], HISTORY)[0])
     assert effects.groups.sum() + effects.remainder == pytest.approx(booster + network, rel=1e-6)
-    assert abs(effects.remainder) > reasons.MATERIAL
+    assert abs(effects.remainder) > of_blend.MATERIAL
     told = explainer.reasons(row, score(1), Held(HISTORY))
     assert (told[-1].code, told[-1].effect) == ("interaction", effects.remainder)
 
@@ -222,9 +221,9 @@ def test_unknown_feature_is_told_by_name(fitted: Fitted) -> None:
 
 def test_effects_too_small_to_matter_are_not_told_but_the_strongest_is() -> None:
     groups = np.zeros(len(GROUPS))
-    groups[[2, 4, 6]] = 0.9, reasons.MATERIAL / 2, -1
+    groups[[2, 4, 6]] = 0.9, of_blend.MATERIAL / 2, -1
     assert Effects(groups, 0.0).strongest == [2]
-    groups[2] = reasons.MATERIAL / 3
+    groups[2] = of_blend.MATERIAL / 3
     assert Effects(groups, 0.0).strongest == [4]
     assert Effects(-np.abs(groups), 0.0).strongest == []
 
@@ -234,16 +233,16 @@ def test_effects_too_small_to_matter_are_not_told_but_the_strongest_is() -> None
 
 def test_usual_payment_is_the_median_and_missing_where_most_are() -> None:
     rows = np.array([[1, math.nan, math.nan], [2, math.nan, 4], [9, 3, 4]], np.float32)
-    np.testing.assert_array_equal(reasons.usual(rows), np.array([2, math.nan, 4], np.float32))
+    np.testing.assert_array_equal(of_blend.usual(rows), np.array([2, math.nan, 4], np.float32))
 
 
 def test_neutral_is_the_artifacts_or_the_middle_of_the_bins() -> None:
-    held: Arrays = {reasons.NEUTRAL: np.arange(3, dtype=np.float32)}
+    held: Arrays = {of_blend.NEUTRAL: np.arange(3, dtype=np.float32)}
     columns = np.array([2, 0])
-    np.testing.assert_array_equal(reasons.neutral_of(held, 3, columns), [0, 1, 2])
-    edges: Arrays = {reasons.BIN_EDGES: np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)}
-    np.testing.assert_array_equal(reasons.neutral_of(edges, 3, columns), np.array([7, math.nan, 3], np.float32))
-    assert np.isnan(reasons.neutral_of({}, 3, columns)).all()
+    np.testing.assert_array_equal(of_blend.neutral_of(held, 3, columns), [0, 1, 2])
+    edges: Arrays = {of_blend.BIN_EDGES: np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)}
+    np.testing.assert_array_equal(of_blend.neutral_of(edges, 3, columns), np.array([7, math.nan, 3], np.float32))
+    assert np.isnan(of_blend.neutral_of({}, 3, columns)).all()
 
 
 def test_codes_of_groups_are_unique() -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fraud.core.errors import ArtifactError
 from fraud.training.lightgbm_text import parse
-from models.boosting import quickscorer as leafbits
+from models.boosting import quickscorer
 from models.boosting.trees import ZERO_IS_MISSING, Trees, round_down
 from tests.models.conftest import Fitted, awkward, train
 
@@ -17,7 +17,7 @@ def reference_raw(model: lightgbm.Booster, rows: NDArray[np.float32]) -> NDArray
 
 
 def both(trees: Trees, rows: NDArray[np.float32]) -> list[NDArray[np.float64]]:
-    return [trees.raw(rows), leafbits.build(trees, trees.walk.threshold).raw(rows)]
+    return [trees.raw(rows), quickscorer.build(trees, trees.walk.threshold).raw(rows)]
 
 
 def test_raw_score_equals_lightgbm_to_the_last_bit(fitted: Fitted) -> None:
@@ -39,7 +39,7 @@ def test_raw_score_on_threshold_values_equals_lightgbm(fitted: Fitted) -> None:
 
 @pytest.mark.parametrize("batch", [1, 3, 64, 65])
 def test_raw_score_does_not_depend_on_the_batch(fitted: Fitted, batch: int) -> None:
-    bits = leafbits.build(fitted.trees, fitted.trees.walk.threshold)
+    bits = quickscorer.build(fitted.trees, fitted.trees.walk.threshold)
     whole = bits.raw(fitted.rows)
     parts = [bits.raw(fitted.rows[i : i + batch]) for i in range(0, len(fitted.rows), batch)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
@@ -50,7 +50,7 @@ def test_zero_as_missing_is_honoured_by_the_walk() -> None:
     model = train(rows, zero_as_missing=True)
     trees = parse(model.model_to_string())
     assert np.any(trees.missing & ZERO_IS_MISSING)
-    assert not leafbits.suits(trees)
+    assert not quickscorer.suits(trees)
     np.testing.assert_array_equal(trees.raw(rows[:500]), reference_raw(model, rows[:500]))
 
 
@@ -58,7 +58,7 @@ def test_more_leaves_than_a_mask_holds_are_left_to_the_walk() -> None:
     rows = awkward(0)
     model = train(rows, trees=3, num_leaves=60)
     trees = parse(model.model_to_string())
-    assert not leafbits.suits(trees)
+    assert not quickscorer.suits(trees)
     np.testing.assert_array_equal(trees.raw(rows[:500]), reference_raw(model, rows[:500]))
 
 

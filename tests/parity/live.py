@@ -26,8 +26,8 @@ from streaming import configuration
 from streaming.files import mapping
 from streaming.files.rows import Row
 from streaming.files.table import Table
-from streaming.kafka import output_log as tail
-from streaming.messages import envelope as wire
+from streaming.kafka import output_log
+from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.wiring import judges
@@ -81,9 +81,9 @@ def log_of(site: Site, decided: Sequence[Answer]) -> list[Arrival]:
             assert isinstance(taken, Arrival)
             arrivals.append(taken)
     for record in site.records(site.topics.applied):
-        source = tail.source_of(record.headers)
+        source = output_log.source_of(record.headers)
         assert source is not None
-        arrivals.append(Arrival(wire.known_in(record.value), source))
+        arrivals.append(Arrival(envelope.known_in(record.value), source))
     return sorted(arrivals, key=lambda arrival: arrival.event.seen_at)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fraud.core.records import DAY, Arrival, Kind, Label, Position, Reject, Transaction, Verdict
 from fraud.core.settings import MOST_MINOR
-from streaming.messages import schema as messages
+from streaming.messages import schema
 from streaming.messages.codec import Codec, Limits
 from streaming.messages.money import Rates
 from streaming.messages.times import from_text, to_text
@@ -20,7 +20,7 @@ NOW = 1_800_000_000_000_000_000
 GOOD: dict[str, Any] = {"id": "t1", "card": "c", "merchant": "m", "amount": 1234, "happened_at": "2026-01-31T12:00:00Z"}
 LABEL: dict[str, Any] = {"tx_id": "t1", "verdict": "fraud", "happened_at": NOW}
 
-NAMES = st.sampled_from([*messages.TransactionMessage.__struct_fields__, "tx_id", "verdict", "source", "more"])
+NAMES = st.sampled_from([*schema.TransactionMessage.__struct_fields__, "tx_id", "verdict", "source", "more"])
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(list(GOOD.values()))
 )
@@ -150,7 +150,7 @@ def is_whole(outcome: Arrival | Reject, message: bytes) -> bool:
         return outcome.original == message and bool(outcome.code) and bool(outcome.reason.encode())
     event = outcome.event
     assert isinstance(event, Transaction | Label)
-    return bool(messages.of_transaction(event) if isinstance(event, Transaction) else messages.of_label(event))
+    return bool(schema.of_transaction(event) if isinstance(event, Transaction) else schema.of_label(event))
 
 
 @settings(deadline=None)
@@ -195,7 +195,7 @@ IDS = st.text(min_size=1, max_size=256).filter(str.isprintable)
 )
 def test_transaction_encoded_is_decoded_to_itself(tx: Transaction) -> None:
     expected = msgspec.structs.replace(tx, base_amount=tx.amount)
-    assert Codec().transaction(messages.of_transaction(tx), AT, NOW) == Arrival(expected, AT)
+    assert Codec().transaction(schema.of_transaction(tx), AT, NOW) == Arrival(expected, AT)
 
 
 @given(st.integers(min_value=-62_135_596_800 * 10**9, max_value=253_402_300_799 * 10**9))

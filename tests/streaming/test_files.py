@@ -16,8 +16,7 @@ from pyarrow import parquet
 
 from fraud.core.errors import DataError, MappingError
 from fraud.core.records import Kind, Reject, Verdict
-from streaming.files import mapping
-from streaming.files import table as files
+from streaming.files import mapping, table
 from streaming.files.mapping import Mapping
 from streaming.files.rows import Row
 from streaming.files.table import Table
@@ -208,7 +207,7 @@ def compare(path: Path, use: Mapping, cells: list[dict[str, str]], patch: pytest
     found: list[list[Row | Reject]] = []
     for small in (10**9, 0):
         with patch.context() as local:
-            local.setattr(files, "SMALL", max(small, 1))
+            local.setattr(table, "SMALL", max(small, 1))
             if small:
                 local.setattr("streaming.files.columns.ColumnReader.read", refuse)
             found.append(list(Table(path, use).rows()))
@@ -245,7 +244,7 @@ def odd_lines() -> Iterator[st.SearchStrategy[bytes]]:
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(st.one_of(*odd_lines()), max_size=40))
 def test_csv_given_any_lines_loses_no_byte(tmp_path: Path, lines: list[bytes]) -> None:
-    kept = b"".join(files.records(line + b"\n" for line in b"\n".join(lines).split(b"\n")))
+    kept = b"".join(table.records(line + b"\n" for line in b"\n".join(lines).split(b"\n")))
     assert kept.split() == b"\n".join(lines).split()
     found = read(tmp_path / "a.csv", HEADER + b"\n".join(lines))
     assert [item.position.offset for item in rejects_of(found)] == [

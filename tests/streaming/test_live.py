@@ -18,8 +18,7 @@ from fraud.cli import app
 from fraud.core.records import DAY, Label, Transaction, Verdict
 from fraud.simulate import fdh
 from infra.services import RedisServer
-from streaming.messages import envelope as wire
-from streaming.messages import schema as messages
+from streaming.messages import envelope, schema
 from tests.crash.kills import judged
 from tests.site import Site, until
 
@@ -87,15 +86,15 @@ def test_bad_messages_go_to_the_dead_letters_with_reason_and_original_bytes(make
     until(lambda: site.ends(site.topics.dead) == len(bad), "dead letters")
     letters = site.records(site.topics.dead)
     assert sorted(letter.value for letter in letters) == sorted(bad)
-    assert all(wire.header(letter.headers, wire.REASON) for letter in letters)
-    assert all(wire.header(letter.headers, wire.SOURCE) for letter in letters)
+    assert all(envelope.header(letter.headers, envelope.REASON) for letter in letters)
+    assert all(envelope.header(letter.headers, envelope.SOURCE) for letter in letters)
 
 
 def test_dead_letters_are_listed_repaired_and_driven_in_again(make: Make) -> None:
     site = make()
     site.worker()
     tx = payments(1)[0]
-    bad = msgspec.json.encode({**msgspec.json.decode(messages.of_transaction(tx)), "amount": "much"})
+    bad = msgspec.json.encode({**msgspec.json.decode(schema.of_transaction(tx)), "amount": "much"})
     site.put(site.topics.transactions, [(b"k", bad)])
     until(lambda: site.ends(site.topics.dead) == 1, "the letter")
     where = ["--bootstrap", site.settings.bootstrap, "--prefix", site.settings.prefix]
@@ -131,7 +130,7 @@ def test_cloud_events_and_trace_context_are_carried_through(make: Make) -> None:
     body = {**msgspec.json.decode(json.dumps({"card": "C1", "merchant": "M1", "amount": 100}))}
     body["happened_at"] = tx.happened_at
     event = {"specversion": "1.0", "id": "E1", "type": "payment", "source": "/pos", "data": body}
-    headers = [("content-type", wire.STRUCTURED), ("traceparent", b"00-1-2-01")]
+    headers = [("content-type", envelope.STRUCTURED), ("traceparent", b"00-1-2-01")]
     site._producer.send(site.topics.transactions, key=b"C1", value=json.dumps(event).encode(), headers=headers)
     binary = [("ce_specversion", b"1.0"), ("ce_id", b"E2")]
     site._producer.send(site.topics.transactions, key=b"C1", value=json.dumps(body).encode(), headers=binary)
@@ -155,8 +154,8 @@ def test_label_comes_back_as_known_and_changes_the_state_of_card_and_merchant(ma
     site.send_labels(labels)
     site.send_labels(labels)
     until(lambda: site.ends(site.topics.applied) >= 10, "labels applied")
-    known = [wire.known_in(record.value) for record in site.records(site.topics.known)]
-    applied = [wire.known_in(record.value) for record in site.records(site.topics.applied)]
+    known = [envelope.known_in(record.value) for record in site.records(site.topics.known)]
+    applied = [envelope.known_in(record.value) for record in site.records(site.topics.applied)]
     assert sorted(label.tx_id for label in known) == sorted(label.tx_id for label in labels)
     assert sorted(label.tx_id for label in applied) == sorted(label.tx_id for label in labels)
     by_id = {tx.id: tx for tx in sent}
@@ -240,7 +239,7 @@ def test_label_book_killed_again_and_again_publishes_each_label_once(make: Make)
 
 def known(site: Site) -> list[str]:
     """Return the transactions of the labels that are known."""
-    return [wire.known_in(record.value).tx_id for record in site.records(site.topics.known)]
+    return [envelope.known_in(record.value).tx_id for record in site.records(site.topics.known)]
 
 
 def test_worker_goes_on_by_rules_while_redis_is_gone_and_makes_it_good(

@@ -19,7 +19,7 @@ from fraud.simulate import fdh
 from streaming import wiring
 from streaming.kafka.model_pointer import Begin, Pointer, pointer_in
 from streaming.kafka.offsets import Mark
-from streaming.messages import envelope as wire
+from streaming.messages import envelope
 from streaming.rebuild.histories import Reencode
 from streaming.settings import ServiceSettings, StoreSection
 from tests.features.test_redis_history import faults_in
@@ -73,7 +73,7 @@ def labels(sent: list[Transaction]) -> list[Label]:
 def absorbed(site: Site) -> list[Arrival]:
     """Return every verdict that the workers have taken in."""
     records = site.records(site.topics.applied)
-    return [Arrival(wire.known_in(record.value), Position("known", 0, 0)) for record in records]
+    return [Arrival(envelope.known_in(record.value), Position("known", 0, 0)) for record in records]
 
 
 def wait_for_take_up(site: Site, number: int) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, FeatureVector, KnownLabel, LabelSource, Position, Reject, Verdict
-from streaming.kafka import output_log as tail
-from streaming.messages import envelope as wire
+from streaming.kafka import output_log
+from streaming.messages import envelope
 from tests.contract.driving import answer
 from tests.contract.test_state_store import payment
 
@@ -23,11 +23,11 @@ class Record(NamedTuple):
     partition: int
     offset: int
     value: bytes
-    headers: wire.Headers
+    headers: envelope.Headers
 
 
 def published(one: Answer, offset: int, topic: str = "decisions") -> Record:
-    out = wire.decision_out(one, topic)
+    out = envelope.decision_out(one, topic)
     return Record(topic, out.partition or 0, offset, out.value, out.headers)
 
 
@@ -40,7 +40,7 @@ def test_decision_comes_back_as_it_went_out() -> None:
         headers=(("traceparent", b"00"), ("other", b"x")),
         repeat_of=Position("transactions@abc", 1, 3),
     )
-    back = wire.answer_in(*wire.decision_out(full, "decisions")[2:4])
+    back = envelope.answer_in(*envelope.decision_out(full, "decisions")[2:4])
     assert (back.decision, back.position, back.repeat_of) == (full.decision, AT, full.repeat_of)
     assert back.vector is not None
     assert back.vector.values.tobytes() == values.tobytes()
@@ -49,15 +49,15 @@ def test_decision_comes_back_as_it_went_out() -> None:
 
 def test_alert_of_an_answer_without_one_is_an_error() -> None:
     with pytest.raises(ValueError, match="t1 has no alert"):
-        wire.alert_out(answer(payment("t1"), AT), "alerts")
+        envelope.alert_out(answer(payment("t1"), AT), "alerts")
 
 
 def test_reject_keeps_original_bytes_and_headers_and_says_why() -> None:
-    out = wire.reject_out(Reject("json", "no JSON", b"\xff", AT, (("own", b"1"),), 9), "dead")
+    out = envelope.reject_out(Reject("json", "no JSON", b"\xff", AT, (("own", b"1"),), 9), "dead")
     assert out.value == b"\xff"
     assert out.headers[0] == ("own", b"1")
-    assert wire.header(out.headers, wire.REASON) == b"no JSON"
-    assert wire.position_in(wire.header(out.headers, wire.SOURCE) or b"") == AT
+    assert envelope.header(out.headers, envelope.REASON) == b"no JSON"
+    assert envelope.position_in(envelope.header(out.headers, envelope.SOURCE) or b"") == AT
 
 
 def test_known_label_comes_back_as_it_went_out() -> None:
@@ -65,17 +65,17 @@ def test_known_label_comes_back_as_it_went_out() -> None:
         tx_id="t1", verdict=Verdict.FRAUD, source=LabelSource.ANALYST, happened_at=5, seen_at=6, card="c",
         merchant="m", paid_at=1, base_amount=2,
     )  # fmt: skip
-    assert wire.known_in(wire.known_out(label, "known").value) == label
+    assert envelope.known_in(envelope.known_out(label, "known").value) == label
 
 
 @pytest.mark.parametrize("value", [b"", b"a/b", b"topic/1/x", b"\xff/1/2"])
 def test_header_that_names_no_position_is_an_error(value: bytes) -> None:
     with pytest.raises(DataError):
-        wire.position_in(value)
+        envelope.position_in(value)
 
 
-STRUCTURED = (("content-type", wire.STRUCTURED),)
-BINARY = ((wire.CLOUD_SPEC, b"1.0"), (wire.CLOUD_ID, b"E1"))
+STRUCTURED = (("content-type", envelope.STRUCTURED),)
+BINARY = ((envelope.CLOUD_SPEC, b"1.0"), (envelope.CLOUD_ID, b"E1"))
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ BINARY = ((wire.CLOUD_SPEC, b"1.0"), (wire.CLOUD_ID, b"E1"))
         (b'{"data":1}', STRUCTURED, b'{"data":1}'),
     ],
 )
-def test_cloud_event_is_taken_out_of_its_envelope(value: bytes, headers: wire.Headers, expected: bytes) -> None:
-    assert wire.unwrapped(value, headers) == expected
+def test_cloud_event_is_taken_out_of_its_envelope(value: bytes, headers: envelope.Headers, expected: bytes) -> None:
+    assert envelope.unwrapped(value, headers) == expected
 
 
 def test_end_of_the_output_tells_what_has_been_answered() -> None:
@@ -101,6 +101,6 @@ def test_end_of_the_output_tells_what_has_been_answered() -> None:
     foreign = answer(payment("old"), Position("transactions@old", 2, 99))
     repeat = msgspec.structs.replace(own[0], position=Position("transactions@abc", 2, 6), repeat_of=own[0].position)
     records = [published(one, n) for n, one in enumerate([own[0], foreign, own[1], repeat])]
-    found = tail.answered(records, {key: "transactions@abc"}, decisions="decisions")[key]
+    found = output_log.answered(records, {key: "transactions@abc"}, decisions="decisions")[key]
     assert (found.resume, found.output) == (7, 4)
     assert [one.decision.tx_id for one in found.answers] == ["t4", "t5"]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
 from fraud.core import metrics
-from fraud.training import blend as blending
+from fraud.training import blend
 from fraud.training.blend import early_thresholds, fit_exits, most_lost, upper_bound
 
 
@@ -53,7 +53,7 @@ def test_network_alone_has_no_weight_on_the_booster() -> None:
 
 
 def test_early_threshold_loses_no_more_frauds_than_the_bound_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blending, "MOST_AP", 1.0)
+    monkeypatch.setattr(blend, "MOST_AP", 1.0)
     fraud, raw, logits = rows()
     exits = fit_exits(raw, logits, fraud)
     limit = early_thresholds(exits, raw, logits, fraud)[0]

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from fraud.core.records import DAY
-from fraud.training import fitting as kinds
-from fraud.training import train as artifact
+from fraud.training import fitting, train
 from fraud.training.blend import BlendSettings
 from fraud.training.booster import BoosterSettings
 from fraud.training.dataset import FRAUD, GENUINE, Dataset
@@ -38,8 +37,8 @@ def span_of(data: Dataset) -> Span:
 
 
 def fitted(data: Dataset, tokens: MadeTokens, rows: Slices) -> Arrays:
-    made = kinds.fit(data, rows, kinds.Asked(SETTINGS, tokens))
-    return artifact.arrays_of(data, rows, made, BLEND)
+    made = fitting.fit(data, rows, fitting.Asked(SETTINGS, tokens))
+    return train.arrays_of(data, rows, made, BLEND)
 
 
 def flipped(data: Dataset, rows: np.ndarray) -> Dataset:

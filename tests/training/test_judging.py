@@ -9,7 +9,7 @@ import pytest
 from features.compiled import sources_hash
 from fraud.core import metrics
 from fraud.core.records import DAY
-from fraud.training import checkpoints as keeping
+from fraud.training import checkpoints
 from fraud.training.booster import BoosterSettings
 from fraud.training.checkpoints import Place
 from fraud.training.dataset import FRAUD, Dataset
@@ -130,7 +130,7 @@ def test_booster_that_was_kept_is_taken_as_it_is(data: Dataset, tmp_path: Path) 
     fold = chronological_fold(data)
     from fraud.training.splits import slices
 
-    rows, place = slices(data, fold.span), Place(keeping.fold_folder(tmp_path, data, fold), QUICK)
+    rows, place = slices(data, fold.span), Place(checkpoints.fold_folder(tmp_path, data, fold), QUICK)
     first = fit(data, rows, Asked(QUICK, place=place))
 
     def never(share: float, note: str) -> None:
@@ -146,14 +146,14 @@ def test_booster_that_was_kept_is_taken_as_it_is(data: Dataset, tmp_path: Path) 
 
 
 def test_scores_are_kept_apart_by_fold_and_settings(data: Dataset, tmp_path: Path) -> None:
-    folds = [keeping.fold_folder(tmp_path, data, fold) for fold in fdh_folds(data)]
+    folds = [checkpoints.fold_folder(tmp_path, data, fold) for fold in fdh_folds(data)]
     assert len(set(folds)) == 4
     places = {Place(folds[0], BoosterSettings(seed=seed)).scores for seed in range(3)}
     assert len(places) == 3
     path = next(iter(places))
-    assert keeping.read_scores(path) is None
-    keeping.write_scores(path, {"booster": np.arange(3.0)})
-    held = keeping.read_scores(path)
+    assert checkpoints.read_scores(path) is None
+    checkpoints.write_scores(path, {"booster": np.arange(3.0)})
+    held = checkpoints.read_scores(path)
     assert held is not None
     np.testing.assert_array_equal(held["booster"], np.arange(3.0))
 
@@ -162,13 +162,13 @@ def test_what_other_code_left_is_not_taken(tmp_path: Path, monkeypatch: pytest.M
     place, settings = Place(tmp_path, QUICK), BoosterSettings()
     before = (place.scores, place.checkpoint, place.booster(settings))
     assert before == (place.scores, place.checkpoint, place.booster(settings))
-    monkeypatch.setattr(keeping, "code", lambda: "another")
+    monkeypatch.setattr(checkpoints, "code", lambda: "another")
     assert not set(before) & {place.scores, place.checkpoint, place.booster(settings)}
 
 
 def test_code_is_every_source_of_its_folders(tmp_path: Path) -> None:
-    assert {folder.name for folder in keeping.FOLDERS} == {"training", "models"}
-    assert all((folder / "__init__.py").exists() for folder in keeping.FOLDERS)
+    assert {folder.name for folder in checkpoints.FOLDERS} == {"training", "models"}
+    assert all((folder / "__init__.py").exists() for folder in checkpoints.FOLDERS)
     (tmp_path / "one.py").write_text("a = 1\n")
     before = sources_hash([tmp_path])
     (tmp_path / "one.py").write_text("a = 2\n")

@@ -10,7 +10,7 @@ import torch
 
 from fraud.core.errors import SettingsError
 from fraud.core.records import DAY
-from fraud.training import encoder as encoding
+from fraud.training import encoder
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.network import (
     NetworkFit,
@@ -140,7 +140,7 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(data: Dataset, rows: Sli
 def test_encoder_learns_first_and_then_stands_still(
     data: Dataset, rows: Slices, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "LEAST", 1)
+    monkeypatch.setattr(encoder, "LEAST", 1)
     settings = msgspec.structs.replace(SETTINGS, encoder_steps=steps, epochs=2)
     made = fit(data, rows, settings)
     start = Trainer(data, MadeTokens(len(data.time)), config(data), settings)

@@ -20,8 +20,7 @@ from fraud.training.dataset import Identity, write
 from fraud.training.encoder import whole
 from fraud.training.recording import HistoryLog, Recording
 from models.rules_only import RulesOnly
-from streaming.files import column_file as tables
-from streaming.files import mapping
+from streaming.files import column_file, mapping
 from streaming.files.table import Table
 from streaming.replay.extraction import Extraction
 from streaming.replay.history import HistorySource, history, ordered
@@ -65,7 +64,7 @@ class Served(RulesOnly):
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return days of payments with devices, texts and frauds, as a file."""
     path = tmp_path_factory.mktemp("history") / "traffic.parquet"
-    tables.write(path, stream("rich").make(**MADE).columns())
+    column_file.write(path, stream("rich").make(**MADE).columns())
     return path
 
 

@@ -12,9 +12,7 @@ import numpy as np
 from fraud.cli import vectors
 from fraud.core import intervals
 from fraud.core.settings import Settings
-from fraud.training import evaluation as judging
-from fraud.training import fitting as kinds
-from fraud.training import protocols, settings
+from fraud.training import evaluation, fitting, protocols, settings
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.protocols import Fold
 from fraud.training.splits import slices
@@ -50,13 +48,13 @@ def say(text: str) -> None:
 
 def scored(data: Dataset, fold: Fold, score: F64) -> Row:
     """Return the measures of a fold's test rows with the interval of average precision, over merchants."""
-    bounds = intervals.bounds(judging.draws(data, fold.test, score)[0])
+    bounds = intervals.bounds(evaluation.draws(data, fold.test, score)[0])
     return {**protocols.measure(data, fold.test, score), "ap_interval": list(bounds)}
 
 
 def gain(data: Dataset, fold: Fold, one: F64, other: F64) -> list[float]:
     """Return the bounds of the difference in average precision, one less the other, over the same merchants."""
-    paired = judging.draws(data, fold.test, one)[0] - judging.draws(data, fold.test, other)[0]
+    paired = evaluation.draws(data, fold.test, one)[0] - evaluation.draws(data, fold.test, other)[0]
     return list(intervals.bounds(paired))
 
 
@@ -87,8 +85,8 @@ def our_scores(history: History, fold: Fold, given: argparse.Namespace, name: st
 
 def booster_scores(data: Dataset, fold: Fold, threads: int, seed: int) -> dict[str, F64]:
     """Return the scores of the test rows by our booster."""
-    asked = kinds.Asked(settings.booster(seed, tables={"booster": {"threads": threads}}))
-    return kinds.fit(data, slices(data, fold.span), asked).scores(data, fold.test)
+    asked = fitting.Asked(settings.booster(seed, tables={"booster": {"threads": threads}}))
+    return fitting.fit(data, slices(data, fold.span), asked).scores(data, fold.test)
 
 
 def network_scores(history: History, fold: Fold, given: Row, seed: int, name: str) -> dict[str, F64]:
@@ -99,13 +97,13 @@ def network_scores(history: History, fold: Fold, given: Row, seed: int, name: st
     from fraud.training.recording import HistoryLog
 
     tables = {"network": given, "booster": {"threads": given.get("threads", 1)}}
-    asked = kinds.Asked(settings.blend(seed, tables=tables), HistoryLog(history.recording))
+    asked = fitting.Asked(settings.blend(seed, tables=tables), HistoryLog(history.recording))
 
     def tell(done: float, what: str) -> None:
         if ":" in what:
             say(f"{name}: {done:.0%}, {what}")
 
-    return kinds.fit(history.data, slices(history.data, fold.span), asked, tell).scores(history.data, fold.test)
+    return fitting.fit(history.data, slices(history.data, fold.span), asked, tell).scores(history.data, fold.test)
 
 
 def parser(about: str | None, data: str) -> argparse.ArgumentParser:
