@@ -70,7 +70,7 @@ class Blend:
             raise ArtifactError(message)
         self._card, self._network = card, network
         self._trees = trees
-        self._quickest = quickscorer.Quickest(trees)
+        self._quickest = quickscorer.FastTrees(trees)
         self.exits, self.thresholds = tuple(exits), tuple(thresholds)
         self._version = f"{card.name}@{card.version}"
         self._explainer: Explainer | None = None

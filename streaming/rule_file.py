@@ -61,7 +61,7 @@ def read_rules(path: Path, vocabulary: Vocabulary) -> RuleSet:
     return Reading(path).compiled(vocabulary)
 
 
-class HotRules:
+class ReloadingRules:
     """The RuleBook port over a file that may change while the service runs.
 
     `refresh`, called between batches, looks at times and sizes of the rule file and its list files. A change is taken

@@ -8,8 +8,8 @@ import models
 from features.extractor import OnlineExtractor
 from features.spec import spec
 from features.stores.memory import MemoryStore
-from fraud.core.engine import Engine, Judges, Lateness
-from fraud.core.labels import Deadlines, LabelBook, MemoryRoom
+from fraud.core.engine import Engine, Lateness, Strategy
+from fraud.core.labels import Deadlines, LabelBook, MemoryPending
 from fraud.core.ports import RuleBook, RuleOutcome, Scorer, StateStore
 from fraud.core.records import Level
 from fraud.core.rules.vocabulary import Vocabulary
@@ -18,7 +18,7 @@ from models import blend, registry, rules_only
 from models.blend import Blend, Early
 from models.boosting.scorer import Booster
 from models.rules_only import RulesOnly
-from streaming.rule_file import DEFAULT, HotRules
+from streaming.rule_file import DEFAULT, ReloadingRules
 
 SHIPPED = Path(models.__file__).parent / "artifacts"
 """Models that come with the project; a trained one of the same name comes first."""
@@ -30,7 +30,7 @@ class Parts(msgspec.Struct, frozen=True):
     engine: Engine
     store: StateStore
     extractor: OnlineExtractor
-    judges: Judges
+    strategy: Strategy
     book: LabelBook | None
 
 
@@ -99,10 +99,10 @@ def rule_book(settings: Settings) -> RuleBook:
     file, money = settings.rules.file, settings.money
     if not file:
         return NoRules()
-    return HotRules(DEFAULT if file == "default" else Path(file), vocabulary(money.digits.get(money.base, 2)))
+    return ReloadingRules(DEFAULT if file == "default" else Path(file), vocabulary(money.digits.get(money.base, 2)))
 
 
-def judges(settings: Settings, spec_version: str) -> Judges:
+def strategy(settings: Settings, spec_version: str) -> Strategy:
     """Return what turns a vector into a decision: scorer, rules, policy.
 
     Raises:
@@ -112,19 +112,19 @@ def judges(settings: Settings, spec_version: str) -> Judges:
     """
     model = scorer(settings.model.name, Path(settings.model.folder), spec_version)
     reference = model.reference_scores if isinstance(model, Booster | Blend) else ()
-    return Judges(model, rule_book(settings), settings.policy.build(reference), reduced(model))
+    return Strategy(model, rule_book(settings), settings.policy.build(reference), reduced(model))
 
 
 def build(settings: Settings) -> Parts:
-    """Return an embedded engine: memory store, label book in this process. Raises what `judges` raises."""
+    """Return an embedded engine: memory store, label book in this process. Raises what `strategy` raises."""
     store = MemoryStore(settings.engine.retry_horizon)
     extractor = OnlineExtractor(store)
-    return assemble(settings, store, extractor, judges(settings, extractor.version))
+    return assemble(settings, store, extractor, strategy(settings, extractor.version))
 
 
-def assemble(settings: Settings, store: MemoryStore, extractor: OnlineExtractor, chosen: Judges) -> Parts:
+def assemble(settings: Settings, store: MemoryStore, extractor: OnlineExtractor, chosen: Strategy) -> Parts:
     """Return an embedded engine on the given parts, with a label book of its own."""
     deadlines = Deadlines(settings.labels.deadline, dict(settings.labels.by_channel))
-    book = LabelBook(MemoryRoom(), deadlines, keep_vectors=False)
+    book = LabelBook(MemoryPending(), deadlines, keep_vectors=False)
     engine = Engine(extractor, store, chosen, book, Lateness(settings.lateness.allowed))
     return Parts(engine, store, extractor, chosen, book)

@@ -11,13 +11,13 @@ from features.state import history as hs
 from features.state.tables import entity_keys
 from features.state.tokens import STATIC
 from features.stores.working_set import TableStore
-from fraud.core.engine import Engine, Judges
-from fraud.core.labels import LabelBook, MemoryRoom
+from fraud.core.engine import Engine, Strategy
+from fraud.core.labels import LabelBook, MemoryPending
 from fraud.core.ports import Codes, Histories, Matrix, Tokens
 from fraud.core.records import Arrival, KnownLabel, Score, Transaction
 from fraud.core.settings import Settings
 from models.rules_only import RulesOnly
-from streaming.wiring import judges
+from streaming.wiring import strategy
 from tests.contract.driving import Rows, take
 
 WEIGHTS = np.random.default_rng(7).normal(size=(STATIC, hs.CODE)).astype(np.float32)
@@ -74,9 +74,9 @@ def share(read: bytes) -> float:
 def engine_of(scorer: Reader, store: TableStore, kind: type[Engine] = Engine) -> Engine:
     """Return an engine with a label book that scores by histories."""
     extractor = OnlineExtractor(store)
-    usual = judges(Settings(), extractor.version)
-    parts = Judges(scorer, usual.rules, usual.policy)
-    return kind(extractor, store, parts, LabelBook(MemoryRoom(), keep_vectors=False))
+    usual = strategy(Settings(), extractor.version)
+    parts = Strategy(scorer, usual.rules, usual.policy)
+    return kind(extractor, store, parts, LabelBook(MemoryPending(), keep_vectors=False))
 
 
 def feed_histories(

@@ -12,7 +12,7 @@ from fraud.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from fraud.training.dataset import Dataset
-    from fraud.training.fitting import Asked
+    from fraud.training.fitting import FitRequest
     from fraud.training.protocols import Fold
     from fraud.training.splits import Slices
     from models.boosting.trees import F64
@@ -99,7 +99,7 @@ def folds_of(data: "Dataset", protocol: str, split: float, train: str, only: lis
 class Evaluation:
     """Folds fitted one after the other, each kept as it is done."""
 
-    def __init__(self, data: "Dataset", folds: "Sequence[Fold]", asked: "Asked", runs: Path, resume: bool) -> None:
+    def __init__(self, data: "Dataset", folds: "Sequence[Fold]", asked: "FitRequest", runs: Path, resume: bool) -> None:
         """Take the folds and what to fit on each; with `resume` kept scores are taken as they are."""
         self._data, self._folds, self._asked = data, folds, asked
         self._runs, self._resume = runs, resume

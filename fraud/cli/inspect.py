@@ -56,8 +56,10 @@ def embedded(settings: "ServiceSettings") -> str:
     from streaming.wiring import build
 
     parts = build(settings)
-    judges, features = parts.judges, f"{len(parts.extractor.names)} features (spec {parts.extractor.version})"
-    return f"model {judges.scorer.version}, {features}, policy {judges.policy.version}, rules {judges.rules.version}"
+    strategy, features = parts.strategy, f"{len(parts.extractor.names)} features (spec {parts.extractor.version})"
+    return (
+        f"model {strategy.scorer.version}, {features}, policy {strategy.policy.version}, rules {strategy.rules.version}"
+    )
 
 
 def topics_there(settings: "ServiceSettings") -> str:

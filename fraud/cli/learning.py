@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fraud.training.checkpoints import Place
     from fraud.training.cost import Forecast
     from fraud.training.dataset import Dataset
-    from fraud.training.fitting import Asked
+    from fraud.training.fitting import FitRequest
     from fraud.training.train import Trained
     from streaming.settings import ServiceSettings
 
@@ -88,7 +88,7 @@ def train(
     )
 
 
-def fitted(data: "Dataset", folder: Path, name: str, kind: str, asked: "Asked", *, use: bool) -> "Trained":
+def fitted(data: "Dataset", folder: Path, name: str, kind: str, asked: "FitRequest", *, use: bool) -> "Trained":
     """Say what a fit will cost, fit with a progress bar, save."""
     from fraud.training import cost as forecasting
     from fraud.training import train as artifact
@@ -103,15 +103,15 @@ def fitted(data: "Dataset", folder: Path, name: str, kind: str, asked: "Asked", 
 def asked_for(
     kind: str, found: "ServiceSettings", set_: "Iterable[str] | None", seed: int, data: "Dataset", cache: Path,
     *, quick: bool,
-) -> "Asked":  # fmt: skip
+) -> "FitRequest":  # fmt: skip
     """Return what is to be fitted: settings, and for a network the histories it reads."""
     from fraud.training import settings
-    from fraud.training.fitting import Asked
+    from fraud.training.fitting import FitRequest
 
     tables = settings.merged(settings.tables_of(found.train), set_ or ())
     if kind == settings.BOOSTER:
-        return Asked(settings.booster(seed, quick=quick, tables=tables))
-    return Asked(settings.blend(seed, quick=quick, tables=tables), histories(data, cache))
+        return FitRequest(settings.booster(seed, quick=quick, tables=tables))
+    return FitRequest(settings.blend(seed, quick=quick, tables=tables), histories(data, cache))
 
 
 def place_of(folder: Path, settings: Any, resume: bool) -> "Place":
@@ -144,7 +144,7 @@ def free_bytes() -> int:
     return int(held.get("MemAvailable", "0").split()[0]) * 1024
 
 
-def bar(what: str, cost: "Forecast", asked: "Asked", times: int = 1) -> "Bar":
+def bar(what: str, cost: "Forecast", asked: "FitRequest", times: int = 1) -> "Bar":
     """Return a progress bar in what a fit counts by: rows learned from, or trees."""
     total, unit = (cost.learned, "rows") if cost.learned else (getattr(asked.settings, "trees", 1_000), "trees")
     return Bar(output.progress(what, total * times, unit), total)

@@ -113,8 +113,8 @@ def learn(
     """
     from fraud.core.labels import Deadlines
     from streaming import configuration
-    from streaming.labels.pending import DiskRoom
-    from streaming.labels.service import DeskLink, until_stopped
+    from streaming.labels.pending import SqlitePending
+    from streaming.labels.service import LabelService, until_stopped
     from streaming.messages.codec import Codec
     from streaming.observe.logs import Log
     from streaming.observe.metrics import Health, Metrics, Pages
@@ -122,8 +122,11 @@ def learn(
     found = options.service(settings, bootstrap=bootstrap, group=group, prefix=prefix, http=http)
     folder = state or Path(found.paths.state)
     deadlines = Deadlines(found.labels.deadline, dict(found.labels.by_channel))
-    link = DeskLink(
-        found.kafka, Codec(configuration.rates(found)), DiskRoom(folder / f"waiting-{found.kafka.group}.db"), deadlines
+    link = LabelService(
+        found.kafka,
+        Codec(configuration.rates(found)),
+        SqlitePending(folder / f"waiting-{found.kafka.group}.db"),
+        deadlines,
     )
     log, health = Log("book"), Health()
     pages = Pages(found.serving.host, found.serving.http, Metrics(), health) if found.serving.http >= 0 else None

@@ -39,7 +39,7 @@ NEVER = 2**63
 LATE = "late"
 
 
-class Judges(msgspec.Struct, frozen=True):
+class Strategy(msgspec.Struct, frozen=True):
     """What turns a vector into an action: scorer, rules and policy; `reduced` are the scorers of the lower levels."""
 
     scorer: Scorer
@@ -58,7 +58,7 @@ class Lateness(msgspec.Struct, frozen=True):
     allowed: int = DAY
 
 
-class _Pending(msgspec.Struct):
+class _Looked(msgspec.Struct):
     """A transaction of the open batch: looked at and absorbed, not yet scored (or answered already)."""
 
     tx: Transaction
@@ -87,21 +87,21 @@ class Engine:
         self,
         extractor: Extractor,
         store: StateStore,
-        judges: Judges,
+        strategy: Strategy,
         book: LabelBook | None = None,
         lateness: Lateness | None = None,
     ) -> None:
         """Keep the parts; nothing is read before the first batch."""
         self._extractor = extractor
         self._store = store
-        self._judges = judges
-        self._encoder = encoder_of(judges)
+        self._strategy = strategy
+        self._encoder = encoder_of(strategy)
         self._book = book
         self._lateness = lateness or Lateness()
         self._watermarks: dict[tuple[str, int], int] = {}
         self._watermark = 0
         self._answers: list[Answer] = []
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, _Looked] = {}
         self._speaks_at = NEVER
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
@@ -113,9 +113,9 @@ class Engine:
         self._score_pending(work)
         return self._extractor.close(self._answers)
 
-    def replace_judges(self, judges: Judges) -> None:
+    def replace_strategy(self, strategy: Strategy) -> None:
         """Swap scorer, rules and policy between two batches."""
-        self._judges, self._encoder = judges, encoder_of(judges)
+        self._strategy, self._encoder = strategy, encoder_of(strategy)
 
     def snapshot(self) -> bytes:
         """Return the whole state: entity rows, waiting vectors, watermarks."""
@@ -178,7 +178,7 @@ class Engine:
             # At or below the mark, and its first answer is gone: scored as found.
             marks = (RECOVERED,)
         late = (LATE,) if self._is_late(tx, arrival.position) else ()
-        self._pending[tx.id] = _Pending(tx, arrival, values, late + marks)
+        self._pending[tx.id] = _Looked(tx, arrival, values, late + marks)
         if self._book is not None:
             # A correction takes the place of what is held under its id, before that can fall due.
             self._speaks_at = min(self._speaks_at, 0 if marks else self._book.speaks_at(tx))
@@ -209,13 +209,13 @@ class Engine:
             self._answers.append(answer)
             self._hold(answer)
 
-    def _scores(self, pending: Sequence[_Pending]) -> dict[str, tuple[Score, Histories | None, int]]:
+    def _scores(self, pending: Sequence[_Looked]) -> dict[str, tuple[Score, Histories | None, int]]:
         """Return, by id, score, histories and the row in them; each level in one go."""
         found: dict[str, tuple[Score, Histories | None, int]] = {}
         for level in dict.fromkeys(item.arrival.level for item in pending):
             same = [item for item in pending if item.arrival.level is level]
             matrix = np.stack([item.values for item in same])
-            ids, scorer = [item.tx.id for item in same], self._judges.at(level)
+            ids, scorer = [item.tx.id for item in same], self._strategy.at(level)
             histories = self._extractor.histories(ids) if self._reads_histories(scorer) else None
             for row, score in enumerate(scorer.score(ids, matrix, histories)):
                 found[ids[row]] = score, histories, row
@@ -225,13 +225,13 @@ class Engine:
         """Tell whether a scorer, of whatever level, reads the histories that are kept."""
         return self._encoder is not None and scorer.encoder == self._encoder.encoder
 
-    def _answer(self, item: _Pending, score: Score, histories: Histories | None, row: int) -> Answer:
-        tx, judges = item.tx, self._judges
-        outcome = judges.rules.judge(tx, item.values)
-        action, value = decide(tx, score, outcome, judges.policy)
+    def _answer(self, item: _Looked, score: Score, histories: Histories | None, row: int) -> Answer:
+        tx, strategy = item.tx, self._strategy
+        outcome = strategy.rules.judge(tx, item.values)
+        action, value = decide(tx, score, outcome, strategy.policy)
         reasons = outcome.reasons
         if action is not Action.APPROVE:
-            reasons += judges.at(item.arrival.level).explain(item.values, score, histories, row)
+            reasons += strategy.at(item.arrival.level).explain(item.values, score, histories, row)
         decision = Decision(
             tx_id=tx.id,
             version=tx.version,
@@ -240,7 +240,7 @@ class Engine:
             reasons=reasons,
             level=score.level,
             versions=Versions(
-                score.model_version, self._extractor.version, judges.policy.version, judges.rules.version
+                score.model_version, self._extractor.version, strategy.policy.version, strategy.rules.version
             ),
             seen_at=tx.seen_at,
             happened_at=tx.happened_at,
@@ -257,7 +257,7 @@ class Engine:
         return Answer(
             decision=decision,
             position=item.arrival.position,
-            alert=alert_of(decision, judges.policy),
+            alert=alert_of(decision, strategy.policy),
             vector=vector,
             headers=item.arrival.headers,
         )
@@ -267,9 +267,9 @@ class Engine:
             self._extractor.apply(early, None)
 
 
-def encoder_of(judges: Judges) -> Encoder | None:
+def encoder_of(strategy: Strategy) -> Encoder | None:
     """Return what computes the codes of the histories that are kept; None when the scorer reads none."""
-    return judges.scorer if judges.scorer.encoder else None
+    return strategy.scorer if strategy.scorer.encoder else None
 
 
 def repeat(first: Answer, arrival: Arrival) -> Answer:

@@ -1,6 +1,6 @@
 """The label book: a decision's vector waits for the late label; silence past a deadline means genuine.
 
-The book decides joins and deadlines. Where the waiting vectors lie is behind a port (`WaitingRoom`): memory here, disk
+The book decides joins and deadlines. Where the waiting vectors lie is behind a port (`PendingStore`): memory here, disk
 in `streaming`.
 """
 
@@ -15,7 +15,7 @@ from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel, Label, 
 SUPERSEDED = "superseded"
 
 
-class Waiting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What is kept of a scored transaction until, and a while after, its verdict is known.
 
     `verdict` and `verdict_at` are set once it is settled; `vector` is the float32 vector as bytes.
@@ -36,16 +36,16 @@ class Waiting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     verdict_at: int = 0
 
 
-class WaitingRoom(Protocol):
+class PendingStore(Protocol):
     """Where waiting vectors lie, by transaction id, and come due by deadline."""
 
-    def put(self, item: Waiting) -> None:
+    def put(self, item: Pending) -> None:
         """Keep an item, in place of any earlier one under its id."""
 
-    def get(self, tx_id: str) -> Waiting | None:
+    def get(self, tx_id: str) -> Pending | None:
         """Return the item, or None."""
 
-    def due(self, now: int) -> Iterator[Waiting]:
+    def due(self, now: int) -> Iterator[Pending]:
         """Remove and yield, in order of deadline, every item whose deadline is at or before `now`."""
 
     def next_due(self) -> int | None:
@@ -67,36 +67,36 @@ class WaitingRoom(Protocol):
         """Replace the whole content."""
 
 
-class RoomState(msgspec.Struct, frozen=True):
+class PendingState(msgspec.Struct, frozen=True):
     """A memory room's content, as written to a snapshot."""
 
-    items: list[Waiting]
+    items: list[Pending]
     early: list[Label]
 
 
-class MemoryRoom:
+class MemoryPending:
     """A waiting room in this process, bounded by deadlines; the oldest early labels beyond `most_early` go."""
 
     def __init__(self, most_early: int = 100_000) -> None:
         """Start empty."""
-        self._items: dict[str, Waiting] = {}
+        self._items: dict[str, Pending] = {}
         self._deadlines: list[tuple[int, str]] = []
         self._early: dict[str, Label] = {}
         self._most_early = most_early
         self.early_dropped = 0
 
-    def put(self, item: Waiting) -> None:
+    def put(self, item: Pending) -> None:
         """Keep an item; a settled one replaces its waiting self under the same deadline."""
         held = self._items.get(item.tx_id)
         if held is None or held.deadline != item.deadline:
             heapq.heappush(self._deadlines, (item.deadline, item.tx_id))
         self._items[item.tx_id] = item
 
-    def get(self, tx_id: str) -> Waiting | None:
+    def get(self, tx_id: str) -> Pending | None:
         """Return the item, or None."""
         return self._items.get(tx_id)
 
-    def due(self, now: int) -> Iterator[Waiting]:
+    def due(self, now: int) -> Iterator[Pending]:
         """Remove and yield what is due."""
         while self._deadlines and self._deadlines[0][0] <= now:
             deadline, tx_id = heapq.heappop(self._deadlines)
@@ -126,11 +126,11 @@ class MemoryRoom:
 
     def snapshot(self) -> bytes:
         """Return the whole content."""
-        return msgspec.msgpack.encode(RoomState(list(self._items.values()), list(self._early.values())))
+        return msgspec.msgpack.encode(PendingState(list(self._items.values()), list(self._early.values())))
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole content."""
-        state = msgspec.msgpack.decode(snapshot, type=RoomState)
+        state = msgspec.msgpack.decode(snapshot, type=PendingState)
         self._items = {item.tx_id: item for item in state.items}
         self._deadlines = [(item.deadline, item.tx_id) for item in state.items]
         heapq.heapify(self._deadlines)
@@ -155,7 +155,7 @@ class LabelBook:
     is unmatched. Counters are for metrics only.
     """
 
-    def __init__(self, room: WaitingRoom, deadlines: Deadlines | None = None, *, keep_vectors: bool = True) -> None:
+    def __init__(self, room: PendingStore, deadlines: Deadlines | None = None, *, keep_vectors: bool = True) -> None:
         """Use `room` for what waits; without `keep_vectors` only what a join needs is kept."""
         self._room = room
         self._deadlines = deadlines or Deadlines()
@@ -167,7 +167,7 @@ class LabelBook:
         """Keep a scored transaction, unless a newer version of it is in; return its label if that came first."""
         if SUPERSEDED in decision.marks:
             return None
-        item = Waiting(
+        item = Pending(
             tx_id=decision.tx_id,
             version=decision.version,
             card=decision.card,
@@ -225,7 +225,7 @@ class LabelBook:
         self._room.restore(snapshot)
 
 
-def silence(item: Waiting) -> Label:
+def silence(item: Pending) -> Label:
     """Return the verdict that silence gives, at the deadline itself, whenever it was noticed."""
     return Label(
         tx_id=item.tx_id,
@@ -236,7 +236,7 @@ def silence(item: Waiting) -> Label:
     )
 
 
-def known(item: Waiting, label: Label) -> KnownLabel:
+def known(item: Pending, label: Label) -> KnownLabel:
     """Return a label with all that entity state needs to take it in."""
     return KnownLabel(
         tx_id=item.tx_id,

@@ -117,7 +117,7 @@ def fit(data: Dataset, rows: Slices, settings: BoosterSettings, step: Step | Non
 
 def raw_scores(trees: Trees, data: Dataset, rows: Rows) -> F64:
     """Return the uncalibrated log-odds of many rows, float64 (rows,); the matrix is read a part at a time."""
-    quickest, out = quickscorer.Quickest(trees), np.empty(len(rows))
+    quickest, out = quickscorer.FastTrees(trees), np.empty(len(rows))
     for begin in range(0, len(rows), SCORED_AT_ONCE):
         part = np.ascontiguousarray(data.matrix[rows[begin : begin + SCORED_AT_ONCE]])
         out[begin : begin + len(part)] = quickest.raw(part)

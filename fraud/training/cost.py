@@ -8,7 +8,7 @@ import numpy as np
 from fraud.training import booster as boosting
 from fraud.training.booster import BoosterSettings
 from fraud.training.dataset import FRAUD, Dataset
-from fraud.training.fitting import Asked
+from fraud.training.fitting import FitRequest
 from fraud.training.splits import Slices
 
 SIDE_BYTES = (64 * 32 + 20 * 16 + 20 * 32) * 4
@@ -48,7 +48,7 @@ class Forecast(NamedTuple):
         return f"about {time}, {self.bytes / 2**30:.1f} GiB of memory"
 
 
-def forecast(data: Dataset, rows: Slices, asked: Asked, tested: int = 0) -> Forecast:
+def forecast(data: Dataset, rows: Slices, asked: FitRequest, tested: int = 0) -> Forecast:
     """Return what a fit on these rows takes, and scoring `tested` rows after it."""
     settings = asked.settings
     if isinstance(settings, BoosterSettings):

@@ -94,7 +94,7 @@ class BlendFitted(NamedTuple):
         }
 
 
-class Asked(NamedTuple):
+class FitRequest(NamedTuple):
     """What is to be fitted: the settings of a booster or of both parts, and where a killed fit finds its place."""
 
     settings: "BoosterSettings | BlendSettings"
@@ -107,7 +107,7 @@ class Asked(NamedTuple):
         return (BOOSTER,) if isinstance(self.settings, BoosterSettings) else (BOOSTER, NETWORK, BLEND)
 
 
-def fit(data: Dataset, rows: Slices, asked: Asked, step: Step | None = None) -> Fitted:
+def fit(data: Dataset, rows: Slices, asked: FitRequest, step: Step | None = None) -> Fitted:
     """Fit on `rows.train`, choosing on the other two; with a place on disk a killed fit goes on where it was."""
     tell = step or (lambda done, what: None)
     if isinstance(asked.settings, BoosterSettings):

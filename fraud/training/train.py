@@ -10,7 +10,7 @@ import numpy as np
 from fraud.training import fitting
 from fraud.training.booster import BoosterSettings
 from fraud.training.dataset import FRAUD, GENUINE, Dataset
-from fraud.training.fitting import Asked, BlendFitted, Fitted
+from fraud.training.fitting import BlendFitted, FitRequest, Fitted
 from fraud.training.protocols import BUDGET, MEASURES, measure
 from fraud.training.settings import BLEND, BOOSTER
 from fraud.training.splits import (
@@ -54,7 +54,7 @@ def usual_slices(data: Dataset, kind: str = BOOSTER) -> Slices:
 
 
 def train(
-    data: Dataset, root: Path, name: str, created: int, kind: str, asked: Asked, step: fitting.Step | None = None,
+    data: Dataset, root: Path, name: str, created: int, kind: str, asked: FitRequest, step: fitting.Step | None = None,
     *, use: bool = True,
 ) -> Trained:  # fmt: skip
     """Fit a kind on all that is known at the end of `data` and save it as `name`; `created` is ns UTC.
@@ -106,7 +106,7 @@ def usual_rows(data: Dataset, rows: Slices) -> Rows:
 
 
 def draft(
-    data: Dataset, name: str, created: int, kind: str, asked: Asked, rows: Slices, fitted: Fitted, arrays: Arrays
+    data: Dataset, name: str, created: int, kind: str, asked: FitRequest, rows: Slices, fitted: Fitted, arrays: Arrays
 ) -> Card:
     """Return the card of what was fitted, before it is saved."""
     identity, validation = data.meta.identity, fitted.validation()
@@ -130,7 +130,7 @@ def draft(
     )
 
 
-def _booster_settings(asked: Asked) -> BoosterSettings:
+def _booster_settings(asked: FitRequest) -> BoosterSettings:
     return asked.settings if isinstance(asked.settings, BoosterSettings) else asked.settings.booster
 
 

@@ -55,7 +55,7 @@ class LeafBits:
         return total
 
 
-class Quickest:
+class FastTrees:
     """Trees by whichever form is quicker for the rows at hand; both give the same bits."""
 
     def __init__(self, trees: Trees) -> None:

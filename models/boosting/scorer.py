@@ -35,7 +35,7 @@ class Booster(ReadsNoHistory):
         self._trees = trees
         self._calibration = calibration
         self._version = f"{card.name}@{card.version}"
-        self._quickest = quickscorer.Quickest(trees)
+        self._quickest = quickscorer.FastTrees(trees)
         self._paths: treeshap.Paths | None = None
         self._explainer = Explainer(card.features)
         self.reference_scores: F64 = np.empty(0) if reference is None else reference

@@ -57,7 +57,7 @@ class Link(msgspec.Struct, frozen=True):
     pointer: Pointer | None = None
 
 
-class Flight(msgspec.Struct):
+class InFlight(msgspec.Struct):
     """What was sent and is not known to be acknowledged: messages, and what is done with once they are.
 
     `acked_at` is set by the client's own thread (monotonic ns, 0 while the last message is under way).
@@ -105,7 +105,7 @@ class KafkaLink:
         self.rereads = False
         self.pointer = link.pointer
         self.ack_ns = 0
-        self._flight: Flight | None = None
+        self._flight: InFlight | None = None
         self._failed = False
         self.counts = {"read": 0, "published": 0, "rejected": 0, "recoveries": 0, "commits": 0}
         self._producer = self._make_producer()
@@ -343,7 +343,7 @@ class KafkaLink:
         alerts = [self._send(message) for message in first]
         self.land()
         self._acknowledged(alerts)
-        flight = Flight(others=[self._send(message) for message in others], sent_at=clock.monotonic_ns())
+        flight = InFlight(others=[self._send(message) for message in others], sent_at=clock.monotonic_ns())
         flight.decisions = [(self._send(message), key) for message, key in decisions]
         if flight.decisions:
             flight.decisions[-1][0].add_callback(lambda _: setattr(flight, "acked_at", clock.monotonic_ns()))

@@ -1,4 +1,4 @@
-"""Waiting vectors on disk: an SQLite file that survives kill -9, and what belongs to the same transaction.
+"""Pending vectors on disk: an SQLite file that survives kill -9, and what belongs to the same transaction.
 
 Beside the items lie the offsets consumed and an outbox of messages to be published, so that one commit covers all
 three: after a crash nothing was taken up without its consequences.
@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from fraud.core.errors import StateError
-from fraud.core.labels import RoomState, Waiting
+from fraud.core.labels import Pending, PendingState
 from fraud.core.records import Label
 from streaming.messages.envelope import Outgoing
 
@@ -25,13 +25,13 @@ CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, body B
 """
 
 _encode = msgspec.msgpack.Encoder().encode
-_item = msgspec.msgpack.Decoder(Waiting)
+_item = msgspec.msgpack.Decoder(Pending)
 _label = msgspec.msgpack.Decoder(Label)
 _outgoing = msgspec.msgpack.Decoder(Outgoing)
 
 
-class DiskRoom:
-    """The WaitingRoom port on one SQLite file; `commit` ends what one batch changed.
+class SqlitePending:
+    """The PendingStore port on one SQLite file; `commit` ends what one batch changed.
 
     A write survives kill -9 and, since every commit is synced, a power cut. The oldest early labels beyond `most_early`
     go, as in memory.
@@ -58,18 +58,18 @@ class DiskRoom:
         self._early = self._count("early")
         self.commit()
 
-    # ---- WaitingRoom
+    # ---- PendingStore
 
-    def put(self, item: Waiting) -> None:
+    def put(self, item: Pending) -> None:
         """Keep an item, in place of any earlier one under its id."""
         self._write("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", item.tx_id, item.deadline, _encode(item))
 
-    def get(self, tx_id: str) -> Waiting | None:
+    def get(self, tx_id: str) -> Pending | None:
         """Return the item, or None."""
         row = self._db.execute("SELECT body FROM items WHERE tx_id = ?", (tx_id,)).fetchone()
         return _item.decode(row[0]) if row else None
 
-    def due(self, now: int) -> Iterator[Waiting]:
+    def due(self, now: int) -> Iterator[Pending]:
         """Remove and yield, in order of deadline, every item whose deadline is at or before `now`."""
         rows = self._db.execute(
             "SELECT tx_id, body FROM items WHERE deadline <= ? ORDER BY deadline, tx_id", (now,)
@@ -116,11 +116,11 @@ class DiskRoom:
         """Return the whole content."""
         items = [_item.decode(row[0]) for row in self._db.execute("SELECT body FROM items ORDER BY deadline, tx_id")]
         early = [_label.decode(row[0]) for row in self._db.execute("SELECT body FROM early ORDER BY number")]
-        return _encode(RoomState(items, early))
+        return _encode(PendingState(items, early))
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole content."""
-        state = msgspec.msgpack.decode(snapshot, type=RoomState)
+        state = msgspec.msgpack.decode(snapshot, type=PendingState)
         self._write("DELETE FROM items")
         self._write("DELETE FROM early")
         self._early = 0

@@ -18,7 +18,7 @@ from fraud.core.labels import Deadlines, LabelBook
 from fraud.core.records import Answer, KnownLabel, Label, Position, Reject
 from streaming import clock
 from streaming.kafka.topics import Topics, await_topics, client_options, ids
-from streaming.labels.pending import DiskRoom
+from streaming.labels.pending import SqlitePending
 from streaming.messages import envelope
 from streaming.messages.codec import Codec
 from streaming.observe.logs import Log
@@ -30,10 +30,10 @@ POLL_MS, MOST = 100, 2_000
 COMMIT_NS = 1_000_000_000
 
 
-class Desk:
+class LabelJoiner:
     """The label book over a disk room: what comes in changes the room and fills its outbox."""
 
-    def __init__(self, room: DiskRoom, deadlines: Deadlines, topics: Topics) -> None:
+    def __init__(self, room: SqlitePending, deadlines: Deadlines, topics: Topics) -> None:
         """Take the room; its content goes on where it was."""
         self._room, self._topics = room, topics
         self._book = LabelBook(room, deadlines)
@@ -92,10 +92,10 @@ class Seen(msgspec.Struct, frozen=True):
     seq: int = 0
 
 
-class DeskLink:
+class LabelService:
     """The desk on Kafka: one process, fenced by its transactional id, so that a second one ends the first."""
 
-    def __init__(self, kafka: KafkaSection, codec: Codec, room: DiskRoom, deadlines: Deadlines) -> None:
+    def __init__(self, kafka: KafkaSection, codec: Codec, room: SqlitePending, deadlines: Deadlines) -> None:
         """Connect and seek to the offsets on disk.
 
         Raises:
@@ -106,7 +106,7 @@ class DeskLink:
         self._kafka, self._codec, self._room = kafka, codec, room
         self.topics = Topics.of(kafka)
         self._ids = ids(kafka, (self.topics.decisions, self.topics.labels))
-        self.desk = Desk(room, deadlines, self.topics)
+        self.desk = LabelJoiner(room, deadlines, self.topics)
         self._producer = self._make_producer()
         self._consumer = self._make_consumer()
         await_topics(self._consumer, (self.topics.decisions, self.topics.labels))
@@ -242,7 +242,7 @@ class DeskLink:
         return KafkaConsumer(**{**options, **client_options(self._kafka)})
 
 
-def until_stopped(link: DeskLink, health: Health, log: Log) -> None:
+def until_stopped(link: LabelService, health: Health, log: Log) -> None:
     """Run a desk until SIGTERM or SIGINT."""
 
     def stop(number: int, frame: FrameType | None) -> None:

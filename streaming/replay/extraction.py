@@ -21,7 +21,7 @@ from models.rules_only import RulesOnly
 from streaming.files.rows import Row
 from streaming.files.table import Table
 from streaming.replay.history import HistorySource, history, ordered
-from streaming.wiring import Parts, assemble, build, judges
+from streaming.wiring import Parts, assemble, build, strategy
 
 BATCH = 32
 
@@ -139,7 +139,7 @@ def recorded(settings: Settings, recorder: Recorder) -> Parts:
     """Return an engine that keeps histories and reports what it does to them."""
     store = RecordingStore(recorder, settings.engine.retry_horizon)
     extractor = RecordingExtractor(store, recorder)
-    given = msgspec.structs.replace(judges(settings, extractor.version), scorer=Remembering())
+    given = msgspec.structs.replace(strategy(settings, extractor.version), scorer=Remembering())
     return assemble(settings, store, extractor, given)
 
 

@@ -127,8 +127,8 @@ class Replay:
     @property
     def _inputs(self) -> str:
         """Return all that the answers depend on: another model, policy or rules would not continue the same run."""
-        judges = self._parts.judges
-        return f"{self._request.inputs} {judges.scorer.version} {judges.policy.version} {judges.rules.version}"
+        strategy = self._parts.strategy
+        return f"{self._request.inputs} {strategy.scorer.version} {strategy.policy.version} {strategy.rules.version}"
 
     def _between(self, source: HistorySource, step: Callable[[int], None], intake: Intake) -> bool:
         del intake

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fraud.core.engine import Judges, alert_of
+from fraud.core.engine import Strategy, alert_of
 from fraud.core.errors import StoreRestartedError, StoreUnavailableError
 from fraud.core.policy import decide
 from fraud.core.records import (
@@ -36,25 +36,25 @@ class Reopening(Protocol):
         """Connect again; raise StoreUnavailableError while nothing answers."""
 
 
-class RulesAlone:
+class RulesFallback:
     """Answers without state: analyst rules on the transaction itself, marked so."""
 
-    def __init__(self, judges: Judges, features: int, spec_version: str) -> None:
+    def __init__(self, strategy: Strategy, features: int, spec_version: str) -> None:
         """Take the rules and the policy; every feature is missing."""
-        self._judges = judges
+        self._strategy = strategy
         self._spec = spec_version
         self._missing = np.full(features, np.nan, np.float32)
 
-    def replace_judges(self, judges: Judges) -> None:
+    def replace_strategy(self, strategy: Strategy) -> None:
         """Take other rules and another policy."""
-        self._judges = judges
+        self._strategy = strategy
 
     def answer(self, arrival: Arrival, tx: Transaction) -> Answer:
         """Return the answer to one transaction."""
-        judges = self._judges
-        outcome = judges.rules.judge(tx, self._missing)
+        strategy = self._strategy
+        outcome = strategy.rules.judge(tx, self._missing)
         score = Score(tx.id, 0.0, STORE_DOWN, Level.RULES)
-        action, value = decide(tx, score, outcome, judges.policy)
+        action, value = decide(tx, score, outcome, strategy.policy)
         decision = Decision(
             tx_id=tx.id,
             version=tx.version,
@@ -62,7 +62,7 @@ class RulesAlone:
             score=value,
             reasons=outcome.reasons,
             level=Level.RULES,
-            versions=Versions(STORE_DOWN, self._spec, judges.policy.version, judges.rules.version),
+            versions=Versions(STORE_DOWN, self._spec, strategy.policy.version, strategy.rules.version),
             seen_at=tx.seen_at,
             happened_at=tx.happened_at,
             card=tx.card,
@@ -73,14 +73,14 @@ class RulesAlone:
             marks=(STORE_DOWN,),
         )
         vector = FeatureVector(tx.id, self._missing, self._spec, tx.seen_at)
-        alert = alert_of(decision, judges.policy)
+        alert = alert_of(decision, strategy.policy)
         return Answer(decision=decision, position=arrival.position, alert=alert, vector=vector, headers=arrival.headers)
 
 
-class Guarded:
+class FallbackEngine:
     """The engine, with something to say when its store does not answer."""
 
-    def __init__(self, engine: Handler, store: Reopening, alone: RulesAlone, link: KafkaLink) -> None:
+    def __init__(self, engine: Handler, store: Reopening, alone: RulesFallback, link: KafkaLink) -> None:
         """Take the engine and what is needed to come back."""
         self._engine, self._store, self._alone, self._link = engine, store, alone, link
         self._tried_at = 0

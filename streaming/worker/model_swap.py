@@ -4,11 +4,11 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Protocol
 
-from fraud.core.engine import Judges
+from fraud.core.engine import Strategy
 from fraud.core.errors import FraudError, StoreRestartedError, StoreUnavailableError
 from streaming.kafka.model_pointer import Pointer, pointer_in
 
-Load = Callable[[Pointer], Judges]
+Load = Callable[[Pointer], Strategy]
 
 
 class Pointing(Protocol):
@@ -18,14 +18,14 @@ class Pointing(Protocol):
         """Return what names the model in use, empty when nothing was ever set."""
 
 
-class TakeUp:
-    """Follows the pointer. `load` makes the judges of a pointer, warm; it runs in a thread of its own."""
+class ModelSwap:
+    """Follows the pointer. `load` makes the strategy of a pointer, warm; it runs in a thread of its own."""
 
     def __init__(self, store: Pointing, load: Load, text: bytes = b"") -> None:
         """Begin at the pointer that is in use already, as the store gave it."""
         self._store, self._load, self._text = store, load, text
         self._thread: Thread | None = None
-        self._made: tuple[Pointer, Judges] | None = None
+        self._made: tuple[Pointer, Strategy] | None = None
         self._fault = ""
 
     def look(self) -> None:
@@ -46,7 +46,7 @@ class TakeUp:
         fault, self._fault = self._fault, ""
         return fault
 
-    def taken(self) -> tuple[Pointer, Judges] | None:
+    def taken(self) -> tuple[Pointer, Strategy] | None:
         """Return, once, what has been loaded."""
         made, self._made = self._made, None
         return made

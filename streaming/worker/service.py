@@ -11,7 +11,7 @@ import msgspec
 
 from features.extractor import OnlineExtractor
 from features.stores.redis import RedisStore
-from fraud.core.engine import Engine, Judges, Lateness
+from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.errors import ArtifactError
 from fraud.core.records import (
     DAY,
@@ -33,13 +33,13 @@ from streaming.messages.codec import Codec, Limits
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics, Pages
 from streaming.observe.stages import TimedScorer, TimedStore, Watch
-from streaming.rule_file import HotRules
+from streaming.rule_file import ReloadingRules
 from streaming.run import Handler
 from streaming.settings import ServiceSettings
 from streaming.wiring import build
 from streaming.worker.deadlines import Ladder
-from streaming.worker.fallback import Guarded, RulesAlone, work
-from streaming.worker.model_swap import TakeUp
+from streaming.worker.fallback import FallbackEngine, RulesFallback, work
+from streaming.worker.model_swap import ModelSwap
 from streaming.worker.standby import take_turn
 
 REFRESH_NS = SECOND
@@ -81,14 +81,14 @@ class Service:
         self.metrics, self.health, self._watch = Metrics(), Health(), Watch()
         base = build(settings)
         warm_up(base.engine)
-        self._judges = base.judges
+        self._strategy = base.strategy
         self._turn = take_turn(standby, member) if standby else None
         self.store = open_store(settings)
         pointer = self._follow_pointer()
         extractor = OnlineExtractor(TimedStore(self.store, self._watch))
         lateness = Lateness(settings.lateness.allowed)
-        self._engine = Engine(extractor, self.store, self._timed(self._judges), None, lateness)
-        self._ladder = Ladder(settings.serving.budget, (Level.FULL, *self._judges.reduced))
+        self._engine = Engine(extractor, self.store, self._timed(self._strategy), None, lateness)
+        self._ladder = Ladder(settings.serving.budget, (Level.FULL, *self._strategy.reduced))
         self.link = KafkaLink(
             Link(
                 kafka=settings.kafka,
@@ -102,8 +102,8 @@ class Service:
                 pointer=pointer,
             )
         )
-        self._alone = RulesAlone(self._judges, len(extractor.names), extractor.version)
-        self.guarded = Guarded(Clocked(self._engine, self._watch), self.store, self._alone, self.link)
+        self._alone = RulesFallback(self._strategy, len(extractor.names), extractor.version)
+        self.guarded = FallbackEngine(Clocked(self._engine, self._watch), self.store, self._alone, self.link)
         self._pages = self._listen()
         self._refreshed_at = self._collected_at = clock.monotonic_ns()
         self._was_degraded = False
@@ -114,7 +114,7 @@ class Service:
         port = self._pages.port if self._pages else None
         for fault in self.store.faults():
             self.log.say("store set up badly", fault=fault)
-        self.log.say("started", model=self._judges.scorer.version, http_port=port, group=self._settings.kafka.group)
+        self.log.say("started", model=self._strategy.scorer.version, http_port=port, group=self._settings.kafka.group)
         # What start-up made stays; collections run when nothing waits, or rarely.
         # The client's threads give way soon: with the default of 5 ms each round trip may wait that long for its turn.
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -130,10 +130,10 @@ class Service:
                 self._pages.close()
 
     def _show_build(self) -> None:
-        judges, build_info = self._judges, self.metrics.build
+        strategy, build_info = self._strategy, self.metrics.build
         build_info.clear()
-        scorer = judges.scorer
-        build_info.labels(scorer.version, scorer.spec_version, judges.policy.version, judges.rules.version).set(1)
+        scorer = strategy.scorer
+        build_info.labels(scorer.version, scorer.spec_version, strategy.policy.version, strategy.rules.version).set(1)
 
     # ---- the model that the store points to
 
@@ -141,41 +141,41 @@ class Service:
         """Use the model that the store points to, if it points to one; follow the pointer from here on."""
         text = self.store.pointer()
         pointer = pointer_in(text)
-        if pointer is not None and pointer.version != self._judges.scorer.version:
-            self._judges = self._load(pointer)
-        self._takeup = TakeUp(self.store, self._load, text)
+        if pointer is not None and pointer.version != self._strategy.scorer.version:
+            self._strategy = self._load(pointer)
+        self._takeup = ModelSwap(self.store, self._load, text)
         return pointer
 
-    def _load(self, pointer: Pointer) -> Judges:
-        """Return the judges of a pointer, warm, with the rules in use.
+    def _load(self, pointer: Pointer) -> Strategy:
+        """Return the strategy of a pointer, warm, with the rules in use.
 
         Raises:
             ArtifactError: when the model is not there, or not in that version.
         """
         settings = configuration.changed(self._settings, "model", name=pointer.model)
         parts = build(settings)
-        if parts.judges.scorer.version != pointer.version:
+        if parts.strategy.scorer.version != pointer.version:
             msg = (
                 f"the store points to {pointer.version}, but {settings.model.folder} holds "
-                f"{parts.judges.scorer.version}: put that version there, or run 'fraud state reencode' for this one"
+                f"{parts.strategy.scorer.version}: put that version there, or run 'fraud state reencode' for this one"
             )
             raise ArtifactError(msg)
         warm_up(parts.engine)
-        return msgspec.structs.replace(parts.judges, rules=self._judges.rules)
+        return msgspec.structs.replace(parts.strategy, rules=self._strategy.rules)
 
-    def _timed(self, judges: Judges) -> Judges:
-        return msgspec.structs.replace(judges, scorer=TimedScorer(judges.scorer, self._watch))
+    def _timed(self, strategy: Strategy) -> Strategy:
+        return msgspec.structs.replace(strategy, scorer=TimedScorer(strategy.scorer, self._watch))
 
-    def _take_up(self, pointer: Pointer, judges: Judges) -> None:
+    def _take_up(self, pointer: Pointer, strategy: Strategy) -> None:
         """Swap the model between two batches, and read again what its histories lack."""
         began = clock.monotonic_ns()
-        self._judges = judges
-        self._engine.replace_judges(self._timed(judges))
-        self._alone.replace_judges(judges)
+        self._strategy = strategy
+        self._engine.replace_strategy(self._timed(strategy))
+        self._alone.replace_strategy(strategy)
         self.link.take_up(pointer)
         self._show_build()
         spent = (clock.monotonic_ns() - began) // 1_000_000
-        self.log.say("model taken up", model=judges.scorer.version, encoder=pointer.encoder, ms=spent)
+        self.log.say("model taken up", model=strategy.scorer.version, encoder=pointer.encoder, ms=spent)
 
     def _between(self, intake: Intake, answers: Sequence[Answer]) -> bool:
         spent, link = self._watch.spent, self.link
@@ -216,8 +216,8 @@ class Service:
         self._takeup.look()
         if fault := self._takeup.refused():
             self.log.say("model refused", fault=fault)
-        rules = self._judges.rules
-        if isinstance(rules, HotRules):
+        rules = self._strategy.rules
+        if isinstance(rules, ReloadingRules):
             refused = rules.refused
             if rules.refresh():
                 self.log.say("rules taken up", version=rules.version)

@@ -79,13 +79,13 @@ def optimum(one: Task) -> F64:
 
 def booster_scores(one: Task) -> fitting.Scores:
     """Fit the booster alone; return its scores of the test rows, by kind."""
-    return _scores(one, fitting.Asked(settings.booster(one.seed, quick=one.quick)))
+    return _scores(one, fitting.FitRequest(settings.booster(one.seed, quick=one.quick)))
 
 
 def network_scores(one: Task, tables: settings.Tables | None = None) -> fitting.Scores:
     """Fit booster and network, settings changed by `tables`; return scores of the test rows by kind."""
     asked = settings.blend(one.seed, quick=one.quick, tables=tables)
-    return _scores(one, fitting.Asked(asked, vectors.histories(one.data, FOLDER / "cache")))
+    return _scores(one, fitting.FitRequest(asked, vectors.histories(one.data, FOLDER / "cache")))
 
 
 def last_events_scores(one: Task) -> F64:
@@ -93,7 +93,7 @@ def last_events_scores(one: Task) -> F64:
     return network_scores(one, LAST_ONLY)[settings.NETWORK]
 
 
-def _scores(one: Task, asked: fitting.Asked) -> fitting.Scores:
+def _scores(one: Task, asked: fitting.FitRequest) -> fitting.Scores:
     made = fitting.fit(one.data, slices(one.data, one.fold.span), asked)
     found = made.scores(one.data, one.fold.test)
     # Ranked before calibration: one that fails makes all scores equal, and that says nothing of the booster.

@@ -3,17 +3,17 @@
 import pytest
 
 from features.stores.working_set import TableSet
-from fraud.core.labels import WaitingRoom
+from fraud.core.labels import PendingStore
 from fraud.core.ports import Extractor, StateStore
 from tests.contract import census
-from tests.contract.rooms import ROOMS
+from tests.contract.pending_stores import PENDING_STORES
 from tests.contract.stores import STORES
 from tests.contract.test_extractor import EXTRACTORS
 
 SUITES: dict[type, list[type]] = {
     StateStore: [case.implementation for case in STORES],
     Extractor: EXTRACTORS,
-    WaitingRoom: [case.implementation for case in ROOMS],
+    PendingStore: [case.implementation for case in PENDING_STORES],
 }
 
 

@@ -48,7 +48,7 @@ from streaming import configuration
 from streaming.kafka import output_log
 from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
-from streaming.wiring import judges
+from streaming.wiring import strategy
 from tests.site import Site, until
 
 PAUSE = (1.5, 4.0)
@@ -244,7 +244,7 @@ def undisturbed(site: Site, encoder: Encoder | None) -> MemoryStore:
 def scorer_of(model: str) -> Scorer:
     """Return a model as the workers load it."""
     settings = configuration.changed(configuration.read(None, {}), "model", name=model)
-    return judges(settings, OnlineExtractor(MemoryStore()).version).scorer
+    return strategy(settings, OnlineExtractor(MemoryStore()).version).scorer
 
 
 def expected_rows(store: MemoryStore) -> dict[str, bytes]:

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
-from fraud.core.engine import Engine, Judges
-from fraud.core.labels import LabelBook, MemoryRoom
+from fraud.core.engine import Engine, Strategy
+from fraud.core.labels import LabelBook, MemoryPending
 from fraud.core.ports import Histories, Matrix
 from fraud.core.records import Answer, Arrival, KnownLabel, Position, Score, Transaction, Values
 from fraud.core.settings import Settings
 from models.rules_only import RulesOnly
-from streaming.wiring import judges
+from streaming.wiring import strategy
 
 
 class Call(NamedTuple):
@@ -92,9 +92,9 @@ def watched(kind: type[Engine] = Engine) -> Watched:
     """Return a fresh engine with a label book over watched parts."""
     calls: list[Call] = []
     extractor = WatchedExtractor(calls)
-    usual = judges(Settings(), extractor.version)
-    parts = Judges(WatchedScorer(calls), usual.rules, usual.policy)
-    return Watched(kind(extractor, extractor.store, parts, LabelBook(MemoryRoom(), keep_vectors=False)), calls)
+    usual = strategy(Settings(), extractor.version)
+    parts = Strategy(WatchedScorer(calls), usual.rules, usual.policy)
+    return Watched(kind(extractor, extractor.store, parts, LabelBook(MemoryPending(), keep_vectors=False)), calls)
 
 
 def vectors(stream: Iterable[Arrival], kind: type[Engine] = Engine, batch: int = 8) -> dict[str, bytes]:

@@ -30,7 +30,7 @@ from streaming.kafka import output_log
 from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.replay.history import HistorySource, history, ordered
-from streaming.wiring import judges
+from streaming.wiring import strategy
 from tests.site import Site, until
 
 DELAY = 7 * 86_400 * 1_000_000_000
@@ -92,7 +92,7 @@ def replayed(log: Sequence[Arrival], model: str) -> dict[str, Decision]:
     settings = configuration.changed(configuration.read(None, {}), "model", name=model)
     store = MemoryStore()
     extractor = OnlineExtractor(store)
-    engine = Engine(extractor, store, judges(settings, extractor.version), None, Lateness(settings.lateness.allowed))
+    engine = Engine(extractor, store, strategy(settings, extractor.version), None, Lateness(settings.lateness.allowed))
     found = {}
     for begin in range(0, len(log), BATCH):
         for answer in engine.handle(log[begin : begin + BATCH]):

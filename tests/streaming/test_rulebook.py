@@ -8,7 +8,7 @@ import pytest
 
 from fraud.core.errors import RuleError
 from fraud.core.records import Action, Transaction, Values
-from streaming.rule_file import HotRules, read_rules
+from streaming.rule_file import ReloadingRules, read_rules
 from streaming.wiring import vocabulary
 
 TX = Transaction(id="t", card="C1", merchant="M1", amount=100, base_amount=100, happened_at=1, seen_at=1)
@@ -25,11 +25,11 @@ def write(path: Path, text: str | bytes) -> None:
     os.utime(path, ns=(before + 10**9, before + 10**9))
 
 
-def action(rules: HotRules) -> Action | None:
+def action(rules: ReloadingRules) -> Action | None:
     return rules.judge(TX, VALUES).at_least
 
 
-def refreshed(rules: HotRules) -> bool:
+def refreshed(rules: ReloadingRules) -> bool:
     """Look twice, for a change is taken up once it has settled."""
     return rules.refresh() or rules.refresh()
 
@@ -40,13 +40,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def rules(path: Path) -> HotRules:
+def rules(path: Path) -> ReloadingRules:
     """Return a rule book in use that reviews."""
     write(path, REVIEW)
-    return HotRules(path, vocabulary())
+    return ReloadingRules(path, vocabulary())
 
 
-def test_changed_rules_are_taken_up_and_faulty_ones_refused(path: Path, rules: HotRules) -> None:
+def test_changed_rules_are_taken_up_and_faulty_ones_refused(path: Path, rules: ReloadingRules) -> None:
     first = rules.version
     assert not refreshed(rules)
     write(path, "rule a : when amount >= then decline")
@@ -59,7 +59,7 @@ def test_changed_rules_are_taken_up_and_faulty_ones_refused(path: Path, rules: H
     assert rules.version != first
 
 
-def test_faulty_rules_are_refused_once_and_forgotten_when_put_right(path: Path, rules: HotRules) -> None:
+def test_faulty_rules_are_refused_once_and_forgotten_when_put_right(path: Path, rules: ReloadingRules) -> None:
     write(path, "rule")
     for _ in range(4):
         assert not rules.refresh()
@@ -69,7 +69,7 @@ def test_faulty_rules_are_refused_once_and_forgotten_when_put_right(path: Path, 
     assert (rules.fault, rules.taken, action(rules)) == (None, 0, Action.REVIEW)
 
 
-def test_file_that_is_being_written_is_not_taken_up(path: Path, rules: HotRules) -> None:
+def test_file_that_is_being_written_is_not_taken_up(path: Path, rules: ReloadingRules) -> None:
     write(path, "")
     assert not rules.refresh()
     write(path, "rule a : wh")
@@ -81,7 +81,7 @@ def test_file_that_is_being_written_is_not_taken_up(path: Path, rules: HotRules)
     assert (action(rules), rules.refused) == (Action.DECLINE, 0)
 
 
-def test_change_with_an_old_time_and_the_same_size_is_taken_up(path: Path, rules: HotRules) -> None:
+def test_change_with_an_old_time_and_the_same_size_is_taken_up(path: Path, rules: ReloadingRules) -> None:
     stat, other = path.stat(), path.with_suffix(".new")
     other.write_text(REVIEW.replace(">= 1 ", ">= 9 "))
     os.utime(other, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
@@ -91,7 +91,7 @@ def test_change_with_an_old_time_and_the_same_size_is_taken_up(path: Path, rules
     assert action(rules) is None
 
 
-def test_rules_that_vanish_stay_in_use_until_they_come_back(path: Path, rules: HotRules) -> None:
+def test_rules_that_vanish_stay_in_use_until_they_come_back(path: Path, rules: ReloadingRules) -> None:
     path.unlink()
     assert not refreshed(rules)
     assert action(rules) is Action.REVIEW
@@ -114,7 +114,7 @@ def test_rules_that_vanish_stay_in_use_until_they_come_back(path: Path, rules: H
     ],
     ids=["nul", "long-name", "folder", "brackets", "sum", "duration", "latin-1"],
 )
-def test_faulty_file_of_any_kind_never_ends_the_service(path: Path, rules: HotRules, faulty: bytes) -> None:
+def test_faulty_file_of_any_kind_never_ends_the_service(path: Path, rules: ReloadingRules, faulty: bytes) -> None:
     write(path, faulty)
     assert not refreshed(rules)
     assert (rules.refused, action(rules)) == (1, Action.REVIEW)
@@ -124,14 +124,14 @@ def test_changed_list_file_is_taken_up(path: Path) -> None:
     listed = path.parent / "bad.txt"
     write(path, BLOCK)
     write(listed, "C2\n")
-    rules = HotRules(path, vocabulary())
+    rules = ReloadingRules(path, vocabulary())
     assert action(rules) is None
     write(listed, "C1\n")
     assert refreshed(rules)
     assert action(rules) is Action.DECLINE
 
 
-def test_list_file_named_by_a_change_is_watched_from_then_on(path: Path, rules: HotRules) -> None:
+def test_list_file_named_by_a_change_is_watched_from_then_on(path: Path, rules: ReloadingRules) -> None:
     listed = path.parent / "bad.txt"
     write(path, BLOCK)
     assert not refreshed(rules)
@@ -158,4 +158,4 @@ def test_byte_order_mark_is_no_fault(path: Path) -> None:
 
 def test_first_reading_with_faults_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuleError, match="cannot be read"):
-        HotRules(tmp_path / "none.fr", vocabulary())
+        ReloadingRules(tmp_path / "none.fr", vocabulary())

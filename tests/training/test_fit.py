@@ -11,7 +11,7 @@ from fraud.core import metrics
 from fraud.core.errors import ArtifactError, SettingsError
 from fraud.training.booster import BoosterSettings, fit, forecast, thinned
 from fraud.training.dataset import FRAUD, Dataset
-from fraud.training.fitting import Asked
+from fraud.training.fitting import FitRequest
 from fraud.training.network import Epoch
 from fraud.training.plots import draw_all, expected_groups, learning
 from fraud.training.train import train, usual_slices
@@ -104,7 +104,7 @@ def test_forecast_grows_with_rows_and_trees(data: Dataset) -> None:
 
 
 def test_train_saves_an_artifact_that_scores_as_fitted(tmp_path: Path, data: Dataset) -> None:
-    trained = train(data, tmp_path, "mine", 77, "booster", Asked(QUICK))
+    trained = train(data, tmp_path, "mine", 77, "booster", FitRequest(QUICK))
     loaded = Booster.of(registry.load(tmp_path, "mine", spec_version="spec-1"))
     card = loaded.card
     assert (card.created, card.data_hash, card.features, card.label_delay) == (
@@ -123,7 +123,7 @@ def test_train_under_a_reserved_name_is_refused_before_fitting(tmp_path: Path, d
         pytest.fail("a fit was started")
 
     with pytest.raises(ArtifactError, match="is taken"):
-        train(data, tmp_path, "rules", 0, "booster", Asked(QUICK), never)
+        train(data, tmp_path, "rules", 0, "booster", FitRequest(QUICK), never)
 
 
 def test_draw_all_writes_every_picture(tmp_path: Path, data: Dataset) -> None:

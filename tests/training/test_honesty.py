@@ -37,7 +37,7 @@ def span_of(data: Dataset) -> Span:
 
 
 def fitted(data: Dataset, tokens: MadeTokens, rows: Slices) -> Arrays:
-    made = fitting.fit(data, rows, fitting.Asked(SETTINGS, tokens))
+    made = fitting.fit(data, rows, fitting.FitRequest(SETTINGS, tokens))
     return train.arrays_of(data, rows, made, BLEND)
 
 

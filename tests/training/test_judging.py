@@ -24,7 +24,7 @@ from fraud.training.evaluation import (
     sliced,
     summary,
 )
-from fraud.training.fitting import Asked, fit
+from fraud.training.fitting import FitRequest, fit
 from fraud.training.protocols import MEASURES, Fold, chronological_fold, fdh_folds
 from fraud.training.splits import Slices, span_before
 from tests.training.test_fit import QUICK
@@ -131,18 +131,18 @@ def test_booster_that_was_kept_is_taken_as_it_is(data: Dataset, tmp_path: Path) 
     from fraud.training.splits import slices
 
     rows, place = slices(data, fold.span), Place(checkpoints.fold_folder(tmp_path, data, fold), QUICK)
-    first = fit(data, rows, Asked(QUICK, place=place))
+    first = fit(data, rows, FitRequest(QUICK, place=place))
 
     def never(share: float, note: str) -> None:
         pytest.fail("fitted again")
 
-    again = fit(data, rows, Asked(QUICK, place=place), never)
+    again = fit(data, rows, FitRequest(QUICK, place=place), never)
     np.testing.assert_array_equal(first.scores(data, fold.test)["booster"], again.scores(data, fold.test)["booster"])
     np.testing.assert_array_equal(first.validation()["booster"], again.validation()["booster"])
     np.testing.assert_array_equal(first.booster.importance, again.booster.importance)
     place.forget()
     with pytest.raises(pytest.fail.Exception):
-        fit(data, rows, Asked(QUICK, place=place), never)
+        fit(data, rows, FitRequest(QUICK, place=place), never)
 
 
 def test_scores_are_kept_apart_by_fold_and_settings(data: Dataset, tmp_path: Path) -> None:

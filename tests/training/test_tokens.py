@@ -25,7 +25,7 @@ from streaming.files.table import Table
 from streaming.replay.extraction import Extraction
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.run import run
-from streaming.wiring import assemble, judges
+from streaming.wiring import assemble, strategy
 
 DELAY = DAY
 LEAST = 1_000
@@ -73,7 +73,7 @@ def served(file: Path) -> Served:
     """Return a scorer that was served the history by the live engine, in batches of 7."""
     settings, scorer, store = Settings(), Served(), MemoryStore()
     extractor = OnlineExtractor(store)
-    chosen = msgspec.structs.replace(judges(settings, extractor.version), scorer=scorer)
+    chosen = msgspec.structs.replace(strategy(settings, extractor.version), scorer=scorer)
     engine = assemble(settings, store, extractor, chosen).engine
 
     class Nowhere:

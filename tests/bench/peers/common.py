@@ -85,7 +85,7 @@ def our_scores(history: History, fold: Fold, given: argparse.Namespace, name: st
 
 def booster_scores(data: Dataset, fold: Fold, threads: int, seed: int) -> dict[str, F64]:
     """Return the scores of the test rows by our booster."""
-    asked = fitting.Asked(settings.booster(seed, tables={"booster": {"threads": threads}}))
+    asked = fitting.FitRequest(settings.booster(seed, tables={"booster": {"threads": threads}}))
     return fitting.fit(data, slices(data, fold.span), asked).scores(data, fold.test)
 
 
@@ -97,7 +97,7 @@ def network_scores(history: History, fold: Fold, given: Row, seed: int, name: st
     from fraud.training.recording import HistoryLog
 
     tables = {"network": given, "booster": {"threads": given.get("threads", 1)}}
-    asked = fitting.Asked(settings.blend(seed, tables=tables), HistoryLog(history.recording))
+    asked = fitting.FitRequest(settings.blend(seed, tables=tables), HistoryLog(history.recording))
 
     def tell(done: float, what: str) -> None:
         if ":" in what:

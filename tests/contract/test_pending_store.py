@@ -1,4 +1,4 @@
-"""The promises of the WaitingRoom port, on every implementation."""
+"""The promises of the PendingStore port, on every implementation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fraud.core.labels import Waiting, WaitingRoom
+from fraud.core.labels import Pending, PendingStore
 from fraud.core.records import DAY, Label, Verdict
-from tests.contract.rooms import ROOMS, RoomCase
+from tests.contract.pending_stores import PENDING_STORES, PendingCase
 
-Fresh = Callable[[], WaitingRoom]
+Fresh = Callable[[], PendingStore]
 
 
-@pytest.fixture(params=ROOMS, ids=lambda case: case.name)
+@pytest.fixture(params=PENDING_STORES, ids=lambda case: case.name)
 def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Fresh:
-    case: RoomCase = request.param
+    case: PendingCase = request.param
     made = iter(range(100))
 
-    def make() -> WaitingRoom:
+    def make() -> PendingStore:
         folder = tmp_path / str(next(made))
         folder.mkdir()
         return case.fresh(folder)
@@ -26,8 +26,8 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Fresh:
     return make
 
 
-def item(name: str, deadline: int, **fields: object) -> Waiting:
-    plain = Waiting(
+def item(name: str, deadline: int, **fields: object) -> Pending:
+    plain = Pending(
         tx_id=name,
         version=0,
         card="a",
