@@ -5,6 +5,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 from numpy.typing import NDArray
@@ -57,6 +58,9 @@ STORES = [
     StoreCase("recording", RecordingStore, fresh_recording, examples=20),
     StoreCase("redis", RedisStore, fresh_redis, examples=12),
 ]
+
+every_store = pytest.mark.parametrize("case", STORES, ids=lambda case: case.name)
+"""Marks a test that runs on each of them."""
 
 
 def explore(case: StoreCase, check: Callable[..., None], **strategies: SearchStrategy[Any]) -> None:

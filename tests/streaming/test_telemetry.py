@@ -10,7 +10,7 @@ from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics, page
 from streaming.observe.stages import Watch
 from tests.contract.driving import answer
-from tests.contract.test_state_store import payment
+from tests.contract.payments import payment
 
 AT = Position("transactions@abc", 0, 1)
 

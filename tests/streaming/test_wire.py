@@ -11,7 +11,7 @@ from fraud.core.records import Answer, FeatureVector, KnownLabel, LabelSource, P
 from streaming.kafka import output_log
 from streaming.messages import envelope
 from tests.contract.driving import answer
-from tests.contract.test_state_store import payment
+from tests.contract.payments import payment
 
 AT = Position("transactions@abc", 2, 7)
 
