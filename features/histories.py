@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import Floats, Ints, Row
 from features.descriptors import GRAMS, grams, text_hash
 from features.state import history as hs
 from features.state import layout as at
 from features.state import tokens
 from features.state.tables import RecordTable, hash64
 from features.stores.working_set import TableSet
+from fraud.common.compiled import Floats, Ints, Row
 from fraud.core.ports import Encoder, Tokens
 from fraud.core.records import Position, Transaction
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compiled import compiled
+from fraud.common.compiled import compiled
 
 F32 = NDArray[np.float32]
 U32 = NDArray[np.uint32]

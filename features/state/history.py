@@ -22,9 +22,9 @@ import math
 
 import numpy as np
 
-from features.compiled import Floats, Ints, Row, Words, compiled, signed
 from features.state import layout as at
 from features.state.layout import LOG_SCALE
+from fraud.common.compiled import Floats, Ints, Row, Words, compiled, signed
 
 HISTORY_VERSION = "1"
 """Part of every name under which rows are kept: rows of another layout are never met."""

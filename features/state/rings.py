@@ -7,9 +7,9 @@ on the order of arrival.
 
 import numpy as np
 
-from features.compiled import Ints, Row, compiled, signed
 from features.state import layout as at
 from features.state.windows import absorb_risk
+from fraud.common.compiled import Ints, Row, compiled, signed
 
 WORDS = at.EVENT_BYTES // 8
 KEY_HASH_BITS, KEY_LOW_BITS = 16, 4

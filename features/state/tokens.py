@@ -27,10 +27,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import Floats, Ints, Row, compiled, signed
 from features.state import history as hs
 from features.state import layout as at
 from features.state.layout import LOG_SCALE
+from fraud.common.compiled import Floats, Ints, Row, compiled, signed
 
 RAW, RAW_COLUMNS, STATIC = 64, 32, 20
 RAW_WINDOW = RAW - hs.FRAUDS

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from features.compiled import Ints, Row, compiled, signed
 from features.state import layout as at
 from features.state.rings import apply_entity, apply_pair, find_event, insert_event, remove_event
 from features.state.windows import absorb_entity, absorb_pair, amount_profile, prepare
+from fraud.common.compiled import Ints, Row, compiled, signed
 
 CARD_BIT, MERCHANT_BIT, DEVICE_BIT, PAIR_BIT = 1, 2, 4, 8
 EVERY_ROW = 15

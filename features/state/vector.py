@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from features.compiled import Floats, Ints, Row, compiled
 from features.state import layout as at
 from features.state.rings import read_verdicts
 from features.state.windows import (
@@ -15,6 +14,7 @@ from features.state.windows import (
     read_pair,
     read_risk,
 )
+from fraud.common.compiled import Floats, Ints, Row, compiled
 
 TRANSACTION_FEATURES = 7
 WINDOW_FEATURES = 6

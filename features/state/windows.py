@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from features.compiled import Ints, Row, Words, compiled, signed
 from features.state import layout as at
 from features.state.layout import BIN_FIRST, BIN_WIDTH, LOG_SCALE
+from fraud.common.compiled import Ints, Row, Words, compiled, signed
 
 LEVEL_TABLE = at.LEVEL_TABLE
 RISK_TABLE = at.RISK_TABLE

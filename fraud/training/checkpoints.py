@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import sources_hash
+from fraud.common.compiled import sources_hash
 from fraud.core.errors import ArtifactError, DataError
 from fraud.training.booster import BoosterSettings, Fit
 from fraud.training.dataset import Dataset

@@ -14,11 +14,11 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import Floats, Ints, Row, compiled
 from features.descriptors import GRAMS, grams
 from features.state import history as hs
 from features.state import tokens as tk
 from features.state.tables import reserve
+from fraud.common.compiled import Floats, Ints, Row, compiled
 from fraud.core.errors import DataError
 from fraud.training.network import Batch, Codes
 from fraud.training.splits import Rows

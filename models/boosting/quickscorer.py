@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.common.compiled import compiled
 from fraud.core.ports import Matrix
 from models.boosting.trees import F32, F64, I32, MISSING_LEFT, ZERO_IS_MISSING, Trees, as_rows
-from models.compiled import compiled
 
 U32 = NDArray[np.uint32]
 

@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.common.compiled import compiled
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Matrix
-from models.compiled import compiled
 
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fraud.common.compiled import compiled
 from fraud.core.records import Values
 from models.boosting.trees import F32, F64, I32, U8, Trees, goes_left, round_down
-from models.compiled import compiled
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import compiled
+from fraud.common.compiled import compiled
 
 BLOCK = 64
 _WORD = 0xFFFFFFFF

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import Floats
 from features.histories import Looked
 from features.state import history as hs
 from features.state import tokens as tk
+from fraud.common.compiled import Floats
 from fraud.core import metrics
 from fraud.training import dataset
 from fraud.training.blend import ALERTS, MOST_LOST, upper_bound

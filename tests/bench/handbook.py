@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import compiled
+from fraud.common.compiled import compiled
 from fraud.core.records import DAY
 from fraud.training import dataset, protocols
 from fraud.training.dataset import FRAUD, Dataset

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.compiled import sources_hash
+from fraud.common.compiled import sources_hash
 from fraud.core import metrics
 from fraud.core.records import DAY
 from fraud.training import checkpoints
