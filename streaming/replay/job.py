@@ -63,6 +63,9 @@ class Ledger:
         self.alerts, self.rejects, digest = msgspec.msgpack.decode(snapshot, type=tuple[int, int, bytes])
         self.digest.restore(digest)
 
+    def flush(self) -> None:
+        """Do nothing: what was written is counted."""
+
     def close(self) -> None:
         """Do nothing: nothing is open."""
 
@@ -81,6 +84,7 @@ class Replay:
         self._ledger = Ledger()
         self._dead = DeadLetterFile(Path(settings.paths.dead))
         self._file = self._output()
+        self._sink = Tee(self._ledger, self._dead, *([self._file] if self._file else []))
         self._saved_at = 0
 
     def run(self, step: Callable[[int], None]) -> dict[str, Any]:
@@ -88,8 +92,7 @@ class Replay:
         began = clock.monotonic_ns()
         source = self._source()
         start = source.read_items
-        sink = Tee(self._ledger, self._dead, *([self._file] if self._file else []))
-        run(source, self._parts.engine, sink, lambda intake, _: self._between(source, step, intake))
+        run(source, self._parts.engine, self._sink, lambda intake, _: self._between(source, step, intake))
         if self._file:
             self._file.publish()
         seconds = (clock.monotonic_ns() - began) / 1e9
@@ -138,6 +141,8 @@ class Replay:
         return True
 
     def _save(self, events: int) -> None:
+        """Save a snapshot of what is acknowledged: all that was written, after a flush."""
+        self._sink.flush()
         saved = snapshots.Saved(
             events=events,
             digest=self._ledger.snapshot(),
