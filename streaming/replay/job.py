@@ -9,7 +9,7 @@ import msgspec
 from fraud.core.errors import StateError
 from fraud.core.records import Answer, Intake, Reject
 from fraud.core.settings import Settings
-from streaming import clock, configuration
+from streaming import clock
 from streaming.files import mapping
 from streaming.files.dead_letters import DeadLetterFile
 from streaming.files.decisions import FileSink, Tee
@@ -19,6 +19,7 @@ from streaming.replay import snapshots
 from streaming.replay.digest import Digest
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.run import run
+from streaming.settings import fingerprint, rates
 from streaming.wiring import build
 
 
@@ -36,7 +37,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def inputs(self) -> str:
         """Return what the answers depend on, as text; a snapshot of other inputs is refused."""
-        features = configuration.fingerprint(self.settings)
+        features = fingerprint(self.settings)
         return f"{self.data.resolve()} {self.mapping} {self.delay} {features}"
 
 
@@ -77,7 +78,7 @@ class Replay:
         """Read the mapping and put the parts together; the data is opened by `run`."""
         self._request = request
         settings = request.settings
-        self._table = Table(request.data, mapping.load(request.mapping), configuration.rates(settings))
+        self._table = Table(request.data, mapping.load(request.mapping), rates(settings))
         rows = self._table.count() if request.data.exists() else None
         self.total = rows and rows * (1 if request.delay is None else 2)
         self._parts = build(settings)
