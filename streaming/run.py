@@ -1,6 +1,7 @@
 """The loop: source, engine, sink, commit. Live scoring, replay and the demo all run this."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Protocol
 
 from fraud.core.ports import Sink, Source
@@ -17,15 +18,14 @@ class Handler(Protocol):
 def run(source: Source, engine: Handler, sink: Sink, between: Callable[[Intake, Sequence[Answer]], bool]) -> None:
     """Read, handle, write, commit until the source ends or `between`, called after each batch, returns False.
 
-    The order is the delivery promise: nothing is committed before the sink has acknowledged it.
+    The order is the delivery promise: what the source notes has been handed over, and the note becomes durable only
+    behind the sink's acknowledgement. So one batch may be under way while the next is worked on. At the end the sink
+    is closed first, which flushes it.
     """
-    try:
+    with closing(source), closing(sink):
         while (intake := source.read()) is not None:
             answers = engine.handle(intake.arrivals)
             sink.write(answers, intake.rejects)
             source.commit(answers)
             if not between(intake, answers):
                 return
-    finally:
-        sink.close()
-        source.close()

@@ -128,13 +128,13 @@ def reread(
     replacement: str,
 ) -> None:
     """Read letters of a file again, and write those that can be read now."""
-    from streaming import configuration
     from streaming.files import mapping as mappings
     from streaming.files import redrive as redriving
     from streaming.files.dead_letters import DeadLetterFile
     from streaming.files.table import Table
+    from streaming.settings import rates
 
-    table = Table(data, mappings.load(mapping), configuration.rates(options.settings(settings)))
+    table = Table(data, mappings.load(mapping), rates(options.settings(settings)))
     done, faults = redriving.redrive(redriving.Redriver(table), chosen, changes, replacement, out)
     DeadLetterFile(file).mark(done)
     for letter_id, fault in faults.items():

@@ -63,8 +63,11 @@ class Screen:
         for reject in rejects:
             output.say(f"rejected: {reject.reason}")
 
-    def close(self) -> None:
+    def flush(self) -> None:
         """Do nothing: what was printed is printed."""
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
 
 
 def line(decision: Decision) -> str:

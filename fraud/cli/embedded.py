@@ -9,9 +9,10 @@ from fraud.core.records import DAY, Answer, Intake, Label
 from fraud.simulate import fdh
 from fraud.simulate.source import Pace, SimulatedSource
 from fraud.simulate.traffic import Traffic
-from streaming import clock, configuration
+from streaming import clock
 from streaming.observe.latency import Latencies
 from streaming.run import run
+from streaming.settings import changed, read_settings
 from streaming.wiring import Parts, build
 
 CARDS, TERMINALS, DAYS, WARM_DAYS = 2_000, 4_000, 120, 15
@@ -85,8 +86,8 @@ def embedded(
     since = traffic.transaction(0).happened_at // DAY * DAY + WARM_DAYS * DAY
     pace = Pace(clock.monotonic_ns, clock.sleep, SECONDS_A_DAY / day_seconds, since)
     source = SimulatedSource(traffic, delay=LABEL_DELAY, batch=32, pace=pace)
-    found = configuration.changed(configuration.read(settings), "model", name=model)
-    parts = build(found if found.rules.file else configuration.changed(found, "rules", file="default"))
+    found = changed(read_settings(settings), "model", name=model)
+    parts = build(found if found.rules.file else changed(found, "rules", file="default"))
     watch = Watch(screen, traffic, since, seconds)
     try:
         run(source, Timed(parts, watch, screen), screen, watch.between)

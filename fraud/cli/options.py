@@ -56,13 +56,13 @@ def settings(
     batch: int | None = None,
 ) -> "ServiceSettings":
     """Return the settings: what the command line says before the environment, before the file, before defaults."""
-    from streaming import configuration
+    from streaming.settings import changed, read_settings
 
-    found = configuration.read(file)
-    found = configuration.changed(found, "model", name=model, folder=models)
-    found = configuration.changed(found, "rules", file=rules)
-    found = configuration.changed(found, "engine", batch=batch)
-    return configuration.changed(found, "paths", dead=dead)
+    found = read_settings(file)
+    found = changed(found, "model", name=model, folder=models)
+    found = changed(found, "rules", file=rules)
+    found = changed(found, "engine", batch=batch)
+    return changed(found, "paths", dead=dead)
 
 
 def service(
@@ -81,12 +81,12 @@ def service(
     Raises:
         SettingsError: when the way of delivery is unknown.
     """
-    from streaming import configuration
+    from streaming.settings import changed
 
     if delivery not in (None, "fast", "transactional"):
         msg = f"--delivery {delivery}: expected fast or transactional"
         raise SettingsError(msg)
     found = settings(file, **others)
-    found = configuration.changed(found, "kafka", bootstrap=bootstrap, group=group, prefix=prefix, delivery=delivery)
-    found = configuration.changed(found, "store", url=store)
-    return configuration.changed(found, "serving", http=http)
+    found = changed(found, "kafka", bootstrap=bootstrap, group=group, prefix=prefix, delivery=delivery)
+    found = changed(found, "store", url=store)
+    return changed(found, "serving", http=http)

@@ -112,19 +112,19 @@ def learn(
     of the same group ends the first.
     """
     from fraud.core.labels import Deadlines
-    from streaming import configuration
     from streaming.labels.pending import SqlitePending
     from streaming.labels.service import LabelService, until_stopped
     from streaming.messages.codec import Codec
     from streaming.observe.logs import Log
     from streaming.observe.metrics import Health, Metrics, Pages
+    from streaming.settings import rates
 
     found = options.service(settings, bootstrap=bootstrap, group=group, prefix=prefix, http=http)
     folder = state or Path(found.paths.state)
     deadlines = Deadlines(found.labels.deadline, dict(found.labels.by_channel))
     link = LabelService(
         found.kafka,
-        Codec(configuration.rates(found)),
+        Codec(rates(found)),
         SqlitePending(folder / f"waiting-{found.kafka.group}.db"),
         deadlines,
     )

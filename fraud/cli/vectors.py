@@ -26,19 +26,19 @@ def extracted(
     Raises SettingsError for a `spread` that is no share: labels would come before their payments.
     """
     from fraud.training import dataset
-    from streaming import configuration
     from streaming.files import mapping as mappings
     from streaming.files.table import Table
     from streaming.replay.extraction import Extraction, file_hash
+    from streaming.settings import fingerprint, rates
 
     delay = options.duration(label_delay)
     if not 0 <= spread < 1:
         msg = f"--delay-spread {spread:g}: expected a share from 0 to below 1, such as 0.3 for 30 % sooner or later"
         raise SettingsError(msg)
-    table = Table(data, mappings.load(mapping), configuration.rates(settings))
+    table = Table(data, mappings.load(mapping), rates(settings))
     rows = table.count() if data.exists() else None
     table.rows()
-    text = msgspec.json.encode(table.mapping).decode() + configuration.fingerprint(settings)
+    text = msgspec.json.encode(table.mapping).decode() + fingerprint(settings)
     version = Extraction(table, delay, settings).spec_version
     identity = dataset.Identity(file_hash(data), version, -1 if delay is None else delay, text, spread)
     if (held := _held(cache, identity, histories)) is None:

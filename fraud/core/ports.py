@@ -29,26 +29,49 @@ Codes = NDArray[np.float32]
 
 
 class Source(Protocol):
-    """Where events come from, in the order of `seen_at`."""
+    """Where events come from, in the order of `seen_at`.
+
+    A source that outlives its process begins again at or before what it noted as done, never behind it.
+    """
 
     def read(self) -> Intake | None:
         """Return what is there (empty when idle), or None when the stream has ended; never wait to fill a batch."""
 
     def commit(self, answers: Sequence[Answer]) -> None:
-        """Note that everything read so far has been answered and published."""
+        """Note that everything read so far has been answered and handed to the sink, in these answers.
+
+        The note becomes durable later, and never before the sink has acknowledged what was handed over.
+        """
 
     def close(self) -> None:
-        """Release what the source holds; a second call does nothing."""
+        """Make durable what was noted and acknowledged, and release; a second call does nothing."""
 
 
 class Sink(Protocol):
-    """Where answers and rejects go. A failed write raises: nothing is counted and dropped."""
+    """Where answers and rejects go. What cannot be delivered raises: nothing is counted and dropped.
+
+    After a DeliveryError nothing counts as written that was not acknowledged before it: the process ends without a
+    commit, and begins again.
+    """
 
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
-        """Publish in order (of each answer: alert first, decision last) and return when it is acknowledged."""
+        """Hand over in order; of each answer no reader sees the decision before the alert.
+
+        It may return before everything is acknowledged, so that the next batch is worked on meanwhile; see `flush`.
+
+        Raises:
+            DeliveryError: when this, or what was handed over before, could not be delivered.
+        """
+
+    def flush(self) -> None:
+        """Return when everything written so far is acknowledged, to the sink's stated degree.
+
+        Raises:
+            DeliveryError: when something was not.
+        """
 
     def close(self) -> None:
-        """Flush and release; a second call does nothing."""
+        """Flush, unless a delivery has failed already, and release; a second call does nothing."""
 
 
 class Tokens(msgspec.Struct, frozen=True, eq=False):

@@ -8,6 +8,7 @@ import msgspec
 
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, Reject
+from streaming.files.decisions import delivered
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -53,11 +54,14 @@ class DeadLetterFile:
         self.count = 0
 
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
-        """Append the rejects."""
+        """Append the rejects; raise DeliveryError when they cannot be written."""
         del answers
         if rejects:
             self._append([letter_of(reject) for reject in rejects])
             self.count += len(rejects)
+
+    def flush(self) -> None:
+        """Do nothing: every write has gone to the operating system when it returns."""
 
     def close(self) -> None:
         """Do nothing: every write is complete."""
@@ -82,8 +86,9 @@ class DeadLetterFile:
         self._append([msgspec.structs.replace(letter, redriven=True) for letter in letters])
 
     def _append(self, letters: Sequence[Letter]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
+        with delivered(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        with delivered(self._path), self._path.open("ab") as file:
             file.write(b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters))
 
     def _lines(self) -> Iterator[Letter]:

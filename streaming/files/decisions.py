@@ -1,12 +1,13 @@
 """Files out: decisions as JSON Lines or Parquet, complete or not there at all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-from fraud.core.errors import DataError
+from fraud.core.errors import DataError, DeliveryError
 from fraud.core.ports import Sink
 from fraud.core.records import Answer, Decision, Reject
 
@@ -18,6 +19,9 @@ class Writer(Protocol):
 
     def write(self, decisions: Sequence[Decision]) -> None:
         """Append decisions."""
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
 
     def close(self) -> None:
         """Finish the file."""
@@ -34,6 +38,10 @@ class JsonLines:
     def write(self, decisions: Sequence[Decision]) -> None:
         """Append one line a decision."""
         self._file.write(b"".join(self._encoder.encode(decision) + b"\n" for decision in decisions))
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        self._file.flush()
 
     def close(self) -> None:
         """Finish the file."""
@@ -53,14 +61,20 @@ class Columns:
         """Append rows."""
         self._rows.extend(map(flat, decisions))
         if len(self._rows) >= ROWS_A_GROUP:
-            self._flush()
+            self._write_group()
+
+    def flush(self) -> None:
+        """Write the rows that wait, as a group of their own."""
+        if self._rows:
+            self._write_group()
 
     def close(self) -> None:
-        """Finish the file."""
-        self._flush()
+        """Finish the file; it has a group, maybe an empty one, so that it can be read."""
+        if self._rows or self._writer is None:
+            self._write_group()
         self._writer.close()
 
-    def _flush(self) -> None:
+    def _write_group(self) -> None:
         import pyarrow
         from pyarrow import parquet
 
@@ -129,8 +143,21 @@ def part_of(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
+@contextmanager
+def delivered(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into a DeliveryError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        msg = f"{path} cannot be written ({error.strerror or error}): make room or name another file, and run it again"
+        raise DeliveryError(msg) from error
+
+
 class FileSink:
-    """The Sink port over one file; it takes its name by `publish`, when it is complete."""
+    """The Sink port over one file; it takes its name by `publish`, when it is complete.
+
+    What is flushed is with the operating system: it survives the process, not a power cut.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open a part file beside `path`; raise DataError for an unknown suffix."""
@@ -139,20 +166,33 @@ class FileSink:
         self._writer: Writer | None = kind(self._part)
 
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
-        """Append the decisions."""
+        """Append the decisions; raise DeliveryError when they cannot be written."""
         del rejects
-        if self._writer is not None:
-            self._writer.write([answer.decision for answer in answers])
+        with delivered(self._part):
+            self._opened.write([answer.decision for answer in answers])
+
+    def flush(self) -> None:
+        """Hand everything to the operating system; raise DeliveryError when it does not take it."""
+        with delivered(self._part):
+            self._opened.flush()
 
     def close(self) -> None:
         """Finish the part file; a run that broke off leaves it at that."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with delivered(self._part):
+                writer.close()
 
     def publish(self) -> None:
         """Give the complete file its name."""
         self._part.replace(self._path)
+
+    @property
+    def _opened(self) -> Writer:
+        if self._writer is None:
+            msg = f"{self._part} is closed: nothing can be written to it"
+            raise DeliveryError(msg)
+        return self._writer
 
 
 class Tee:
@@ -167,7 +207,13 @@ class Tee:
         for sink in self._sinks:
             sink.write(answers, rejects)
 
-    def close(self) -> None:
-        """Close each."""
+    def flush(self) -> None:
+        """Flush each."""
         for sink in self._sinks:
-            sink.close()
+            sink.flush()
+
+    def close(self) -> None:
+        """Close each, the others too when one fails."""
+        with ExitStack() as ends:
+            for sink in reversed(self._sinks):
+                ends.callback(sink.close)

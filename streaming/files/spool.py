@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from fraud.core.errors import StateError
+from fraud.core.errors import DeliveryError, StateError
 from fraud.core.records import Answer, Decision, Reject
-from streaming.files.decisions import Columns, JsonLines, part_of, writer_kind
+from streaming.files.decisions import Columns, JsonLines, delivered, part_of, writer_kind
 
 NAME = "decisions.jsonl"
 ABSENT = -1
@@ -24,7 +24,7 @@ ROWS = 8_192
 
 
 class Spool:
-    """The Sink port over a spool in the folder of the snapshots."""
+    """The Sink port over a spool in the folder of the snapshots; what is flushed survives a power cut."""
 
     def __init__(self, folder: Path, out: Path) -> None:
         """Name the spool and the file to be made of it; raise DataError for an unknown suffix."""
@@ -52,22 +52,33 @@ class Spool:
         self._file.seek(length)
 
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
-        """Append the decisions."""
+        """Append the decisions; raise DeliveryError when they cannot be written."""
         del rejects
         lines = [self._encoder.encode(answer.decision) + b"\n" for answer in answers]
-        self._opened.write(b"".join(lines))
+        with delivered(self._path):
+            self._opened.write(b"".join(lines))
+
+    def flush(self) -> None:
+        """Bring everything to the disk; raise DeliveryError when it does not take it."""
+        with delivered(self._path):
+            self._opened.flush()
+            os.fsync(self._opened.fileno())
 
     def length(self) -> int:
-        """Return how many bytes are safely on disk, all that was written."""
-        self._opened.flush()
-        os.fsync(self._opened.fileno())
+        """Return how many bytes have been written; after `flush` all of them are safely on disk."""
         return self._opened.tell()
 
     def close(self) -> None:
-        """Let the spool go; it stays on disk."""
-        if self._file is not None:
-            self._file.close()
+        """Flush, and let the spool go; it stays on disk."""
+        if self._file is None:
+            return
+        file = self._file
+        try:
+            self.flush()
+        finally:
             self._file = None
+            with delivered(self._path):
+                file.close()
 
     def publish(self) -> None:
         """Make the file asked for, complete or not at all."""
@@ -81,8 +92,8 @@ class Spool:
     @property
     def _opened(self) -> BinaryIO:
         if self._file is None:
-            msg = "the spool is not open: call start() before write() or length()"
-            raise RuntimeError(msg)
+            msg = f"the spool {self._path} is not open: call start() before write(), flush() or length()"
+            raise DeliveryError(msg)
         return self._file
 
 

@@ -105,7 +105,7 @@ class KafkaLink:
         self.rereads = False
         self.pointer = link.pointer
         self.ack_ns = 0
-        self._flight: InFlight | None = None
+        self._in_flight: InFlight | None = None
         self._failed = False
         self.counts = {"read": 0, "published": 0, "rejected": 0, "recoveries": 0, "commits": 0}
         self._producer = self._make_producer()
@@ -119,7 +119,7 @@ class KafkaLink:
             return None
         records = self._poll()
         if self._fresh:
-            self.land()
+            self.flush()
             fresh = set(self._fresh)
             records = {key: found for key, found in records.items() if tuple(key) not in fresh}
             self._recover(fresh)
@@ -133,8 +133,8 @@ class KafkaLink:
         """Note what has been stored and published; commit when it is time."""
         now = clock.monotonic_ns()
         if not self.degraded and not self.rereads:
-            if self._flight is not None:
-                self._flight.read, self._flight.answers = self._read, list(answers)
+            if self._in_flight is not None:
+                self._in_flight.read, self._in_flight.answers = self._read, list(answers)
             else:
                 self._note(now, self._read, answers)
             if now - self._committed_at >= self._kafka.commit_every and self._kafka.delivery == FAST:
@@ -150,7 +150,7 @@ class KafkaLink:
             return
         consumer, self._consumer = self._consumer, None
         if not self._failed:
-            self.land()
+            self.flush()
             if not self.degraded and self._kafka.delivery == FAST and self._tracks:
                 consumer.commit(self._offsets(clock.monotonic_ns()))
                 self._cover()
@@ -165,7 +165,7 @@ class KafkaLink:
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
         """Send: alerts first, waiting for them, then dead letters, applied labels and decisions.
 
-        It returns when the batch before has been acknowledged and this one is under way; see `land`.
+        It returns when the batch before has been acknowledged and this one is under way; see `flush`.
 
         Raises:
             DeliveryError: when something was not acknowledged; the process must end and begin again from its commit.
@@ -184,28 +184,28 @@ class KafkaLink:
         self.counts["published"] += len(decisions)
         self.counts["rejected"] += len(rejects)
 
-    def land(self) -> None:
-        """Wait until what is under way is acknowledged, and note it as done.
+    def flush(self) -> None:
+        """Return when all that was written is acknowledged, and noted as done.
 
         Raises:
             DeliveryError: when it was not.
         """
-        flight, self._flight = self._flight, None
-        if flight is None:
+        in_flight, self._in_flight = self._in_flight, None
+        if in_flight is None:
             return
         from kafka.errors import KafkaError
 
         try:
-            self._acknowledged(flight.others)
-            for future, key in flight.decisions:
+            self._acknowledged(in_flight.others)
+            for future, key in in_flight.decisions:
                 offset = future.get(ACK_SECONDS).offset
                 if (track := self._tracks.get(key)) is not None:
                     track.output = max(track.output, offset + 1)
         except KafkaError as error:
             raise self._undelivered(error) from error
         now = clock.monotonic_ns()
-        self.ack_ns = (flight.acked_at or now) - flight.sent_at if flight.decisions else self.ack_ns
-        self._note(now, flight.read, flight.answers)
+        self.ack_ns = (in_flight.acked_at or now) - in_flight.sent_at if in_flight.decisions else self.ack_ns
+        self._note(now, in_flight.read, in_flight.answers)
 
     def _undelivered(self, error: Exception) -> DeliveryError:
         self._failed = True
@@ -223,14 +223,14 @@ class KafkaLink:
 
         The batch in hand is left: it will be read again.
         """
-        self.land()
+        self.flush()
         self._read, self._applied, self.rereads = {}, [], True
         self._recover(set(self._tracks))
 
     def take_up(self, pointer: Pointer) -> None:
         """Use the histories of another encoder from here on: read again, between two batches, what they lack."""
         self.pointer = pointer
-        self.land()
+        self.flush()
         self._recover(set(self._tracks))
 
     @property
@@ -341,13 +341,13 @@ class KafkaLink:
             return
         # A decision in the log says that its alert is there too, so alerts are waited for.
         alerts = [self._send(message) for message in first]
-        self.land()
+        self.flush()
         self._acknowledged(alerts)
-        flight = InFlight(others=[self._send(message) for message in others], sent_at=clock.monotonic_ns())
-        flight.decisions = [(self._send(message), key) for message, key in decisions]
-        if flight.decisions:
-            flight.decisions[-1][0].add_callback(lambda _: setattr(flight, "acked_at", clock.monotonic_ns()))
-        self._flight = flight
+        in_flight = InFlight(others=[self._send(message) for message in others], sent_at=clock.monotonic_ns())
+        in_flight.decisions = [(self._send(message), key) for message, key in decisions]
+        if in_flight.decisions:
+            in_flight.decisions[-1][0].add_callback(lambda _: setattr(in_flight, "acked_at", clock.monotonic_ns()))
+        self._in_flight = in_flight
 
     def _transaction(
         self, first: Sequence[envelope.Outgoing], decisions: Sequence[tuple[envelope.Outgoing, tuple[str, int]]]
@@ -531,7 +531,7 @@ class KafkaLink:
         Whoever takes them begins at that commit: what it does not cover is published again.
         """
         if not self._failed:
-            self.land()
+            self.flush()
         if self._consumer is not None and self._kafka.delivery == FAST and not self.degraded:
             self._commit(clock.monotonic_ns())
         for key in keys:

@@ -10,14 +10,16 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from fraud.core.errors import DataError
-from fraud.core.records import Answer, FeatureVector, KnownLabel, Position, Reject
-from streaming.messages import schema, vectors
+from fraud.core.records import Answer, FeatureVector, KnownLabel, Position, Reject, Values
+from streaming.messages import schema
 
 Headers = tuple[tuple[str, bytes], ...]
 
 SOURCE, REPEAT_OF, STAGES, REASON, CODE, SEEN_AT = "source", "repeat-of", "stages", "reason", "code", "seen-at"
+VECTOR, VECTOR_LAYOUT = "vector", 1
 CARRIED = ("traceparent", "tracestate")
 CLOUD_ID, CLOUD_SPEC = "ce_id", "ce_specversion"
 STRUCTURED = b"application/cloudevents+json"
@@ -67,7 +69,7 @@ def decision_out(answer: Answer, topic: str, stages: bytes = b"") -> Outgoing:
     if answer.repeat_of is not None:
         headers.append((REPEAT_OF, position_text(answer.repeat_of)))
     if answer.vector is not None:
-        headers.append((vectors.HEADER, vectors.pack(answer.vector.values, answer.vector.spec_version)))
+        headers.append((VECTOR, packed_vector(answer.vector.values, answer.vector.spec_version)))
     if stages:
         headers.append((STAGES, stages))
     decision = answer.decision
@@ -111,10 +113,10 @@ def answer_in(value: bytes, headers: Sequence[tuple[str, bytes]]) -> Answer:
         msgspec.MsgspecError: when the message is no decision.
     """
     decision = schema.decision_in(value)
-    repeat_of, packed = header(headers, REPEAT_OF), header(headers, vectors.HEADER)
+    repeat_of, packed = header(headers, REPEAT_OF), header(headers, VECTOR)
     vector = None
     if packed is not None:
-        values, spec_version = vectors.unpack(packed)
+        values, spec_version = vector_in(packed)
         vector = FeatureVector(decision.tx_id, values, spec_version, decision.seen_at)
     return Answer(
         decision=decision,
@@ -123,6 +125,30 @@ def answer_in(value: bytes, headers: Sequence[tuple[str, bytes]]) -> Answer:
         repeat_of=position_in(repeat_of) if repeat_of else None,
         headers=carried(headers),
     )
+
+
+def packed_vector(values: Values, spec_version: str) -> bytes:
+    """Return the header of a scored vector, float32 (n,): layout, length and text of the spec version, the values.
+
+    Raises:
+        ValueError: for a spec version over 255 bytes.
+    """
+    spec = spec_version.encode()
+    return bytes((VECTOR_LAYOUT, len(spec))) + spec + values.astype("<f4", copy=False).tobytes()
+
+
+def vector_in(packed: bytes) -> tuple[Values, str]:
+    """Return values, float32 (n,), and spec version; raise DataError when the bytes are no packed vector."""
+    start = 2 + packed[1] if len(packed) > 1 else 0
+    if start == 0 or packed[0] != VECTOR_LAYOUT or len(packed) < start or (len(packed) - start) % 4:
+        msg = f"{len(packed)} bytes are no packed vector: expected layout {VECTOR_LAYOUT}, spec version, float32 values"
+        raise DataError(msg)
+    try:
+        spec = packed[2:start].decode()
+    except UnicodeDecodeError as error:
+        msg = "the spec version of a packed vector is not UTF-8: expected what `packed_vector` wrote"
+        raise DataError(msg) from error
+    return np.frombuffer(packed, dtype="<f4", offset=start).astype(np.float32), spec
 
 
 def unwrapped(value: bytes, headers: Sequence[tuple[str, bytes]]) -> bytes:

@@ -17,14 +17,14 @@ from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
 from fraud.core.ports import Scorer
 from fraud.core.records import Arrival, KnownLabel, Position, Reject, Transaction
-from streaming import configuration, wiring
+from streaming import wiring
 from streaming.kafka import output_log
 from streaming.kafka.model_pointer import Begin, Pointer, pointer_in
 from streaming.kafka.offsets import mark_in
 from streaming.kafka.topics import Topics, ids
 from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
-from streaming.settings import ServiceSettings
+from streaming.settings import ServiceSettings, rates
 from streaming.worker.service import open_store
 
 BATCH = 256
@@ -52,7 +52,7 @@ class Reencode:
         self._kafka, self._name = settings.kafka, settings.model.name
         self._topics = Topics.of(settings.kafka)
         self._ids = ids(settings.kafka, (self._topics.transactions, self._topics.known))
-        self._codec = Codec(configuration.rates(settings), Limits(ahead=2**62))
+        self._codec = Codec(rates(settings), Limits(ahead=2**62))
         self._scratch = MemoryStore()
         self._extractor = OnlineExtractor(self._scratch)
         self._scorer: Scorer = wiring.scorer(self._name, Path(settings.model.folder), self._extractor.version)

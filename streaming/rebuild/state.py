@@ -7,13 +7,12 @@ from typing import Any
 from features.extractor import OnlineExtractor
 from fraud.core.errors import StateError
 from fraud.core.records import Arrival, KnownLabel, Position, Reject, Transaction
-from streaming import configuration
 from streaming.kafka import output_log
 from streaming.kafka.offsets import mark_in
 from streaming.kafka.topics import Topics, ids
 from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
-from streaming.settings import ServiceSettings
+from streaming.settings import ServiceSettings, rates
 from streaming.worker.service import open_store
 
 BATCH = 256
@@ -35,7 +34,7 @@ class Rebuild:
         self._kafka = settings.kafka
         self._topics = Topics.of(settings.kafka)
         self._ids = ids(settings.kafka, (self._topics.transactions, self._topics.known))
-        self._codec = Codec(configuration.rates(settings), Limits(ahead=2**62))
+        self._codec = Codec(rates(settings), Limits(ahead=2**62))
         self._store = open_store(settings)
         if self._store.marks():
             msg = f"the store at {settings.store.url} is not empty: rebuild into an empty one, or empty it first"

@@ -9,7 +9,7 @@ import msgspec
 from fraud.core.errors import StateError
 from fraud.core.records import Answer, Intake, Reject
 from fraud.core.settings import Settings
-from streaming import clock, configuration
+from streaming import clock
 from streaming.files import mapping
 from streaming.files.dead_letters import DeadLetterFile
 from streaming.files.decisions import FileSink, Tee
@@ -19,6 +19,7 @@ from streaming.replay import snapshots
 from streaming.replay.digest import Digest
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.run import run
+from streaming.settings import fingerprint, rates
 from streaming.wiring import build
 
 
@@ -36,7 +37,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def inputs(self) -> str:
         """Return what the answers depend on, as text; a snapshot of other inputs is refused."""
-        features = configuration.fingerprint(self.settings)
+        features = fingerprint(self.settings)
         return f"{self.data.resolve()} {self.mapping} {self.delay} {features}"
 
 
@@ -63,6 +64,9 @@ class Ledger:
         self.alerts, self.rejects, digest = msgspec.msgpack.decode(snapshot, type=tuple[int, int, bytes])
         self.digest.restore(digest)
 
+    def flush(self) -> None:
+        """Do nothing: what was written is counted."""
+
     def close(self) -> None:
         """Do nothing: nothing is open."""
 
@@ -74,13 +78,14 @@ class Replay:
         """Read the mapping and put the parts together; the data is opened by `run`."""
         self._request = request
         settings = request.settings
-        self._table = Table(request.data, mapping.load(request.mapping), configuration.rates(settings))
+        self._table = Table(request.data, mapping.load(request.mapping), rates(settings))
         rows = self._table.count() if request.data.exists() else None
         self.total = rows and rows * (1 if request.delay is None else 2)
         self._parts = build(settings)
         self._ledger = Ledger()
         self._dead = DeadLetterFile(Path(settings.paths.dead))
         self._file = self._output()
+        self._sink = Tee(self._ledger, self._dead, *([self._file] if self._file else []))
         self._saved_at = 0
 
     def run(self, step: Callable[[int], None]) -> dict[str, Any]:
@@ -88,8 +93,7 @@ class Replay:
         began = clock.monotonic_ns()
         source = self._source()
         start = source.read_items
-        sink = Tee(self._ledger, self._dead, *([self._file] if self._file else []))
-        run(source, self._parts.engine, sink, lambda intake, _: self._between(source, step, intake))
+        run(source, self._parts.engine, self._sink, lambda intake, _: self._between(source, step, intake))
         if self._file:
             self._file.publish()
         seconds = (clock.monotonic_ns() - began) / 1e9
@@ -138,6 +142,8 @@ class Replay:
         return True
 
     def _save(self, events: int) -> None:
+        """Save a snapshot of what is acknowledged: all that was written, after a flush."""
+        self._sink.flush()
         saved = snapshots.Saved(
             events=events,
             digest=self._ledger.snapshot(),

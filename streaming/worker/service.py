@@ -26,7 +26,7 @@ from fraud.core.records import (
     Transaction,
     Verdict,
 )
-from streaming import clock, configuration
+from streaming import clock
 from streaming.kafka.link import KafkaLink, Link
 from streaming.kafka.model_pointer import Pointer, pointer_in
 from streaming.messages.codec import Codec, Limits
@@ -35,7 +35,7 @@ from streaming.observe.metrics import Health, Metrics, Pages
 from streaming.observe.stages import TimedScorer, TimedStore, Watch
 from streaming.rule_file import ReloadingRules
 from streaming.run import Handler
-from streaming.settings import ServiceSettings
+from streaming.settings import ServiceSettings, changed, rates
 from streaming.wiring import build
 from streaming.worker.deadlines import Ladder
 from streaming.worker.fallback import FallbackEngine, RulesFallback, work
@@ -92,7 +92,7 @@ class Service:
         self.link = KafkaLink(
             Link(
                 kafka=settings.kafka,
-                codec=Codec(configuration.rates(settings), Limits(ahead=settings.lateness.future)),
+                codec=Codec(rates(settings), Limits(ahead=settings.lateness.future)),
                 store=self.store,
                 member=member,
                 batch=settings.engine.batch,
@@ -152,7 +152,7 @@ class Service:
         Raises:
             ArtifactError: when the model is not there, or not in that version.
         """
-        settings = configuration.changed(self._settings, "model", name=pointer.model)
+        settings = changed(self._settings, "model", name=pointer.model)
         parts = build(settings)
         if parts.strategy.scorer.version != pointer.version:
             msg = (

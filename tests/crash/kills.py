@@ -44,10 +44,10 @@ from fraud.core.ports import Encoder, Scorer
 from fraud.core.records import DAY, Answer, Arrival, Label, Position, Transaction, Verdict
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
-from streaming import configuration
 from streaming.kafka import output_log
 from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
+from streaming.settings import changed, rates, read_settings
 from streaming.wiring import strategy
 from tests.site import Site, until
 
@@ -226,7 +226,7 @@ def undisturbed(site: Site, encoder: Encoder | None) -> MemoryStore:
     """Return the state that a run without interruption leaves: payments in their order, then verdicts."""
     store = MemoryStore()
     extractor = OnlineExtractor(store)
-    codec = Codec(configuration.rates(configuration.read(None, {})), Limits(ahead=2**62))
+    codec = Codec(rates(read_settings(None, {})), Limits(ahead=2**62))
     for record in site.records(site.topics.transactions):
         taken = codec.transaction(record.value, Position("t", 0, 0), record.timestamp * 1_000_000)
         assert isinstance(taken, Arrival)
@@ -243,7 +243,7 @@ def undisturbed(site: Site, encoder: Encoder | None) -> MemoryStore:
 
 def scorer_of(model: str) -> Scorer:
     """Return a model as the workers load it."""
-    settings = configuration.changed(configuration.read(None, {}), "model", name=model)
+    settings = changed(read_settings(None, {}), "model", name=model)
     return strategy(settings, OnlineExtractor(MemoryStore()).version).scorer
 
 

@@ -39,6 +39,9 @@ class Kept:
         assert not rejects
         self.vectors += [answer.vector.values.tobytes() for answer in answers if answer.vector]
 
+    def flush(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 

@@ -22,7 +22,6 @@ from fraud.core.engine import Engine, Lateness
 from fraud.core.records import Answer, Arrival, Decision, Intake, Label, Position, Reject, Transaction
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
-from streaming import configuration
 from streaming.files import mapping
 from streaming.files.rows import Row
 from streaming.files.table import Table
@@ -30,6 +29,7 @@ from streaming.kafka import output_log
 from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.replay.history import HistorySource, history, ordered
+from streaming.settings import changed, rates, read_settings
 from streaming.wiring import strategy
 from tests.site import Site, until
 
@@ -70,8 +70,8 @@ def transactions(intake: Intake) -> Iterator[Transaction]:
 def log_of(site: Site, decided: Sequence[Answer]) -> list[Arrival]:
     """Return what the worker took up, in the order in which it did."""
     seen = {(answer.position.partition, answer.position.offset): answer.decision.seen_at for answer in decided}
-    found = configuration.read(None, {})
-    codec = Codec(configuration.rates(found), Limits(ahead=2**62))
+    found = read_settings(None, {})
+    codec = Codec(rates(found), Limits(ahead=2**62))
     arrivals = []
     for record in site.records(site.topics.transactions):
         place = record.partition, record.offset
@@ -89,7 +89,7 @@ def log_of(site: Site, decided: Sequence[Answer]) -> list[Arrival]:
 
 def replayed(log: Sequence[Arrival], model: str) -> dict[str, Decision]:
     """Return the decisions of a replay, by transaction."""
-    settings = configuration.changed(configuration.read(None, {}), "model", name=model)
+    settings = changed(read_settings(None, {}), "model", name=model)
     store = MemoryStore()
     extractor = OnlineExtractor(store)
     engine = Engine(extractor, store, strategy(settings, extractor.version), None, Lateness(settings.lateness.allowed))

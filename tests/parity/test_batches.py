@@ -40,6 +40,9 @@ class Kept:
         assert not rejects
         self.decisions += [answer.decision for answer in answers]
 
+    def flush(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 

@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as arrays
 
 from fraud.core.errors import DataError
 from fraud.core.records import Action, Alert, Decision, Level, Reason, Values, Versions
+from streaming.messages import envelope
 from streaming.messages import schema as messages
-from streaming.messages import vectors
 
 TIMES = st.integers(0, 2**61)
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -73,7 +73,7 @@ def test_schema_allows_fields_of_the_sender_s_next_version() -> None:
 @settings(deadline=None)
 @given(arrays.arrays(np.float32, st.integers(0, 200)), TEXTS)
 def test_vector_packed_is_unpacked_to_itself(values: Values, spec: str) -> None:
-    unpacked, version = vectors.unpack(vectors.pack(values, spec))
+    unpacked, version = envelope.vector_in(envelope.packed_vector(values, spec))
     np.testing.assert_array_equal(unpacked, values)
     assert version == spec
 
@@ -81,7 +81,7 @@ def test_vector_packed_is_unpacked_to_itself(values: Values, spec: str) -> None:
 @given(st.binary(max_size=40))
 def test_vector_given_any_bytes_is_unpacked_or_refused(packed: bytes) -> None:
     try:
-        values, spec = vectors.unpack(packed)
+        values, spec = envelope.vector_in(packed)
     except DataError:
         return
     assert len(packed) == 2 + len(spec.encode()) + 4 * len(values)

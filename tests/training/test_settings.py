@@ -6,13 +6,13 @@ import pytest
 
 from fraud.core.errors import SettingsError
 from fraud.training import settings
-from streaming import configuration
+from streaming.settings import read_settings
 
 
 def test_set_goes_over_the_file_over_quick(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[train.network]\nepochs = 7\nlearning_rate = 0.001\n[train.booster]\ntrees = 40\n")
-    found = configuration.read(path, {})
+    found = read_settings(path, {})
     tables = settings.merged(settings.tables_of(found.train), ["network.labels=false", "network.learning_rate = 0.01"])
     made = settings.blend(5, quick=True, tables=tables)
     assert (made.network.epochs, made.network.labels, made.network.learning_rate) == (7, False, 0.01)

@@ -80,6 +80,9 @@ def served(file: Path) -> Served:
         def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
             """Drop everything."""
 
+        def flush(self) -> None:
+            """Do nothing."""
+
         def close(self) -> None:
             """Do nothing."""
 
