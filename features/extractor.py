@@ -45,6 +45,7 @@ from fraud.core.records import (
     Kind,
     KnownLabel,
     LabelSource,
+    Mark,
     Position,
     Transaction,
     Values,
@@ -57,12 +58,11 @@ Change = tuple[str, tuple[str, str, str, str], bytes]
 PRESENCE = {"pos": 2, "atm": 2, "ecom": 1, "moto": 1}
 SOURCE_CODE = {LabelSource.CHARGEBACK: 0, LabelSource.ANALYST: 1, LabelSource.SILENCE: 2}
 MARK_OF = {
-    REPEATED: "repeated",
-    SUPERSEDED: "superseded",
-    CORRECTION: "correction",
-    UNMATCHED: "correction-unmatched",
+    REPEATED: Mark.REPEATED,
+    SUPERSEDED: Mark.SUPERSEDED,
+    CORRECTION: Mark.CORRECTION,
+    UNMATCHED: Mark.CORRECTION_UNMATCHED,
 }
-REDELIVERED = "redelivered"
 
 
 def keys_of(event: Transaction | KnownLabel) -> tuple[str, str, str, str]:
@@ -123,24 +123,24 @@ class OnlineExtractor:
         read_vector(work.entities.rows, work.pairs.rows, self._rows, self._change, out)
         return out
 
-    def absorb(self, tx: Transaction, position: Position | None) -> tuple[str, ...]:
+    def absorb(self, tx: Transaction, position: Position | None) -> tuple[Mark, ...]:
         """Add `tx` to its entities; return what was unusual: redelivered, repeated, superseded, correction."""
         work, keys = self._working, keys_of(tx)
         mask, sides = self._admitted(keys, position)
         if not mask | sides:
-            return (REDELIVERED,)
+            return (Mark.REDELIVERED,)
         if (changes := work.recorded(tx, position)) is not None:
             self._complete(changes, mask, sides, position)
             if sides and not any(kind == REMEMBER for kind, _, _ in changes):
                 self._remember_late(tx, keys, sides, position)
-            return (REDELIVERED,)
+            return (Mark.REDELIVERED,)
         if not mask:
             # Histories of an encoder that was taken up since.
             self._remember_late(tx, keys, sides, position)
         if mask != EVERY_ROW:
             # Some rows are past this position and no first attempt is on record: it was taken in, or was a repeat
-            # that changed nothing and moved no mark.
-            return (REDELIVERED,)
+            # that changed nothing and moved no applied offset.
+            return (Mark.REDELIVERED,)
         self._describe(tx)
         self._place(keys)
         return self._take_in(tx, keys, sides, position)
@@ -218,7 +218,7 @@ class OnlineExtractor:
 
     def _take_in(
         self, tx: Transaction, keys: tuple[str, str, str, str], sides: int, position: Position | None
-    ) -> tuple[str, ...]:
+    ) -> tuple[Mark, ...]:
         """Add a transaction to every row, after what it corrects was taken out; return what was unusual."""
         work, changed = self._working, 0
         relation = predecessor(work.entities.rows, self._rows[0], self._change, self._old)

@@ -101,7 +101,7 @@ class MemoryStore:
         if position is not None:
             self._marks[position.topic, position.partition] = position.offset
 
-    def marks(self) -> dict[tuple[str, int], int]:
+    def applied_offsets(self) -> dict[tuple[str, int], int]:
         """Return the highest offset applied for each (topic, partition)."""
         return dict(self._marks)
 

@@ -259,7 +259,7 @@ class RedisStore:
 
     # ---- administration
 
-    def marks(self) -> dict[tuple[str, int], int]:
+    def applied_offsets(self) -> dict[tuple[str, int], int]:
         """Return the highest offset applied for each (topic, partition)."""
         held = self._marks()
         found = {}

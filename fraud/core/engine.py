@@ -25,6 +25,7 @@ from fraud.core.records import (
     KnownLabel,
     Label,
     Level,
+    Mark,
     Position,
     Score,
     Tick,
@@ -34,9 +35,7 @@ from fraud.core.records import (
     alert_id,
 )
 
-RECOVERED, REDELIVERED = "recovered", "redelivered"
 NEVER = 2**63
-LATE = "late"
 
 
 class Strategy(msgspec.Struct, frozen=True):
@@ -64,7 +63,7 @@ class _Looked(msgspec.Struct):
     tx: Transaction
     arrival: Arrival
     values: Values
-    marks: tuple[str, ...]
+    marks: tuple[Mark, ...]
 
 
 class EngineState(msgspec.Struct, frozen=True):
@@ -119,9 +118,9 @@ class Engine:
 
     def snapshot(self) -> bytes:
         """Return the whole state: entity rows, waiting vectors, watermarks."""
-        marks = [(topic, partition, at) for (topic, partition), at in self._watermarks.items()]
+        watermarks = [(topic, partition, at) for (topic, partition), at in self._watermarks.items()]
         book = self._book.snapshot() if self._book else b""
-        return msgspec.msgpack.encode(EngineState(self._watermark, marks, self._store.snapshot(), book))
+        return msgspec.msgpack.encode(EngineState(self._watermark, watermarks, self._store.snapshot(), book))
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole state."""
@@ -174,10 +173,10 @@ class Engine:
     def _look_and_absorb(self, tx: Transaction, arrival: Arrival) -> None:
         values = self._extractor.look(tx)
         marks = self._extractor.absorb(tx, arrival.position)
-        if REDELIVERED in marks:
-            # At or below the mark, and its first answer is gone: scored as found.
-            marks = (RECOVERED,)
-        late = (LATE,) if self._is_late(tx, arrival.position) else ()
+        if Mark.REDELIVERED in marks:
+            # At or below the applied offset, and its first answer is gone: scored as found.
+            marks = (Mark.RECOVERED,)
+        late = (Mark.LATE,) if self._is_late(tx, arrival.position) else ()
         self._pending[tx.id] = _Looked(tx, arrival, values, late + marks)
         if self._book is not None:
             # A correction takes the place of what is held under its id, before that can fall due.
@@ -185,9 +184,9 @@ class Engine:
 
     def _is_late(self, tx: Transaction, position: Position) -> bool:
         key = position.topic, position.partition
-        mark = self._watermarks.get(key, 0)
-        self._watermarks[key] = max(mark, tx.happened_at)
-        return tx.happened_at < mark - self._lateness.allowed
+        watermark = self._watermarks.get(key, 0)
+        self._watermarks[key] = max(watermark, tx.happened_at)
+        return tx.happened_at < watermark - self._lateness.allowed
 
     def _take_label(self, work: WorkingSet, label: Label, position: Position) -> None:
         if self._book is None:

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 Measure = Callable[[Floats], Floats]
 """Weights of rows, (draws, rows), in; a value per draw, (draws,), out; NaN where the draw leaves it undefined."""
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 DRAWS = 500
 CELLS = 2_000_000
 
@@ -93,23 +93,23 @@ def drawn(rng: np.random.Generator, times: int, groups: int) -> Floats:
     return np.bincount(picked.ravel(), minlength=times * groups).reshape(times, groups).astype(np.float64)
 
 
-def bounds(values: Floats, level: float = LEVEL) -> tuple[float, float]:
-    """Return the quantiles of values that leave (1 - level) / 2 on either side (percentile method); NaN without any.
+def bounds(values: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the quantiles of values that leave (1 - confidence) / 2 on either side (percentile method).
 
-    Undefined values are left out. Raises DataError for a level outside (0, 1).
+    Undefined values are left out; NaN when there are no others. Raises DataError for a confidence outside (0, 1).
     """
-    if not 0 < level < 1:
-        message = f"level is {level}, expected a share between 0 and 1 such as 0.95"
+    if not 0 < confidence < 1:
+        message = f"confidence is {confidence}, expected a share between 0 and 1 such as 0.95"
         raise DataError(message)
     known = values[~np.isnan(values)]
     if not len(known):
         return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
     return low, high
 
 
 def interval(
-    measure: Measure, group: ArrayLike, rng: np.random.Generator, *, times: int = DRAWS, level: float = LEVEL
+    measure: Measure, group: ArrayLike, rng: np.random.Generator, *, times: int = DRAWS, confidence: float = CONFIDENCE
 ) -> Interval:
     """Return a measure of all rows with its interval over groups.
 
@@ -119,7 +119,7 @@ def interval(
     estimate = float(measure(np.ones((1, len(codes))))[0])
     if np.isnan(estimate):
         return Interval(estimate, estimate, estimate)
-    return Interval(estimate, *bounds(draws(measure, codes, rng, times=times), level))
+    return Interval(estimate, *bounds(draws(measure, codes, rng, times=times), confidence))
 
 
 def divided(part: Floats, whole: Floats) -> Floats:

@@ -10,9 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel, Label, LabelSource, Transaction, Verdict
-
-SUPERSEDED = "superseded"
+from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel, Label, LabelSource, Mark, Transaction, Verdict
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -165,7 +163,7 @@ class LabelBook:
 
     def hold(self, decision: Decision, vector: FeatureVector | None = None) -> KnownLabel | None:
         """Keep a scored transaction, unless a newer version of it is in; return its label if that came first."""
-        if SUPERSEDED in decision.marks:
+        if Mark.SUPERSEDED in decision.marks:
             return None
         item = Pending(
             tx_id=decision.tx_id,

@@ -16,6 +16,7 @@ from fraud.core.records import (
     Arrival,
     Intake,
     KnownLabel,
+    Mark,
     Position,
     Reason,
     Reject,
@@ -121,13 +122,13 @@ class WorkingSet(Protocol):
 class StateStore(Protocol):
     """Where entity state lives, embedded or shared.
 
-    Promises: a record at or below an entity's mark for its partition is never applied twice; increments commute;
+    Promises: a record at or below an entity's applied offset is never applied twice; increments commute;
     the first answer to a transaction wins; what `write` returned for is durable to the store's stated degree;
     `snapshot` followed by `restore` gives the same answers as no interruption.
     """
 
     def read(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> WorkingSet:
-        """Read every entity, mark and first answer the batch can touch, in one round trip.
+        """Read every entity, applied offset and first answer the batch can touch, in one round trip.
 
         With an encoder its histories are read too; each encoder has histories of its own, side by side.
         """
@@ -136,12 +137,12 @@ class StateStore(Protocol):
         """Store first answers, then entity records, in one round trip; return the winning answers, in order."""
 
     def snapshot(self) -> bytes:
-        """Return the whole state, marks included."""
+        """Return the whole state, applied offsets included."""
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole state; raise StateError when the layout differs."""
 
-    def marks(self) -> dict[tuple[str, int], int]:
+    def applied_offsets(self) -> dict[tuple[str, int], int]:
         """Return the highest offset applied for each (topic, partition)."""
 
     def put_answers(self, answers: Sequence[Answer]) -> None:
@@ -171,8 +172,8 @@ class Extractor(Protocol):
     def look(self, tx: Transaction) -> Values:
         """Return the vector of `tx` from what was absorbed before it; change nothing."""
 
-    def absorb(self, tx: Transaction, position: Position | None) -> tuple[str, ...]:
-        """Add `tx` to the state of its entities; return marks such as `redelivered` or `correction`."""
+    def absorb(self, tx: Transaction, position: Position | None) -> tuple[Mark, ...]:
+        """Add `tx` to the state of its entities; return what was unusual, such as `redelivered` or `correction`."""
 
     def apply(self, label: KnownLabel, position: Position | None) -> None:
         """Add what became known of an earlier payment to its entities; without a position it is always applied."""

@@ -70,6 +70,29 @@ class Level(enum.StrEnum):
     RULES = "rules"
 
 
+class Mark(enum.StrEnum):
+    """What was unusual about how a decision came about."""
+
+    LATE = "late"
+    """The payment happened further behind its partition's watermark than `lateness.allowed`."""
+    OVERDUE = "overdue"
+    """Its deadline had passed before it was taken up, so it was scored in full."""
+    CORRECTION = "correction"
+    """A higher version of a payment that is in: its predecessor was taken out of the state."""
+    CORRECTION_UNMATCHED = "correction-unmatched"
+    """A higher version whose predecessor the state has let go: answered, not absorbed."""
+    SUPERSEDED = "superseded"
+    """A lower version than the one that is in: answered, not absorbed."""
+    REPEATED = "repeated"
+    """The same version once more, and its first answer is gone: answered, not absorbed again."""
+    REDELIVERED = "redelivered"
+    """The state has applied this position already. The extractor says it; a decision carries `recovered` instead."""
+    RECOVERED = "recovered"
+    """A position applied before, whose first answer is gone: scored as the state was found."""
+    STORE_DOWN = "store-down"
+    """The state store did not answer: decided by rules alone."""
+
+
 class Transaction(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One card message. `amount` counts minor units of `currency`, `base_amount` those of the base currency."""
 
@@ -150,7 +173,7 @@ class Arrival(msgspec.Struct, frozen=True):
     position: Position
     headers: tuple[tuple[str, bytes], ...] = ()
     level: Level = Level.FULL
-    marks: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 class Reject(msgspec.Struct, frozen=True):
@@ -230,7 +253,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     channel: str = ""
     unusual: bool = False
     parts: tuple[tuple[str, float], ...] = ()
-    marks: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 class Alert(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -20,6 +20,7 @@ from fraud.core.records import (
     Label,
     LabelSource,
     Level,
+    Mark,
     Reason,
     Transaction,
     Verdict,
@@ -89,7 +90,7 @@ class DecisionMessage(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     unusual: bool
     parts: dict[str, float]
-    marks: tuple[str, ...]
+    marks: tuple[Mark, ...]
 
 
 class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):

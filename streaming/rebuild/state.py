@@ -36,7 +36,7 @@ class Rebuild:
         self._ids = ids(settings.kafka, (self._topics.transactions, self._topics.known))
         self._codec = Codec(rates(settings), Limits(ahead=2**62))
         self._store = open_store(settings)
-        if self._store.marks():
+        if self._store.applied_offsets():
             msg = f"the store at {settings.store.url} is not empty: rebuild into an empty one, or empty it first"
             raise StateError(msg)
         self._births: set[str] = set()

@@ -7,9 +7,8 @@ it is scored in full and marked.
 
 from collections.abc import Sequence
 
-from fraud.core.records import Level
+from fraud.core.records import Level, Mark
 
-OVERDUE = "overdue"
 WEIGHT = 0.05
 PUBLISH_NS = 5_000_000
 """What publishing takes, until it has been measured."""
@@ -25,11 +24,11 @@ class Ladder:
         self._cost = dict.fromkeys(levels, 0.0)
         self._publish = float(PUBLISH_NS)
 
-    def level(self, age: int) -> tuple[Level, tuple[str, ...]]:
+    def level(self, age: int) -> tuple[Level, tuple[Mark, ...]]:
         """Return the level for a batch whose oldest transaction was sent `age` ns ago, and the marks it gets."""
         left = self._budget - age
         if left <= 0:
-            return self._levels[0], (OVERDUE,)
+            return self._levels[0], (Mark.OVERDUE,)
         for level in self._levels:
             if self._cost[level] + self._publish <= left:
                 return level, ()

@@ -17,6 +17,7 @@ from fraud.core.records import (
     FeatureVector,
     Intake,
     Level,
+    Mark,
     Score,
     Transaction,
     Versions,
@@ -25,7 +26,8 @@ from streaming import clock
 from streaming.kafka.link import KafkaLink
 from streaming.run import Handler, run
 
-STORE_DOWN = "store-down"
+STORE_DOWN = Mark.STORE_DOWN.value
+"""The name that stands in the place of a model's version when rules alone have decided."""
 RETRY_NS = 200_000_000
 
 
@@ -70,7 +72,7 @@ class RulesFallback:
             base_amount=tx.base_amount,
             device=tx.device,
             channel=tx.channel,
-            marks=(STORE_DOWN,),
+            marks=(Mark.STORE_DOWN,),
         )
         vector = FeatureVector(tx.id, self._missing, self._spec, tx.seen_at)
         alert = alert_of(decision, strategy.policy)

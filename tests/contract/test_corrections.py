@@ -6,13 +6,13 @@ import numpy as np
 from features.extractor import OnlineExtractor
 from features.state import layout as at
 from features.state.tables import card_key, merchant_key, pair_key
-from fraud.core.records import HOUR, Kind, Transaction, Verdict
+from fraud.core.records import HOUR, Kind, Mark, Transaction, Verdict
 from tests.contract.driving import Rows, feed, rows_of
 from tests.contract.payments import header, payment, sent, verdict_on
 from tests.contract.stores import StoreCase, every_store
 
 
-def absorbed(case: StoreCase, *events: Transaction) -> tuple[Rows, list[tuple[str, ...]]]:
+def absorbed(case: StoreCase, *events: Transaction) -> tuple[Rows, list[tuple[Mark, ...]]]:
     store = case.fresh()
     extractor, marks = OnlineExtractor(store), []
     stream = [sent(event, offset) for offset, event in enumerate(events)]

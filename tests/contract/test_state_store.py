@@ -17,7 +17,7 @@ from tests.contract.payments import count, header, payment, sent, verdict_on
 from tests.contract.stores import StoreCase, every_store, explore
 from tests.contract.traffic import FULL, PLAIN, Script, Step, arrivals, renumbered, steps
 
-# --- marks -----------------------------------------------------------------------------------------------------------
+# --- applied offsets -------------------------------------------------------------------------------------------------
 
 
 @every_store
@@ -54,15 +54,15 @@ def test_a_redelivery_is_named_as_such(case: StoreCase) -> None:
 
 
 @every_store
-def test_marks_name_the_highest_offset_of_each_topic_and_partition(case: StoreCase) -> None:
+def test_applied_offsets_name_the_highest_offset_of_each_topic_and_partition(case: StoreCase) -> None:
     store, tx = case.fresh(), payment("t1")
     label = verdict_on(tx, Verdict.FRAUD, HOUR)
     feed(store, [sent(tx, 7), sent(label, 3, "labels.known"), sent(payment("t2", card="b"), 9)])
-    assert store.marks() == {("transactions", 0): 9, ("labels.known", 0): 3}
+    assert store.applied_offsets() == {("transactions", 0): 9, ("labels.known", 0): 3}
 
 
 @every_store
-def test_labels_below_the_marks_of_payments_are_applied(case: StoreCase) -> None:
+def test_labels_below_the_applied_offsets_of_payments_are_applied(case: StoreCase) -> None:
     store, tx = case.fresh(), payment("t1")
     feed(store, [sent(tx, 1_000), sent(verdict_on(tx, Verdict.FRAUD, HOUR), 0, "labels.known")])
     row = store.read([sent(tx, 0)]).entities.get(card_key("a"))
@@ -70,7 +70,7 @@ def test_labels_below_the_marks_of_payments_are_applied(case: StoreCase) -> None
 
 
 @every_store
-def test_a_topic_made_anew_starts_with_fresh_marks(case: StoreCase) -> None:
+def test_a_topic_made_anew_starts_with_fresh_applied_offsets(case: StoreCase) -> None:
     store = case.fresh()
     feed(store, [sent(payment("t1"), 50, "transactions@1"), sent(payment("t2", after=MINUTE), 0, "transactions@2")])
     assert count(store, payment("t1"), card_key("a")) == 2
@@ -240,7 +240,7 @@ def test_going_on_from_a_snapshot_equals_no_interruption(case: StoreCase) -> Non
         second.restore(first.snapshot())
         assert same_vectors(begun + feed(second, stream[cut:], batch=1), expected)
         assert rows_of(second, stream) == rows_of(whole, stream)
-        assert second.marks() == whole.marks()
+        assert second.applied_offsets() == whole.applied_offsets()
 
     explore(case, check, drawn=steps(), cut=st.integers(0, 1_000))
 
@@ -256,7 +256,7 @@ def test_restore_replaces_what_was_there(case: StoreCase) -> None:
     store.restore(empty)
     assert not any(any(row) for row in rows_of(store, [sent(tx, 3)]).values())
     assert store.read([sent(tx, 3)]).first_answer("t1", 0) is None
-    assert store.marks() == {}
+    assert store.applied_offsets() == {}
 
 
 @every_store
@@ -336,7 +336,7 @@ def test_reading_and_looking_change_nothing(case: StoreCase) -> None:
         script.play(unseen)
         store = case.fresh()
         feed(store, stream)
-        before, marks = rows_of(store, stream), store.marks()
+        before, offsets = rows_of(store, stream), store.applied_offsets()
         extractor = OnlineExtractor(store)
         batch = [item for item in [*stream, *script.arrivals] if isinstance(item.event, Transaction)]
         extractor.open(batch)
@@ -345,7 +345,7 @@ def test_reading_and_looking_change_nothing(case: StoreCase) -> None:
             extractor.look(arrival.event)
         extractor.close([])
         assert rows_of(store, stream) == before
-        assert store.marks() == marks
+        assert store.applied_offsets() == offsets
 
     one = steps(("pay",), most=1).map(lambda drawn: drawn[0]._replace(card=9, merchant=9, device=9))
     explore(case, check, drawn=steps(FULL), unseen=one)

@@ -107,7 +107,7 @@ def test_interval_holds_the_true_share_about_as_often_as_it_says() -> None:
     for _ in range(200):
         hit = np.repeat(rng.random(80) < 0.3, 3)
         found = intervals.interval(
-            intervals.share(hit, np.ones(240)), np.repeat(np.arange(80), 3), rng, times=200, level=0.9
+            intervals.share(hit, np.ones(240)), np.repeat(np.arange(80), 3), rng, times=200, confidence=0.9
         )
         inside += found.low <= 0.3 <= found.high
     assert 0.83 < inside / 200 < 0.96
@@ -143,5 +143,5 @@ def test_faulty_arguments_are_refused() -> None:
         intervals.draws(intervals.total([1.0, 1.0]), [0, 2], rng, groups=2)
     with pytest.raises(DataError, match="0 groups"):
         intervals.draws(intervals.total([]), [], rng)
-    with pytest.raises(DataError, match=r"level is 95"):
+    with pytest.raises(DataError, match=r"confidence is 95"):
         intervals.bounds(np.ones(3), 95)

@@ -55,7 +55,7 @@ def check_works(url: str) -> None:
     assert store.read(arrivals).first_answer(tx.id, 0) == made
     assert store.forget("card0") == 4
     store.restore(store.snapshot())
-    assert store.marks() == {("transactions", 0): 38, ("transactions", 1): 39}
+    assert store.applied_offsets() == {("transactions", 0): 38, ("transactions", 1): 39}
     store.close()
     check_histories(url, arrivals)
 

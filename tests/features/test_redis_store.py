@@ -138,7 +138,7 @@ def test_a_write_cut_off_anywhere_is_completed_and_answered_as_begun(
     begun = min(commands, len(BATCH))
     assert [winner.decision.score for winner in winners] == [0.25] * begun + [0.75] * (len(BATCH) - begun)
     assert rows_of(second, HISTORY + BATCH) == undisturbed()
-    assert second.marks() == {("transactions", 0): 8}
+    assert second.applied_offsets() == {("transactions", 0): 8}
     second.close()
 
 
@@ -227,20 +227,26 @@ def test_a_restarted_server_is_refused_before_anything_is_written(own_redis: Red
     with pytest.raises(StoreRestartedError):
         store.read(BATCH)
     store.reopen()
-    assert store.marks() == {}
+    assert store.applied_offsets() == {}
     store.close()
 
 
 def test_a_server_that_is_gone_is_named_so_and_met_again(own_redis: RedisServer) -> None:
     store = RedisStore(own_redis.url)
     own_redis.kill()
-    for call in (lambda: store.read(BATCH), store.reopen, store.marks, store.snapshot, lambda: store.forget("a")):
+    for call in (
+        lambda: store.read(BATCH),
+        store.reopen,
+        store.applied_offsets,
+        store.snapshot,
+        lambda: store.forget("a"),
+    ):
         with pytest.raises(StoreUnavailableError):
             call()
     own_redis.start(tied=True)
     store.reopen()
     feed(store, BATCH)
-    assert store.marks() == {("transactions", 0): 8}
+    assert store.applied_offsets() == {("transactions", 0): 8}
     store.close()
 
 
@@ -296,7 +302,7 @@ def test_functions_are_loaded_once_and_again_when_theirs_differ(own_redis: Redis
         store = RedisStore(own_redis.url)
         assert loads() == 4
         feed(store, HISTORY)
-        assert store.marks() == {("transactions", 0): 5}
+        assert store.applied_offsets() == {("transactions", 0): 5}
         store.close()
 
 

@@ -8,7 +8,7 @@ from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Strategy
 from fraud.core.labels import LabelBook, MemoryPending
 from fraud.core.ports import Histories, Matrix
-from fraud.core.records import Answer, Arrival, KnownLabel, Position, Score, Transaction, Values
+from fraud.core.records import Answer, Arrival, KnownLabel, Mark, Position, Score, Transaction, Values
 from fraud.core.settings import Settings
 from models.rules_only import RulesOnly
 from streaming.wiring import strategy
@@ -36,7 +36,7 @@ class WatchedExtractor(OnlineExtractor):
         self._calls.append(Call("look", tx.id, tx.seen_at, values.tobytes()))
         return values
 
-    def absorb(self, tx: Transaction, position: Position | None) -> tuple[str, ...]:
+    def absorb(self, tx: Transaction, position: Position | None) -> tuple[Mark, ...]:
         self._calls.append(Call("absorb", tx.id, tx.seen_at))
         return super().absorb(tx, position)
 

@@ -1,7 +1,7 @@
 """Levels by the time left."""
 
-from fraud.core.records import Level
-from streaming.worker.deadlines import OVERDUE, Ladder
+from fraud.core.records import Level, Mark
+from streaming.worker.deadlines import Ladder
 
 MS = 1_000_000
 
@@ -27,7 +27,7 @@ def test_level_when_nothing_is_quick_enough_is_full() -> None:
 
 
 def test_level_of_an_overdue_batch_is_full_and_marked() -> None:
-    assert taught(10, 8, 5).level(50 * MS) == (Level.FULL, (OVERDUE,))
+    assert taught(10, 8, 5).level(50 * MS) == (Level.FULL, (Mark.OVERDUE,))
 
 
 def test_level_of_a_cheap_model_never_steps_down() -> None:

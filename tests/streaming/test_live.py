@@ -160,7 +160,7 @@ def test_label_comes_back_as_known_and_changes_the_state_of_card_and_merchant(ma
     assert sorted(label.tx_id for label in applied) == sorted(label.tx_id for label in labels)
     by_id = {tx.id: tx for tx in sent}
     assert all(label.card == by_id[label.tx_id].card for label in known)
-    assert sum(RedisStore(redis_url).marks().values()) > 0
+    assert sum(RedisStore(redis_url).applied_offsets().values()) > 0
 
 
 @pytest.mark.parametrize("delivery", ["fast", "transactional"])

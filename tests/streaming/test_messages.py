@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from fraud.core.errors import DataError
-from fraud.core.records import Action, Alert, Decision, Level, Reason, Values, Versions
+from fraud.core.records import Action, Alert, Decision, Level, Mark, Reason, Values, Versions
 from streaming.messages import envelope
 from streaming.messages import schema as messages
 
@@ -31,7 +31,7 @@ DECISIONS = st.builds(
     merchant=TEXTS,
     base_amount=st.integers(0, 10**9),
     parts=st.dictionaries(TEXTS, st.floats(0, 1), max_size=2).map(lambda parts: tuple(parts.items())),
-    marks=st.lists(TEXTS, max_size=2).map(tuple),
+    marks=st.lists(st.sampled_from(Mark), max_size=2).map(tuple),
 )
 
 

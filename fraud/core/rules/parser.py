@@ -28,7 +28,7 @@ from fraud.core.rules.tree import (
 
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "contains")
 ACTIONS = ("challenge", "review", "decline")
-TOO_DEEP = f"nested deeper than {DEEPEST} levels, or a longer row of + - * /: split it into several rules"
+TOO_DEEP = f"nested more than {DEEPEST} deep, or a longer row of + - * /: split it into several rules"
 ACTION_HINT = "an effect: challenge, review, decline, floor 0.6 or note"
 
 

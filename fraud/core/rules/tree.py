@@ -88,10 +88,10 @@ def children(tree: Expression) -> tuple[Expression, ...]:
 
 def too_deep(tree: Expression) -> bool:
     """Tell whether an expression is deeper than DEEPEST, without recursion."""
-    level: list[Expression] = [tree]
+    found: list[Expression] = [tree]
     for _ in range(DEEPEST):
-        level = [child for parent in level for child in children(parent)]
-    return bool(level)
+        found = [child for parent in found for child in children(parent)]
+    return bool(found)
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -135,7 +135,7 @@ FAULTY = [
     ("rule r : when distinct(card, cards, 1d) > 1 then note", 1, 30, 5, "known are merchants"),
     ("rule r : when amount > " + "9" * 400 + " then note", 1, 24, 400, "larger than any number"),
     ("rule r : when card_since_last > " + "9" * 400 + "d then note", 1, 33, 401, "longer than any duration"),
-    ("rule r : when " + "(" * 99 + "amount > 1", 1, 56, 1, "nested deeper than 40 levels"),
+    ("rule r : when " + "(" * 99 + "amount > 1", 1, 56, 1, "nested more than 40 deep"),
     ("rule r : when amount > 1" + " + 1" * 99 + " then note", 1, 15, 406, "a longer row of + - * /"),
     ("list l allow amount { 10m }", 1, 23, 3, "expected a number"),
     ('list l allow card { "C", "C" until 2030-01-01 }', 1, 26, 3, "stands above with another end"),
