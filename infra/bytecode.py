@@ -4,7 +4,7 @@ from contextlib import suppress
 from importlib import import_module
 
 WANTED = (
-    "numba.np.linalg", "fraud.cli.serve", "fraud.cli.replay", "fraud.cli.demo", "streaming.worker.fallback",
+    "numba.np.linalg", "fraud.cli.run", "fraud.cli.replay", "fraud.cli.demo", "streaming.worker.fallback",
     "streaming.worker.service", "streaming.wiring", "streaming.replay.job", "features.stores.redis", "models.blend",
     "models.reasons.of_blend", "kafka", "redis", "prometheus_client", "onnxruntime", "scipy.linalg",
 )  # fmt: skip

@@ -4,7 +4,23 @@ import sys
 
 import typer
 
-from fraud.cli import configure, dead, demo, evaluating, inspect, learning, models, replay, rules, serve, simulate
+from fraud.cli import (
+    check,
+    dead,
+    demo,
+    evaluate,
+    explain,
+    learn,
+    models,
+    replay,
+    rules,
+    run,
+    settings,
+    simulate,
+    state,
+    topics,
+    train,
+)
 from fraud.core.errors import FraudError
 
 HELP = """Detect payment fraud in real time: score a stream, replay a history through the same code, train on it.
@@ -18,16 +34,16 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_
 app.command("demo")(demo.demo)
 app.command("replay")(replay.replay)
 app.command("simulate")(simulate.simulate)
-app.command("train")(learning.train)
-app.command("evaluate")(evaluating.evaluate)
-app.command("settings")(configure.settings)
-app.command("check")(inspect.check)
-app.command("explain")(inspect.explain)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("settings")(settings.settings)
+app.command("check")(check.check)
+app.command("explain")(explain.explain)
 app.add_typer(models.app, name="models")
-app.command("run")(serve.run)
-app.command("learn")(serve.learn)
-app.add_typer(serve.topics_app, name="topics")
-app.add_typer(serve.state_app, name="state")
+app.command("run")(run.run)
+app.command("learn")(learn.learn)
+app.add_typer(topics.app, name="topics")
+app.add_typer(state.app, name="state")
 app.add_typer(rules.app, name="rules")
 app.add_typer(dead.app, name="dead")
 

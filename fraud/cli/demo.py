@@ -1,14 +1,11 @@
 """`fraud demo`: the embedded path with traffic, decisions on the screen as they are made."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from fraud.cli import options, output
-from fraud.core.records import Action, Answer, Decision, Reject
-
-STYLE = {Action.CHALLENGE: "yellow", Action.REVIEW: "dark_orange", Action.DECLINE: "red"}
+from fraud.cli.screen import Screen
 
 
 def demo(
@@ -40,41 +37,9 @@ def demo(
             )
         )  # fmt: skip
         return
-    from fraud.cli.embedded import embedded
+    from fraud.cli.demo_embedded import embedded
 
     output.say("Warming up: compiled loops, and the history of cards and merchants ...")
     output.last_line(
         embedded(Screen(), seed=seed, day_seconds=day_seconds, seconds=seconds, model=model, settings=settings)
     )
-
-
-class Screen:
-    """The sink that prints alerts as they come; the history's are not shown."""
-
-    def __init__(self) -> None:
-        """Start in silence."""
-        self.live = False
-
-    def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
-        """Print every alert: time, amount, score, action and the reasons."""
-        for answer in answers:
-            if self.live and answer.decision.action is not Action.APPROVE:
-                output.out.print(line(answer.decision))
-        for reject in rejects:
-            output.say(f"rejected: {reject.reason}")
-
-    def flush(self) -> None:
-        """Do nothing: what was printed is printed."""
-
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
-
-
-def line(decision: Decision) -> str:
-    """Return one decision as a reader sees it."""
-    style = STYLE[decision.action]
-    amount = f"{decision.base_amount / 100:>9,.2f}"
-    reasons = "; ".join(reason.text for reason in decision.reasons[:3]) or "no reason given"
-    head = f"[{style}]{decision.action.upper():<9}[/] {decision.score:6.1%} {amount}  "
-    head += f"{decision.card} at {decision.merchant}"
-    return f"{head}  [dim]{reasons}[/]"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fraud.cli import options, output
-from fraud.cli.demo import line
+from fraud.cli.screen import line
 from fraud.core.records import DAY, Action, Label, Transaction
 from fraud.simulate import fdh
 from fraud.simulate.source import Pace, SimulatedSource

@@ -7,7 +7,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from fraud.cli import learning, options, output, vectors
+from fraud.cli import options, output, vectors
 from fraud.core.errors import SettingsError
 
 app = typer.Typer(help="List, show, compare, promote and roll back trained models.", no_args_is_help=True)
@@ -117,7 +117,7 @@ def export(
         int, typer.Option(min=0, help="With .npz: also what a network reads of so many payments, the newest ones.")
     ] = 0,
     settings: options.SettingsFile = None,
-    cache: learning.Cache = options.CACHE,
+    cache: options.Cache = options.CACHE,
 ) -> None:
     """Write what models are fitted on to one file, for notebooks: vectors, verdicts, and tokens of the newest payments.
 

@@ -32,7 +32,31 @@ SettingsFile = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line only.")]
 
+Bootstrap = Annotated[
+    str | None, typer.Option("--bootstrap", help="Addresses of Kafka, HOST:PORT, separated by commas.")
+]
+Store = Annotated[
+    str | None, typer.Option("--store", help="State store: redis://HOST:PORT/0, rediss:// or redis+cluster://.")
+]
+Group = Annotated[str | None, typer.Option("--group", help="Consumer group of the workers.")]
+Prefix = Annotated[str | None, typer.Option("--prefix", help="Put before every topic's name.")]
+Delivery = Annotated[
+    str | None, typer.Option("--delivery", help="fast (default) or transactional, for readers with read_committed.")
+]
+Kind = Annotated[str, typer.Option("--model", help="What to fit: booster, network, or blend (both, mixed).")]
+Quick = Annotated[bool, typer.Option("--quick", help="Few trees, short epochs: a first look, not the best model.")]
+Cache = Annotated[Path, typer.Option("--cache", help="Where extracted vectors and histories are kept between runs.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Where fits under way, and finished folds, are kept.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where a killed call with the same data, settings and code was.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting of the fit, as network.epochs=8 or network.labels=false; repeatable."),
+]
+
 CACHE = Path("build/cache")
+RUNS = Path("build/runs")
 
 
 def duration(text: str) -> int | None:

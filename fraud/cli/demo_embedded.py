@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fraud.cli.demo import Screen
+from fraud.cli.screen import Screen
 from fraud.core.records import DAY, Answer, Intake, Label
 from fraud.simulate import fdh
 from fraud.simulate.source import Pace, SimulatedSource

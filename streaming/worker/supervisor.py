@@ -3,9 +3,9 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from types import FrameType
 
-from fraud.cli import output
 from streaming import clock
 
 PAUSE = 0.1
@@ -15,9 +15,9 @@ FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 class Child:
     """One worker process."""
 
-    def __init__(self, number: int, command: list[str]) -> None:
-        """Start it."""
-        self.number, self._command = number, command
+    def __init__(self, number: int, command: list[str], say: Callable[[str], None]) -> None:
+        """Start it; `say` is told of every death."""
+        self.number, self._command, self._say = number, command, say
         self._wait = FIRST_WAIT
         self._due = 0
         self.process = subprocess.Popen(command)
@@ -29,7 +29,7 @@ class Child:
             return
         now = clock.monotonic_ns()
         if not self._due:
-            output.say(f"worker {self.number} ended with status {status}: starting it again in {self._wait:g} s")
+            self._say(f"worker {self.number} ended with status {status}: starting it again in {self._wait:g} s")
             self._due = now + int(self._wait * 1e9)
             self._wait = min(2 * self._wait, LONGEST_WAIT)
         elif now >= self._due:
@@ -37,8 +37,8 @@ class Child:
             self.process = subprocess.Popen(self._command)
 
 
-def supervise(workers: int, http: int | None) -> None:
-    """Run workers until SIGTERM or SIGINT, then let each finish its batch."""
+def supervise(workers: int, http: int | None, say: Callable[[str], None]) -> None:
+    """Run workers until SIGTERM or SIGINT, then let each finish its batch; `say` is told when one dies."""
     ended = False
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -48,7 +48,7 @@ def supervise(workers: int, http: int | None) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    children = [Child(number, command(number, http)) for number in range(workers)]
+    children = [Child(number, command(number, http), say) for number in range(workers)]
     while not ended:
         clock.sleep(PAUSE)
         for child in children:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from fraud.cli import learning, options, output, vectors
+from fraud.cli import fits, options, output, vectors
 from fraud.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def evaluate(
     mapping: options.MappingName = "native",
     label_delay: options.LabelDelay = "7d",
     protocol: Annotated[str, typer.Option(help="fdh (four folds) or chronological (one split).")] = "chronological",
-    model: learning.Kind = "booster",
+    model: options.Kind = "booster",
     compare: Annotated[
         tuple[str, str] | None, typer.Option(help="Two kinds instead of --model: both on the same folds, and A less B.")
     ] = None,
@@ -34,13 +34,13 @@ def evaluate(
     train: Annotated[str, typer.Option(help="fdh: 'long' (all days from day 30) or 'week'.")] = "long",
     fold: Annotated[list[int] | None, typer.Option(help="fdh: only this fold, 1 to 4; repeatable.")] = None,
     settings: options.SettingsFile = None,
-    set_: learning.Set = None,
-    cache: learning.Cache = options.CACHE,
-    runs: learning.Runs = learning.RUNS,
+    set_: options.Set = None,
+    cache: options.Cache = options.CACHE,
+    runs: options.Runs = options.RUNS,
     seed: Annotated[int, typer.Option(help="Seed of the fits.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Fit as often, with this many seeds from --seed on.")] = 1,
-    quick: learning.Quick = False,
-    resume: learning.Resume = False,
+    quick: options.Quick = False,
+    resume: options.Resume = False,
     plots: Annotated[Path | None, typer.Option(help="Draw the test rows' pictures, kinds side by side, here.")] = None,
     json: options.Json = False,
 ) -> None:
@@ -54,14 +54,14 @@ def evaluate(
     """
     fitting = chosen(model, compare)
     for kind in fitting:
-        learning.require(kind, learning.KINDS, "--compare" if compare else "--model")
-    learning.require(protocol, PROTOCOLS, "--protocol")
-    learning.require(train, ("long", "week"), "--train")
-    learning.require_torch(*fitting)
+        fits.require(kind, fits.KINDS, "--compare" if compare else "--model")
+    fits.require(protocol, PROTOCOLS, "--protocol")
+    fits.require(train, ("long", "week"), "--train")
+    fits.require_torch(*fitting)
     found = options.settings(settings)
     wide = any(kind != "booster" for kind in fitting)
     dataset = vectors.extracted(data, mapping, label_delay, cache, found, histories=wide)
-    asked = learning.asked_for("blend" if wide else "booster", found, set_, seed, dataset, cache, quick=quick)
+    asked = fits.asked_for("blend" if wide else "booster", found, set_, seed, dataset, cache, quick=quick)
     job = Evaluation(dataset, folds_of(dataset, protocol, split, train, fold), asked, runs, resume)
     result = job.run(range(seed, seed + seeds), fitting, None if json else told)
     if plots is not None:
@@ -77,7 +77,7 @@ def evaluate(
 def chosen(model: str, compare: tuple[str, str] | None) -> list[str]:
     """Return the kinds to judge, those asked for first; a fit with a network answers for all of them."""
     if compare is not None and compare[0] == compare[1]:
-        msg = f"--compare {compare[0]} {compare[1]}: expected two different kinds of {', '.join(learning.KINDS)}"
+        msg = f"--compare {compare[0]} {compare[1]}: expected two different kinds of {', '.join(fits.KINDS)}"
         raise SettingsError(msg)
     asked = [model] if compare is None else list(compare)
     return asked if asked == ["booster"] else list(dict.fromkeys([*asked, "blend", "network", "booster"]))
@@ -114,8 +114,8 @@ class Evaluation:
             cost.forecast(self._data, slices(self._data, fold.span), self._asked, len(fold.test))
             for fold in self._folds
         ]
-        learning.announce(cost.summed(costs * len(seeds)))
-        with learning.bar("evaluate", costs[0], self._asked, len(costs) * len(seeds)) as self._bar:
+        fits.announce(cost.summed(costs * len(seeds)))
+        with fits.bar("evaluate", costs[0], self._asked, len(costs) * len(seeds)) as self._bar:
             judged = evaluation.judge(self._data, self._folds, self._fit, seeds, told, kinds)
         models = {kind: evaluation.summary(ones) for kind, ones in judged.items()}
         return {"models": models, "differences": evaluation.compared(judged)}
@@ -124,7 +124,7 @@ class Evaluation:
         from fraud.training import checkpoints, fitting, settings
 
         chosen = settings.reseeded(self._asked.settings, seed)
-        place = learning.place_of(checkpoints.fold_folder(self._runs, self._data, fold), chosen, self._resume)
+        place = fits.place_of(checkpoints.fold_folder(self._runs, self._data, fold), chosen, self._resume)
         scores = checkpoints.read_scores(place.scores)
         if scores is None:
             asked = self._asked._replace(settings=chosen, place=place)
@@ -155,7 +155,7 @@ def told(kind: str, result: dict[str, Any]) -> None:
     bounds = result["ap_interval"]
     within = " (ap {:.4f} to {:.4f})".format(*bounds) if bounds is not None else ""
     head = f"{result['fold']}, seed {result['seed']}: {kind}, {result['rows']:,} rows, {result['frauds']:,} frauds"
-    output.say(f"{head}: {learning.told(result)}{within}")
+    output.say(f"{head}: {fits.told(result)}{within}")
 
 
 def side_by_side(models: dict[str, Any]) -> Table:

@@ -1,0 +1,68 @@
+"""`fraud state`: rebuild the state store, make histories for another model, erase a card."""
+
+from typing import Annotated
+
+import typer
+
+from fraud.cli import options, output
+
+app = typer.Typer(
+    help="Rebuild the state store, have it serve another model, or erase a card from it.", no_args_is_help=True
+)
+
+
+@app.command("rebuild")
+def rebuild(
+    bootstrap: options.Bootstrap = None,
+    store: options.Store = None,
+    settings: options.SettingsFile = None,
+    group: options.Group = None,
+    prefix: options.Prefix = None,
+) -> None:
+    """Fill an empty state store from the topics, up to what the workers have committed; stop the workers first."""
+    from streaming.rebuild.state import Rebuild
+
+    found = options.service(settings, bootstrap=bootstrap, store=store, group=group, prefix=prefix)
+    job = Rebuild(found)
+    with output.progress("rebuild", job.total, "records") as step:
+        result = job.run(step)
+    output.last_line(result)
+
+
+@app.command("reencode")
+def reencode(
+    model: options.ModelName = None,
+    models: options.Models = None,
+    bootstrap: options.Bootstrap = None,
+    store: options.Store = None,
+    settings: options.SettingsFile = None,
+    group: options.Group = None,
+    prefix: options.Prefix = None,
+) -> None:
+    """Make the histories that a model reads, from the topics, and have every worker take the model up.
+
+    The workers go on meanwhile; each swaps between two batches, publishes nothing twice and loses nothing. A model that
+    reads no histories is taken up at once. What the store points to comes before the settings of a worker.
+    """
+    from streaming.rebuild.histories import Reencode
+
+    found = options.service(
+        settings, bootstrap=bootstrap, store=store, model=model, models=models, group=group, prefix=prefix
+    )
+    job = Reencode(found)
+    with output.progress("reencode", max(job.total, 1), "records") as step:
+        result = job.run(step)
+    output.last_line(result)
+
+
+@app.command("forget")
+def forget(
+    card: Annotated[str, typer.Argument(help="The card's token.")],
+    store: options.Store = None,
+    settings: options.SettingsFile = None,
+) -> None:
+    """Erase a card and its pairs from the state store; first answers that name it go within the retry horizon."""
+    from streaming.worker.service import open_store
+
+    records = open_store(options.service(settings, store=store)).forget(card)
+    output.last_line({"records": records})

@@ -1,0 +1,92 @@
+"""`fraud train`: fit a model on a history and keep it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fraud.cli import options, output
+from fraud.cli.fits import KINDS, announce, asked_for, bar, place_of, require, require_torch, told
+from fraud.cli.vectors import extracted
+
+if TYPE_CHECKING:
+    from fraud.training.dataset import Dataset
+    from fraud.training.fitting import FitRequest
+    from fraud.training.train import Trained
+
+
+def train(
+    data: options.Data,
+    name: Annotated[str, typer.Option(help="The name that --model then takes.")],
+    mapping: options.MappingName = "native",
+    label_delay: options.LabelDelay = "7d",
+    delay_spread: Annotated[
+        float,
+        typer.Option(help="Vary each label's delay by up to this share, and tell half of the genuine ones by silence."),
+    ] = 0.0,
+    model: options.Kind = "booster",
+    models: options.Models = None,
+    settings: options.SettingsFile = None,
+    set_: options.Set = None,
+    cache: options.Cache = options.CACHE,
+    runs: options.Runs = options.RUNS,
+    seed: Annotated[int, typer.Option(help="Training is a function of data, settings and this number.")] = 0,
+    quick: options.Quick = False,
+    resume: options.Resume = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the model without making it the one in use.")] = False,
+    plots: Annotated[bool, typer.Option(help="Draw what the model does on the rows it was chosen on.")] = True,
+    json: options.Json = False,
+) -> None:
+    """Fit a model on a history, as the live path would have seen it.
+
+    The history is replayed through the live features with labels `--label-delay` late; the vectors are kept, so that
+    a second run starts at once. The last part of the history chooses the number of trees, the epoch, the mixture and
+    the calibration. Settings of the fit come from the tables `[train.booster]` and `[train.network]` of the settings
+    file and from `--set`. Where the data has one fixed delay, `--delay-spread 0.3` keeps a model from learning that
+    delay in place of what verdicts mean, for a service whose labels come sooner or later. Time and memory are
+    told before it starts; a GPU is used where there is one.
+    """
+    require(model, KINDS, "--model")
+    require_torch(model)
+    found = options.settings(settings, models=models)
+    folder = Path(found.model.folder)
+    dataset = extracted(data, mapping, label_delay, cache, found, histories=model != "booster", spread=delay_spread)
+    asked = asked_for(model, found, set_, seed, dataset, cache, quick=quick)
+    asked = asked._replace(place=place_of(runs / f"train-{name}-{dataset.meta.identity.key}", asked.settings, resume))
+    made = fitted(dataset, folder, name, model, asked, use=not keep)
+    if plots:
+        draw(dataset, made, folder / made.card.name / made.card.version / "plots")
+    if not json:
+        output.say(f"model '{name}' {made.card.version} kept in {folder / name}")
+        for kind, metrics in (made.card.metrics_by_model or {model: made.card.metrics}).items():
+            output.say(f"on the rows it was chosen on: {kind} {told(metrics)}")
+    card = made.card
+    output.last_line(
+        {"name": name, "version": card.version, "metrics": card.metrics, "metrics_by_model": card.metrics_by_model}
+    )
+
+
+def fitted(data: "Dataset", folder: Path, name: str, kind: str, asked: "FitRequest", *, use: bool) -> "Trained":
+    """Say what a fit will cost, fit with a progress bar, save."""
+    from fraud.training import cost as forecasting
+    from fraud.training import train as artifact
+    from streaming import clock
+
+    cost = forecasting.forecast(data, artifact.usual_slices(data, kind), asked)
+    announce(cost)
+    with bar("fit", cost, asked) as step:
+        return artifact.train(data, folder, name, clock.now_ns(), kind, asked, step, use=use)
+
+
+def draw(data: "Dataset", made: "Trained", folder: Path) -> None:
+    """Draw how the model did on the rows it was chosen on."""
+    from fraud.training import plots
+    from fraud.training.dataset import FRAUD
+
+    scores = made.fitted.validation()
+    if not scores:
+        return
+    fraud = data.fraud[made.rows.validation] == FRAUD
+    importance = data.names, made.fitted.booster.importance
+    for path in plots.draw_all(folder, fraud, scores, importance, made.fitted.curve()):
+        output.say(f"drawn: {path}")
