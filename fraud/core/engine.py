@@ -11,16 +11,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
+from fraud.core.decisions import Scored, answer_of
 from fraud.core.labels import LabelBook
-from fraud.core.policy import decide
 from fraud.core.ports import Encoder, Extractor, Histories, Policy, RuleBook, Scorer, StateStore, WorkingSet
 from fraud.core.records import (
     DAY,
-    Action,
-    Alert,
     Answer,
     Arrival,
-    Decision,
     FeatureVector,
     KnownLabel,
     Label,
@@ -31,8 +28,6 @@ from fraud.core.records import (
     Tick,
     Transaction,
     Values,
-    Versions,
-    alert_id,
 )
 
 NEVER = 2**63
@@ -225,41 +220,17 @@ class Engine:
         return self._encoder is not None and scorer.encoder == self._encoder.encoder
 
     def _answer(self, item: _Looked, score: Score, histories: Histories | None, row: int) -> Answer:
-        tx, strategy = item.tx, self._strategy
-        outcome = strategy.rules.judge(tx, item.values)
-        action, value = decide(tx, score, outcome, strategy.policy)
-        reasons = outcome.reasons
-        if action is not Action.APPROVE:
-            reasons += strategy.at(item.arrival.level).explain(item.values, score, histories, row)
-        decision = Decision(
-            tx_id=tx.id,
-            version=tx.version,
-            action=action,
-            score=value,
-            reasons=reasons,
-            level=score.level,
-            versions=Versions(
-                score.model_version, self._extractor.version, strategy.policy.version, strategy.rules.version
-            ),
-            seen_at=tx.seen_at,
-            happened_at=tx.happened_at,
-            card=tx.card,
-            merchant=tx.merchant,
-            base_amount=tx.base_amount,
-            device=tx.device,
-            channel=tx.channel,
-            unusual=self._extractor.unusual(item.values),
-            parts=score.parts,
+        strategy, values = self._strategy, item.values
+        scored = Scored(
+            tx=item.tx,
+            arrival=item.arrival,
+            vector=FeatureVector(item.tx.id, values, self._extractor.version, item.tx.seen_at),
+            score=score,
+            unusual=self._extractor.unusual(values),
             marks=item.marks + item.arrival.marks,
         )
-        vector = FeatureVector(tx.id, item.values, self._extractor.version, tx.seen_at)
-        return Answer(
-            decision=decision,
-            position=item.arrival.position,
-            alert=alert_of(decision, strategy.policy),
-            vector=vector,
-            headers=item.arrival.headers,
-        )
+        scorer = strategy.at(item.arrival.level)
+        return answer_of(scored, strategy.rules, strategy.policy, lambda: scorer.explain(values, score, histories, row))
 
     def _hold(self, answer: Answer) -> None:
         if self._book is not None and (early := self._book.hold(answer.decision, answer.vector)) is not None:
@@ -274,22 +245,3 @@ def encoder_of(strategy: Strategy) -> Encoder | None:
 def repeat(first: Answer, arrival: Arrival) -> Answer:
     """Return the first answer again, for a producer's retry under a position of its own."""
     return Answer(decision=first.decision, position=arrival.position, repeat_of=first.position, headers=arrival.headers)
-
-
-def alert_of(decision: Decision, policy: Policy) -> Alert | None:
-    """Return the alert of a decision that somebody should look at; an approval has none."""
-    if decision.action is Action.APPROVE:
-        return None
-    return Alert(
-        id=alert_id(decision.tx_id, decision.version, decision.versions.policy),
-        tx_id=decision.tx_id,
-        version=decision.version,
-        action=decision.action,
-        score=decision.score,
-        expected_loss=policy.expected_loss(decision.score, decision.base_amount),
-        reasons=decision.reasons,
-        seen_at=decision.seen_at,
-        card=decision.card,
-        merchant=decision.merchant,
-        base_amount=decision.base_amount,
-    )

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float32]
+Parts = tuple[tuple[str, float], ...]
+"""Shares of a score by name, in order."""
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -210,7 +212,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     value: float
     model_version: str
     level: Level = Level.FULL
-    parts: tuple[tuple[str, float], ...] = ()
+    parts: Parts = ()
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
@@ -252,7 +254,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     device: str | None = None
     channel: str = ""
     unusual: bool = False
-    parts: tuple[tuple[str, float], ...] = ()
+    parts: Parts = ()
     marks: tuple[Mark, ...] = ()
 
 

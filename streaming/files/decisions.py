@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import inspect
 
 from fraud.core.errors import DataError, DeliveryError
 from fraud.core.ports import Sink
 from fraud.core.records import Answer, Decision, Reject
 
 ROWS_A_GROUP = 65_536
+ARROW: dict[type[inspect.Type], str] = {
+    inspect.StrType: "string",
+    inspect.EnumType: "string",
+    inspect.IntType: "int64",
+    inspect.FloatType: "float64",
+    inspect.BoolType: "bool_",
+}
+"""Arrow's name of each plain type that a decision's fields have."""
 
 
 class Writer(Protocol):
@@ -48,18 +57,18 @@ class JsonLines:
         self._file.close()
 
 
-class Columns:
-    """Decisions as Parquet, a row group at a time; nested fields (reasons, parts, versions) as JSON text."""
+class ParquetRows:
+    """Decisions as Parquet, a row group at a time, one column a field of the record; see `arrow_schema`."""
 
     def __init__(self, path: Path) -> None:
         """Open the file."""
         self._path = path
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Decision] = []
         self._writer: Any = None
 
     def write(self, decisions: Sequence[Decision]) -> None:
         """Append rows."""
-        self._rows.extend(map(flat, decisions))
+        self._rows.extend(decisions)
         if len(self._rows) >= ROWS_A_GROUP:
             self._write_group()
 
@@ -75,61 +84,51 @@ class Columns:
         self._writer.close()
 
     def _write_group(self) -> None:
-        import pyarrow
         from pyarrow import parquet
 
-        table = pyarrow.Table.from_pylist(self._rows, schema=schema())
+        table = arrow_table(self._rows)
         if self._writer is None:
             self._writer = parquet.ParquetWriter(self._path, table.schema)
         self._writer.write_table(table)
         self._rows.clear()
 
 
-def flat(decision: Decision) -> dict[str, Any]:
-    """Return a decision as one row of a table."""
-    return {
-        "tx_id": decision.tx_id,
-        "version": decision.version,
-        "action": decision.action.value,
-        "score": decision.score,
-        "reason_codes": ",".join(reason.code for reason in decision.reasons),
-        "reasons": " | ".join(reason.text for reason in decision.reasons),
-        "level": decision.level.value,
-        "model": decision.versions.model,
-        "spec": decision.versions.spec,
-        "policy": decision.versions.policy,
-        "rules": decision.versions.rules,
-        "seen_at": decision.seen_at,
-        "happened_at": decision.happened_at,
-        "card": decision.card,
-        "merchant": decision.merchant,
-        "base_amount": decision.base_amount,
-        "marks": ",".join(decision.marks),
-    }
-
-
-def schema() -> Any:
-    """Return the Arrow schema of `flat` rows."""
+def arrow_table(decisions: Sequence[Decision]) -> Any:
+    """Return decisions as an Arrow table, a column a field."""
     import pyarrow
 
-    numbers = {
-        "version": "int32",
-        "score": "float64",
-        "seen_at": "int64",
-        "happened_at": "int64",
-        "base_amount": "int64",
-    }
-    names = (
-        *("tx_id", "version", "action", "score", "reason_codes", "reasons", "level", "model", "spec", "policy"),
-        *("rules", "seen_at", "happened_at", "card", "merchant", "base_amount", "marks"),
-    )
-    return pyarrow.schema([(name, getattr(pyarrow, numbers.get(name, "string"))()) for name in names])
+    schema = arrow_schema()
+    columns = [msgspec.to_builtins([getattr(one, name) for one in decisions]) for name in schema.names]
+    return pyarrow.Table.from_pydict(dict(zip(schema.names, columns, strict=True)), schema=schema)
 
 
-WRITERS: dict[str, type[JsonLines] | type[Columns]] = {".jsonl": JsonLines, ".parquet": Columns}
+def arrow_schema() -> Any:
+    """Return the Arrow schema of decisions, made from the record's fields; nested fields are nested columns."""
+    import pyarrow
+
+    return pyarrow.schema(arrow_type(inspect.type_info(Decision)).fields)
 
 
-def writer_kind(path: Path) -> type[JsonLines] | type[Columns]:
+def arrow_type(of: inspect.Type) -> Any:
+    """Return the Arrow type of a type of the records: words are strings, pairs with a name are maps."""
+    import pyarrow
+
+    match of:
+        case inspect.StructType():
+            return pyarrow.struct([(field.encode_name, arrow_type(field.type)) for field in of.fields])
+        case inspect.VarTupleType(inspect.TupleType((key, value))):
+            return pyarrow.map_(arrow_type(key), arrow_type(value))
+        case inspect.VarTupleType():
+            return pyarrow.list_(arrow_type(of.item_type))
+        case inspect.UnionType():
+            return arrow_type(next(each for each in of.types if not isinstance(each, inspect.NoneType)))
+    return getattr(pyarrow, ARROW[type(of)])()
+
+
+WRITERS: dict[str, type[JsonLines] | type[ParquetRows]] = {".jsonl": JsonLines, ".parquet": ParquetRows}
+
+
+def writer_kind(path: Path) -> type[JsonLines] | type[ParquetRows]:
     """Return what writes a file of this name; raise DataError for an unknown suffix."""
     if path.suffix not in WRITERS:
         msg = f"--out {path}: expected a name that ends in .parquet or .jsonl"

@@ -15,7 +15,7 @@ import msgspec
 
 from fraud.core.errors import DeliveryError, StateError
 from fraud.core.records import Answer, Decision, Reject
-from streaming.files.decisions import Columns, JsonLines, delivered, part_of, writer_kind
+from streaming.files.decisions import JsonLines, ParquetRows, delivered, part_of, writer_kind
 
 NAME = "decisions.jsonl"
 ABSENT = -1
@@ -99,8 +99,8 @@ class Spool:
 
 def to_parquet(spool: Path, path: Path) -> None:
     """Write the decisions of a spool as Parquet, some thousand at a time."""
-    columns, decoder = Columns(path), msgspec.json.Decoder(Decision)
+    rows, decoder = ParquetRows(path), msgspec.json.Decoder(Decision)
     with spool.open("rb") as file:
         while lines := list(islice(file, ROWS)):
-            columns.write([decoder.decode(line) for line in lines])
-    columns.close()
+            rows.write([decoder.decode(line) for line in lines])
+    rows.close()

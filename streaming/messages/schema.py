@@ -1,5 +1,9 @@
 """The messages on the wire, one type a topic, as JSON objects; their JSON Schemas are published in `streaming/schema`.
 
+What others send has a type of its own; decisions and alerts are made from the fields of their records, so a new field
+is in the message as soon as it is in the record. The published schema is made again by `python -m
+streaming.messages.schema`.
+
 Amounts are whole numbers of minor units of `currency`. Times go out as RFC 3339 text with nine decimals, which every
 reader keeps exact (a nanosecond count does not survive a reader that has only doubles); they are taken in as such
 text or as a whole number of nanoseconds since the epoch.
@@ -10,22 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
+from msgspec.structs import FieldInfo
 
-from fraud.core.records import (
-    Action,
-    Alert,
-    Decision,
-    Kind,
-    Label,
-    LabelSource,
-    Level,
-    Mark,
-    Reason,
-    Transaction,
-    Verdict,
-    Versions,
-)
+from fraud.core.records import Alert, Decision, Kind, Label, LabelSource, Parts, Transaction, Verdict
 from fraud.core.settings import MOST_MINOR
 from streaming.messages.times import from_text, to_text
 
@@ -71,125 +63,103 @@ class LabelMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     version: Count = 0
 
 
-class DecisionMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to one transaction, on topic `decisions`."""
-
-    tx_id: str
-    version: int
-    action: Action
-    score: float
-    reasons: tuple[Reason, ...]
-    level: Level
-    versions: Versions
-    seen_at: TimeOut
-    happened_at: TimeOut
-    card: str
-    merchant: str
-    base_amount: int
-    device: str | None
-    channel: str
-    unusual: bool
-    parts: dict[str, float]
-    marks: tuple[Mark, ...]
+def written(record: type[msgspec.Struct], text: str) -> type[msgspec.Struct]:
+    """Return the message that a record is written as, every field in it; `text` describes it in its schema."""
+    fields = [(field.name, wire_type(field)) for field in structs.fields(record)]
+    return _message(record, fields, {"__doc__": text})
 
 
-class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision that somebody should look at, on topic `alerts`; the same alert always has the same id."""
+def readable(record: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """Return the message that a record is read from; what an earlier release did not write has its default."""
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for field in structs.fields(record):
+        default = {} if is_parts(field) else field.default
+        optional = field.default is not msgspec.NODEFAULT
+        fields.append((field.name, wire_type(field), default) if optional else (field.name, wire_type(field)))
+    return _message(record, fields, {})
 
-    id: str
-    tx_id: str
-    version: int
-    action: Action
-    score: float
-    expected_loss: int
-    reasons: tuple[Reason, ...]
-    seen_at: TimeOut
-    card: str
-    merchant: str
-    base_amount: int
+
+def wire_type(field: FieldInfo) -> Any:
+    """Return the type that a record's field has in its message: times as text, parts as an object."""
+    if is_time(field):
+        return TimeOut
+    return dict[str, float] if is_parts(field) else field.type
+
+
+def is_time(field: FieldInfo) -> bool:
+    """Tell whether a field is a time: a record's times, and nothing else, have names that end in `_at`."""
+    return field.name.endswith("_at")
+
+
+def is_parts(field: FieldInfo) -> bool:
+    """Tell whether a field holds shares of a score by name."""
+    return bool(field.type == Parts)
+
+
+def _message(record: type[msgspec.Struct], fields: list[Any], namespace: dict[str, Any]) -> type[msgspec.Struct]:
+    name = f"{record.__name__}Message"
+    return msgspec.defstruct(name, fields, namespace=namespace, module=__name__, frozen=True, kw_only=True)
 
 
 MESSAGES: dict[str, type[msgspec.Struct]] = {
     "transaction": TransactionMessage,
     "label": LabelMessage,
-    "decision": DecisionMessage,
-    "alert": AlertMessage,
+    "decision": written(Decision, "The answer to one transaction, on topic `decisions`."),
+    "alert": written(
+        Alert, "A decision that somebody should look at, on topic `alerts`; the same alert always has the same id."
+    ),
 }
+TIMES = {kind: [field.name for field in structs.fields(kind) if is_time(field)] for kind in (Decision, Alert)}
+PARTS = {kind: [field.name for field in structs.fields(kind) if is_parts(field)] for kind in (Decision, Alert)}
+
 _encode = msgspec.json.Encoder().encode
-_decisions = msgspec.json.Decoder(DecisionMessage)
+_decisions = msgspec.json.Decoder(readable(Decision))
 
 
 def of_transaction(tx: Transaction) -> bytes:
     """Return a transaction as a message; `base_amount` and `seen_at` are the reader's to make."""
-    return _encode(
-        TransactionMessage(
-            id=tx.id,
-            card=tx.card,
-            merchant=tx.merchant,
-            amount=tx.amount,
-            happened_at=to_text(tx.happened_at),
-            version=tx.version,
-            kind=tx.kind,
-            device=tx.device,
-            currency=tx.currency,
-            channel=tx.channel,
-            mcc=tx.mcc,
-            text=tx.text,
-            attrs=tx.attrs,
-        )
-    )
+    return _encode(_sent(TransactionMessage, tx))
 
 
 def of_label(label: Label) -> bytes:
     """Return a label as a message."""
-    return _encode(
-        LabelMessage(
-            tx_id=label.tx_id,
-            verdict=label.verdict,
-            happened_at=to_text(label.happened_at),
-            source=label.source,
-            version=label.version,
-        )
-    )
+    return _encode(_sent(LabelMessage, label))
 
 
 def of_decision(decision: Decision) -> bytes:
-    """Return a decision as a message."""
-    return _encode(
-        DecisionMessage(
-            tx_id=decision.tx_id,
-            version=decision.version,
-            action=decision.action,
-            score=decision.score,
-            reasons=decision.reasons,
-            level=decision.level,
-            versions=decision.versions,
-            seen_at=to_text(decision.seen_at),
-            happened_at=to_text(decision.happened_at),
-            card=decision.card,
-            merchant=decision.merchant,
-            base_amount=decision.base_amount,
-            device=decision.device,
-            channel=decision.channel,
-            unusual=decision.unusual,
-            parts=dict(decision.parts),
-            marks=decision.marks,
-        )
-    )
+    """Return a decision as a message, every field of the record in it."""
+    return _encode(_told(decision))
 
 
 def of_alert(alert: Alert) -> bytes:
-    """Return an alert as a message."""
-    fields = msgspec.structs.asdict(alert)
-    return _encode(AlertMessage(**{**fields, "seen_at": to_text(alert.seen_at)}))
+    """Return an alert as a message, every field of the record in it."""
+    return _encode(_told(alert))
 
 
 def decision_in(message: bytes) -> Decision:
     """Return the decision of a message that this project wrote; raise msgspec.MsgspecError for any other."""
-    fields = msgspec.structs.asdict(_decisions.decode(message))
-    fields["parts"] = tuple(fields["parts"].items())
-    fields["seen_at"], fields["happened_at"] = from_text(fields["seen_at"]), from_text(fields["happened_at"])
+    fields = structs.asdict(_decisions.decode(message))
+    for name in TIMES[Decision]:
+        fields[name] = from_text(fields[name])
+    for name in PARTS[Decision]:
+        fields[name] = tuple(fields[name].items())
     return Decision(**fields)
+
+
+def _sent(kind: type[msgspec.Struct], record: Transaction | Label) -> msgspec.Struct:
+    """Return the message of a record that others send us: the fields that they know of."""
+    fields = {name: getattr(record, name) for name in kind.__struct_fields__}
+    return kind(**{**fields, "happened_at": to_text(record.happened_at)})
+
+
+def _told(record: Decision | Alert) -> dict[str, Any]:
+    """Return the content of the message of a record that we send to others."""
+    fields = structs.asdict(record)
+    for name in TIMES[type(record)]:
+        fields[name] = to_text(fields[name])
+    for name in PARTS[type(record)]:
+        fields[name] = dict(fields[name])
+    return fields
 
 
 def schemas() -> dict[str, bytes]:

@@ -7,20 +7,18 @@ from typing import Protocol
 
 import numpy as np
 
-from fraud.core.engine import Strategy, alert_of
+from fraud.core.decisions import Scored, answer_of
+from fraud.core.engine import Strategy
 from fraud.core.errors import StoreRestartedError, StoreUnavailableError
-from fraud.core.policy import decide
 from fraud.core.records import (
     Answer,
     Arrival,
-    Decision,
     FeatureVector,
     Intake,
     Level,
     Mark,
     Score,
     Transaction,
-    Versions,
 )
 from streaming import clock
 from streaming.kafka.link import KafkaLink
@@ -53,30 +51,10 @@ class RulesFallback:
 
     def answer(self, arrival: Arrival, tx: Transaction) -> Answer:
         """Return the answer to one transaction."""
-        strategy = self._strategy
-        outcome = strategy.rules.judge(tx, self._missing)
-        score = Score(tx.id, 0.0, STORE_DOWN, Level.RULES)
-        action, value = decide(tx, score, outcome, strategy.policy)
-        decision = Decision(
-            tx_id=tx.id,
-            version=tx.version,
-            action=action,
-            score=value,
-            reasons=outcome.reasons,
-            level=Level.RULES,
-            versions=Versions(STORE_DOWN, self._spec, strategy.policy.version, strategy.rules.version),
-            seen_at=tx.seen_at,
-            happened_at=tx.happened_at,
-            card=tx.card,
-            merchant=tx.merchant,
-            base_amount=tx.base_amount,
-            device=tx.device,
-            channel=tx.channel,
-            marks=(Mark.STORE_DOWN,),
-        )
         vector = FeatureVector(tx.id, self._missing, self._spec, tx.seen_at)
-        alert = alert_of(decision, strategy.policy)
-        return Answer(decision=decision, position=arrival.position, alert=alert, vector=vector, headers=arrival.headers)
+        score = Score(tx.id, 0.0, STORE_DOWN, Level.RULES)
+        scored = Scored(tx, arrival, vector, score, marks=(Mark.STORE_DOWN,))
+        return answer_of(scored, self._strategy.rules, self._strategy.policy, lambda: ())
 
 
 class FallbackEngine:

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from msgspec import NODEFAULT, structs
 
 from fraud.core.errors import DataError
 from fraud.core.records import Action, Alert, Decision, Level, Mark, Reason, Values, Versions
 from streaming.messages import envelope
 from streaming.messages import schema as messages
+from tests.filled import filled
 
 TIMES = st.integers(0, 2**61)
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -39,6 +41,28 @@ DECISIONS = st.builds(
 @given(DECISIONS)
 def test_decision_written_is_read_back_to_itself(decision: Decision) -> None:
     assert messages.decision_in(messages.of_decision(decision)) == decision
+
+
+def test_decision_with_every_field_set_is_read_back_to_itself() -> None:
+    decision = filled(Decision)
+    assert messages.decision_in(messages.of_decision(decision)) == decision
+
+
+@pytest.mark.parametrize("kind", [Decision, Alert], ids=lambda kind: kind.__name__)
+def test_message_has_every_field_of_its_record_and_fits_its_schema(kind: type[Decision | Alert]) -> None:
+    record = filled(kind)
+    message = messages.of_decision(record) if isinstance(record, Decision) else messages.of_alert(record)
+    written = messages.MESSAGES[kind.__name__.lower()]
+    assert list(json.loads(message)) == list(kind.__struct_fields__) == list(written.__struct_fields__)
+    msgspec.json.decode(message, type=written)
+
+
+def test_decision_that_an_earlier_release_wrote_has_defaults_for_what_it_lacks() -> None:
+    decision = filled(Decision)
+    optional = {field.name: field.default for field in structs.fields(Decision) if field.default is not NODEFAULT}
+    content = json.loads(messages.of_decision(decision))
+    earlier = {name: value for name, value in content.items() if name not in optional}
+    assert messages.decision_in(json.dumps(earlier).encode()) == structs.replace(decision, **optional)
 
 
 def test_alert_is_written_with_its_time_as_text() -> None:

@@ -1,0 +1,100 @@
+"""Decisions, alerts and answers, made in one place from a transaction and what was computed of it."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from fraud.core.policy import decide
+from fraud.core.ports import Policy, RuleBook
+from fraud.core.records import (
+    Action,
+    Alert,
+    Answer,
+    Arrival,
+    Decision,
+    FeatureVector,
+    Mark,
+    Reason,
+    Score,
+    Transaction,
+    Versions,
+    alert_id,
+)
+
+Explain = Callable[[], tuple[Reason, ...]]
+"""What returns the model's reasons; costly, so called for what is not approved."""
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """A transaction with its arrival and what was computed of it: all that its decision is made from.
+
+    `unusual` says whether the amount stood out against the card's own history.
+    """
+
+    tx: Transaction
+    arrival: Arrival
+    vector: FeatureVector
+    score: Score
+    unusual: bool = False
+    marks: tuple[Mark, ...] = ()
+
+
+def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain) -> Answer:
+    """Return the answer to a scored transaction: rules and policy asked, its alert made."""
+    outcome = rules.judge(scored.tx, scored.vector.values)
+    action, value = decide(scored.tx, scored.score, outcome, policy)
+    reasons = outcome.reasons if action is Action.APPROVE else outcome.reasons + explain()
+    versions = Versions(scored.score.model_version, scored.vector.spec_version, policy.version, rules.version)
+    decision = decision_of(scored, action, value, reasons, versions)
+    return Answer(
+        decision=decision,
+        position=scored.arrival.position,
+        alert=alert_of(decision, policy),
+        vector=scored.vector,
+        headers=scored.arrival.headers,
+    )
+
+
+def decision_of(
+    scored: Scored, action: Action, value: float, reasons: tuple[Reason, ...], versions: Versions
+) -> Decision:
+    """Return the decision record; `value` is the score that the action rests on. Nothing else makes one."""
+    tx, score = scored.tx, scored.score
+    return Decision(
+        tx_id=tx.id,
+        version=tx.version,
+        action=action,
+        score=value,
+        reasons=reasons,
+        level=score.level,
+        versions=versions,
+        seen_at=tx.seen_at,
+        happened_at=tx.happened_at,
+        card=tx.card,
+        merchant=tx.merchant,
+        base_amount=tx.base_amount,
+        device=tx.device,
+        channel=tx.channel,
+        unusual=scored.unusual,
+        parts=score.parts,
+        marks=scored.marks,
+    )
+
+
+def alert_of(decision: Decision, policy: Policy) -> Alert | None:
+    """Return the alert of a decision that somebody should look at; an approval has none."""
+    if decision.action is Action.APPROVE:
+        return None
+    return Alert(
+        id=alert_id(decision.tx_id, decision.version, decision.versions.policy),
+        tx_id=decision.tx_id,
+        version=decision.version,
+        action=decision.action,
+        score=decision.score,
+        expected_loss=policy.expected_loss(decision.score, decision.base_amount),
+        reasons=decision.reasons,
+        seen_at=decision.seen_at,
+        card=decision.card,
+        merchant=decision.merchant,
+        base_amount=decision.base_amount,
+    )
