@@ -23,23 +23,32 @@ import math
 import numpy as np
 
 from features.state import layout as at
-from features.state.layout import LOG_SCALE
 from fraud.common.compiled import Floats, Ints, Row, Words, compiled, signed
+from fraud.core.tokens import (
+    BLOCK,
+    CARD,
+    CLOSED_IN_WINDOW,
+    CODE,
+    FRAUDS,
+    LEVELS,
+    LOG_SCALE,
+    MEANS,
+    RADIX,
+    RING,
+    SIDES,
+)
 
 HISTORY_VERSION = "1"
 """Part of every name under which rows are kept: rows of another layout are never met."""
 
 H_EVENTS = 1
-RING_AT, RING, RECORD_BYTES = 64, 64, 48
-CODES_AT, RING_CODES, CODE, CODE_BYTES = 3_136, 4, 32, 128
-FRAUDS_AT, FRAUDS = 3_648, 16
-PYRAMID_AT, LEVELS, RADIX, SUMMARY_BYTES = 4_416, 5, 4, 160
+RING_AT, RECORD_BYTES = 64, 48
+CODES_AT, RING_CODES, CODE_BYTES = 3_136, 4, 4 * CODE
+FRAUDS_AT = 3_648
+PYRAMID_AT, SUMMARY_BYTES = 4_416, 160
 HISTORY_BYTES = PYRAMID_AT + LEVELS * RADIX * SUMMARY_BYTES
-BLOCK, CLOSED_IN_WINDOW = 16, 2
 PUSH_AFTER = CLOSED_IN_WINDOW * BLOCK
 """Events between the closing of a block and its push: whoever takes more at once computes codes in between."""
-MEANS = 16
-"""Components of a code that merge by their mean."""
 
 # A record: tx, at, other, amount, labelled, mcc, flags, label, ratio and version as in `layout.E_*`, then these.
 E_LABELS, E_FRAUDS, E_AGE, E_PAIR, E_TEXT = 40, 41, 42, 43, 44
@@ -48,7 +57,6 @@ RECORD_WORDS = RECORD_BYTES // 8
 # A summary, u32 each. Times in seconds; logs are sums of log amounts in steps of 1/64; 0 is no fraud.
 S_COUNT, S_KNOWN, S_FRAUDS, S_FIRST, S_LAST, S_FIRST_FRAUD, S_LAST_FRAUD, S_LOGS = range(8)
 SUMMARY_WORDS = SUMMARY_BYTES // 4
-SUM_LOG_SCALE = LOG_SCALE // BLOCK
 U32_MAX = 4_294_967_295
 MICROSECONDS = 1_000_000
 
@@ -82,9 +90,6 @@ V_AMOUNT, V_CARD, V_MERCHANT = range(at.LABEL_FIELDS, at.LABEL_FIELDS + 3)
 VERDICT_FIELDS = at.LABEL_FIELDS + 3
 UNUSUAL = 208
 """The ratio, in 1/256 of a log, that stands for 'unusual' where the payment itself is gone: 2.25 times the median."""
-
-CARD, MERCHANT, DEVICE = range(3)
-SIDES = 3
 
 
 @compiled

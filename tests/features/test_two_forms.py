@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features.state import history as hs
 from features.state import layout as at
 from features.state import tokens
+from fraud.core import tokens as tk
 from models import memory
 from tests.features.history_oracle import Event
 from tests.features.test_history import CARD, START, event_of, read, verdict_of
@@ -37,13 +38,13 @@ class Both:
     def absorb(self, tx: int, when: int, amount: int) -> None:
         """Take a payment in, and its block's code where it closes one."""
         closed = hs.absorb_event(self.row, event_of(Event(tx, when, amount)), 0)
-        static, sequence = np.zeros(tokens.STATIC, np.float32), len(self.paid)
+        static, sequence = np.zeros(tk.STATIC, np.float32), len(self.paid)
         record = hs.record_of(self.row, sequence)
         tokens.read_static(record, tokens.time_before(self.row, sequence), static)
         assert memory.absorb(self.table, 0, tx, when // SECOND, static) == (closed >= 0)
         self.paid.append(when)
         if closed >= 0:
-            live, mine = np.empty((2, hs.BLOCK, tokens.STATIC), np.float32)
+            live, mine = np.empty((2, tk.BLOCK, tk.STATIC), np.float32)
             tokens.read_block(self.row, closed, live)
             memory.newest_block(self.table, 0, mine)
             np.testing.assert_array_equal(live, mine)
@@ -57,7 +58,7 @@ class Both:
         verdict = verdict_of(tx, paid, fraud, old)
         verdict[at.L_AT] = given
         hs.apply_verdict(self.row, verdict, 0)
-        carried = np.zeros(tokens.STATIC, np.float32)
+        carried = np.zeros(tk.STATIC, np.float32)
         record = np.zeros(hs.RECORD_BYTES, np.uint8)
         hs.guess_record(record, verdict, 0)
         tokens.read_static(record, 0, carried)
