@@ -9,17 +9,16 @@ from features.descriptors import grams, text_hash
 from features.state import history as hs
 from features.state import layout as at
 from features.state import tokens
+from features.state.blocks import Block, block_of, put_codes
 from features.state.tables import RecordTable, hash64
 from features.stores.working_set import TableSet
 from fraud.common.compiled import Floats, Ints, Row
 from fraud.core import tokens as tk
-from fraud.core.ports import Encoder, Tokens
+from fraud.core.ports import Tokens
 from fraud.core.records import Position, Transaction
 
 FIRST_CAPACITY = 64
 Quad = tuple[str, str, str, str]
-Block = tuple[str, int, Floats]
-"""A block that was closed: the entity's key, its number, and what its code is computed from."""
 REMEMBER, VERDICT = "remember", "verdict"
 
 
@@ -159,17 +158,3 @@ class Remembering:
         table = self._working.histories
         assert table is not None, "the batch was opened without an encoder"  # noqa: S101
         return table
-
-
-def block_of(row: Row, block: int) -> Floats:
-    """Return what the code of a block that was just closed is computed from, float32 (BLOCK, STATIC)."""
-    out: Floats = np.empty((tk.BLOCK, tk.STATIC), np.float32)
-    tokens.read_block(row, block, out)
-    return out
-
-
-def put_codes(table: RecordTable, blocks: Sequence[Block], encoder: Encoder) -> None:
-    """Encode blocks in one go and keep the codes in their rows."""
-    codes = np.ascontiguousarray(encoder.encode(np.stack([content for _, _, content in blocks])), np.float32)
-    for (key, block, _), code in zip(blocks, codes, strict=True):
-        hs.put_code(table.rows[table.find(key)], block, code)

@@ -8,8 +8,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from features.state import events as ev
 from features.state import history as hs
 from features.state import layout as at
+from features.state import pyramid
 from fraud.common.compiled import Floats, Ints, Row, compiled, signed
 from fraud.core import tokens as tk
 
@@ -41,7 +43,7 @@ def read_static(record: Row, before: int, out: Floats) -> None:
     """Fill the static columns of a record; `before` is the time (us) of the entity's event before, 0 for none."""
     when, half = record[8:16].view(np.int64)[0], record[32:40].view(np.uint16)
     out[tk.PRESENT] = 1.0
-    out[tk.LOG_AMOUNT] = hs.fixed_log(record) / tk.LOG_SCALE / tk.AMOUNT_SCALE
+    out[tk.LOG_AMOUNT] = ev.fixed_log(record) / tk.LOG_SCALE / tk.AMOUNT_SCALE
     hour, week = 2.0 * math.pi * (when % DAY_US) / DAY_US, 2.0 * math.pi * ((when + THURSDAY) % WEEK_US) / WEEK_US
     out[tk.HOUR_SIN], out[tk.HOUR_COS] = math.sin(hour), math.cos(hour)
     out[tk.WEEK_SIN], out[tk.WEEK_COS] = math.sin(week), math.cos(week)
@@ -52,10 +54,10 @@ def read_static(record: Row, before: int, out: Floats) -> None:
     presence = (flags >> 1) & 3
     out[tk.CARD_PRESENT] = 2.0 * presence - 3.0 if presence else 0.0
     read_mcc(signed(half[0]), out[tk.MCC : tk.MCC + tk.MCC_BITS])
-    out[tk.OTHER_LABELS] = math.log1p(record[hs.E_LABELS]) / tk.LABELS_SCALE
-    out[tk.OTHER_FRAUDS] = math.log1p(record[hs.E_FRAUDS]) / tk.LABELS_SCALE
-    out[tk.OTHER_AGE] = record[hs.E_AGE] / 255.0
-    out[tk.PAIR] = math.log1p(record[hs.E_PAIR]) / tk.LABELS_SCALE
+    out[tk.OTHER_LABELS] = math.log1p(record[ev.E_LABELS]) / tk.LABELS_SCALE
+    out[tk.OTHER_FRAUDS] = math.log1p(record[ev.E_FRAUDS]) / tk.LABELS_SCALE
+    out[tk.OTHER_AGE] = record[ev.E_AGE] / 255.0
+    out[tk.PAIR] = math.log1p(record[ev.E_PAIR]) / tk.LABELS_SCALE
 
 
 @compiled
@@ -79,9 +81,9 @@ def read_dynamic(record: Row, query: Ints, out: Floats) -> None:
         out[tk.SILENT] = 1.0 if label >> 2 == SILENCE else 0.0
         out[tk.LABEL_AGE] = log_age(now, float(record[at.E_LABELLED : at.E_LABELLED + 4].view(np.uint32)[0]))
     out[tk.SAME_OTHER] = 1.0 if words[2] == query[Q_OTHER] else 0.0
-    out[tk.AMOUNT_GAP] = (hs.fixed_log(record) - query[Q_LOG]) / tk.LOG_SCALE
+    out[tk.AMOUNT_GAP] = (ev.fixed_log(record) - query[Q_LOG]) / tk.LOG_SCALE
     out[tk.SAME_MCC] = 1.0 if half[0] == query[Q_MCC] and half[0] else 0.0
-    text = signed(record[hs.E_TEXT : hs.E_TEXT + 4].view(np.uint32)[0])
+    text = signed(record[ev.E_TEXT : ev.E_TEXT + 4].view(np.uint32)[0])
     out[tk.SAME_TEXT] = 1.0 if text == query[Q_TEXT] and text else 0.0
 
 
@@ -118,19 +120,19 @@ def read_raw(row: Row, query: Ints, raw: Floats) -> None:
 @compiled
 def read_summary(words: Ints, now: float, out: Floats) -> None:
     """Fill the columns of one summary, given its 8 counters as int64."""
-    known, frauds, last = words[hs.S_KNOWN], words[hs.S_FRAUDS], float(words[hs.S_LAST])
+    known, frauds, last = words[pyramid.S_KNOWN], words[pyramid.S_FRAUDS], float(words[pyramid.S_LAST])
     out[tk.SUM_PRESENT] = 1.0
-    out[tk.SUM_COUNT] = math.log1p(words[hs.S_COUNT]) / tk.COUNT_SCALE
+    out[tk.SUM_COUNT] = math.log1p(words[pyramid.S_COUNT]) / tk.COUNT_SCALE
     out[tk.SUM_KNOWN] = math.log1p(known) / tk.COUNT_SCALE
     out[tk.SUM_FRAUDS] = math.log1p(frauds) / tk.FRAUDS_SCALE
     out[tk.SUM_SHARE] = frauds / known if known else 0.0
-    out[tk.SUM_AGE], out[tk.SUM_FIRST] = log_age(now, last), log_age(now, float(words[hs.S_FIRST]))
+    out[tk.SUM_AGE], out[tk.SUM_FIRST] = log_age(now, last), log_age(now, float(words[pyramid.S_FIRST]))
     out[tk.SUM_MONTHS] = months(now, last)
-    if words[hs.S_LAST_FRAUD]:
+    if words[pyramid.S_LAST_FRAUD]:
         out[tk.SUM_HAS_FRAUD] = 1.0
-        out[tk.SUM_LAST_FRAUD] = log_age(now, float(words[hs.S_LAST_FRAUD]))
-        out[tk.SUM_FIRST_FRAUD] = log_age(now, float(words[hs.S_FIRST_FRAUD]))
-    out[tk.SUM_AMOUNT] = words[hs.S_LOGS] / words[hs.S_COUNT] / tk.SUM_LOG_SCALE / tk.AMOUNT_SCALE
+        out[tk.SUM_LAST_FRAUD] = log_age(now, float(words[pyramid.S_LAST_FRAUD]))
+        out[tk.SUM_FIRST_FRAUD] = log_age(now, float(words[pyramid.S_FIRST_FRAUD]))
+    out[tk.SUM_AMOUNT] = words[pyramid.S_LOGS] / words[pyramid.S_COUNT] / tk.SUM_LOG_SCALE / tk.AMOUNT_SCALE
 
 
 @compiled
@@ -140,14 +142,14 @@ def read_sums(row: Row, query: Ints, sums: Floats, codes: Floats) -> None:
     place, events = 0, math.log1p(hs.events_of(row)) / tk.COUNT_SCALE
     for level in range(tk.LEVELS):
         for slot in range(tk.RADIX - 1, -1, -1):
-            begin = (level * tk.RADIX + slot) * hs.SUMMARY_WORDS
-            if words[begin + hs.S_COUNT] == 0:
+            begin = (level * tk.RADIX + slot) * pyramid.SUMMARY_WORDS
+            if words[begin + pyramid.S_COUNT] == 0:
                 continue
             for field in range(8):
                 counters[field] = words[begin + field]
             read_summary(counters, query[Q_AT] / 1e6, sums[place])
             sums[place, tk.SUM_LEVEL], sums[place, tk.SUM_EVENTS] = level / tk.LEVEL_SCALE, events
-            codes[place] = words[begin + 8 : begin + hs.SUMMARY_WORDS].view(np.float32)
+            codes[place] = words[begin + 8 : begin + pyramid.SUMMARY_WORDS].view(np.float32)
             place += 1
 
 

@@ -61,7 +61,7 @@ class Tokens(Protocol):
         """Return the inputs of every closed block, (N, BLOCK, STATIC)."""
 
     def batches(self, rows: Rows, codes: Codes, at_once: int) -> Iterator[tuple[Rows, Batch]]:
-        """Yield the tokens of `rows`, in order of time, `at_once` at a time; `codes` (N, CODE) are those of `blocks`."""
+        """Yield the tokens of `rows`, by time, `at_once` at a time; `codes` (N, CODE) are those of `blocks`."""
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

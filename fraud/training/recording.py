@@ -1,9 +1,9 @@
 """The tokens of a history's payments: what was done to history rows, recorded once, done again as training asks.
 
-A recording holds, in their order, the changes that the live extractor made to history rows (`features/state/history.py`) and,
-for each payment, where in that order it was looked at and what it asked. Running it again through the same compiled
-loops gives the rows as they stood, and the same functions read tokens from them: there is no second feature code. A
-test holds the tensors of 1,000 payments to the live ones, byte for byte.
+A recording holds, in their order, the changes that the live extractor made to history rows
+(`features/state/history.py`) and, for each payment, where in that order it was looked at and what it asked. Running it
+again through the same compiled loops gives the rows as they stood, and the same functions read tokens from them: there
+is no second feature code. A test holds the tensors of 1,000 payments to the live ones, byte for byte.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.descriptors import grams
+from features.state import events as ev
 from features.state import history as hs
 from features.state import tokens
+from features.state.blocks import put_code
 from features.state.tables import reserve
 from fraud.common.compiled import Floats, Ints, Row, compiled
 from fraud.core import tokens as tk
@@ -24,7 +26,7 @@ from fraud.core.errors import DataError
 from fraud.training.network import Batch, Codes
 from fraud.training.splits import Rows
 
-FIELDS = hs.EVENT_FIELDS
+FIELDS = ev.EVENT_FIELDS
 QUERY = 6
 """Time, log amount, category, text, and the counterparty's hash: the merchant's for the card, the card's for others."""
 REMEMBER, VERDICT = 0, 1
@@ -202,7 +204,7 @@ def run_changes(
         run_one(kind[number], mask[number], places, fields[number], table, closed)
         for side in range(tk.SIDES):
             if closed[side] >= 0:
-                hs.put_code(table[places[side]], closed[side], codes[first[places[side]] + closed[side]])
+                put_code(table[places[side]], closed[side], codes[first[places[side]] + closed[side]])
 
 
 @compiled

@@ -34,6 +34,7 @@ from confluent_kafka import Consumer, TopicPartition
 from numpy.typing import NDArray
 
 from features.extractor import OnlineExtractor
+from features.state import events as ev
 from features.state import history as hs
 from features.state import layout as at
 from features.state.tables import card_key
@@ -273,7 +274,7 @@ def taken_in(key: str, row: bytes) -> Taken:
     newest = range(max(events - tk.RING, 0), events) if key.startswith(card_key("")) else range(0)
     window = tuple(id_hash(hs.record_of(whole, sequence)) for sequence in newest)
     slots = [hs.fraud_of(whole, slot) for slot in range(tk.FRAUDS)]
-    return Taken(events, window, tuple(id_hash(record) for record in slots if hs.seconds(record)))
+    return Taken(events, window, tuple(id_hash(record) for record in slots if ev.seconds(record)))
 
 
 def id_hash(record: NDArray[np.uint8]) -> int:

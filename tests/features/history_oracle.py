@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.state import history as hs
+from features.state import pyramid
 from fraud.core import tokens as tk
 
 F32 = np.float32
@@ -139,10 +140,10 @@ def block_logs(block: list[Event]) -> int:
 
 def summaries_in(row: NDArray[np.uint8]) -> list[Summary]:
     """Return what a row's pyramid holds, oldest first."""
-    words = row[hs.PYRAMID_AT :].view(np.uint32).reshape(tk.LEVELS, tk.RADIX, hs.SUMMARY_WORDS)
+    words = row[hs.PYRAMID_AT :].view(np.uint32).reshape(tk.LEVELS, tk.RADIX, pyramid.SUMMARY_WORDS)
     cells = [words[level, slot] for level in range(tk.LEVELS - 1, -1, -1) for slot in range(tk.RADIX)]
     return [
         Summary._make([*(int(counter) for counter in cell[:8]), cell[8:].tobytes()])
         for cell in cells
-        if cell[hs.S_COUNT]
+        if cell[pyramid.S_COUNT]
     ]

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from features.state import events as ev
 from features.state import history as hs
 from features.state import layout as at
 from features.state import tokens
+from features.state.blocks import put_code
 from fraud.core import tokens as tk
 from tests.features.history_oracle import Event, Oracle, summaries_in
 from tests.histories import Encoding
@@ -26,17 +28,17 @@ class Made(NamedTuple):
 
 
 def event_of(event: Event, corrects: bool = False) -> NDArray[np.int64]:
-    fields = np.zeros(hs.EVENT_FIELDS, np.int64)
-    fields[hs.R_TX], fields[hs.R_AT], fields[hs.R_AMOUNT] = event
-    fields[hs.R_CARD], fields[hs.R_MERCHANT], fields[hs.R_MCC], fields[hs.R_CORRECTS] = CARD, MERCHANT, 5_411, corrects
+    fields = np.zeros(ev.EVENT_FIELDS, np.int64)
+    fields[ev.R_TX], fields[ev.R_AT], fields[ev.R_AMOUNT] = event
+    fields[ev.R_CARD], fields[ev.R_MERCHANT], fields[ev.R_MCC], fields[ev.R_CORRECTS] = CARD, MERCHANT, 5_411, corrects
     return fields
 
 
 def verdict_of(tx: int, paid: int, fraud: bool, replaces: bool | None) -> NDArray[np.int64]:
-    fields = np.zeros(hs.VERDICT_FIELDS, np.int64)
+    fields = np.zeros(ev.VERDICT_FIELDS, np.int64)
     fields[at.L_TX], fields[at.L_PAID], fields[at.L_AT], fields[at.L_FRAUD] = tx, paid, paid + MINUTE, fraud
     fields[at.L_REPLACES], fields[at.L_OLD_FRAUD] = replaces is not None, bool(replaces)
-    fields[hs.V_AMOUNT], fields[hs.V_CARD], fields[hs.V_MERCHANT] = 777, CARD, MERCHANT
+    fields[ev.V_AMOUNT], fields[ev.V_CARD], fields[ev.V_MERCHANT] = 777, CARD, MERCHANT
     return fields
 
 
@@ -48,7 +50,7 @@ def append(made: Made, event: Event) -> None:
         block = np.empty((tk.BLOCK, tk.STATIC), np.float32)
         tokens.read_block(made.row, closed, block)
         made.oracle.codes[closed] = Encoding().code(block)
-        hs.put_code(made.row, closed, made.oracle.codes[closed])
+        put_code(made.row, closed, made.oracle.codes[closed])
 
 
 def judge(made: Made, tx: int, fraud: bool) -> None:
