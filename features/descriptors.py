@@ -8,9 +8,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-GRAMS = 24
-BUCKETS = 1_024
-"""Rows of a table of embeddings; bucket 0 stands for nothing."""
+from fraud.core.tokens import GRAM_BUCKETS, GRAMS
+
 SIZES = (3, 4, 5)
 CACHED = 16_384
 WORDS = re.compile(r"[^\W_]+")
@@ -33,14 +32,14 @@ def text_hash(text: str) -> int:
 
 @lru_cache(CACHED)
 def grams(text: str) -> Grams:
-    """Return buckets (1 to 1,023) of the character 3- to 5-grams with the 24 smallest hashes, int64 (24,), then zeros.
+    """Return buckets (from 1 on) of the character 3- to 5-grams with the smallest hashes, int64 (GRAMS,), then zeros.
 
     The smallest hashes are a fair sample that similar texts share. The array is not to be written to.
     """
     plain = f" {normalised(text)} "
     found = {crc32(plain[at : at + size].encode()) for size in SIZES for at in range(len(plain) - size + 1)}
     out = np.zeros(GRAMS, np.int64)
-    chosen = [1 + value % (BUCKETS - 1) for value in sorted(found)[:GRAMS]] if plain.strip() else []
+    chosen = [1 + value % (GRAM_BUCKETS - 1) for value in sorted(found)[:GRAMS]] if plain.strip() else []
     out[: len(chosen)] = chosen
     out.flags.writeable = False
     return out

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from features.descriptors import text_hash
 from features.histories import REMEMBER, Looked, Remembering
 from features.spec import UNUSUAL_RATIO, spec
+from features.state import events as ev
 from features.state import history as hs
 from features.state import layout as at
 from features.state.tables import card_key, device_key, hash64, merchant_key, pair_key
@@ -91,8 +92,8 @@ class OnlineExtractor:
         self._described: Transaction | None = None
         self._memory = Remembering()
         self._remembers = False
-        self._event: Ints = np.zeros(hs.EVENT_FIELDS, np.int64)
-        self._verdict: Ints = np.zeros(hs.VERDICT_FIELDS, np.int64)
+        self._event: Ints = np.zeros(ev.EVENT_FIELDS, np.int64)
+        self._verdict: Ints = np.zeros(ev.VERDICT_FIELDS, np.int64)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -157,8 +158,8 @@ class OnlineExtractor:
             apply(work.entities.rows, work.pairs.rows, self._rows, self._label, mask)
             work.applied("apply", keys, self._label.tobytes(), position)
         if sides:
-            self._verdict[: at.LABEL_FIELDS], self._verdict[hs.V_AMOUNT] = self._label, label.base_amount
-            self._verdict[hs.V_CARD], self._verdict[hs.V_MERCHANT] = (
+            self._verdict[: at.LABEL_FIELDS], self._verdict[ev.V_AMOUNT] = self._label, label.base_amount
+            self._verdict[ev.V_CARD], self._verdict[ev.V_MERCHANT] = (
                 self._change[at.C_CARD],
                 self._change[at.C_MERCHANT],
             )
@@ -243,8 +244,8 @@ class OnlineExtractor:
     ) -> None:
         """Add the event at hand to its histories; `relation` is (corrects, sides that never held what it corrects)."""
         event = self._event
-        event[hs.R_RATIO], event[hs.R_TEXT] = self._change[at.C_RATIO], text_hash(tx.text)
-        event[hs.R_CORRECTS], event[hs.R_APPEND] = relation
+        event[ev.R_RATIO], event[ev.R_TEXT] = self._change[at.C_RATIO], text_hash(tx.text)
+        event[ev.R_CORRECTS], event[ev.R_APPEND] = relation
         self._memory.absorb(keys, event, sides, position)
 
     def _remember_late(
@@ -255,7 +256,7 @@ class OnlineExtractor:
         self._describe(tx)
         self._place(keys)
         hs.describe(work.entities.rows, work.pairs.rows, self._rows, self._change, self._event)
-        self._event[hs.R_PAIR] = max(self._event[hs.R_PAIR] - 1, 0)
+        self._event[ev.R_PAIR] = max(self._event[ev.R_PAIR] - 1, 0)
         self._change[at.C_RATIO] = log_ratio(work.entities.rows[self._rows[0]], self._change)
         self._remember(tx, keys, (1, EVERY_SIDE), sides, position)
 

@@ -5,21 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from features.descriptors import GRAMS, grams, text_hash
+from features.descriptors import grams, text_hash
 from features.state import history as hs
 from features.state import layout as at
 from features.state import tokens
+from features.state.blocks import Block, block_of, put_codes
 from features.state.tables import RecordTable, hash64
 from features.stores.working_set import TableSet
 from fraud.common.compiled import Floats, Ints, Row
-from fraud.core.ports import Encoder, Tokens
+from fraud.core import tokens as tk
+from fraud.core.ports import Tokens
 from fraud.core.records import Position, Transaction
 
-SIDES = hs.SIDES
 FIRST_CAPACITY = 64
 Quad = tuple[str, str, str, str]
-Block = tuple[str, int, Floats]
-"""A block that was closed: the entity's key, its number, and what its code is computed from."""
 REMEMBER, VERDICT = "remember", "verdict"
 
 
@@ -40,11 +39,11 @@ class Looked:
         """Return the tokens of some rows, in the order given, for the first `sides` sides."""
         chosen = self._places[np.asarray(rows, np.intp)]
         shape = len(chosen), sides
-        raw: Floats = np.empty((*shape, tokens.RAW, tokens.RAW_COLUMNS), np.float32)
-        sums: Floats = np.empty((*shape, tokens.SUMS, tokens.SUM_COLUMNS), np.float32)
-        codes: Floats = np.empty((*shape, tokens.SUMS, hs.CODE), np.float32)
+        raw: Floats = np.empty((*shape, tk.RAW, tk.RAW_COLUMNS), np.float32)
+        sums: Floats = np.empty((*shape, tk.SUMS, tk.SUM_COLUMNS), np.float32)
+        codes: Floats = np.empty((*shape, tk.SUMS, tk.CODE), np.float32)
         tokens.read_chosen(self._rows, self._queries, chosen, raw, sums, codes)
-        text = np.empty((len(chosen), GRAMS), np.int64)
+        text = np.empty((len(chosen), tk.GRAMS), np.int64)
         for row, place in enumerate(chosen):
             text[row] = grams(self._texts[place])
         return Tokens(raw, sums, codes, text)
@@ -55,12 +54,12 @@ class Remembering:
 
     def __init__(self) -> None:
         """Hold nothing."""
-        self._copies: Row = np.empty((FIRST_CAPACITY, SIDES, hs.HISTORY_BYTES), np.uint8)
-        self._queries: Ints = np.zeros((FIRST_CAPACITY, SIDES, tokens.QUERY_FIELDS), np.int64)
+        self._copies: Row = np.empty((FIRST_CAPACITY, tk.SIDES, hs.HISTORY_BYTES), np.uint8)
+        self._queries: Ints = np.zeros((FIRST_CAPACITY, tk.SIDES, tokens.QUERY_FIELDS), np.int64)
         self._texts: list[str] = []
         self._places: dict[str, int] = {}
-        self._rows: Ints = np.zeros(SIDES, np.int64)
-        self._closed: Ints = np.zeros(SIDES, np.int64)
+        self._rows: Ints = np.zeros(tk.SIDES, np.int64)
+        self._closed: Ints = np.zeros(tk.SIDES, np.int64)
         self._blocks: list[Block] = []
         self._since = 0
         self._work: TableSet | None = None
@@ -82,7 +81,7 @@ class Remembering:
         if place == len(self._copies):
             self._grow()
         copy, query = self._copies[place], self._queries[place]
-        for side in range(SIDES):
+        for side in range(tk.SIDES):
             copy[side] = table.rows[table.find(keys[side]) if keys[side] else 0]
         query[:, tokens.Q_AT], query[:, tokens.Q_LOG] = change[at.C_AT], change[at.C_LOG]
         query[:, tokens.Q_MCC], query[:, tokens.Q_TEXT] = tx.mcc, text_hash(tx.text)
@@ -115,7 +114,7 @@ class Remembering:
         self._since += 1
         table = self._place(keys, mask, make=True)
         hs.absorb_sides(table.rows, self._rows, event, mask, self._closed)
-        for side in range(SIDES):
+        for side in range(tk.SIDES):
             if self._closed[side] >= 0:
                 self._close_block(keys[side], int(self._rows[side]), int(self._closed[side]))
         self._working.remembered(REMEMBER, keys, event.tobytes(), mask, position)
@@ -124,7 +123,7 @@ class Remembering:
         """Add a verdict to the rows in `mask`; a genuine one makes no row."""
         fraud = bool(verdict[at.L_FRAUD])
         table = self._place(keys, mask, make=fraud)
-        held = sum(1 << side for side in range(SIDES) if self._rows[side] > 0) & mask
+        held = sum(1 << side for side in range(tk.SIDES) if self._rows[side] > 0) & mask
         if held:
             hs.apply_sides(table.rows, self._rows, verdict, held)
             self._working.remembered(VERDICT, keys, verdict.tobytes(), held, position)
@@ -132,7 +131,7 @@ class Remembering:
     def _place(self, keys: Quad, mask: int, *, make: bool) -> RecordTable:
         table = self._table
         reach = table.ensure if make else table.find
-        for side in range(SIDES):
+        for side in range(tk.SIDES):
             self._rows[side] = reach(keys[side]) if keys[side] and (mask >> side) & 1 else 0
         return table
 
@@ -159,17 +158,3 @@ class Remembering:
         table = self._working.histories
         assert table is not None, "the batch was opened without an encoder"  # noqa: S101
         return table
-
-
-def block_of(row: Row, block: int) -> Floats:
-    """Return what the code of a block that was just closed is computed from, float32 (16, 20)."""
-    out: Floats = np.empty((hs.BLOCK, tokens.STATIC), np.float32)
-    tokens.read_block(row, block, out)
-    return out
-
-
-def put_codes(table: RecordTable, blocks: Sequence[Block], encoder: Encoder) -> None:
-    """Encode blocks in one go and keep the codes in their rows."""
-    codes = np.ascontiguousarray(encoder.encode(np.stack([content for _, _, content in blocks])), np.float32)
-    for (key, block, _), code in zip(blocks, codes, strict=True):
-        hs.put_code(table.rows[table.find(key)], block, code)

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.extractor import OnlineExtractor
-from features.state import history as hs
 from features.state.tables import entity_keys
-from features.state.tokens import STATIC
 from features.stores.working_set import TableStore
+from fraud.core import tokens as tk
 from fraud.core.engine import Engine, Strategy
 from fraud.core.labels import LabelBook, MemoryPending
 from fraud.core.ports import Codes, Histories, Matrix, Tokens
@@ -20,8 +19,8 @@ from models.rules_only import RulesOnly
 from streaming.wiring import strategy
 from tests.contract.driving import Rows, take
 
-WEIGHTS = np.random.default_rng(7).normal(size=(STATIC, hs.CODE)).astype(np.float32)
-SIDES = 3
+WEIGHTS = np.random.default_rng(7).normal(size=(tk.STATIC, tk.CODE)).astype(np.float32)
+SIDES = tk.SIDES
 
 
 class Encoding:
@@ -41,7 +40,7 @@ class Encoding:
 
     def code(self, block: Matrix) -> NDArray[np.float32]:
         """Return the code of one block: it depends on the order of its events."""
-        turned = np.tanh(block @ WEIGHTS) * np.arange(1, hs.BLOCK + 1, dtype=np.float32)[:, None]
+        turned = np.tanh(block @ WEIGHTS) * np.arange(1, tk.BLOCK + 1, dtype=np.float32)[:, None]
         code: NDArray[np.float32] = (turned.sum(axis=0) + len(self._version)).astype(np.float32)
         return code
 

@@ -27,6 +27,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fraud.core import tokens as tk
+
 LAYOUT_VERSION = "1"
 MICROSECOND_NS = 1_000
 
@@ -87,7 +89,7 @@ PAIR_BYTES = 256
 
 # Fixed point of log amounts: ln(1 + minor units) in steps of 1/1024, and a histogram that spends its bins between
 # 0.20 and 50,000.00.
-LOG_SCALE = 1_024
+LOG_SCALE = tk.LOG_SCALE
 BIN_FIRST, BIN_WIDTH = 3.0, 0.27
 
 # A change: what one event adds to the rows it touches, as int64 fields. Prepared once, applied to every row by the

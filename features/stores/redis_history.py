@@ -6,8 +6,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from features.histories import REMEMBER, Block, block_of, put_codes
+from features.histories import REMEMBER
 from features.state import history as hs
+from features.state.blocks import Block, block_of, put_codes
 from features.state.tables import RecordTable, history_table, trimmed
 from fraud.core.ports import Encoder
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from features.histories import REMEMBER
 from features.state import layout as at
-from features.state.history import HISTORY_VERSION, SIDES
+from features.state.history import HISTORY_VERSION
 from features.state.layout import LAYOUT_VERSION
 from features.state.tables import SEPARATOR, RecordTable, card_key, entity_keys, pair_key
 from features.state.update import EVERY_ROW
 from features.stores.redis_history import HistorySet, Step
+from fraud.core import tokens as tk
 from fraud.core.ports import Encoder
 from fraud.core.records import (
     Alert,
@@ -162,7 +163,7 @@ class RedisSet:
 
     def admits_history(self, keys: tuple[str, ...], position: Position | None) -> int:
         """Return which history rows have not applied this position yet."""
-        sides = [(side, key) for side, key in enumerate(keys[:SIDES]) if key]
+        sides = [(side, key) for side, key in enumerate(keys[: tk.SIDES]) if key]
         if position is None or self.past is None:
             return sum(1 << side for side, _ in sides) if self.past is not None else 0
         field, encoder = mark_field(position), self.past.encoder.encoder
@@ -178,7 +179,7 @@ class RedisSet:
         if position is not None and kind == REMEMBER:
             self.changes.setdefault(position, []).append((kind, keys, change))
         field, offset = (mark_field(position), position.offset) if position is not None else ("", 0)
-        for side in range(SIDES):
+        for side in range(tk.SIDES):
             if keys[side] and (mask >> side) & 1:
                 row = self._keys.history(keys[side], self.past.encoder.encoder)
                 self.past.note(row, Step(field, offset, kind, side, change))

@@ -78,8 +78,8 @@ class Sink(Protocol):
 class Tokens(msgspec.Struct, frozen=True, eq=False):
     """What a network reads of some events' entities, as of each event, before it was absorbed.
 
-    `raw` float32 (rows, sides, 64, 32), `sums` (rows, sides, 20, 16), `codes` (rows, sides, 20, 32); `text` int64
-    (rows, 24). Sides in order: card, merchant, device. What a column means stands in `features/tokens.py`.
+    `raw`, `sums` and `codes` float32 (rows, sides, ...), sides in order: card, merchant, device; `text` int64 (rows,
+    ...). Their shapes and what a column means stand in `fraud/core/tokens.py`.
     """
 
     raw: NDArray[np.float32]
@@ -103,7 +103,7 @@ class Encoder(Protocol):
         """Return the version of what computes codes; the empty string when nothing does: no history is kept."""
 
     def encode(self, blocks: Matrix) -> Codes:
-        """Return the code of each block of events, float32 (blocks, 32), from float32 (blocks, 16, 20).
+        """Return the code of each block of events, float32 (blocks, CODE), from float32 (blocks, BLOCK, STATIC).
 
         A block's code depends on nothing else. Called at the end of a batch, after its events are scored.
         """

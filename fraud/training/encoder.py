@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from models.tgn.attention import CODE, BlockEncoder
+from fraud.core.tokens import CODE
+from models.tgn.attention import BlockEncoder
 
 BLOCKS = 2_048
 """Blocks of a step, whatever the lengths of the histories."""
@@ -49,13 +50,13 @@ class Probe(nn.Module):
         self.layers = nn.Sequential(nn.Linear(CODE, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, 1))
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Return (N,) of codes (N, 32)."""
+        """Return (N,) of codes (N, CODE)."""
         out: Tensor = self.layers(codes)
         return out.squeeze(1)
 
 
 def whole(codes: Tensor, many: I64) -> Tensor:
-    """Return the mean (first half) and maximum of the codes of each past, (N, 32), of those of all blocks, (M, 32)."""
+    """Return mean (first half) and maximum of the codes of each past, (N, CODE), of those of all blocks, (M, CODE)."""
     parts = torch.split(codes, many.tolist())
     half = CODE // 2
     return torch.stack([torch.cat([part[:, :half].mean(dim=0), part[:, half:].amax(dim=0)]) for part in parts])

@@ -21,12 +21,12 @@ from torch.nn import functional as nnf
 from fraud.core import metrics
 from fraud.core.errors import SettingsError
 from fraud.core.ports import Matrix
+from fraud.core.tokens import CODE, WINDOW
 from fraud.training import encoder
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.splits import Rows, Slices
 from models.boosting.trees import F64
-from models.tgn.attention import CODE
-from models.tgn.tgnn import WINDOW, Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
+from models.tgn.tgnn import Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
 
 Step = Callable[[float, str], None]
 """Told the share of the work that is done, 0 to 1, and what is going on."""
@@ -38,7 +38,7 @@ JUDGED_ONE_IN = 5
 
 
 class Batch(NamedTuple):
-    """Tokens of some rows: raw (B, S, 64, 32), sums (B, S, 20, 16), codes (B, S, 20, 32), text (B, 24).
+    """Tokens of B rows and S sides, see `fraud/core/tokens.py`: raw (B, S, ...), sums, codes, text (B, GRAMS).
 
     `pushed` (B, S, 2) says which blocks the summaries are made of: the number of a side's first block in `blocks`, and
     how many follow it, oldest first, without a gap.
@@ -58,10 +58,10 @@ class Tokens(Protocol):
     has_text: bool
 
     def blocks(self) -> NDArray[np.float32]:
-        """Return the inputs of every closed block, (N, 16, 20)."""
+        """Return the inputs of every closed block, (N, BLOCK, STATIC)."""
 
     def batches(self, rows: Rows, codes: Codes, at_once: int) -> Iterator[tuple[Rows, Batch]]:
-        """Yield the tokens of `rows`, in order of time, `at_once` at a time; `codes` (N, 32) are those of `blocks`."""
+        """Yield the tokens of `rows`, by time, `at_once` at a time; `codes` (N, CODE) are those of `blocks`."""
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

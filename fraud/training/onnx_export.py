@@ -9,12 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fraud.core import tokens as tk
 from models.tgn import runtime
-from models.tgn.attention import CODE
-from models.tgn.tgnn import RAW, SUM, SUMMARIES, TEXT_BUCKETS, WINDOW, TemporalGraphNetwork
+from models.tgn.tgnn import TemporalGraphNetwork
 
 OPSET = 18
-FRAUD_TOKENS, TEXT = 16, 24
 WEIGHTS = "weight."
 EXAMPLES = 2
 """A batch of 1 would be taken for a constant."""
@@ -52,13 +51,13 @@ def arrays_of(network: TemporalGraphNetwork, names: tuple[str, ...]) -> dict[str
 def graphs(network: TemporalGraphNetwork) -> dict[str, bytes]:
     """Return the ONNX graphs by name, batch size free."""
     x = torch.zeros(EXAMPLES, len(network.config.columns))
-    raw = torch.zeros(EXAMPLES, 2, WINDOW + FRAUD_TOKENS, RAW)
-    sums, codes = torch.zeros(EXAMPLES, 2, SUMMARIES, SUM), torch.zeros(EXAMPLES, 2, SUMMARIES, CODE)
-    text = torch.randint(0, TEXT_BUCKETS, (EXAMPLES, TEXT))
+    raw = torch.zeros(EXAMPLES, 2, tk.RAW, tk.RAW_COLUMNS)
+    sums, codes = torch.zeros(EXAMPLES, 2, tk.SUMS, tk.SUM_COLUMNS), torch.zeros(EXAMPLES, 2, tk.SUMS, tk.CODE)
+    text = torch.randint(0, tk.GRAM_BUCKETS, (EXAMPLES, tk.GRAMS))
     near = {"x": x, "raw": raw, "sums": sums, "codes": codes, "text": text}
     made = {
         runtime.NEAR: graph(_Near(network), near, ("logit", "latents"), SHARED),
-        runtime.ENCODE: graph(network.encoder, {"blocks": torch.zeros(EXAMPLES, 16, 20)}, ("codes",)),
+        runtime.ENCODE: graph(network.encoder, {"blocks": torch.zeros(EXAMPLES, tk.BLOCK, tk.STATIC)}, ("codes",)),
     }
     if network.exit_far is not None:
         latents = torch.zeros(EXAMPLES, 3 + network.config.text, network.config.width)

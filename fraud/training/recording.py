@@ -1,9 +1,9 @@
 """The tokens of a history's payments: what was done to history rows, recorded once, done again as training asks.
 
-A recording holds, in their order, the changes that the live extractor made to history rows (`features/history.py`) and,
-for each payment, where in that order it was looked at and what it asked. Running it again through the same compiled
-loops gives the rows as they stood, and the same functions read tokens from them: there is no second feature code. A
-test holds the tensors of 1,000 payments to the live ones, byte for byte.
+A recording holds, in their order, the changes that the live extractor made to history rows
+(`features/state/history.py`) and, for each payment, where in that order it was looked at and what it asked. Running it
+again through the same compiled loops gives the rows as they stood, and the same functions read tokens from them: there
+is no second feature code. A test holds the tensors of 1,000 payments to the live ones, byte for byte.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,19 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from features.descriptors import GRAMS, grams
+from features.descriptors import grams
+from features.state import events as ev
 from features.state import history as hs
-from features.state import tokens as tk
+from features.state import tokens
+from features.state.blocks import put_code
 from features.state.tables import reserve
 from fraud.common.compiled import Floats, Ints, Row, compiled
+from fraud.core import tokens as tk
 from fraud.core.errors import DataError
 from fraud.training.network import Batch, Codes
 from fraud.training.splits import Rows
 
-FIELDS = hs.EVENT_FIELDS
+FIELDS = ev.EVENT_FIELDS
 QUERY = 6
 """Time, log amount, category, text, and the counterparty's hash: the merchant's for the card, the card's for others."""
 REMEMBER, VERDICT = 0, 1
@@ -32,9 +35,9 @@ AT_ONCE = 8_192
 Places = NDArray[np.int32]
 
 OPERATION = np.dtype(
-    [("kind", np.int8), ("mask", np.int8), ("rows", np.int32, (hs.SIDES,)), ("fields", np.int64, (FIELDS,))]
+    [("kind", np.int8), ("mask", np.int8), ("rows", np.int32, (tk.SIDES,)), ("fields", np.int64, (FIELDS,))]
 )
-LOOK = np.dtype([("at", np.int64), ("rows", np.int32, (hs.SIDES,)), ("text", np.int32), ("query", np.int64, (QUERY,))])
+LOOK = np.dtype([("at", np.int64), ("rows", np.int32, (tk.SIDES,)), ("text", np.int32), ("query", np.int64, (QUERY,))])
 OPERATIONS, LOOKS, TEXTS = "operations.bin", "looks.bin", "texts.txt"
 
 
@@ -79,16 +82,14 @@ class Recording:
         one = self._look[0]
         one["at"], one["rows"] = self.operations, self._rows(keys)
         one["text"] = self._texts.setdefault(text.replace("\n", " "), len(self._texts))
-        one["query"][:] = (
-            query[0, tk.Q_AT], query[0, tk.Q_LOG], query[0, tk.Q_MCC], query[0, tk.Q_TEXT], query[0, tk.Q_OTHER],
-            query[1, tk.Q_OTHER],
-        )  # fmt: skip
+        shared = (query[0, field] for field in (tokens.Q_AT, tokens.Q_LOG, tokens.Q_MCC, tokens.Q_TEXT))
+        one["query"][:] = (*shared, query[0, tokens.Q_OTHER], query[1, tokens.Q_OTHER])
         self._looks.write(self._look.tobytes())
 
     def _rows(self, keys: tuple[str, ...]) -> tuple[int, ...]:
         """Return row numbers; 0 stands for no entity."""
         held = self._keys
-        return tuple(held.setdefault(key, len(held) + 1) if key else 0 for key in keys[: hs.SIDES])
+        return tuple(held.setdefault(key, len(held) + 1) if key else 0 for key in keys[: tk.SIDES])
 
 
 class Bank(NamedTuple):
@@ -110,7 +111,7 @@ class HistoryLog:
         except (OSError, ValueError) as error:
             message = f"The recorded histories in {folder} cannot be read ({error}); remove the folder, extract again."
             raise DataError(message) from error
-        self._grams = np.array([grams(text) for text in texts], np.int64).reshape(-1, GRAMS)
+        self._grams = np.array([grams(text) for text in texts], np.int64).reshape(-1, tk.GRAMS)
         self._entities = int(self._changes["rows"].max(initial=0, axis=None)) if len(self._changes) else 0
         self._entities = max(self._entities, int(self._looks["rows"].max()) if len(self._looks) else 0)
         self.sides = 3 if bool((self._looks["rows"][:, 2] > 0).any()) else 2
@@ -123,9 +124,9 @@ class HistoryLog:
         return len(self._looks)
 
     def blocks(self) -> NDArray[np.float32]:
-        """Return the inputs of every closed block, float32 (N, 16, 20)."""
+        """Return the inputs of every closed block, float32 (N, BLOCK, STATIC)."""
         if self._blocks is None:
-            self._blocks = np.zeros((self._bank.total, hs.BLOCK, tk.STATIC), np.float32)
+            self._blocks = np.zeros((self._bank.total, tk.BLOCK, tk.STATIC), np.float32)
             rows = self._fresh()
             for begin in range(0, len(self._changes), 1 << 18):
                 kind, mask, places, fields = self._part(begin, begin + (1 << 18))
@@ -133,7 +134,7 @@ class HistoryLog:
         return self._blocks
 
     def batches(self, rows: Rows, codes: Codes, at_once: int = AT_ONCE) -> Iterator[tuple[Rows, Batch]]:
-        """Yield the tokens of `rows`, ascending, `at_once` at a time; `codes` (N, 32) are those of `blocks`."""
+        """Yield the tokens of `rows`, ascending, `at_once` at a time; `codes` (N, CODE) are those of `blocks`."""
         table, done = self._fresh(), 0
         for begin in range(0, len(rows), at_once):
             some = rows[begin : begin + at_once]
@@ -141,7 +142,7 @@ class HistoryLog:
             shape = len(some), self.sides
             raw: Floats = np.empty((*shape, tk.RAW, tk.RAW_COLUMNS), np.float32)
             sums: Floats = np.empty((*shape, tk.SUMS, tk.SUM_COLUMNS), np.float32)
-            read: Floats = np.empty((*shape, tk.SUMS, hs.CODE), np.float32)
+            read: Floats = np.empty((*shape, tk.SUMS, tk.CODE), np.float32)
             pushed = np.empty((*shape, 2), np.int64)
             until = int(looks["at"][-1])
             kind, mask, places, fields = self._part(done, until)
@@ -165,7 +166,7 @@ class HistoryLog:
         """Return room for every block that can close: 16 additions each."""
         added = self._changes["rows"][self._changes["kind"] == REMEMBER]
         events = np.bincount(added.ravel(), minlength=self._entities + 1)
-        blocks = events // hs.BLOCK
+        blocks = events // tk.BLOCK
         blocks[0] = 0
         return Bank(np.concatenate([[0], np.cumsum(blocks)])[:-1].astype(np.int64), int(blocks.sum()))
 
@@ -183,13 +184,13 @@ def run_one(kind: int, mask: int, rows: Ints, fields: Ints, table: Row, closed: 
 @compiled
 def run_blocks(kind: Row, mask: Row, rows: Ints, fields: Ints, table: Row, first: Ints, blocks: Floats) -> None:
     """Do recorded changes, noting the content of every block that closes."""
-    closed, places = np.zeros(hs.SIDES, np.int64), np.zeros(hs.SIDES, np.int64)
+    closed, places = np.zeros(tk.SIDES, np.int64), np.zeros(tk.SIDES, np.int64)
     for number in range(len(kind)):
         places[:] = rows[number]
         run_one(kind[number], mask[number], places, fields[number], table, closed)
-        for side in range(hs.SIDES):
+        for side in range(tk.SIDES):
             if closed[side] >= 0:
-                tk.read_block(table[places[side]], closed[side], blocks[first[places[side]] + closed[side]])
+                tokens.read_block(table[places[side]], closed[side], blocks[first[places[side]] + closed[side]])
 
 
 @compiled
@@ -197,20 +198,20 @@ def run_changes(
     begin: int, end: int, kind: Row, mask: Row, rows: Ints, fields: Ints, table: Row, first: Ints, codes: Floats
 ) -> None:
     """Do recorded changes from `begin` until before `end`, giving every block that closes its code."""
-    closed, places = np.zeros(hs.SIDES, np.int64), np.zeros(hs.SIDES, np.int64)
+    closed, places = np.zeros(tk.SIDES, np.int64), np.zeros(tk.SIDES, np.int64)
     for number in range(begin, end):
         places[:] = rows[number]
         run_one(kind[number], mask[number], places, fields[number], table, closed)
-        for side in range(hs.SIDES):
+        for side in range(tk.SIDES):
             if closed[side] >= 0:
-                hs.put_code(table[places[side]], closed[side], codes[first[places[side]] + closed[side]])
+                put_code(table[places[side]], closed[side], codes[first[places[side]] + closed[side]])
 
 
 @compiled
 def ask(recorded: Ints, side: int, query: Ints) -> None:
     """Fill what a payment asks of one of its sides, of what was recorded of it, int64 (6,)."""
-    query[tk.Q_AT], query[tk.Q_LOG], query[tk.Q_MCC], query[tk.Q_TEXT] = recorded[:4]
-    query[tk.Q_OTHER] = recorded[4 if side == 0 else 5]
+    query[tokens.Q_AT], query[tokens.Q_LOG], query[tokens.Q_MCC], query[tokens.Q_TEXT] = recorded[:4]
+    query[tokens.Q_OTHER] = recorded[4 if side == 0 else 5]
 
 
 @compiled
@@ -235,7 +236,7 @@ def run_reading(
 
     `pushed` receives the first block of each side that was asked for, and how many its summaries hold.
     """
-    query = np.zeros(tk.QUERY_FIELDS, np.int64)
+    query = np.zeros(tokens.QUERY_FIELDS, np.int64)
     number = 0
     for look in range(len(at)):
         run_changes(number, at[look] - done, kind, mask, rows, fields, table, first, codes)
@@ -243,6 +244,6 @@ def run_reading(
         for side in range(raw.shape[1]):
             ask(queries[look], side, query)
             entity = asks[look, side]
-            tk.read_tokens(table[entity], query, raw[look, side], sums[look, side], read[look, side])
+            tokens.read_tokens(table[entity], query, raw[look, side], sums[look, side], read[look, side])
             pushed[look, side, 0] = first[entity]
-            pushed[look, side, 1] = hs.window_start(hs.events_of(table[entity])) // hs.BLOCK
+            pushed[look, side, 1] = hs.window_start(hs.events_of(table[entity])) // tk.BLOCK

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.core import tokens as tk
 from fraud.core.ports import Histories, Matrix, Tokens
 from fraud.core.records import Reason, Score, Values
 from models.boosting import treeshap
@@ -24,14 +25,13 @@ from models.boosting.trees import F64, Trees
 from models.reasons import coalitions, past_sentences
 from models.reasons.coalitions import ROWS
 from models.reasons.of_booster import MOST, RISK
-from models.reasons.past_sentences import FRAUD, SAME_OTHER, Telling, View
+from models.reasons.past_sentences import Telling, View
 from models.registry import Arrays, Card
 from models.tgn.runtime import Near
 
 F32 = NDArray[np.float32]
 Places = NDArray[np.intp]
-PRESENT, AMOUNT_GAP, SAME_MCC, SAME_TEXT = 0, 27, 29, 31
-FRAUD_SUMS = (4, 5, 9, 10, 11)
+FRAUD_SUMS = (tk.SUM_FRAUDS, tk.SUM_SHARE, tk.SUM_HAS_FRAUD, tk.SUM_LAST_FRAUD, tk.SUM_FIRST_FRAUD)
 """Columns of a summary that tell of known frauds."""
 NEUTRAL, BIN_EDGES = "neutral", "weight.query.lower"
 MATERIAL = 0.05
@@ -155,7 +155,7 @@ def grouped(trees: Trees, owner: Places) -> treeshap.Paths:
 
 
 class Owners(NamedTuple):
-    """The owner of every feature (features,), token (sides, 64), summary (sides, 20), and of columns of both.
+    """The owner of every feature (features,), token (sides, RAW), summary (sides, SUMS), and of columns of both.
 
     What is out is the product: a number stays while the owners of its token and of its column are both there.
     """
@@ -175,9 +175,9 @@ def owners_of_tokens(features: Places, tokens: Tokens) -> Owners:
     """
     raw, sides = tokens.raw[0], tokens.raw.shape[1]
     recent, frauds = np.array(RECENT_OF[:sides])[:, None], np.array(FRAUDS_OF[:sides])[:, None]
-    owner = np.where(raw[:, :, SAME_OTHER] > 0, CODES["pair"], recent)
+    owner = np.where(raw[:, :, tk.SAME_OTHER] > 0, CODES["pair"], recent)
     owner[2:] = RECENT_OF[2]  # what a card did on a device is no pair of card and merchant
-    owner = np.where(raw[:, :, FRAUD] > 0, frauds, owner)
+    owner = np.where(raw[:, :, tk.FRAUD] > 0, frauds, owner)
     older = np.broadcast_to(np.array(OLDER_OF[:sides])[:, None], tokens.sums.shape[1:3])
     return Owners(features, owner, RAW_COLUMNS, older, np.array(SUM_COLUMNS)[:sides])
 
@@ -189,9 +189,9 @@ def _columns(owned: dict[int, int], count: int) -> Places:
 
 
 RAW_COLUMNS = _columns(
-    {AMOUNT_GAP: CODES["amount"], SAME_MCC: CODES["channel"], SAME_TEXT: CODES["descriptor"]}, past_sentences.RAW_WIDTH
+    {tk.AMOUNT_GAP: CODES["amount"], tk.SAME_MCC: CODES["channel"], tk.SAME_TEXT: CODES["descriptor"]}, tk.RAW_COLUMNS
 )
-SUM_COLUMNS = tuple(_columns(dict.fromkeys(FRAUD_SUMS, frauds), past_sentences.SUM_WIDTH) for frauds in FRAUDS_OF)
+SUM_COLUMNS = tuple(_columns(dict.fromkeys(FRAUD_SUMS, frauds), tk.SUM_COLUMNS) for frauds in FRAUDS_OF)
 
 
 class Room:
@@ -199,9 +199,9 @@ class Room:
 
     def __init__(self, sides: int) -> None:
         """Make room for the tokens of some sides."""
-        self._raw = np.empty((ROWS, sides, past_sentences.RAW_TOKENS, past_sentences.RAW_WIDTH), np.float32)
-        self._sums = np.empty((ROWS, sides, past_sentences.SUMMARIES, past_sentences.SUM_WIDTH), np.float32)
-        self._codes = np.empty((ROWS, sides, past_sentences.SUMMARIES, past_sentences.CODE), np.float32)
+        self._raw = np.empty((ROWS, sides, tk.RAW, tk.RAW_COLUMNS), np.float32)
+        self._sums = np.empty((ROWS, sides, tk.SUMS, tk.SUM_COLUMNS), np.float32)
+        self._codes = np.empty((ROWS, sides, tk.SUMS, tk.CODE), np.float32)
 
     def fill(self, there: F32, own: Owners, tokens: Tokens) -> Tokens:
         """Return what is left of one row's tokens when only some owners are there, (coalitions, groups + 1) of 0, 1."""
@@ -235,8 +235,8 @@ class Game:
         read = self._network.columns
         mine, usual = self._values[read], self._neutral[read]
         matters[own.features[read][(mine != usual) & ~(np.isnan(mine) & np.isnan(usual))]] = True
-        matters[own.raw[tokens.raw[0, :, :, PRESENT] > 0]] = True
-        matters[own.sums[tokens.sums[0, :, :, PRESENT] > 0]] = True
+        matters[own.raw[tokens.raw[0, :, :, tk.PRESENT] > 0]] = True
+        matters[own.sums[tokens.sums[0, :, :, tk.SUM_PRESENT] > 0]] = True
         matters[own.raw_columns[tokens.raw[0].any(axis=(0, 1))]] = True
         for side, columns in enumerate(own.sum_columns):
             matters[columns[tokens.sums[0, side].any(axis=0)]] = True

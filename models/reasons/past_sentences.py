@@ -1,6 +1,6 @@
 """The sentences of the blend's reasons: they read the vector by feature name and, where it was read, the history.
 
-A sentence takes the history's tokens as `features/tokens.py` describes them; without histories it tells what the vector
+A sentence takes the history's tokens as `fraud/core/tokens.py` has them; without histories it tells what the vector
 knows (`wording.py`). Where a group can say several things it says what stands out most from the entity's own past.
 """
 
@@ -13,18 +13,36 @@ from numpy.typing import NDArray
 
 from fraud.core.ports import Tokens
 from fraud.core.records import Values
+from fraud.core.tokens import (
+    AGE,
+    CARD,
+    DEVICE,
+    FRAUD,
+    HOUR_COS,
+    HOUR_SIN,
+    KNOWN,
+    LOG_AMOUNT,
+    MERCHANT,
+    OTHER_FRAUDS,
+    PRESENT,
+    RATIO,
+    RAW_COLUMNS,
+    SAME_MCC,
+    SAME_OTHER,
+    SAME_TEXT,
+    SUM_AMOUNT,
+    SUM_COLUMNS,
+    SUM_COUNT,
+    SUM_FIRST,
+    SUM_FRAUDS,
+    SUM_KNOWN,
+    SUM_LAST_FRAUD,
+    WINDOW,
+)
 from models.reasons import sentences
 from models.reasons.sentences import Reading, duration, plural, times
 
 F32 = NDArray[np.float32]
-WINDOW, RAW_TOKENS, SUMMARIES = 48, 64, 20
-"""Tokens of the window, with the older known frauds that follow it, and summaries."""
-RAW_WIDTH, SUM_WIDTH, CODE = 32, 16, 32
-"""Columns of a token, of a summary, of its code."""
-PRESENT, LOG_AMOUNT, HOUR_SIN, HOUR_COS, RATIO, OTHER_FRAUDS = 0, 1, 2, 3, 7, 17
-AGE, KNOWN, FRAUD, SAME_OTHER, SAME_MCC, SAME_TEXT = 20, 22, 23, 26, 29, 31
-SUM_COUNT, SUM_KNOWN, SUM_FRAUDS, SUM_FIRST, SUM_LAST_FRAUD, SUM_AMOUNT = 2, 3, 4, 7, 10, 12
-CARD, MERCHANT, DEVICE = range(3)
 TWICE = math.log(2)
 NEAR_HOURS = 2.0
 FEW = 3
@@ -35,9 +53,9 @@ class Side:
     """One entity's history as one payment reads it."""
 
     def __init__(self, raw: F32, sums: F32) -> None:
-        """Take the tokens raw (64, 32) and sums (20, 16)."""
+        """Take the tokens raw (RAW, RAW_COLUMNS) and sums (SUMS, SUM_COLUMNS)."""
         self.window = raw[:WINDOW][raw[:WINDOW, PRESENT] > 0]
-        """The newest payments, newest first, (payments, 32)."""
+        """The newest payments, newest first, (payments, RAW_COLUMNS)."""
         self.frauds = raw[raw[:, FRAUD] > 0]
         """Known frauds of the window, newest first, then older ones."""
         self.sums = sums[sums[:, PRESENT] > 0]
@@ -73,7 +91,7 @@ class View(NamedTuple):
         """Return a side, an empty one where it was not read."""
         if place < len(self.sides):
             return self.sides[place]
-        return Side(np.zeros((0, RAW_WIDTH), np.float32), np.zeros((0, SUM_WIDTH), np.float32))
+        return Side(np.zeros((0, RAW_COLUMNS), np.float32), np.zeros((0, SUM_COLUMNS), np.float32))
 
 
 Telling = Callable[[View], str]

@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fraud.core.tokens import BLOCK, CODE, STATIC
 from models import memory
-from models.memory import BLOCK as BLOCK
-from models.memory import CODE as CODE
 from models.memory import FRAUD, FRAUDS, LEVELS, MONTH, RADIX, RAW, RING, SILENCE, SUM, SUMMARIES, VERDICT, WINDOW
-from models.memory import STATIC as STATIC
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]

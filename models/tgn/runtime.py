@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Matrix, Tokens
+from fraud.core.tokens import CODE
 from models.registry import Arrays
 
 F32 = NDArray[np.float32]
@@ -79,11 +80,11 @@ class Network:
         return near.logit if self._far is None else self.far(near.latents, tokens)
 
     def encode(self, blocks: F32) -> F32:
-        """Return codes (N, 32) of closed blocks (N, 16, 20).
+        """Return codes (N, CODE) of closed blocks (N, BLOCK, STATIC).
 
         One block at a time: a code becomes state, and state must not depend on what else closed in the same batch.
         """
-        codes = np.empty((len(blocks), 32), np.float32)
+        codes = np.empty((len(blocks), CODE), np.float32)
         for number in range(len(blocks)):
             codes[number] = self._encode.run(None, {"blocks": blocks[number : number + 1]})[0][0]
         return codes

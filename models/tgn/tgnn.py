@@ -21,16 +21,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from models.tgn.attention import BLOCK, CODE, MARKS, NEVER, STATIC, BlockEncoder, MemoryAttention, looked_up
+from fraud.core import tokens as tk
+from models.tgn.attention import MARKS, NEVER, BlockEncoder, MemoryAttention, looked_up
 
-WINDOW, FRAUDS, SUMMARIES = 48, 16, 20
-RAW, SUM = 32, 16
-AGE, KNOWN, FRAUD, SUM_AGE = 20, 22, 23, 6
-TEXT_BUCKETS = 1_024
 RAMPS = 12
-FIRST_RAMP, LAST_RAMP = math.log1p(60) / 15, math.log1p(180 * 86_400) / 15
+FIRST_RAMP, LAST_RAMP = math.log1p(60) / tk.AGE_SCALE, math.log1p(180 * 86_400) / tk.AGE_SCALE
 COUNTED = 16
-SECONDS_LOG, DAYS_MOST = 15.0, 12.0
+LABEL_COLUMNS = (tk.KNOWN, tk.FRAUD, tk.SILENT, tk.LABEL_AGE, tk.OTHER_LABELS, tk.OTHER_FRAUDS, tk.FROM_FRAUDS)
+LABEL_SUM_COLUMNS = (
+    tk.SUM_KNOWN, tk.SUM_FRAUDS, tk.SUM_SHARE, tk.SUM_HAS_FRAUD, tk.SUM_LAST_FRAUD, tk.SUM_FIRST_FRAUD,
+)  # fmt: skip
+"""Columns of events and of summaries that hold what is known of labels."""
 MISSING = -1e30
 """What stands for a missing feature on its steps: below all of them."""
 
@@ -47,7 +48,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     width: int = 48
     heads: int = 4
     sides: int = 2
-    newest: int = WINDOW
+    newest: int = tk.WINDOW
     text: bool = False
     align: bool = False
     summaries: bool = True
@@ -59,7 +60,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Memory(NamedTuple):
-    """What is read of S sides: raw (B, S, 64, 32), sums (B, S, 20, 16), codes (B, S, 20, 32)."""
+    """What is read of S sides, as `fraud/core/tokens.py` has it: raw (B, S, RAW, RAW_COLUMNS), sums, codes."""
 
     raw: Tensor
     sums: Tensor
@@ -110,7 +111,7 @@ class Query(nn.Module):
 
 
 def ramps(age: Tensor) -> Tensor:
-    """Return what tokens know of their ages (B, S, T, 1), (B, S, T, 13): log1p(s) / 15 in, 0..1 out.
+    """Return what tokens know of their ages (B, S, T, 1), (B, S, T, 13): log1p(s) / AGE_SCALE in, 0..1 out.
 
     How far each of 12 ramps is climbed, one after the other from a minute to half a year, and a column of ones.
     """
@@ -124,8 +125,8 @@ def ramps(age: Tensor) -> Tensor:
 class Absorbed(NamedTuple):
     """The weights of S sides as they are used: biases, marks and projections absorbed, C being what is counted."""
 
-    event: Tensor  # (S, 32 + 13, D + 3)
-    summary: Tensor  # (S, 16 + 32 + 13, D + 3)
+    event: Tensor  # (S, RAW_COLUMNS + 13, D + 3)
+    summary: Tensor  # (S, SUM_COLUMNS + CODE + 13, D + 3)
     counted: Tensor  # (S, D + 3, C)
     ask: Tensor  # (S, H (D + 3), D)
     ask_bias: Tensor  # (S, H (D + 3))
@@ -141,8 +142,8 @@ class Side(nn.Module):
         """Make the tokens' networks, the absorbed attention and the counters."""
         super().__init__()
         width = config.width
-        self.event = nn.Linear(RAW + RAMPS, width)
-        self.summary = nn.Linear(SUM + CODE + RAMPS, width)
+        self.event = nn.Linear(tk.RAW_COLUMNS + RAMPS, width)
+        self.summary = nn.Linear(tk.SUM_COLUMNS + tk.CODE + RAMPS, width)
         self.attend = MemoryAttention(width, config.heads)
         self.counted = nn.Linear(width, COUNTED)
         self.counts = nn.Linear(COUNTED, width)
@@ -151,8 +152,8 @@ class Side(nn.Module):
         """Return the weights as they are used, without the axis of sides."""
         ask, ask_bias = self.attend.asking()
         return Absorbed(
-            token_weights(self.event, AGE),
-            token_weights(self.summary, SUM_AGE),
+            token_weights(self.event, tk.AGE),
+            token_weights(self.summary, tk.SUM_AGE),
             torch.cat([self.counted.weight.T, marks_of(self.counted.bias)]),
             ask,
             ask_bias,
@@ -186,14 +187,14 @@ def each_by_its(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def read_sides(sides: Sequence[Side], query: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
-    """Return the memories (B, S D) of sides: raw (B, S, T1, 32), sums (B, S, T2, 16), codes (B, S, T2, 32).
+    """Return the memories (B, S D) of sides: raw (B, S, T1, RAW_COLUMNS), sums (B, S, T2, ...), codes alike.
 
     All sides at once, each with its own weights: on one event an operation costs more than its arithmetic. Ages pass
     the relu among the tokens' marks, for none is below 0.
     """
     by = Absorbed(*(torch.stack(parts) for parts in zip(*(side.absorbed() for side in sides), strict=True)))
     many, heads, columns = len(sides), sides[0].attend.heads, by.event.shape[-1]
-    age = torch.cat([raw[..., AGE : AGE + 1], sums[..., SUM_AGE : SUM_AGE + 1]], dim=2)
+    age = torch.cat([raw[..., tk.AGE : tk.AGE + 1], sums[..., tk.SUM_AGE : tk.SUM_AGE + 1]], dim=2)
     climbed, first = ramps(age), int(raw.shape[2])
     events = each_by_its(torch.cat([raw, climbed[:, :, :first]], dim=-1), by.event)
     summaries = each_by_its(torch.cat([sums, codes, climbed[:, :, first:]], dim=-1), by.summary)
@@ -211,11 +212,11 @@ class Text(nn.Module):
     def __init__(self, width: int) -> None:
         """Make the table of buckets; bucket 0 is padding."""
         super().__init__()
-        self.table = nn.Embedding(TEXT_BUCKETS, width)
+        self.table = nn.Embedding(tk.GRAM_BUCKETS, width)
         self.mix = nn.Linear(width, width)
 
     def forward(self, text: Tensor) -> Tensor:
-        """Return (B, D) of bucket ids (B, 24)."""
+        """Return (B, D) of bucket ids (B, GRAMS)."""
         held = (text > 0).to(self.table.weight.dtype).unsqueeze(-1)
         bag = (self.table(text) * held).sum(dim=1) / held.sum(dim=1).clamp_min(1)
         out: Tensor = self.mix(nnf.gelu(bag))
@@ -284,7 +285,7 @@ class TemporalGraphNetwork(nn.Module):
         return self.exit_near(stacked), stacked
 
     def far(self, latents: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
-        """Return exit 2's log-odds (B,) of exit 1's latents and the device's memory: raw (B, 64, 32), ..."""
+        """Return exit 2's log-odds (B,) of exit 1's latents and the device's memory: raw (B, RAW, RAW_COLUMNS), ..."""
         if self.exit_far is None:
             message = "this network has no device side"
             raise ValueError(message)
@@ -302,12 +303,12 @@ class TemporalGraphNetwork(nn.Module):
         return torch.stack([first, second], dim=1)
 
     def encode(self, blocks: Tensor) -> Tensor:
-        """Return codes (N, 32) of blocks (N, 16, 20)."""
+        """Return codes (N, CODE) of blocks (N, BLOCK, STATIC)."""
         codes: Tensor = self.encoder(blocks)
         return codes
 
     def _read(self, which: slice, query: Tensor, raw: Tensor, sums: Tensor, codes: Tensor) -> Tensor:
-        """Return the memories of some sides, (B, S D): raw (B, S, 64, 32), ...; zeros where one is switched off."""
+        """Return the memories of some sides, (B, S D): raw (B, S, RAW, ...), ...; zeros where one is switched off."""
         used = [self.config.card, self.config.merchant, True][which]
         sides = cast("list[Side]", list(self.sides[which]))
         read = read_sides(sides, query, *self._shown(raw, sums, codes))
@@ -319,21 +320,21 @@ class TemporalGraphNetwork(nn.Module):
     def _shown(self, raw: Tensor, sums: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the config lets a side see: newest window tokens, known frauds, summaries, label state."""
         config, shown = self.config, raw
-        if config.newest < WINDOW or not config.frauds:
-            known = WINDOW if config.frauds else raw.shape[2]
+        if config.newest < tk.WINDOW or not config.frauds:
+            known = tk.WINDOW if config.frauds else raw.shape[2]
             shown = torch.cat([raw[:, :, : config.newest], raw[:, :, known:]], dim=2)
         if not config.labels:
-            shown = shown * label_free(RAW, range(KNOWN, KNOWN + 4), (16, 17, 28), shown)
-            sums = sums * label_free(SUM, range(3, 6), (9, 10, 11), sums)
+            shown = shown * label_free(LABEL_COLUMNS, shown)
+            sums = sums * label_free(LABEL_SUM_COLUMNS, sums)
         if not config.summaries:
             sums, codes = sums[:, :, :0], codes[:, :, :0]
         return shown, sums, codes
 
 
-def label_free(columns: int, known: range, more: tuple[int, ...], like: Tensor) -> Tensor:
-    """Return a row of ones with zeros where label state stands."""
-    keep = torch.ones(columns, dtype=like.dtype, device=like.device)
-    keep[list(known) + list(more)] = 0
+def label_free(labels: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return a row of ones as wide as `like`, with zeros where label state stands."""
+    keep = torch.ones(like.shape[-1], dtype=like.dtype, device=like.device)
+    keep[list(labels)] = 0
     return keep
 
 
@@ -344,43 +345,50 @@ def fold_closed(memory: Memory, encode: nn.Module, fold: Tensor) -> Memory:
     the raw events are at hand. Integer columns are computed from the raw tokens by the same formulas.
     """
     raw, sums, codes = memory
-    blocks, closed = closed_blocks(raw)  # (B, S, 2, 16, 32), (B, S, 2)
+    blocks, closed = closed_blocks(raw)  # (B, S, 2, BLOCK, RAW_COLUMNS), (B, S, 2)
     chosen = fold.unsqueeze(-1) & closed
-    flat = blocks[chosen][..., :STATIC].flip(1)  # (N, 16, 20), oldest first
-    fresh = torch.zeros(*chosen.shape, CODE, dtype=raw.dtype, device=raw.device)
+    flat = blocks[chosen][..., : tk.STATIC].flip(1)  # (N, BLOCK, STATIC), oldest first
+    fresh = torch.zeros(*chosen.shape, tk.CODE, dtype=raw.dtype, device=raw.device)
     fresh[chosen] = encode(flat)
     use = chosen.to(raw.dtype).unsqueeze(-1)
     made = summaries_of(blocks)
-    opened = raw[:, :, :WINDOW, 0].sum(dim=-1, keepdim=True) - BLOCK * closed.sum(dim=-1, keepdim=True)
+    opened = raw[:, :, : tk.WINDOW, tk.PRESENT].sum(dim=-1, keepdim=True) - tk.BLOCK * closed.sum(dim=-1, keepdim=True)
     slot = torch.arange(raw.shape[2], device=raw.device)
-    inside = (slot >= opened) & (slot < WINDOW)
+    inside = (slot >= opened) & (slot < tk.WINDOW)
     keep = ~(inside & fold.unsqueeze(-1))
     return Memory(raw * keep.unsqueeze(-1), torch.cat([made * use, sums], dim=2), torch.cat([fresh, codes], dim=2))
 
 
 def closed_blocks(raw: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the window's two newest closed blocks, newest first, (B, S, 2, 16, 32), and whether each is there."""
-    held = raw[:, :, :WINDOW, 0].sum(dim=-1).long()  # events in the window
-    closed = (held // BLOCK).clamp(max=2)
-    opened = held - BLOCK * closed
-    place = opened[..., None] + torch.arange(2 * BLOCK, device=raw.device)  # (B, S, 32)
-    index = place.clamp(max=WINDOW - 1)[..., None].expand(*place.shape, raw.shape[-1])
-    blocks = torch.gather(raw, 2, index).reshape(*raw.shape[:2], 2, BLOCK, raw.shape[-1])
-    return blocks, torch.arange(2, device=raw.device) < closed.unsqueeze(-1)
+    """Return the window's two closed blocks (B, S, 2, BLOCK, RAW_COLUMNS), newest first, and which are there."""
+    held = raw[:, :, : tk.WINDOW, tk.PRESENT].sum(dim=-1).long()  # events in the window
+    closed = (held // tk.BLOCK).clamp(max=tk.CLOSED_IN_WINDOW)
+    opened = held - tk.BLOCK * closed
+    place = opened[..., None] + torch.arange(tk.CLOSED_IN_WINDOW * tk.BLOCK, device=raw.device)  # (B, S, 32)
+    index = place.clamp(max=tk.WINDOW - 1)[..., None].expand(*place.shape, raw.shape[-1])
+    blocks = torch.gather(raw, 2, index).reshape(*raw.shape[:2], tk.CLOSED_IN_WINDOW, tk.BLOCK, raw.shape[-1])
+    return blocks, torch.arange(tk.CLOSED_IN_WINDOW, device=raw.device) < closed.unsqueeze(-1)
 
 
 def summaries_of(blocks: Tensor) -> Tensor:
-    """Return the summary columns (..., 16) of blocks of raw tokens (..., 16, 32), newest event first."""
-    known, fraud, age = blocks[..., KNOWN].sum(-1), blocks[..., FRAUD].sum(-1), blocks[..., AGE]
-    many = torch.full_like(known, math.log1p(BLOCK) / 10)
-    none = torch.zeros_like(known)
-    frauds = blocks[..., FRAUD] > 0
+    """Return the summary columns (..., SUM_COLUMNS) of blocks of raw tokens (..., BLOCK, RAW_COLUMNS), newest first."""
+    known, fraud, age = blocks[..., tk.KNOWN].sum(-1), blocks[..., tk.FRAUD].sum(-1), blocks[..., tk.AGE]
+    frauds = blocks[..., tk.FRAUD] > 0
     has = frauds.any(-1)
     newest = torch.where(frauds, age, torch.full_like(age, 9.0)).amin(-1)
-    oldest = torch.where(frauds, age, torch.zeros_like(age)).amax(-1)
-    columns = (
-        torch.ones_like(known), none, many, torch.log1p(known) / 10, torch.log1p(fraud) / 5,
-        fraud / known.clamp_min(1), age.amin(-1), age.amax(-1), blocks[..., AGE + 1].amin(-1), has.to(age.dtype),
-        torch.where(has, newest, none), oldest, blocks[..., 1].mean(-1), none, none, none,
-    )  # fmt: skip
-    return torch.stack(columns, dim=-1)
+    columns = {
+        tk.SUM_PRESENT: torch.ones_like(known),
+        tk.SUM_COUNT: torch.full_like(known, math.log1p(tk.BLOCK) / tk.COUNT_SCALE),
+        tk.SUM_KNOWN: torch.log1p(known) / tk.COUNT_SCALE,
+        tk.SUM_FRAUDS: torch.log1p(fraud) / tk.FRAUDS_SCALE,
+        tk.SUM_SHARE: fraud / known.clamp_min(1),
+        tk.SUM_AGE: age.amin(-1),
+        tk.SUM_FIRST: age.amax(-1),
+        tk.SUM_MONTHS: blocks[..., tk.MONTHS].amin(-1),
+        tk.SUM_HAS_FRAUD: has.to(age.dtype),
+        tk.SUM_LAST_FRAUD: torch.where(has, newest, torch.zeros_like(known)),
+        tk.SUM_FIRST_FRAUD: torch.where(frauds, age, torch.zeros_like(age)).amax(-1),
+        tk.SUM_AMOUNT: blocks[..., tk.LOG_AMOUNT].mean(-1),
+    }
+    none = torch.zeros_like(known)
+    return torch.stack([columns.get(place, none) for place in range(tk.SUM_COLUMNS)], dim=-1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.memory import STATIC
+from fraud.core.tokens import STATIC
 
 
 class Layer(nn.Module):

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from features.histories import Looked
 from features.state import history as hs
-from features.state import tokens as tk
+from features.state.tokens import QUERY_FIELDS
 from fraud.common.compiled import Floats
 from fraud.core import metrics
+from fraud.core import tokens as tk
 from fraud.training import dataset
 from fraud.training.blend import ALERTS, MOST_LOST, upper_bound
 from fraud.training.recording import TEXTS, HistoryLog, ask, run_changes
@@ -99,7 +100,7 @@ def copies(folder: Path, log: HistoryLog, rows: I64, codes: Floats) -> Looked:
     """Return what the live path holds of payments: copies of their entities' rows as they stood, undecoded."""
     looks = log._looks[rows]
     texts = (folder / TEXTS).read_text(encoding="utf-8").split("\n")
-    table, held, done = log._fresh(), np.empty((len(rows), hs.SIDES, hs.HISTORY_BYTES), np.uint8), 0
+    table, held, done = log._fresh(), np.empty((len(rows), tk.SIDES, hs.HISTORY_BYTES), np.uint8), 0
     for place, look in enumerate(looks):
         until = int(look["at"])
         kind, mask, places, fields = log._part(done, until)
@@ -110,9 +111,9 @@ def copies(folder: Path, log: HistoryLog, rows: I64, codes: Floats) -> Looked:
 
 def asked(recorded: I64) -> I64:
     """Return what payments ask of their sides, (n, 3, 5), of what was recorded of it, (n, 6)."""
-    queries = np.zeros((len(recorded), hs.SIDES, tk.QUERY_FIELDS), np.int64)
+    queries = np.zeros((len(recorded), tk.SIDES, QUERY_FIELDS), np.int64)
     for payment, query in zip(recorded, queries, strict=True):
-        for side in range(hs.SIDES):
+        for side in range(tk.SIDES):
             ask(payment, side, query[side])
     return queries
 

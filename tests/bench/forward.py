@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from fraud.core import tokens as tk
 from fraud.core.ports import Matrix, Tokens
 from fraud.training.onnx_export import arrays_of
-from models.tgn.attention import CODE
 from models.tgn.runtime import Network
-from models.tgn.tgnn import RAW, SUM, Memory, NetworkConfig, TemporalGraphNetwork
+from models.tgn.tgnn import Memory, NetworkConfig, TemporalGraphNetwork
 
 NAMES = tuple(f"f{place}" for place in range(64))
 WIDTHS, BATCHES = (32, 48, 64), (1, 8, 32)
@@ -58,10 +58,13 @@ def given(rows: int, sides: int) -> tuple[Matrix, Tokens]:
     rng = np.random.default_rng(rows)
     matrix = rng.standard_normal((rows, len(NAMES)), np.float32)
     matrix[rng.random(matrix.shape) < 0.2] = np.nan
-    raw, sums = rng.random((rows, sides, 64, RAW), np.float32), rng.random((rows, sides, 20, SUM), np.float32)
-    raw[..., 0] = sums[..., 0] = 1
-    codes = rng.uniform(-1, 1, (rows, sides, 20, CODE)).astype(np.float32)
-    return matrix, Tokens(raw, sums, codes, np.zeros((rows, 24), np.int64))
+    raw, sums = (
+        rng.random((rows, sides, tk.RAW, tk.RAW_COLUMNS), np.float32),
+        rng.random((rows, sides, tk.SUMS, tk.SUM_COLUMNS), np.float32),
+    )
+    raw[..., tk.PRESENT] = sums[..., tk.SUM_PRESENT] = 1
+    codes = rng.uniform(-1, 1, (rows, sides, tk.SUMS, tk.CODE)).astype(np.float32)
+    return matrix, Tokens(raw, sums, codes, np.zeros((rows, tk.GRAMS), np.int64))
 
 
 def ways(widths: Sequence[int]) -> list[tuple[Row, int, Way]]:

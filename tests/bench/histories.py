@@ -17,12 +17,13 @@ import numpy as np
 
 from features.extractor import OnlineExtractor
 from features.histories import Looked
-from features.state.history import CODE, HISTORY_BYTES
+from features.state.history import HISTORY_BYTES
 from features.state.tables import trimmed
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
 from fraud.core.ports import Codes, Encoder, Matrix
 from fraud.core.records import Arrival, FeatureVector, Transaction
+from fraud.core.tokens import CODE
 from tests.bench.redis_store import payments, server
 from tests.contract.driving import answer
 

@@ -8,6 +8,7 @@ import pytest
 
 from features.extractor import OnlineExtractor
 from features.state import history as hs
+from features.state import pyramid
 from features.state.tables import card_key, merchant_key
 from features.stores.memory import MemoryStore
 from fraud.core.records import Arrival, Transaction
@@ -47,7 +48,7 @@ def one_by_one(seed: int) -> tuple[list[bytes], Rows]:
 
 def test_stream_fills_pyramids_and_meets_every_kind_of_event() -> None:
     rows = one_by_one(0)[1]
-    counted = [np.frombuffer(row[hs.PYRAMID_AT :], np.uint32)[hs.S_COUNT] for row in rows.values()]
+    counted = [np.frombuffer(row[hs.PYRAMID_AT :], np.uint32)[pyramid.S_COUNT] for row in rows.values()]
     assert max(counted) > 0
     assert len({tokens for tokens in one_by_one(0)[0]}) > 100
 

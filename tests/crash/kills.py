@@ -34,12 +34,14 @@ from confluent_kafka import Consumer, TopicPartition
 from numpy.typing import NDArray
 
 from features.extractor import OnlineExtractor
+from features.state import events as ev
 from features.state import history as hs
 from features.state import layout as at
 from features.state.tables import card_key
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
 from features.stores.redis_set import Keys
+from fraud.core import tokens as tk
 from fraud.core.ports import Encoder, Scorer
 from fraud.core.records import DAY, Answer, Arrival, Label, Position, Transaction, Verdict
 from fraud.simulate import fdh
@@ -269,10 +271,10 @@ def taken_in(key: str, row: bytes) -> Taken:
     whole = np.zeros(hs.HISTORY_BYTES, np.uint8)
     whole[: len(row)] = np.frombuffer(row, np.uint8)
     events = hs.events_of(whole)
-    newest = range(max(events - hs.RING, 0), events) if key.startswith(card_key("")) else range(0)
+    newest = range(max(events - tk.RING, 0), events) if key.startswith(card_key("")) else range(0)
     window = tuple(id_hash(hs.record_of(whole, sequence)) for sequence in newest)
-    slots = [hs.fraud_of(whole, slot) for slot in range(hs.FRAUDS)]
-    return Taken(events, window, tuple(id_hash(record) for record in slots if hs.seconds(record)))
+    slots = [hs.fraud_of(whole, slot) for slot in range(tk.FRAUDS)]
+    return Taken(events, window, tuple(id_hash(record) for record in slots if ev.seconds(record)))
 
 
 def id_hash(record: NDArray[np.uint8]) -> int:

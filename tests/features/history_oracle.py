@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.state import history as hs
+from features.state import pyramid
+from fraud.core import tokens as tk
 
 F32 = np.float32
 
@@ -46,36 +48,36 @@ class Oracle:
     def append(self, event: Event) -> None:
         self.events.append(event)
         self.paid[event.tx] = event.at
-        done = len(self.events) // hs.BLOCK - 2
+        done = len(self.events) // tk.BLOCK - 2
         if done > len(self.pushed):
-            begin = len(self.pushed) * hs.BLOCK
-            self.pushed.append(self.events[begin : begin + hs.BLOCK])
+            begin = len(self.pushed) * tk.BLOCK
+            self.pushed.append(self.events[begin : begin + tk.BLOCK])
 
     def correct(self, event: Event) -> None:
         """Replace the amount of what the ring holds; what is pushed stays as it was."""
-        for place in range(len(self.events) - 1, max(len(self.events) - hs.RING, 0) - 1, -1):
+        for place in range(len(self.events) - 1, max(len(self.events) - tk.RING, 0) - 1, -1):
             if self.events[place].tx == event.tx:
                 self.events[place] = event
                 return
 
     def window(self) -> list[Event]:
         """Return the events that are read raw, newest first."""
-        return self.events[len(self.pushed) * hs.BLOCK :][::-1]
+        return self.events[len(self.pushed) * tk.BLOCK :][::-1]
 
     def frauds(self) -> list[int]:
         """Return the newest known frauds, newest first."""
         known = [(self.paid[tx], np.uint64(tx & (2**64 - 1)), tx) for tx, fraud in self.verdicts.items() if fraud]
-        return [tx for _, _, tx in sorted(known, reverse=True)[: hs.FRAUDS]]
+        return [tx for _, _, tx in sorted(known, reverse=True)[: tk.FRAUDS]]
 
     def groups(self) -> list[list[int]]:
         """Return the blocks of each summary, oldest first, level by level as the pyramid merges them."""
-        levels: list[list[list[int]]] = [[] for _ in range(hs.LEVELS)]
+        levels: list[list[list[int]]] = [[] for _ in range(tk.LEVELS)]
 
         def push(level: int, blocks: list[int]) -> None:
-            if len(levels[level]) == hs.RADIX:
+            if len(levels[level]) == tk.RADIX:
                 merged = [block for group in levels[level] for block in group]
                 levels[level] = []
-                if level + 1 < hs.LEVELS:
+                if level + 1 < tk.LEVELS:
                     push(level + 1, merged)
                 else:
                     levels[level].append(merged)
@@ -99,7 +101,7 @@ class Oracle:
             logs = sum(block_logs(self.pushed[block]) for block in group)
             span = min(frauds, default=0), max(frauds, default=0)
             code = self.code(group).tobytes()
-            events = hs.BLOCK * len(group)
+            events = tk.BLOCK * len(group)
             found.append(Summary(events, len(inside), len(frauds), firsts[group[0]], ends[place], *span, logs, code))
         return found
 
@@ -116,12 +118,12 @@ class Oracle:
     def code(self, group: list[int]) -> NDArray[np.float32]:
         """Return the code of some blocks: fours of fours, mean and maximum."""
         if len(group) == 1:
-            return self.codes.get(group[0], np.zeros(hs.CODE, F32))
+            return self.codes.get(group[0], np.zeros(tk.CODE, F32))
         parts = halves(group)
         weights = [len(part) for part in parts]
         codes = [self.code(part).astype(np.float64) for part in parts]
         means = sum(weight * code for weight, code in zip(weights, codes, strict=True)) / sum(weights)
-        return np.where(np.arange(hs.CODE) < hs.MEANS, means, np.max(codes, axis=0)).astype(F32)
+        return np.where(np.arange(tk.CODE) < tk.MEANS, means, np.max(codes, axis=0)).astype(F32)
 
 
 def halves(group: list[int]) -> list[list[int]]:
@@ -138,10 +140,10 @@ def block_logs(block: list[Event]) -> int:
 
 def summaries_in(row: NDArray[np.uint8]) -> list[Summary]:
     """Return what a row's pyramid holds, oldest first."""
-    words = row[hs.PYRAMID_AT :].view(np.uint32).reshape(hs.LEVELS, hs.RADIX, hs.SUMMARY_WORDS)
-    cells = [words[level, slot] for level in range(hs.LEVELS - 1, -1, -1) for slot in range(hs.RADIX)]
+    words = row[hs.PYRAMID_AT :].view(np.uint32).reshape(tk.LEVELS, tk.RADIX, pyramid.SUMMARY_WORDS)
+    cells = [words[level, slot] for level in range(tk.LEVELS - 1, -1, -1) for slot in range(tk.RADIX)]
     return [
         Summary._make([*(int(counter) for counter in cell[:8]), cell[8:].tobytes()])
         for cell in cells
-        if cell[hs.S_COUNT]
+        if cell[pyramid.S_COUNT]
     ]

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from features.state import events as ev
 from features.state import history as hs
 from features.state import layout as at
 from features.state import tokens
+from features.state.blocks import put_code
+from fraud.core import tokens as tk
 from tests.features.history_oracle import Event, Oracle, summaries_in
 from tests.histories import Encoding
 
@@ -25,17 +28,17 @@ class Made(NamedTuple):
 
 
 def event_of(event: Event, corrects: bool = False) -> NDArray[np.int64]:
-    fields = np.zeros(hs.EVENT_FIELDS, np.int64)
-    fields[hs.R_TX], fields[hs.R_AT], fields[hs.R_AMOUNT] = event
-    fields[hs.R_CARD], fields[hs.R_MERCHANT], fields[hs.R_MCC], fields[hs.R_CORRECTS] = CARD, MERCHANT, 5_411, corrects
+    fields = np.zeros(ev.EVENT_FIELDS, np.int64)
+    fields[ev.R_TX], fields[ev.R_AT], fields[ev.R_AMOUNT] = event
+    fields[ev.R_CARD], fields[ev.R_MERCHANT], fields[ev.R_MCC], fields[ev.R_CORRECTS] = CARD, MERCHANT, 5_411, corrects
     return fields
 
 
 def verdict_of(tx: int, paid: int, fraud: bool, replaces: bool | None) -> NDArray[np.int64]:
-    fields = np.zeros(hs.VERDICT_FIELDS, np.int64)
+    fields = np.zeros(ev.VERDICT_FIELDS, np.int64)
     fields[at.L_TX], fields[at.L_PAID], fields[at.L_AT], fields[at.L_FRAUD] = tx, paid, paid + MINUTE, fraud
     fields[at.L_REPLACES], fields[at.L_OLD_FRAUD] = replaces is not None, bool(replaces)
-    fields[hs.V_AMOUNT], fields[hs.V_CARD], fields[hs.V_MERCHANT] = 777, CARD, MERCHANT
+    fields[ev.V_AMOUNT], fields[ev.V_CARD], fields[ev.V_MERCHANT] = 777, CARD, MERCHANT
     return fields
 
 
@@ -44,10 +47,10 @@ def append(made: Made, event: Event) -> None:
     closed = hs.absorb_event(made.row, event_of(event), 0)
     made.oracle.append(event)
     if closed >= 0:
-        block = np.empty((hs.BLOCK, tokens.STATIC), np.float32)
+        block = np.empty((tk.BLOCK, tk.STATIC), np.float32)
         tokens.read_block(made.row, closed, block)
         made.oracle.codes[closed] = Encoding().code(block)
-        hs.put_code(made.row, closed, made.oracle.codes[closed])
+        put_code(made.row, closed, made.oracle.codes[closed])
 
 
 def judge(made: Made, tx: int, fraud: bool) -> None:
@@ -96,7 +99,7 @@ def test_corrected_verdicts_leave_every_counter_as_if_they_had_been_right_at_onc
 
 def test_top_level_merges_in_place_and_loses_no_event() -> None:
     made = Made(np.zeros(hs.HISTORY_BYTES, np.uint8), Oracle())
-    many = hs.BLOCK * hs.RADIX**hs.LEVELS * 2
+    many = tk.BLOCK * tk.RADIX**tk.LEVELS * 2
     for number in range(many):
         hs.absorb_event(made.row, event_of(Event(number + 1, START + number * MINUTE, 100)), 0)
     found = summaries_in(made.row)
@@ -106,7 +109,7 @@ def test_top_level_merges_in_place_and_loses_no_event() -> None:
 
 
 def frauds_in(row: NDArray[np.uint8]) -> list[int]:
-    records = [hs.fraud_of(row, slot)[:16].view(np.int64) for slot in range(hs.FRAUDS - 1, -1, -1)]
+    records = [hs.fraud_of(row, slot)[:16].view(np.int64) for slot in range(tk.FRAUDS - 1, -1, -1)]
     return [int(record[0]) for record in records if record[1]]
 
 
@@ -121,9 +124,9 @@ def window_in(row: NDArray[np.uint8]) -> list[int]:
 
 def read(row: NDArray[np.uint8], query: list[int]) -> tuple[NDArray[np.float32], ...]:
     out = (
-        np.full((tokens.RAW, tokens.RAW_COLUMNS), 9.0, np.float32),
-        np.full((tokens.SUMS, tokens.SUM_COLUMNS), 9.0, np.float32),
-        np.full((tokens.SUMS, hs.CODE), 9.0, np.float32),
+        np.full((tk.RAW, tk.RAW_COLUMNS), 9.0, np.float32),
+        np.full((tk.SUMS, tk.SUM_COLUMNS), 9.0, np.float32),
+        np.full((tk.SUMS, tk.CODE), 9.0, np.float32),
     )
     tokens.read_tokens(row, np.array(query, np.int64), *out)
     return out
@@ -143,7 +146,7 @@ def test_tokens_say_what_the_history_holds(seed: int) -> None:
     raw_events = {event.tx for event in window}
     outside = [tx for tx in made.oracle.frauds() if tx not in raw_events]
     assert raw[:, 0].sum() == len(window) + len(outside)
-    assert raw[tokens.RAW_WINDOW :, 28].sum() == len(outside) == raw[:, 28].sum()
+    assert raw[tk.WINDOW :, 28].sum() == len(outside) == raw[:, 28].sum()
     ages = np.log1p([(now - event.at) / 1e6 for event in window]) / 15
     np.testing.assert_allclose(raw[: len(window), 20], ages, rtol=1e-6)
     known = [event.tx in made.oracle.verdicts for event in window]
@@ -164,6 +167,6 @@ def test_static_columns_do_not_depend_on_verdicts_or_the_query() -> None:
     for tx in list(blind.oracle.paid):
         judge(blind, tx, True)
     one, other = read(made.row, [START * 2, 5_000, MERCHANT, 5_411, 0]), read(blind.row, [START * 3, 1, OTHER, 1, 2])
-    window = tokens.RAW_WINDOW
-    assert one[0][:window, : tokens.STATIC].tobytes() == other[0][:window, : tokens.STATIC].tobytes()
+    window = tk.WINDOW
+    assert one[0][:window, : tk.STATIC].tobytes() == other[0][:window, : tk.STATIC].tobytes()
     assert one[2].tobytes() == other[2].tobytes()

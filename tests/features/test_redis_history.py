@@ -16,6 +16,7 @@ from features.state import tokens
 from features.state.tables import card_key, hash64, merchant_key
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
+from fraud.core import tokens as tk
 from fraud.core.errors import StateError, StoreUnavailableError
 from fraud.core.records import HOUR, MINUTE, Arrival, KnownLabel, LabelSource, Position, Transaction, Verdict
 from tests.contract.driving import Rows, take
@@ -243,7 +244,7 @@ def sequences(row: bytes) -> tuple[int, ...]:
     """Return the transactions in a ring, oldest first."""
     cells = np.frombuffer(row, np.uint8)
     events = hs.events_of(cells)
-    held = range(max(events - hs.RING, 0), events)
+    held = range(max(events - tk.RING, 0), events)
     return tuple(int(hs.record_of(cells, number)[:8].view(np.int64)[0]) for number in held)
 
 
@@ -251,8 +252,8 @@ def code_faults(row: bytes) -> list[int]:
     """Return the closed blocks of the window whose kept code is not that of their events."""
     cells, faults = np.frombuffer(row, np.uint8).copy(), []
     events = hs.events_of(cells)
-    for block in range(max(events // hs.BLOCK - hs.CLOSED_IN_WINDOW, 0), events // hs.BLOCK):
-        content = np.empty((hs.BLOCK, tokens.STATIC), np.float32)
+    for block in range(max(events // tk.BLOCK - tk.CLOSED_IN_WINDOW, 0), events // tk.BLOCK):
+        content = np.empty((tk.BLOCK, tk.STATIC), np.float32)
         tokens.read_block(cells, block, content)
         begin = hs.CODES_AT + block % hs.RING_CODES * hs.CODE_BYTES
         if cells[begin : begin + hs.CODE_BYTES].tobytes() != Encoding().code(content).tobytes():
@@ -264,7 +265,7 @@ def verdicts_in(row: bytes) -> dict[int, int]:
     """Return what a ring says of the transactions whose verdict it knows."""
     cells = np.frombuffer(row, np.uint8)
     events, found = hs.events_of(cells), {}
-    for number in range(max(events - hs.RING, 0), events):
+    for number in range(max(events - tk.RING, 0), events):
         record = hs.record_of(cells, number)
         if record[at.E_LABEL]:
             found[int(record[:8].view(np.int64)[0])] = int(record[at.E_LABEL]) & 3

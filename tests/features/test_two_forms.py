@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from features.state import events as ev
 from features.state import history as hs
 from features.state import layout as at
-from features.state import tokens
+from features.state import pyramid, tokens
+from features.state.blocks import put_code
+from fraud.core import tokens as tk
 from models import memory
 from tests.features.history_oracle import Event
 from tests.features.test_history import CARD, START, event_of, read, verdict_of
@@ -37,18 +40,18 @@ class Both:
     def absorb(self, tx: int, when: int, amount: int) -> None:
         """Take a payment in, and its block's code where it closes one."""
         closed = hs.absorb_event(self.row, event_of(Event(tx, when, amount)), 0)
-        static, sequence = np.zeros(tokens.STATIC, np.float32), len(self.paid)
+        static, sequence = np.zeros(tk.STATIC, np.float32), len(self.paid)
         record = hs.record_of(self.row, sequence)
         tokens.read_static(record, tokens.time_before(self.row, sequence), static)
         assert memory.absorb(self.table, 0, tx, when // SECOND, static) == (closed >= 0)
         self.paid.append(when)
         if closed >= 0:
-            live, mine = np.empty((2, hs.BLOCK, tokens.STATIC), np.float32)
+            live, mine = np.empty((2, tk.BLOCK, tk.STATIC), np.float32)
             tokens.read_block(self.row, closed, live)
             memory.newest_block(self.table, 0, mine)
             np.testing.assert_array_equal(live, mine)
             code = Encoding().code(live)
-            hs.put_code(self.row, closed, code)
+            put_code(self.row, closed, code)
             memory.store_code(self.table, 0, code)
 
     def judge(self, tx: int, fraud: bool, given: int) -> None:
@@ -57,9 +60,9 @@ class Both:
         verdict = verdict_of(tx, paid, fraud, old)
         verdict[at.L_AT] = given
         hs.apply_verdict(self.row, verdict, 0)
-        carried = np.zeros(tokens.STATIC, np.float32)
-        record = np.zeros(hs.RECORD_BYTES, np.uint8)
-        hs.guess_record(record, verdict, 0)
+        carried = np.zeros(tk.STATIC, np.float32)
+        record = np.zeros(ev.RECORD_BYTES, np.uint8)
+        ev.guess_record(record, verdict, 0)
         tokens.read_static(record, 0, carried)
         replaced = 0 if old is None else memory.FRAUD if old else memory.GENUINE
         label = memory.FRAUD if fraud else memory.GENUINE
@@ -94,7 +97,7 @@ def test_live_rows_and_streaming_attention_read_the_same_tokens(seed: int) -> No
             compare(*both.read(now + int(rng.integers(0, 10**6)) * SECOND, int(rng.integers(1, 10**6))))
             compared += 1
     assert compared > 100
-    assert hs.held(hs.summaries(both.row), 2) > 0
+    assert pyramid.held(hs.summaries(both.row), 2) > 0
 
 
 def compare(live: tuple[F32, ...], mine: tuple[F32, ...]) -> None:

@@ -12,15 +12,14 @@ from torch.nn import functional as nnf
 
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Tokens
+from fraud.core.tokens import AGE, SUM_AGE
 from fraud.training.onnx_export import arrays_of
 from models.tgn import runtime
 from models.tgn.runtime import Network
 from models.tgn.tgnn import (
-    AGE,
     FIRST_RAMP,
     LAST_RAMP,
     RAMPS,
-    SUM_AGE,
     Memory,
     NetworkConfig,
     Query,
