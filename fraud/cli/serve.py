@@ -58,9 +58,9 @@ def run(
 
         supervise(workers, http)
         return
-    from streaming.worker.service import Service
+    from streaming import service_wiring
 
-    Service(found, number, member, standby).run()
+    service_wiring.worker(found, number, member, standby).run()
 
 
 @topics_app.command("create")
@@ -111,27 +111,10 @@ def learn(
     exactly once. Payments wait for their verdict on disk; silence past a deadline means genuine. Run one: a second one
     of the same group ends the first.
     """
-    from fraud.core.labels import Deadlines
-    from streaming.labels.pending import SqlitePending
-    from streaming.labels.service import LabelService, until_stopped
-    from streaming.messages.codec import Codec
-    from streaming.observe.logs import Log
-    from streaming.observe.metrics import Health, Metrics, Pages
-    from streaming.settings import rates
+    from streaming import service_wiring
 
     found = options.service(settings, bootstrap=bootstrap, group=group, prefix=prefix, http=http)
-    folder = state or Path(found.paths.state)
-    deadlines = Deadlines(found.labels.deadline, dict(found.labels.by_channel))
-    link = LabelService(
-        found.kafka,
-        Codec(rates(found)),
-        SqlitePending(folder / f"waiting-{found.kafka.group}.db"),
-        deadlines,
-    )
-    log, health = Log("book"), Health()
-    pages = Pages(found.serving.host, found.serving.http, Metrics(), health) if found.serving.http >= 0 else None
-    log.say("started", http_port=pages.port if pages else None, group=found.kafka.group)
-    until_stopped(link, health, log)
+    service_wiring.label_service(found, state or Path(found.paths.state)).run()
 
 
 state_app = typer.Typer(
@@ -148,10 +131,10 @@ def rebuild(
     prefix: Prefix = None,
 ) -> None:
     """Fill an empty state store from the topics, up to what the workers have committed; stop the workers first."""
-    from streaming.rebuild.state import Rebuild
+    from streaming import service_wiring
 
     found = options.service(settings, bootstrap=bootstrap, store=store, group=group, prefix=prefix)
-    job = Rebuild(found)
+    job = service_wiring.rebuild(found)
     with output.progress("rebuild", job.total, "records") as step:
         result = job.run(step)
     output.last_line(result)
@@ -172,12 +155,12 @@ def reencode(
     The workers go on meanwhile; each swaps between two batches, publishes nothing twice and loses nothing. A model that
     reads no histories is taken up at once. What the store points to comes before the settings of a worker.
     """
-    from streaming.rebuild.histories import Reencode
+    from streaming import service_wiring
 
     found = options.service(
         settings, bootstrap=bootstrap, store=store, model=model, models=models, group=group, prefix=prefix
     )
-    job = Reencode(found)
+    job = service_wiring.reencode(found)
     with output.progress("reencode", max(job.total, 1), "records") as step:
         result = job.run(step)
     output.last_line(result)
@@ -190,7 +173,7 @@ def forget(
     settings: options.SettingsFile = None,
 ) -> None:
     """Erase a card and its pairs from the state store; first answers that name it go within the retry horizon."""
-    from streaming.worker.service import open_store
+    from streaming.service_wiring import open_store
 
     records = open_store(options.service(settings, store=store)).forget(card)
     output.last_line({"records": records})
