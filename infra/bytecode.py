@@ -5,7 +5,7 @@ from importlib import import_module
 
 WANTED = (
     "numba.np.linalg", "fraud.cli.run", "fraud.cli.replay", "fraud.cli.demo", "streaming.worker.fallback",
-    "streaming.worker.service", "streaming.wiring", "streaming.replay.job", "features.stores.redis", "models.blend",
+    "streaming.service_wiring", "streaming.wiring", "streaming.replay.job", "features.stores.redis", "models.blend",
     "models.reasons.of_blend", "kafka", "redis", "prometheus_client", "onnxruntime", "scipy.linalg",
 )  # fmt: skip
 

@@ -4,7 +4,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Protocol
 
-from fraud.core.ports import Sink, Source
+import msgspec
+
+from fraud.core.engine import Engine, Strategy
+from fraud.core.labels import LabelBook
+from fraud.core.ports import Extractor, Sink, Source, StateStore
 from fraud.core.records import Answer, Arrival, Intake
 
 
@@ -13,6 +17,16 @@ class Handler(Protocol):
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Return one answer per transaction of the batch, in order."""
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """An engine with the parts that somebody outside may want to talk to."""
+
+    engine: Engine
+    store: StateStore
+    extractor: Extractor
+    strategy: Strategy
+    book: LabelBook | None
 
 
 def run(source: Source, engine: Handler, sink: Sink, between: Callable[[Intake, Sequence[Answer]], bool]) -> None:

@@ -1,4 +1,7 @@
-"""Settings to objects: the only file that names concrete classes."""
+"""Settings to objects: engines and what runs them on files. `service_wiring` makes the processes on Kafka and Redis.
+
+No other module names concrete classes.
+"""
 
 from pathlib import Path
 
@@ -10,28 +13,24 @@ from features.spec import spec
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.labels import Deadlines, LabelBook, MemoryPending
-from fraud.core.ports import RuleBook, RuleOutcome, Scorer, StateStore
+from fraud.core.ports import RuleBook, RuleOutcome, Scorer
 from fraud.core.records import Level
 from fraud.core.rules.vocabulary import Vocabulary
-from fraud.core.settings import Settings
+from fraud.core.settings import ModelSection, PolicySection, RulesSection, Settings
 from models import blend, registry, rules_only
 from models.blend import Blend, Early
 from models.boosting.scorer import Booster
 from models.rules_only import RulesOnly
+from streaming.files import mapping
+from streaming.files.table import Table
+from streaming.replay.extraction import Extraction, Recorder, RecordingExtractor, RecordingStore, Remembering
+from streaming.replay.job import Replay, Request
 from streaming.rule_file import DEFAULT, ReloadingRules
+from streaming.run import Parts
+from streaming.settings import rates
 
 SHIPPED = Path(models.__file__).parent / "artifacts"
 """Models that come with the project; a trained one of the same name comes first."""
-
-
-class Parts(msgspec.Struct, frozen=True):
-    """An engine with the parts that somebody outside may want to talk to."""
-
-    engine: Engine
-    store: StateStore
-    extractor: OnlineExtractor
-    strategy: Strategy
-    book: LabelBook | None
 
 
 def scorer(name: str, folder: Path, spec_version: str) -> Scorer:
@@ -128,3 +127,38 @@ def assemble(settings: Settings, store: MemoryStore, extractor: OnlineExtractor,
     book = LabelBook(MemoryPending(), deadlines, keep_vectors=False)
     engine = Engine(extractor, store, chosen, book, Lateness(settings.lateness.allowed))
     return Parts(engine, store, extractor, chosen, book)
+
+
+def replay(request: Request) -> Replay:
+    """Return a replay, its engine embedded. Raises what `strategy` and `mapping.load` raise."""
+    settings = request.settings
+    table = Table(request.data, mapping.load(request.mapping), rates(settings))
+    return Replay(request, table, build(settings))
+
+
+def extraction(
+    table: Table,
+    delay: int | None,
+    settings: Settings | None = None,
+    recorder: Recorder | None = None,
+    spread: float = 0.0,
+) -> Extraction:
+    """Return the extraction of a file's vectors under the settings of the live path, whatever model they name.
+
+    With a recorder, what happens to histories is recorded too.
+    """
+    chosen = by_rules(settings or Settings())
+    return Extraction(table, delay, build(chosen) if recorder is None else recorded(chosen, recorder), spread)
+
+
+def recorded(settings: Settings, recorder: Recorder) -> Parts:
+    """Return an engine that keeps histories and reports what it does to them."""
+    store = RecordingStore(recorder, settings.engine.retry_horizon)
+    extractor = RecordingExtractor(store, recorder)
+    given = msgspec.structs.replace(strategy(settings, extractor.version), scorer=Remembering())
+    return assemble(settings, store, extractor, given)
+
+
+def by_rules(settings: Settings) -> Settings:
+    """Return the settings without model, rules and policy: vectors depend on none of them."""
+    return msgspec.structs.replace(settings, model=ModelSection(), rules=RulesSection(), policy=PolicySection())

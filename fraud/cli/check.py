@@ -71,7 +71,7 @@ def topics_there(settings: "ServiceSettings") -> str:
 
 def store_sound(settings: "ServiceSettings") -> str:
     """Return the store's name; raise FraudError when it does not answer, or is set up so that it may lose state."""
-    from streaming.worker.service import open_store
+    from streaming.service_wiring import open_store
 
     store = open_store(settings)
     try:

@@ -11,9 +11,9 @@ from fraud.simulate.source import Pace, SimulatedSource
 from fraud.simulate.traffic import Traffic
 from streaming import clock
 from streaming.observe.latency import Latencies
-from streaming.run import run
+from streaming.run import Parts, run
 from streaming.settings import changed, read_settings
-from streaming.wiring import Parts, build
+from streaming.wiring import build
 
 CARDS, TERMINALS, DAYS, WARM_DAYS = 2_000, 4_000, 120, 15
 LABEL_DELAY = 7 * DAY

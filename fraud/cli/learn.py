@@ -22,24 +22,7 @@ def learn(
     exactly once. Payments wait for their verdict on disk; silence past a deadline means genuine. Run one: a second one
     of the same group ends the first.
     """
-    from fraud.core.labels import Deadlines
-    from streaming.labels.pending import SqlitePending
-    from streaming.labels.service import LabelService, until_stopped
-    from streaming.messages.codec import Codec
-    from streaming.observe.logs import Log
-    from streaming.observe.metrics import Health, Metrics, Pages
-    from streaming.settings import rates
+    from streaming import service_wiring
 
     found = options.service(settings, bootstrap=bootstrap, group=group, prefix=prefix, http=http)
-    folder = state or Path(found.paths.state)
-    deadlines = Deadlines(found.labels.deadline, dict(found.labels.by_channel))
-    link = LabelService(
-        found.kafka,
-        Codec(rates(found)),
-        SqlitePending(folder / f"waiting-{found.kafka.group}.db"),
-        deadlines,
-    )
-    log, health = Log("book"), Health()
-    pages = Pages(found.serving.host, found.serving.http, Metrics(), health) if found.serving.http >= 0 else None
-    log.say("started", http_port=pages.port if pages else None, group=found.kafka.group)
-    until_stopped(link, health, log)
+    service_wiring.label_service(found, state or Path(found.paths.state)).run()

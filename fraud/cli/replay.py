@@ -33,7 +33,7 @@ def replay(
     carries a sha256 over them. With `--state`, a run that was killed continues and gives the same answer.
     """
     from streaming import wiring
-    from streaming.replay.job import Replay, Request
+    from streaming.replay.job import Request
 
     found = options.settings(settings, model=model, models=models, rules=rules, dead=dead, batch=batch)
     request = Request(
@@ -42,7 +42,7 @@ def replay(
     )  # fmt: skip
     if warning := wiring.delay_warning(found, request.delay):
         output.warn(warning)
-    job = Replay(request)
+    job = wiring.replay(request)
     with output.progress("replay", job.total) as step:
         result = job.run(step)
     if not json:

@@ -44,6 +44,6 @@ def run(
 
         supervise(workers, http, output.say)
         return
-    from streaming.worker.service import Service
+    from streaming import service_wiring
 
-    Service(found, number, member, standby).run()
+    service_wiring.worker(found, number, member, standby).run()

@@ -20,10 +20,10 @@ def rebuild(
     prefix: options.Prefix = None,
 ) -> None:
     """Fill an empty state store from the topics, up to what the workers have committed; stop the workers first."""
-    from streaming.rebuild.state import Rebuild
+    from streaming import service_wiring
 
     found = options.service(settings, bootstrap=bootstrap, store=store, group=group, prefix=prefix)
-    job = Rebuild(found)
+    job = service_wiring.rebuild(found)
     with output.progress("rebuild", job.total, "records") as step:
         result = job.run(step)
     output.last_line(result)
@@ -44,12 +44,12 @@ def reencode(
     The workers go on meanwhile; each swaps between two batches, publishes nothing twice and loses nothing. A model that
     reads no histories is taken up at once. What the store points to comes before the settings of a worker.
     """
-    from streaming.rebuild.histories import Reencode
+    from streaming import service_wiring
 
     found = options.service(
         settings, bootstrap=bootstrap, store=store, model=model, models=models, group=group, prefix=prefix
     )
-    job = Reencode(found)
+    job = service_wiring.reencode(found)
     with output.progress("reencode", max(job.total, 1), "records") as step:
         result = job.run(step)
     output.last_line(result)
@@ -62,7 +62,7 @@ def forget(
     settings: options.SettingsFile = None,
 ) -> None:
     """Erase a card and its pairs from the state store; first answers that name it go within the retry horizon."""
-    from streaming.worker.service import open_store
+    from streaming.service_wiring import open_store
 
     records = open_store(options.service(settings, store=store)).forget(card)
     output.last_line({"records": records})

@@ -26,9 +26,10 @@ def extracted(
     Raises SettingsError for a `spread` that is no share: labels would come before their payments.
     """
     from fraud.training import dataset
+    from streaming import wiring
     from streaming.files import mapping as mappings
     from streaming.files.table import Table
-    from streaming.replay.extraction import Extraction, file_hash
+    from streaming.replay.extraction import file_hash
     from streaming.settings import fingerprint, rates
 
     delay = options.duration(label_delay)
@@ -39,7 +40,7 @@ def extracted(
     rows = table.count() if data.exists() else None
     table.rows()
     text = msgspec.json.encode(table.mapping).decode() + fingerprint(settings)
-    version = Extraction(table, delay, settings).spec_version
+    version = wiring.extraction(table, delay, settings).spec_version
     identity = dataset.Identity(file_hash(data), version, -1 if delay is None else delay, text, spread)
     if (held := _held(cache, identity, histories)) is None:
         wait = f"another process extracts {data.name} with labels {label_delay} late into {cache}; waiting for it"
@@ -63,10 +64,10 @@ def _extract(
     histories: bool,
 ) -> "Dataset":  # fmt: skip
     from fraud.training import dataset
-    from streaming.replay.extraction import Extraction
+    from streaming import wiring
 
     with _recording(cache, identity) if histories else nullcontext() as recorder:
-        extraction = Extraction(table, delay, settings, recorder, identity.label_spread)
+        extraction = wiring.extraction(table, delay, settings, recorder, identity.label_spread)
         return dataset.write(cache, identity, extraction.names, converted(extraction), step)
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from fraud.core.errors import StateError
-from streaming.kafka.offsets import Mark
+from streaming.kafka.offsets import CommitMark
 
 
 class Begin(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class Pointer(msgspec.Struct, frozen=True):
         """Return it as the store keeps it."""
         return msgspec.json.encode(self)
 
-    def reach_back(self, mark: Mark, topic: str, partition: int) -> Mark:
+    def reach_back(self, mark: CommitMark, topic: str, partition: int) -> CommitMark:
         """Return a commit's mark, moved back to what the histories lack when it was made without them."""
         if not self.encoder or mark.encoder == self.encoder:
             return mark

@@ -1,4 +1,4 @@
-"""Where a worker stands in one input partition: what is published, what is durable, where to begin again.
+"""Where a worker stands in its input partitions: what is published, what is durable, where to begin again.
 
 Three offsets, in order: `absorb_from`, below which the store's promise holds; the committed one; and `resume`, below
 which everything has been published. A worker begins at `absorb_from`, absorbs again what the store may have lost, and
@@ -6,12 +6,18 @@ publishes nothing below `resume`.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from fraud.core.records import Answer, Position
+from streaming.kafka.client import Commit, Place
 
-class Mark(msgspec.Struct, frozen=True):
+AnswerId = tuple[str, int]
+"""Id and version of the transaction that was answered."""
+
+
+class CommitMark(msgspec.Struct, frozen=True):
     """What travels in a commit's metadata: where to begin, and where the answers since then begin in the output.
 
     `birth` names the state that holds what came before: on another one it would be missing. `encoder` names the
@@ -28,37 +34,151 @@ class Mark(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self).decode()
 
 
-def mark_in(metadata: str, offset: int) -> Mark:
+def commit_mark_in(commit: Commit | None) -> CommitMark:
     """Return the mark of a commit; of one that somebody else wrote, that nothing before its offset is missing."""
+    if commit is None:
+        return CommitMark(0)
     try:
-        return msgspec.json.decode(metadata, type=Mark)
+        return msgspec.json.decode(commit.metadata, type=CommitMark)
     except (msgspec.MsgspecError, ValueError):
-        return Mark(offset)
+        return CommitMark(commit.offset)
 
 
 class Track:
     """One input partition."""
 
-    def __init__(self, mark: Mark, resume: int, birth: str = "", encoder: str = "") -> None:
+    def __init__(self, mark: CommitMark, resume: int, birth: str = "", encoder: str = "") -> None:
         """Begin at a mark; `resume` is the offset after the last published; state and encoder are those in use."""
         self.resume = self.next = max(resume, mark.absorb_from)
         self.output = mark.output
-        self._durable = Mark(mark.absorb_from, mark.output, birth, encoder)
-        self._steps: deque[tuple[int, Mark]] = deque()
+        self._durable = CommitMark(mark.absorb_from, mark.output, birth, encoder)
+        self._steps: deque[tuple[int, CommitMark]] = deque()
 
     def publishes(self, offset: int) -> bool:
         """Tell whether the answer to an offset is still to be published."""
         return offset >= self.resume
 
-    def done(self, now: int, after: int, outputs: Iterable[int] = ()) -> None:
-        """Note that everything below `after` is stored and published; `outputs` are offsets of the answers."""
-        self.output = max([self.output, *(offset + 1 for offset in outputs)])
+    def published(self, output: int) -> None:
+        """Note the offset of a published answer."""
+        self.output = max(self.output, output + 1)
+
+    def done(self, now: int, after: int) -> None:
+        """Note that everything below `after` is stored and published."""
         self.next = max(self.next, after)
         output = self.output if after >= self.resume else self._durable.output
         self._steps.append((now, msgspec.structs.replace(self._durable, absorb_from=after, output=output)))
 
-    def commit(self, now: int, durable_after: int) -> tuple[int, Mark]:
+    def commit(self, now: int, durable_after: int) -> tuple[int, CommitMark]:
         """Return the offset to commit, and the mark for its metadata; times in nanoseconds."""
         while self._steps and self._steps[0][0] <= now - durable_after:
             self._durable = self._steps.popleft()[1]
         return self.next, self._durable
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What is stored and acknowledged: the offset after the last record read of each partition, and the answers.
+
+    `outputs` are the offsets of decisions in the output, each with the partition that it answers.
+    """
+
+    read: Mapping[Place, int] = {}
+    answers: Sequence[Answer] = ()
+    outputs: Sequence[tuple[Place, int]] = ()
+
+
+class Offsets:
+    """The partitions that a worker holds: assigned, noted, committed; and the answers that a commit has covered.
+
+    Times are monotonic, in nanoseconds.
+    """
+
+    def __init__(self, durable_after: int, commit_every: int) -> None:
+        """Hold nothing. What was stored `durable_after` ago survives a power cut."""
+        self._durable_after, self._commit_every = durable_after, commit_every
+        self._tracks: dict[Place, Track] = {}
+        self._fresh: set[Place] = set()
+        self._unsettled: list[tuple[Place, AnswerId]] = []
+        self._covered: deque[AnswerId] = deque()
+        self._committed_at = 0
+
+    def __len__(self) -> int:
+        """Return how many partitions are held, less those that were assigned a moment ago."""
+        return len(self._tracks)
+
+    @property
+    def held(self) -> set[Place]:
+        """Return the partitions held."""
+        return set(self._tracks)
+
+    @property
+    def fresh(self) -> set[Place]:
+        """Return the partitions that were assigned and not begun yet."""
+        return set(self._fresh)
+
+    def take(self, places: Iterable[Place]) -> None:
+        """Note partitions that were assigned."""
+        self._fresh.update(places)
+
+    def give(self, places: Iterable[Place]) -> None:
+        """Forget partitions."""
+        for place in places:
+            self._tracks.pop(place, None)
+            self._fresh.discard(place)
+
+    def begin(self, tracks: Mapping[Place, Track]) -> None:
+        """Stand in partitions as their recovery found them."""
+        self._tracks.update(tracks)
+        self._fresh -= tracks.keys()
+        self._unsettled = [entry for entry in self._unsettled if entry[0] not in tracks]
+
+    def next(self) -> dict[Place, int]:
+        """Return the offset after the last one noted, by partition."""
+        return {place: track.next for place, track in self._tracks.items()}
+
+    def publishes(self, position: Position) -> bool:
+        """Tell whether what answers a position is still to be published, by this worker."""
+        track = self._tracks.get(place_of(position))
+        return track is not None and track.publishes(position.offset)
+
+    def note(self, now: int, done: Done) -> None:
+        """Note what is done, of the partitions that are still held."""
+        for place, offset in done.outputs:
+            if (track := self._tracks.get(place)) is not None:
+                track.published(offset)
+        for place, after in done.read.items():
+            if (track := self._tracks.get(place)) is not None:
+                track.done(now, after)
+        for answer in done.answers:
+            if answer.repeat_of is None:
+                self._unsettled.append((place_of(answer.position), (answer.decision.tx_id, answer.decision.version)))
+
+    def due(self, now: int) -> bool:
+        """Tell whether it is time for a commit."""
+        return now - self._committed_at >= self._commit_every
+
+    def commits(self, now: int) -> dict[Place, Commit]:
+        """Return what is to be committed: all that was noted."""
+        self._committed_at = now
+        found = {}
+        for place, track in self._tracks.items():
+            offset, mark = track.commit(now, self._durable_after)
+            found[place] = Commit(offset, mark.text())
+        return found
+
+    def cover(self) -> None:
+        """Note that what was noted is committed: its first answers may age."""
+        self._covered.extend(answer for _, answer in self._unsettled)
+        self._unsettled = []
+
+    def covered(self) -> int:
+        """Return how many first answers may age."""
+        return len(self._covered)
+
+    def take_covered(self, most: int) -> list[AnswerId]:
+        """Remove and return answers that may age, oldest first."""
+        return [self._covered.popleft() for _ in range(min(most, len(self._covered)))]
+
+
+def place_of(position: Position) -> Place:
+    """Return the partition of a position; positions name their topic with its id."""
+    return position.topic.partition("@")[0], position.partition

@@ -9,7 +9,6 @@ published twice.
 import signal
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Any
 
 import msgspec
 
@@ -17,13 +16,14 @@ from fraud.core.errors import DeliveryError
 from fraud.core.labels import Deadlines, LabelBook
 from fraud.core.records import Answer, KnownLabel, Label, Position, Reject
 from streaming import clock
-from streaming.kafka.topics import Topics, await_topics, client_options, ids
+from streaming.kafka.client import Commit, Consumer, Place, Producer, Record
+from streaming.kafka.topics import Topics
 from streaming.labels.pending import SqlitePending
 from streaming.messages import envelope
 from streaming.messages.codec import Codec
+from streaming.messages.envelope import Outgoing
 from streaming.observe.logs import Log
-from streaming.observe.metrics import Health
-from streaming.settings import KafkaSection
+from streaming.observe.metrics import Health, Pages
 
 WATERMARK = "watermark"
 POLL_MS, MOST = 100, 2_000
@@ -31,13 +31,13 @@ COMMIT_NS = 1_000_000_000
 
 
 class LabelJoiner:
-    """The label book over a disk room: what comes in changes the room and fills its outbox."""
+    """The label book over a file: what comes in changes the file and fills its outbox."""
 
-    def __init__(self, room: SqlitePending, deadlines: Deadlines, topics: Topics) -> None:
-        """Take the room; its content goes on where it was."""
-        self._room, self._topics = room, topics
-        self._book = LabelBook(room, deadlines)
-        self._watermark = room.number(WATERMARK, 0)
+    def __init__(self, pending: SqlitePending, deadlines: Deadlines, topics: Topics) -> None:
+        """Take the file; its content goes on where it was."""
+        self._pending, self._topics = pending, topics
+        self._book = LabelBook(pending, deadlines)
+        self._watermark = pending.number(WATERMARK, 0)
         self.counts = {"decisions": 0, "labels": 0, "known": 0, "silent": 0, "dropped": 0, "rejected": 0}
 
     @property
@@ -48,10 +48,10 @@ class LabelJoiner:
     def decision(self, answer: Answer) -> None:
         """Hold a decision's vector for its verdict; one that was seen already, or repeats another, is dropped."""
         source = f"seen {answer.position.topic} {answer.position.partition}"
-        if answer.position.offset <= self._room.number(source):
+        if answer.position.offset <= self._pending.number(source):
             self.counts["dropped"] += 1
             return
-        self._room.set_number(source, answer.position.offset)
+        self._pending.set_number(source, answer.position.offset)
         if answer.repeat_of is not None:
             self.counts["dropped"] += 1
             return
@@ -69,21 +69,21 @@ class LabelJoiner:
     def reject(self, reject: Reject) -> None:
         """Send what could not be read to the dead letters."""
         self.counts["rejected"] += 1
-        self._room.send(envelope.reject_out(reject, self._topics.dead))
+        self._pending.send(envelope.reject_out(reject, self._topics.dead))
 
     def _advance(self, now: int) -> None:
         """Move the stream's time, and let silence speak."""
         if now <= self._watermark:
             return
         self._watermark = now
-        self._room.set_number(WATERMARK, now)
+        self._pending.set_number(WATERMARK, now)
         for known in self._book.expire(now):
             self.counts["silent"] += 1
             self._send(known)
 
     def _send(self, known: KnownLabel) -> None:
         self.counts["known"] += 1
-        self._room.send(envelope.known_out(known, self._topics.known))
+        self._pending.send(envelope.known_out(known, self._topics.known))
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -92,163 +92,158 @@ class Seen(msgspec.Struct, frozen=True):
     seq: int = 0
 
 
-class LabelService:
-    """The desk on Kafka: one process, fenced by its transactional id, so that a second one ends the first."""
+class LabelLog:
+    """The partitions that come in, with the offsets on disk, and the outbox that goes out.
 
-    def __init__(self, kafka: KafkaSection, codec: Codec, room: SqlitePending, deadlines: Deadlines) -> None:
-        """Connect and seek to the offsets on disk.
+    One Kafka transaction publishes the outbox and commits the offsets with the number of its last message.
+    """
+
+    def __init__(
+        self, consumer: Consumer, producer: Producer, pending: SqlitePending, topics: Topics, ids: Mapping[str, str]
+    ) -> None:
+        """Take a consumer and a transactional producer, which fences another process of its name."""
+        self._consumer, self._producer, self._pending = consumer, producer, pending
+        self._topics, self._ids = topics, ids
+        self._inputs: list[Place] = []
+        self._seq = self._committed_at = 0
+
+    def begin(self) -> None:
+        """Seek to the offsets on disk, and forget what Kafka says was published."""
+        self._inputs = self._consumer.assign((self._topics.decisions, self._topics.labels))
+        for place in self._inputs:
+            self._consumer.seek(place, self._pending.number(self._name(place), 0))
+        self._seq = self._published()
+        self._pending.sent(self._seq)
+        self._pending.commit()
+
+    def poll(self) -> Mapping[Place, Sequence[Record]]:
+        """Return what is there, and note how far it goes; the note is durable with the file's next commit."""
+        found = self._consumer.poll(POLL_MS, MOST)
+        for place, records in found.items():
+            self._pending.set_number(self._name(place), records[-1].offset + 1)
+        return found
+
+    def position(self, record: Record) -> Position:
+        """Return where a record stands, its topic with the topic's id."""
+        return Position(f"{record.topic}@{self._ids[record.topic]}", record.partition, record.offset)
+
+    def publish(self) -> None:
+        """Publish the outbox; commit now and then when there is nothing to publish.
 
         Raises:
-            SettingsError: when no broker answers or a topic does not exist.
+            DeliveryError: when something was not acknowledged; it lies on disk.
         """
-        from kafka import TopicPartition
-
-        self._kafka, self._codec, self._room = kafka, codec, room
-        self.topics = Topics.of(kafka)
-        self._ids = ids(kafka, (self.topics.decisions, self.topics.labels))
-        self.desk = LabelJoiner(room, deadlines, self.topics)
-        self._producer = self._make_producer()
-        self._consumer = self._make_consumer()
-        await_topics(self._consumer, (self.topics.decisions, self.topics.labels))
-        inputs = [
-            TopicPartition(topic, partition)
-            for topic in (self.topics.decisions, self.topics.labels)
-            for partition in sorted(self._consumer.partitions_for_topic(topic))
-        ]
-        self._keeper = next(one for one in inputs if one.topic == self.topics.labels)
-        self._consumer.assign(inputs)
-        for one in inputs:
-            self._consumer.seek(one, room.number(self._name(one), 0))
-        self._seq = self._published()
-        room.sent(self._seq)
-        room.commit()
-        self._committed_at = 0
-        self._stopping = False
-
-    def turn(self) -> int:
-        """Take up what is there, make it durable, publish; return how many records there were."""
-        found = self._consumer.poll(POLL_MS, max_records=MOST)
-        for partition, records in found.items():
-            for record in records:
-                self._take(record)
-            self._room.set_number(self._name(partition), records[-1].offset + 1)
-        self._room.commit()
-        self._publish()
-        return sum(map(len, found.values()))
-
-    def stop(self) -> None:
-        """Let `run` end after its turn."""
-        self._stopping = True
-
-    def run(self, health: Health, log: Log) -> None:
-        """Turn until stopped."""
-        try:
-            while not self._stopping:
-                self.turn()
-                health.turn(())
-        finally:
-            log.say("stopped", **self.desk.counts)
-            self.close()
-
-    def close(self) -> None:
-        """Release clients and file."""
-        self._consumer.close(autocommit=False)
-        self._producer.close(timeout=10)
-        self._room.close()
-
-    def _take(self, record: Any) -> None:
-        headers, value = tuple(record.headers), record.value or b""
-        if record.topic == self.topics.decisions:
-            self.desk.decision(envelope.answer_in(value, headers))
-            return
-        position = Position(f"{record.topic}@{self._ids[record.topic]}", record.partition, record.offset)
-        taken = self._codec.label(envelope.unwrapped(value, headers), position, clock.now_ns(), headers)
-        if isinstance(taken, Reject):
-            self.desk.reject(taken)
-        elif isinstance(taken.event, Label):
-            self.desk.label(taken.event)
-
-    def _publish(self) -> None:
-        """Publish the outbox and commit offsets with its last number, in one Kafka transaction."""
-        from kafka.errors import KafkaError
-
-        waiting = self._room.outbox(self._seq)
+        waiting = self._pending.outbox(self._seq)
         now = clock.monotonic_ns()
         if not waiting and now - self._committed_at < COMMIT_NS:
             return
         self._committed_at = now
+        while True:
+            last = waiting[-1][0] if waiting else self._seq
+            self._transaction([message for _, message in waiting], last)
+            self._seq = last
+            self._pending.sent(last)
+            self._pending.commit()
+            if not (waiting := self._pending.outbox(self._seq)):
+                return
+
+    def close(self) -> None:
+        """Release the clients."""
+        self._consumer.close()
+        self._producer.close()
+
+    def _transaction(self, messages: Sequence[Outgoing], last: int) -> None:
         try:
-            while True:
-                last = waiting[-1][0] if waiting else self._seq
-                self._transaction([message for _, message in waiting], last)
-                self._seq = last
-                self._room.sent(last)
-                self._room.commit()
-                if not (waiting := self._room.outbox(self._seq)):
-                    return
-        except KafkaError as error:
-            msg = f"{len(waiting)} known labels were not published ({error!r}): stopping; they lie on disk"
+            self._producer.begin()
+            for message in messages:
+                self._producer.send(message)
+            self._producer.end(self._commits(last), self._consumer.group())
+        except DeliveryError as error:
+            msg = f"{len(messages)} known labels were not published ({error.__cause__!r}): stopping; they lie on disk"
             raise DeliveryError(msg) from error
 
-    def _transaction(self, messages: Sequence[envelope.Outgoing], last: int) -> None:
-        producer = self._producer
-        producer.begin_transaction()
-        for message in messages:
-            producer.send(message.topic, value=message.value, key=message.key, headers=list(message.headers))
-        producer.send_offsets_to_transaction(self._offsets(last), self._consumer.group_metadata())
-        producer.commit_transaction()
-
-    def _offsets(self, last: int) -> Mapping[Any, Any]:
-        from kafka.structs import OffsetAndMetadata
-
+    def _commits(self, last: int) -> dict[Place, Commit]:
         text = msgspec.json.encode(Seen(last)).decode()
-        return {
-            one: OffsetAndMetadata(max(self._room.number(self._name(one), 0), 0), text, -1)
-            for one in self._consumer.assignment()
-        }
+        return {place: Commit(max(self._pending.number(self._name(place), 0), 0), text) for place in self._inputs}
 
     def _published(self) -> int:
         """Return the number of the last message that Kafka knows of."""
-        committed = self._consumer.committed(self._keeper, metadata=True)
-        if committed is None or committed.offset < 0:
-            return 0
+        keeper = next(place for place in self._inputs if place[0] == self._topics.labels)
+        commit = self._consumer.committed(keeper)
         try:
-            return msgspec.json.decode(committed.metadata, type=Seen).seq
+            return msgspec.json.decode(commit.metadata, type=Seen).seq if commit else 0
         except (msgspec.MsgspecError, ValueError):
             return 0
 
-    def _name(self, partition: Any) -> str:
-        return f"next {partition.topic}@{self._ids[partition.topic]} {partition.partition}"
-
-    def _make_producer(self) -> Any:
-        from kafka import KafkaProducer
-
-        options = {"acks": "all", "transactional_id": f"{self._kafka.group}-book", "retry_backoff_ms": 1}
-        producer = KafkaProducer(**{**options, **client_options(self._kafka)})
-        producer.init_transactions()
-        return producer
-
-    def _make_consumer(self) -> Any:
-        from kafka import KafkaConsumer
-
-        options: dict[str, Any] = {
-            "group_id": f"{self._kafka.group}-book",
-            "enable_auto_commit": False,
-            "auto_offset_reset": "earliest",
-            "isolation_level": "read_committed",
-            "allow_auto_create_topics": False,
-            "fetch_max_wait_ms": 100,
-        }
-        return KafkaConsumer(**{**options, **client_options(self._kafka)})
+    def _name(self, place: Place) -> str:
+        return f"next {place[0]}@{self._ids[place[0]]} {place[1]}"
 
 
-def until_stopped(link: LabelService, health: Health, log: Log) -> None:
-    """Run a desk until SIGTERM or SIGINT."""
+class LabelService:
+    """The label book on Kafka: one process, fenced by its transactional id, so that a second one ends the first."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def __init__(
+        self,
+        labels: LabelLog,
+        codec: Codec,
+        joiner: LabelJoiner,
+        pending: SqlitePending,
+        topics: Topics,
+        log: Log,
+        health: Health,
+        pages: Pages | None,
+        group: str,
+    ) -> None:
+        """Take the parts, which `streaming.service_wiring` puts together; `group` is told when it starts."""
+        self._labels, self._codec, self._joiner = labels, codec, joiner
+        self._pending, self._topics = pending, topics
+        self._log, self._health, self._pages = log, health, pages
+        self._group = group
+        self._stopping = False
+
+    def turn(self) -> int:
+        """Take up what is there, make it durable, publish; return how many records there were."""
+        found = self._labels.poll()
+        for records in found.values():
+            for record in records:
+                self._take(record)
+        self._pending.commit()
+        self._labels.publish()
+        return sum(map(len, found.values()))
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        self._log.say("started", http_port=self._pages.port if self._pages else None, group=self._group)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        try:
+            while not self._stopping:
+                self.turn()
+                self._health.turn(())
+        finally:
+            self._log.say("stopped", **self._joiner.counts)
+            self.close()
+
+    def close(self) -> None:
+        """Release clients, file and pages."""
+        self._labels.close()
+        self._pending.close()
+        if self._pages:
+            self._pages.close()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """Let `run` end after its turn."""
         del number, frame
-        link.stop()
+        self._stopping = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    link.run(health, log)
+    def _take(self, record: Record) -> None:
+        headers, value = tuple(record.headers), record.value or b""
+        if record.topic == self._topics.decisions:
+            self._joiner.decision(envelope.answer_in(value, headers))
+            return
+        message = envelope.unwrapped(value, headers)
+        taken = self._codec.label(message, self._labels.position(record), clock.now_ns(), headers)
+        if isinstance(taken, Reject):
+            self._joiner.reject(taken)
+        elif isinstance(taken.event, Label):
+            self._joiner.label(taken.event)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from fraud.core.engine import Strategy
 from fraud.core.records import Answer, Intake, KnownLabel
 from streaming import clock
 
@@ -18,12 +19,33 @@ BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1,
 STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
 
 
+class Gauges:
+    """What is true of a worker now, in a registry given with `options`."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Declare every gauge."""
+        from prometheus_client import Gauge
+
+        self.lag = Gauge("fraud_consumer_lag", "Messages waiting in a partition", ["topic", "partition"], **options)
+        self.degraded = Gauge("fraud_degraded", "1 while the state store is gone", **options)
+        self.recoveries = Gauge("fraud_recoveries", "Times the end of the output was read", **options)
+        self.store_restarts = Gauge("fraud_store_restarts", "Restarts of the state store noticed", **options)
+        self.rules_refused = Gauge("fraud_rules_refused", "Changed rule files refused", **options)
+        self.build = Gauge("fraud_build_info", "What this worker runs", ["model", "spec", "policy", "rules"], **options)
+
+    def show_build(self, strategy: Strategy) -> None:
+        """Show what decides from now on."""
+        scorer = strategy.scorer
+        self.build.clear()
+        self.build.labels(scorer.version, scorer.spec_version, strategy.policy.version, strategy.rules.version).set(1)
+
+
 class Metrics:
     """A worker's metrics, in a registry of their own."""
 
     def __init__(self) -> None:
         """Declare every metric."""
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+        from prometheus_client import CollectorRegistry, Counter, Histogram
 
         self.registry = registry = CollectorRegistry()
         options: dict[str, Any] = {"registry": registry}
@@ -36,7 +58,7 @@ class Metrics:
         self.rejects = Counter("fraud_rejects_total", "Messages that could not be used", ["code"], **options)
         self.latency = Histogram(
             "fraud_decision_seconds",
-            "From taking a transaction up to its decision acknowledged",
+            "From taking a transaction up to its decision handed to the broker",
             buckets=BUCKETS,
             **options,
         )
@@ -46,12 +68,7 @@ class Metrics:
         self.batch = Histogram(
             "fraud_batch_events", "Events taken at once", buckets=(1, 2, 4, 8, 16, 32, 64, 128), **options
         )
-        self.lag = Gauge("fraud_consumer_lag", "Messages waiting in a partition", ["topic", "partition"], **options)
-        self.degraded = Gauge("fraud_degraded", "1 while the state store is gone", **options)
-        self.recoveries = Gauge("fraud_recoveries", "Times the end of the output was read", **options)
-        self.store_restarts = Gauge("fraud_store_restarts", "Restarts of the state store noticed", **options)
-        self.rules_refused = Gauge("fraud_rules_refused", "Changed rule files refused", **options)
-        self.build = Gauge("fraud_build_info", "What this worker runs", ["model", "spec", "policy", "rules"], **options)
+        self.gauges = Gauges(options)
 
     def batch_done(self, intake: Intake, answers: Sequence[Answer], spent: Mapping[str, int]) -> None:
         """Take in one batch; `spent` is nanoseconds by stage."""

@@ -5,31 +5,21 @@ last seconds) each of them reads again when it takes the model up, from where th
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from features.extractor import OnlineExtractor
-from features.state.tables import entity_keys
-from features.stores.memory import MemoryStore
-from features.stores.redis import RedisStore
-from fraud.core.ports import Scorer
-from fraud.core.records import Arrival, KnownLabel, Position, Reject, Transaction
-from streaming import wiring
-from streaming.kafka import output_log
+from features.state.tables import RecordTable, entity_keys
+from fraud.core.ports import Extractor, Scorer
+from fraud.core.records import Arrival, KnownLabel, Transaction
+from streaming.kafka.client import Place
 from streaming.kafka.model_pointer import Begin, Pointer, pointer_in
-from streaming.kafka.offsets import mark_in
-from streaming.kafka.topics import Topics, ids
-from streaming.messages import envelope
-from streaming.messages.codec import Codec, Limits
-from streaming.settings import ServiceSettings, rates
-from streaming.worker.service import open_store
+from streaming.kafka.offsets import commit_mark_in
+from streaming.rebuild.inputs import InputLog
 
 BATCH = 256
 CAUGHT_UP, MOST_PASSES = 1_000, 20
-Place = tuple[str, int]
 
 
 class End(NamedTuple):
@@ -39,32 +29,60 @@ class End(NamedTuple):
     output: int
 
 
-class Reencode:
-    """One making of histories. `total` is the number of payments of its first pass."""
+class HistoryStore(Protocol):
+    """What the making of histories asks of the store that serves."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
-        """Load the model of the settings, connect, and look where the workers' commits stand.
+    def pointer(self) -> bytes:
+        """Return what names the model in use, empty when nothing was ever set."""
+
+    def point(self, to: bytes, encoder: str) -> None:
+        """Name the model in use, and the encoder of its histories."""
+
+    def begin_histories(self, encoder: str, *, unused: bool) -> None:
+        """Make room for the histories of an encoder; raise StateError when there are some already, in use or not."""
+
+    def put_histories(self, encoder: str, rows: Iterable[tuple[str, bytes]], marks: Mapping[str, int]) -> int:
+        """Write histories with the marks of all that they took in; return how many."""
+
+    def close(self) -> None:
+        """Release the connections."""
+
+
+class ScratchStore(Protocol):
+    """What it asks of the store in which they are made."""
+
+    def histories_of(self, encoder: str) -> RecordTable:
+        """Return the histories of an encoder."""
+
+
+class Reencode:
+    """One making of histories. `total` is the number of payments of its first pass, once it has begun."""
+
+    def __init__(
+        self, name: str, scorer: Scorer, inputs: InputLog, scratch: ScratchStore, extractor: Extractor,
+        store: HistoryStore,
+    ) -> None:  # fmt: skip
+        """Take a model, what is read, an empty store with an extractor on it, and the store that serves."""
+        self._name, self._scorer, self._inputs = name, scorer, inputs
+        self._scratch, self._extractor, self._store = scratch, extractor, store
+        self._done: dict[Place, End] = {}
+        self._ends: dict[Place, End] = {}
+        self.total = 0
+
+    def begin(self) -> None:
+        """Look where the workers' commits stand.
 
         Raises:
-            ArtifactError: when the model does not exist or does not fit this release.
-            StateError: when the store holds histories of its encoder already.
+            StateError: when the store holds histories of the model's encoder already.
         """
-        self._kafka, self._name = settings.kafka, settings.model.name
-        self._topics = Topics.of(settings.kafka)
-        self._ids = ids(settings.kafka, (self._topics.transactions, self._topics.known))
-        self._codec = Codec(rates(settings), Limits(ahead=2**62))
-        self._scratch = MemoryStore()
-        self._extractor = OnlineExtractor(self._scratch)
-        self._scorer: Scorer = wiring.scorer(self._name, Path(settings.model.folder), self._extractor.version)
-        self._store: RedisStore = open_store(settings)
-        if self._scorer.encoder:
-            used = pointer_in(self._store.pointer())
-            unused = used is not None and used.encoder != self._scorer.encoder
-            self._store.begin_histories(self._scorer.encoder, unused=unused)
-        self._done: dict[Place, End] = {}
-        self._unread: dict[int, int] = {}
-        self._ends = self._committed() if self._scorer.encoder else {}
-        self.total = sum(end.offset for (topic, _), end in self._ends.items() if topic == self._topics.transactions)
+        encoder = self._scorer.encoder
+        if not encoder:
+            return
+        used = pointer_in(self._store.pointer())
+        self._store.begin_histories(encoder, unused=used is not None and used.encoder != encoder)
+        self._ends = self._committed()
+        payments = self._inputs.topics.transactions
+        self.total = sum(end.offset for (topic, _), end in self._ends.items() if topic == payments)
 
     def run(self, step: Callable[[int], None]) -> dict[str, Any]:
         """Make the histories and point to them; return the last line's content. `step` is told the records done."""
@@ -110,7 +128,7 @@ class Reencode:
         table = self._scratch.histories_of(self._scorer.encoder)
         rows = ((key, table.get(key)) for key in sorted(keys) if table.find(key))
         marks = {
-            f"{self._named(topic)}:{partition}": end.offset - 1
+            f"{self._inputs.named(topic)}:{partition}": end.offset - 1
             for (topic, partition), end in self._done.items()
             if end.offset
         }
@@ -118,66 +136,26 @@ class Reencode:
 
     def _begins(self) -> tuple[Begin, ...]:
         return tuple(
-            Begin(self._named(topic), partition, end.offset, end.output)
+            Begin(self._inputs.named(topic), partition, end.offset, end.output)
             for (topic, partition), end in self._done.items()
         )
 
-    def _named(self, topic: str) -> str:
-        return f"{topic}@{self._ids[topic]}"
-
     def _streams(self) -> list[Iterator[Arrival]]:
         """Return what each partition holds, verdicts first: at equal times they come before payments."""
+        inputs, topics = self._inputs, self._inputs.topics
         partitions = sorted({partition for _, partition in self._ends})
-        return [*(self._verdicts(number) for number in partitions), *(self._payments(number) for number in partitions)]
+        return [
+            *(inputs.verdicts(number, *self._span((topics.known, number))) for number in partitions),
+            *(inputs.payments(number, *self._span((topics.transactions, number))) for number in partitions),
+        ]
 
-    def _payments(self, partition: int) -> Iterator[Arrival]:
-        place = self._topics.transactions, partition
-        begin, end = self._from(place), self._ends[place].offset
-        if begin >= end:
-            return
-        for record in output_log.records(self._kafka, {place: begin}):
-            if record.offset >= end:
-                return
-            position = Position(self._named(record.topic), partition, record.offset)
-            value = envelope.unwrapped(record.value or b"", record.headers)
-            taken = self._codec.transaction(value, position, record.timestamp * 1_000_000, ())
-            if not isinstance(taken, Reject):
-                yield taken
-
-    def _verdicts(self, partition: int) -> Iterator[Arrival]:
-        """Yield the verdicts that workers have applied, under the position that they came from."""
-        place = self._topics.known, partition
-        begin, end = self._from(place), self._ends[place].offset
-        if begin >= end:
-            return
-        for record in output_log.records(
-            self._kafka, {(self._topics.applied, partition): self._unread.get(partition, 0)}
-        ):
-            source = output_log.source_of(record.headers)
-            if source is None or source.topic != self._named(self._topics.known) or source.offset < begin:
-                continue
-            if source.offset >= end:
-                self._unread[partition] = record.offset
-                return
-            yield Arrival(envelope.known_in(record.value), source)
-
-    def _from(self, place: Place) -> int:
-        return self._done[place].offset if place in self._done else 0
+    def _span(self, place: Place) -> tuple[int, int]:
+        """Return from where to where this pass reads a partition."""
+        return self._done[place].offset if place in self._done else 0, self._ends[place].offset
 
     def _committed(self) -> dict[Place, End]:
         """Return, for each input partition, the offset that the workers have committed."""
-        from kafka import TopicPartition
-
-        reader = output_log.consumer(self._kafka, group_id=self._kafka.group)
-        try:
-            found = {}
-            for topic in (self._topics.transactions, self._topics.known):
-                for number in sorted(reader.partitions_for_topic(topic)):
-                    held = reader.committed(TopicPartition(topic, number), metadata=True)
-                    if held is None or held.offset < 0:
-                        found[topic, number] = End(0, 0)
-                    else:
-                        found[topic, number] = End(held.offset, mark_in(held.metadata, held.offset).output)
-            return found
-        finally:
-            reader.close()
+        return {
+            place: End(commit.offset, commit_mark_in(commit).output) if commit else End(0, 0)
+            for place, commit in self._inputs.committed().items()
+        }

@@ -2,96 +2,84 @@
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
-from features.extractor import OnlineExtractor
 from fraud.core.errors import StateError
-from fraud.core.records import Arrival, KnownLabel, Position, Reject, Transaction
-from streaming.kafka import output_log
-from streaming.kafka.offsets import mark_in
-from streaming.kafka.topics import Topics, ids
-from streaming.messages import envelope
-from streaming.messages.codec import Codec, Limits
-from streaming.settings import ServiceSettings, rates
-from streaming.worker.service import open_store
+from fraud.core.ports import Extractor
+from fraud.core.records import Arrival, KnownLabel, Transaction
+from streaming.kafka.offsets import commit_mark_in
+from streaming.rebuild.inputs import InputLog
 
 BATCH = 256
 
 
+class EmptyStore(Protocol):
+    """What a rebuilding asks of the store that it fills."""
+
+    def applied_offsets(self) -> dict[tuple[str, int], int]:
+        """Return the highest offset applied for each (topic, partition)."""
+
+    def take_over(self, birth: str) -> None:
+        """Take the name of the state that this one is made from."""
+
+    def close(self) -> None:
+        """Release the connections."""
+
+
 class Rebuild:
-    """One rebuilding. `total` is the number of records to be read.
+    """One rebuilding. `total` is the number of records to be read, once it has begun.
 
     Payments first, then verdicts: rows depend on the set of both, not on their order. Each is applied under its own
     position, so the workers go on from their commits as if nothing had happened.
     """
 
-    def __init__(self, settings: ServiceSettings) -> None:
-        """Connect, and look where the workers' commits stand.
+    def __init__(self, inputs: InputLog, store: EmptyStore, extractor: Extractor) -> None:
+        """Take what is read, and a store with an extractor on it."""
+        self._inputs, self._store, self._extractor = inputs, store, extractor
+        self._births: set[str] = set()
+        self._ends: dict[int, int] = {}
+        self.total = 0
+
+    def begin(self) -> None:
+        """Look where the workers' commits stand.
 
         Raises:
             StateError: when the store is not empty.
         """
-        self._kafka = settings.kafka
-        self._topics = Topics.of(settings.kafka)
-        self._ids = ids(settings.kafka, (self._topics.transactions, self._topics.known))
-        self._codec = Codec(rates(settings), Limits(ahead=2**62))
-        self._store = open_store(settings)
         if self._store.applied_offsets():
-            msg = f"the store at {settings.store.url} is not empty: rebuild into an empty one, or empty it first"
+            msg = "the state store is not empty: rebuild into an empty one, or empty it first"
             raise StateError(msg)
-        self._births: set[str] = set()
-        self._ends = self._committed()
+        for (topic, number), commit in self._inputs.committed().items():
+            if topic == self._inputs.topics.transactions:
+                self._ends[number] = commit.offset if commit else 0
+                self._births.add(commit_mark_in(commit).birth)
         self.total = sum(self._ends.values())
 
     def run(self, step: Callable[[int], None]) -> dict[str, Any]:
         """Rebuild; return the last line's content. `step` is told the records done."""
-        extractor = OnlineExtractor(self._store)
         done = 0
         arrivals = self._arrivals()
         while batch := list(islice(arrivals, BATCH)):
-            extractor.open(batch)
-            for arrival in batch:
-                if isinstance(arrival.event, Transaction):
-                    extractor.absorb(arrival.event, arrival.position)
-                elif isinstance(arrival.event, KnownLabel):
-                    extractor.apply(arrival.event, arrival.position)
-            extractor.close([])
+            self._absorb(batch)
             done += len(batch)
             step(done)
-        if self._births:
-            self._store.take_over(max(self._births))
+        if birth := max(self._births, default=""):
+            self._store.take_over(birth)
         self._store.close()
         return {"records": done}
 
+    def _absorb(self, batch: list[Arrival]) -> None:
+        extractor = self._extractor
+        extractor.open(batch)
+        for arrival in batch:
+            if isinstance(arrival.event, Transaction):
+                extractor.absorb(arrival.event, arrival.position)
+            elif isinstance(arrival.event, KnownLabel):
+                extractor.apply(arrival.event, arrival.position)
+        extractor.close([])
+
     def _arrivals(self) -> Iterator[Arrival]:
-        for record in self._read(self._topics.transactions, self._ends):
-            position = Position(f"{record.topic}@{self._ids[record.topic]}", record.partition, record.offset)
-            value = envelope.unwrapped(record.value or b"", record.headers)
-            taken = self._codec.transaction(value, position, record.timestamp * 1_000_000, ())
-            if not isinstance(taken, Reject):
-                yield taken
-        for record in self._read(self._topics.applied, {}):
-            source = output_log.source_of(record.headers)
-            if source is not None:
-                yield Arrival(envelope.known_in(record.value), source)
-
-    def _read(self, topic: str, ends: dict[int, int]) -> Iterator[Any]:
-        partitions = sorted(self._ends)
-        for record in output_log.records(self._kafka, {(topic, partition): 0 for partition in partitions}):
-            if not ends or record.offset < ends[record.partition]:
-                yield record
-
-    def _committed(self) -> dict[int, int]:
-        """Return, for each partition of transactions, the offset that the workers have committed."""
-        from kafka import TopicPartition
-
-        reader = output_log.consumer(self._kafka, group_id=self._kafka.group)
-        try:
-            numbers = sorted(reader.partitions_for_topic(self._topics.transactions))
-            found = {n: reader.committed(TopicPartition(self._topics.transactions, n), metadata=True) for n in numbers}
-            for each in found.values():
-                if each is not None and (birth := mark_in(each.metadata, each.offset).birth):
-                    self._births.add(birth)
-            return {number: max(each.offset, 0) if each is not None else 0 for number, each in found.items()}
-        finally:
-            reader.close()
+        for number, end in self._ends.items():
+            yield from self._inputs.payments(number, 0, end)
+        for number in self._ends:
+            yield from self._inputs.applied(number)

@@ -16,12 +16,11 @@ from features.extractor import OnlineExtractor, keys_of
 from features.stores.memory import MemoryStore
 from fraud.core.ports import Codes, Matrix
 from fraud.core.records import Arrival, Position, Reject, Transaction, Values, Verdict
-from fraud.core.settings import ModelSection, PolicySection, RulesSection, Settings
 from models.rules_only import RulesOnly
 from streaming.files.rows import Row
 from streaming.files.table import Table
 from streaming.replay.history import HistorySource, history, ordered
-from streaming.wiring import Parts, assemble, build, strategy
+from streaming.run import Parts
 
 BATCH = 32
 
@@ -93,23 +92,14 @@ class Remembering(RulesOnly):
 class Extraction:
     """Vectors of a history. `rejects` counts the rows that could not be read."""
 
-    def __init__(
-        self,
-        table: Table,
-        delay: int | None,
-        settings: Settings | None = None,
-        recorder: Recorder | None = None,
-        spread: float = 0.0,
-    ) -> None:
-        """Take a file, the delay of its labels and the settings of the live path; whatever model they name.
+    def __init__(self, table: Table, delay: int | None, parts: Parts, spread: float = 0.0) -> None:
+        """Take a file, the delay of its labels, and an engine by rules that nobody else uses.
 
-        `spread` as in `streaming.replay.history`.
+        `spread` as in `streaming.replay.history`; `streaming.wiring.extraction` puts it together.
         """
         self._table, self._delay, self._spread = table, delay, spread
         self._truth: dict[str, tuple[Verdict | None, str]] = {}
         self.rejects = 0
-        chosen = by_rules(settings or Settings())
-        parts = build(chosen) if recorder is None else recorded(chosen, recorder)
         self._engine = parts.engine
         self.names, self.spec_version = parts.extractor.names, parts.extractor.version
 
@@ -133,19 +123,6 @@ class Extraction:
         for tx, answer in zip(payments, self._engine.handle(arrivals), strict=True):
             if answer.vector is not None:
                 yield Extracted(tx, answer.vector.values, *self._truth.pop(tx.id))
-
-
-def recorded(settings: Settings, recorder: Recorder) -> Parts:
-    """Return an engine that keeps histories and reports what it does to them."""
-    store = RecordingStore(recorder, settings.engine.retry_horizon)
-    extractor = RecordingExtractor(store, recorder)
-    given = msgspec.structs.replace(strategy(settings, extractor.version), scorer=Remembering())
-    return assemble(settings, store, extractor, given)
-
-
-def by_rules(settings: Settings) -> Settings:
-    """Return the settings without model, rules and policy: vectors depend on none of them."""
-    return msgspec.structs.replace(settings, model=ModelSection(), rules=RulesSection(), policy=PolicySection())
 
 
 def file_hash(path: Path) -> str:

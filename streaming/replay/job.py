@@ -10,7 +10,6 @@ from fraud.core.errors import StateError
 from fraud.core.records import Answer, Intake, Reject
 from fraud.core.settings import Settings
 from streaming import clock
-from streaming.files import mapping
 from streaming.files.dead_letters import DeadLetterFile
 from streaming.files.decisions import FileSink, Tee
 from streaming.files.spool import ABSENT, Spool
@@ -18,9 +17,8 @@ from streaming.files.table import Table
 from streaming.replay import snapshots
 from streaming.replay.digest import Digest
 from streaming.replay.history import HistorySource, history, ordered
-from streaming.run import run
-from streaming.settings import fingerprint, rates
-from streaming.wiring import build
+from streaming.run import Parts, run
+from streaming.settings import fingerprint
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,16 +72,13 @@ class Ledger:
 class Replay:
     """One replay. `total` is the number of payments and labels where the file tells, for a progress bar."""
 
-    def __init__(self, request: Request) -> None:
-        """Read the mapping and put the parts together; the data is opened by `run`."""
-        self._request = request
-        settings = request.settings
-        self._table = Table(request.data, mapping.load(request.mapping), rates(settings))
-        rows = self._table.count() if request.data.exists() else None
+    def __init__(self, request: Request, table: Table, parts: Parts) -> None:
+        """Take the file and an embedded engine that nobody else uses; the data is opened by `run`."""
+        self._request, self._table, self._parts = request, table, parts
+        rows = table.count() if request.data.exists() else None
         self.total = rows and rows * (1 if request.delay is None else 2)
-        self._parts = build(settings)
         self._ledger = Ledger()
-        self._dead = DeadLetterFile(Path(settings.paths.dead))
+        self._dead = DeadLetterFile(Path(request.settings.paths.dead))
         self._file = self._output()
         self._sink = Tee(self._ledger, self._dead, *([self._file] if self._file else []))
         self._saved_at = 0

@@ -14,7 +14,7 @@ PUBLISH_NS = 5_000_000
 """What publishing takes, until it has been measured."""
 
 
-class Ladder:
+class LevelChooser:
     """Chooses a level by the time left and the measured cost of each level, which it learns."""
 
     def __init__(self, budget: int, levels: Sequence[Level] = (Level.FULL, Level.RULES)) -> None:
@@ -24,7 +24,7 @@ class Ladder:
         self._cost = dict.fromkeys(levels, 0.0)
         self._publish = float(PUBLISH_NS)
 
-    def level(self, age: int) -> tuple[Level, tuple[Mark, ...]]:
+    def choose(self, age: int) -> tuple[Level, tuple[Mark, ...]]:
         """Return the level for a batch whose oldest transaction was sent `age` ns ago, and the marks it gets."""
         left = self._budget - age
         if left <= 0:

@@ -1,8 +1,7 @@
-"""A worker: the engine on a link, going on by rules alone while the state store is gone."""
+"""What decides while the state store is gone: analyst rules alone; and the mode that a worker is in."""
 
-import signal
-from collections.abc import Callable, Sequence
-from types import FrameType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -14,26 +13,33 @@ from fraud.core.records import (
     Answer,
     Arrival,
     FeatureVector,
-    Intake,
     Level,
     Mark,
     Score,
     Transaction,
 )
 from streaming import clock
-from streaming.kafka.link import KafkaLink
-from streaming.run import Handler, run
+from streaming.kafka.recovery import Mode
+from streaming.run import Handler
 
 STORE_DOWN = Mark.STORE_DOWN.value
 """The name that stands in the place of a model's version when rules alone have decided."""
 RETRY_NS = 200_000_000
 
 
-class Reopening(Protocol):
-    """What a worker asks of a store that may go away."""
+class LosableStore(Protocol):
+    """What a worker asks of a store that may go away. `birth` names the state, another one when it was lost."""
+
+    birth: str
 
     def reopen(self) -> None:
         """Connect again; raise StoreUnavailableError while nothing answers."""
+
+    def put_answers(self, answers: Sequence[Answer]) -> None:
+        """Make published answers the first ones again where they are lost."""
+
+    def settle(self, answers: Sequence[tuple[str, int]]) -> None:
+        """Let the first answers to (transaction id, version) age."""
 
 
 class RulesFallback:
@@ -58,32 +64,65 @@ class RulesFallback:
 
 
 class FallbackEngine:
-    """The engine, with something to say when its store does not answer."""
+    """The engine, with something to say when its store does not answer.
 
-    def __init__(self, engine: Handler, store: Reopening, alone: RulesFallback, link: KafkaLink) -> None:
-        """Take the engine and what is needed to come back."""
-        self._engine, self._store, self._alone, self._link = engine, store, alone, link
+    It owns the mode: whoever meets a store that fails does so here, and nobody else sets it. The link reads it, and
+    asks this engine for what it wants of the store (`Recoverable`). `restarts` counts lives of the store, `by_rules`
+    the answers without it.
+    """
+
+    def __init__(self, engine: Handler, store: LosableStore, rules: RulesFallback) -> None:
+        """Take the engine, its store, and what answers without them."""
+        self._engine, self._store, self._rules = engine, store, rules
+        self._mode = Mode.NORMAL
         self._tried_at = 0
-        self.degraded = self.restarts = 0
+        self.by_rules = self.restarts = 0
+
+    @property
+    def mode(self) -> Mode:
+        """Return how this worker stands with its store."""
+        return self._mode
+
+    @property
+    def birth(self) -> str:
+        """Return the name of the state."""
+        return self._store.birth
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Return the engine's answers, or those of the rules alone; none when the batch will be read again."""
-        if self._link.degraded and not self._back():
-            return self._by_rules(batch)
-        if self._link.rereads:
-            return []
+        if self._mode is Mode.STORE_DOWN:
+            return self._without_store(batch)
         try:
             return self._engine.handle(batch)
         except StoreRestartedError:
             self.restarts += 1
-            self._link.degraded = True
-            return [] if self._back() else self._by_rules(batch)
+            self._mode = Mode.STORE_DOWN
+            return self._without_store(batch)
         except StoreUnavailableError:
-            self._link.degraded = True
-            return self._by_rules(batch)
+            self._mode = Mode.STORE_DOWN
+            return self._answer_by_rules(batch)
 
-    def _back(self) -> bool:
-        """Try to come back: connect, put lost answers back, begin where the store's promise ends."""
+    def put_answers(self, answers: Sequence[Answer]) -> None:
+        """Put published answers back; without a store that waits until it is back and all is read again."""
+        if self._mode is not Mode.STORE_DOWN:
+            with self._noticing():
+                self._store.put_answers(answers)
+
+    def settle(self, answers: Sequence[tuple[str, int]]) -> None:
+        """Let first answers age; where the store fails nothing is lost but room: they stay as they are."""
+        with self._noticing():
+            self._store.settle(answers)
+
+    def begun_again(self) -> None:
+        """Go on as ever, unless the store went away once more."""
+        if self._mode is Mode.BEGIN_AGAIN:
+            self._mode = Mode.NORMAL
+
+    def _without_store(self, batch: Sequence[Arrival]) -> list[Answer]:
+        return [] if self._is_back() else self._answer_by_rules(batch)
+
+    def _is_back(self) -> bool:
+        """Try to come back, now and then: if the store answers, the batch in hand is left and read again."""
         now = clock.monotonic_ns()
         if now - self._tried_at < RETRY_NS:
             return False
@@ -92,25 +131,20 @@ class FallbackEngine:
             self._store.reopen()
         except StoreUnavailableError:
             return False
-        self._link.degraded = False
-        self._link.seek_back()
-        return not self._link.degraded
+        self._mode = Mode.BEGIN_AGAIN
+        return True
 
-    def _by_rules(self, batch: Sequence[Arrival]) -> list[Answer]:
+    def _answer_by_rules(self, batch: Sequence[Arrival]) -> list[Answer]:
         found = [
-            self._alone.answer(arrival, arrival.event) for arrival in batch if isinstance(arrival.event, Transaction)
+            self._rules.answer(arrival, arrival.event) for arrival in batch if isinstance(arrival.event, Transaction)
         ]
-        self.degraded += len(found)
+        self.by_rules += len(found)
         return found
 
-
-def work(link: KafkaLink, engine: Handler, between: Callable[[Intake, Sequence[Answer]], bool]) -> None:
-    """Run a worker until SIGTERM or SIGINT: then the batch in hand is finished and committed."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        link.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    run(link, engine, link, between)
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """Go on by rules when the store fails in here."""
+        try:
+            yield
+        except (StoreUnavailableError, StoreRestartedError):
+            self._mode = Mode.STORE_DOWN

@@ -1,12 +1,14 @@
-"""Taking up the model that the store points to: noticed once a second, loaded off the path, swapped between batches."""
+"""The model that the store points to: noticed once a second, loaded off the path, swapped between two batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Thread
 from typing import Protocol
 
 from fraud.core.engine import Strategy
 from fraud.core.errors import FraudError, StoreRestartedError, StoreUnavailableError
+from streaming import clock
 from streaming.kafka.model_pointer import Pointer, pointer_in
+from streaming.observe.logs import Log
 
 Load = Callable[[Pointer], Strategy]
 
@@ -46,7 +48,7 @@ class ModelSwap:
         fault, self._fault = self._fault, ""
         return fault
 
-    def taken(self) -> tuple[Pointer, Strategy] | None:
+    def loaded(self) -> tuple[Pointer, Strategy] | None:
         """Return, once, what has been loaded."""
         made, self._made = self._made, None
         return made
@@ -58,3 +60,38 @@ class ModelSwap:
                 self._made = pointer, self._load(pointer)
         except FraudError as error:
             self._fault = str(error)
+
+
+class ModelInUse:
+    """The strategy that a worker decides by, and all that is told when it changes."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        swap: ModelSwap,
+        log: Log,
+        users: Sequence[Callable[[Strategy], None]],
+        reread: Callable[[Pointer], None],
+    ) -> None:
+        """Take who decides by the strategy; `reread` reads again what the histories of a new model lack."""
+        self.strategy = strategy
+        self._swap, self._log = swap, log
+        self._users, self._reread = users, reread
+
+    def look(self) -> None:
+        """Ask the store for its pointer; tell of a model that was refused."""
+        self._swap.look()
+        if fault := self._swap.refused():
+            self._log.say("model refused", fault=fault)
+
+    def swap(self) -> None:
+        """Between two batches, go on with the model that has been loaded, if one has."""
+        if (loaded := self._swap.loaded()) is None:
+            return
+        began = clock.monotonic_ns()
+        pointer, self.strategy = loaded
+        for use in self._users:
+            use(self.strategy)
+        self._reread(pointer)
+        spent = (clock.monotonic_ns() - began) // 1_000_000
+        self._log.say("model taken up", model=self.strategy.scorer.version, encoder=pointer.encoder, ms=spent)

@@ -16,9 +16,9 @@ from fraud.training.dataset import Identity, write
 from fraud.training.recording import HistoryLog, Recording
 from models import registry
 from models.blend import Blend
+from streaming import wiring
 from streaming.files import column_file, mapping
 from streaming.files.table import Table
-from streaming.replay.extraction import Extraction
 from tests.bench import attention, exits, forward, population, scaling
 
 SHIPPED = Path("models/artifacts")
@@ -99,7 +99,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     with Recording(root / "histories") as recorder:
         table = Table(root / "traffic.parquet", mapping.load("native"))
-        extraction = Extraction(table, None, Settings(), recorder)
+        extraction = wiring.extraction(table, None, Settings(), recorder)
         identity = Identity("made", extraction.spec_version, -1)
         write(root, identity, extraction.names, converted(extraction))
     return root / identity.key, root / "histories"

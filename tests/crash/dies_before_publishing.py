@@ -2,24 +2,25 @@
 
 import os
 import signal
-from typing import Any
 
 from fraud.cli import main
 from streaming.kafka.link import KafkaLink
+from streaming.kafka.publisher import Messages
 
 BATCHES = 5
+messages_of = KafkaLink._messages
 
 
-def die(link: KafkaLink, first: Any, others: Any, decisions: Any, seen: list[int] = []) -> None:  # noqa: B006 - counts calls
-    """Publish some batches, then die with one in hand."""
-    if decisions:
-        seen.append(len(decisions))
+def die(link: KafkaLink, *given: object, seen: list[int] = []) -> Messages:  # noqa: B006 - counts calls
+    """Let some batches be published, then die with one in hand, which the store has already."""
+    messages = messages_of(link, *given)  # type: ignore[arg-type]
+    if messages.decisions:
+        seen.append(len(messages.decisions))
     if len(seen) > BATCHES:
         os.kill(os.getpid(), signal.SIGKILL)
-    publish(link, first, others, decisions)
+    return messages
 
 
-publish = KafkaLink._publish
 if __name__ == "__main__":
-    KafkaLink._publish = die  # type: ignore[method-assign,assignment]
+    KafkaLink._messages = die  # type: ignore[method-assign,assignment]
     main()

@@ -12,6 +12,7 @@ from fraud.core.errors import StateError
 from fraud.core.records import DAY
 from fraud.core.settings import PathsSection, Settings
 from fraud.simulate import stream
+from streaming import wiring
 from streaming.files import column_file
 from streaming.files.spool import NAME
 from streaming.replay.job import Replay, Request
@@ -31,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def replay(data: Path, folder: Path, out: str | None, state: bool = True) -> Replay:
     settings = msgspec.structs.replace(Settings(), paths=PathsSection(dead=str(folder / "dead.jsonl")))
-    return Replay(
+    return wiring.replay(
         Request(
             data=data,
             mapping="native",

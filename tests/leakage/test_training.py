@@ -16,11 +16,11 @@ from fraud.training import protocols
 from fraud.training.dataset import Dataset, Identity, write
 from fraud.training.protocols import Fold
 from fraud.training.splits import Rows, between, slices, span_before
+from streaming import wiring
 from streaming.files import column_file, mapping
 from streaming.files.table import Table
 from streaming.replay import extraction as extracting
 from streaming.replay import history
-from streaming.replay.extraction import Extraction
 from streaming.run import run
 from streaming.wiring import build
 from tests.leakage.engines import AbsorbsFirst
@@ -71,7 +71,7 @@ def file(traffic: Traffic, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def extracted(file: Path, cache: Path) -> Dataset:
     """Return what `fraud train` would fit on."""
-    extraction = Extraction(Table(file, mapping.load("native")), DELAY)
+    extraction = wiring.extraction(Table(file, mapping.load("native")), DELAY)
     identity = Identity("made-up", extraction.spec_version, DELAY)
     return write(cache, identity, extraction.names, converted(extraction))
 

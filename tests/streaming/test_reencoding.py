@@ -16,9 +16,9 @@ from fraud.core.errors import StateError
 from fraud.core.records import DAY, Arrival, Label, Level, Position, Transaction, Verdict
 from fraud.core.settings import ModelSection
 from fraud.simulate import fdh
-from streaming import wiring
+from streaming import service_wiring, wiring
 from streaming.kafka.model_pointer import Begin, Pointer, pointer_in
-from streaming.kafka.offsets import Mark
+from streaming.kafka.offsets import CommitMark
 from streaming.messages import envelope
 from streaming.rebuild.histories import Reencode
 from streaming.settings import ServiceSettings, StoreSection
@@ -51,8 +51,9 @@ def reencoded(
 ) -> dict[str, object]:
     """Run the job in this process; return what it says at its end."""
     monkeypatch.setattr(wiring, "scorer", stub_worker.scorer)
+    monkeypatch.setattr(service_wiring, "Reencode", kind)
     settings = ServiceSettings(kafka=site.settings, store=StoreSection(url=site.redis_url))
-    job = kind(msgspec.structs.replace(settings, model=ModelSection(name=model)))
+    job = service_wiring.reencode(msgspec.structs.replace(settings, model=ModelSection(name=model)))
     return job.run(lambda done: None)
 
 
@@ -176,10 +177,10 @@ def test_a_model_that_is_not_there_is_refused_and_one_without_histories_is_taken
 def test_pointer_moves_back_marks_that_were_made_without_its_histories() -> None:
     pointer = Pointer("m", "m@1", "e", (Begin("t@1", 0, 50, 40), Begin("t@1", 1, 500, 400)))
     assert pointer_in(pointer.bytes()) == pointer
-    assert pointer.reach_back(Mark(90, 80, "b"), "t@1", 0) == Mark(50, 40, "b")
-    assert pointer.reach_back(Mark(90, 80, "b"), "t@1", 1) == Mark(90, 80, "b")
-    assert pointer.reach_back(Mark(90, 80, "b", "e"), "t@1", 0) == Mark(90, 80, "b", "e")
-    assert pointer.reach_back(Mark(90, 80, "b"), "t@2", 0) == Mark(90, 80, "b")
+    assert pointer.reach_back(CommitMark(90, 80, "b"), "t@1", 0) == CommitMark(50, 40, "b")
+    assert pointer.reach_back(CommitMark(90, 80, "b"), "t@1", 1) == CommitMark(90, 80, "b")
+    assert pointer.reach_back(CommitMark(90, 80, "b", "e"), "t@1", 0) == CommitMark(90, 80, "b", "e")
+    assert pointer.reach_back(CommitMark(90, 80, "b"), "t@2", 0) == CommitMark(90, 80, "b")
     assert pointer_in(b"") is None
     with pytest.raises(StateError, match="cannot be read"):
         pointer_in(b"{")

@@ -20,9 +20,9 @@ from fraud.training.dataset import Identity, write
 from fraud.training.encoder import whole
 from fraud.training.recording import HistoryLog, Recording
 from models.rules_only import RulesOnly
+from streaming import wiring
 from streaming.files import column_file, mapping
 from streaming.files.table import Table
-from streaming.replay.extraction import Extraction
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.run import run
 from streaming.wiring import assemble, strategy
@@ -97,7 +97,7 @@ def log(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[HistoryLo
     folder = tmp_path_factory.mktemp("recorded")
     ids: list[str] = []
     with Recording(folder / "log") as recording:
-        extraction = Extraction(Table(file, mapping.load("native")), DELAY, None, recording)
+        extraction = wiring.extraction(Table(file, mapping.load("native")), DELAY, None, recording)
 
         def noted() -> Any:
             for row in converted(extraction):

@@ -1,0 +1,99 @@
+"""What the link and the label service ask of a client library.
+
+`kafka_python` stands behind these two protocols; another library can stand beside it. A place is a partition: topic and
+number. What a producer could not deliver is a DeliveryError, whatever the library calls it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from fraud.core.errors import DeliveryError
+from streaming.messages.envelope import Outgoing
+
+Place = tuple[str, int]
+
+
+class Commit(NamedTuple):
+    """What is committed for one partition."""
+
+    offset: int
+    metadata: str = ""
+
+
+class Record(Protocol):
+    """One record as it was read; `timestamp` is in milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    headers: Iterable[tuple[str, bytes]]
+    value: bytes | None
+
+
+class Member(Protocol):
+    """Who joins a group; both methods are called while it polls."""
+
+    def take_partitions(self, places: Sequence[Place]) -> None:
+        """Note partitions that were assigned."""
+
+    def give_partitions(self, places: Sequence[Place]) -> None:
+        """Give partitions up: whoever takes them begins at what is committed when this returns."""
+
+
+class Consumer(Protocol):
+    """Reads and commits."""
+
+    def subscribe(self, topics: Sequence[str], member: Member) -> None:
+        """Join the group; partitions come with the polls. Raise SettingsError when a topic is not heard of in time."""
+
+    def assign(self, topics: Sequence[str]) -> list[Place]:
+        """Take all partitions of some topics without a group's help; return them in order."""
+
+    def places(self, topics: Sequence[str]) -> list[Place]:
+        """Return all partitions of some topics, in order."""
+
+    def poll(self, wait_ms: int, most: int) -> Mapping[Place, Sequence[Record]]:
+        """Return what is there, by partition; what a member raised meanwhile is raised as it is."""
+
+    def seek(self, place: Place, offset: int) -> None:
+        """Read a partition from an offset on."""
+
+    def committed(self, place: Place) -> Commit | None:
+        """Return what the group has committed, None for nothing."""
+
+    def commit(self, commits: Mapping[Place, Commit], *, wait: bool) -> None:
+        """Commit, and return when that is done if asked to wait."""
+
+    def end(self, place: Place) -> int | None:
+        """Return the offset after the newest record that the client has heard of, None before the first answer."""
+
+    def group(self) -> Any:
+        """Return what a producer's transaction needs to know of the group; for this library only."""
+
+    def close(self) -> None:
+        """Leave the broker's connections."""
+
+
+class Producer(Protocol):
+    """Sends in order, one request in flight."""
+
+    def send(self, message: Outgoing, acked: Callable[[], None] | None = None) -> Any:
+        """Begin to send; return what `wait` takes. `acked` is called, on any thread, when it is acknowledged."""
+
+    def wait(self, sent: Any) -> int:
+        """Return the offset of a message, once it is acknowledged; raise DeliveryError when it is not."""
+
+    def begin(self) -> None:
+        """Begin a transaction; raise DeliveryError when another process has taken its id over."""
+
+    def end(self, commits: Mapping[Place, Commit] | None, group: Any) -> None:
+        """Commit the transaction, and with it a group's offsets; raise DeliveryError when that fails."""
+
+    def close(self) -> None:
+        """Leave the broker's connections."""
+
+
+def undelivered(error: Exception) -> DeliveryError:
+    """Return what is raised for a client's error."""
+    return DeliveryError(f"messages were not acknowledged ({error!r}): stopping without a commit")

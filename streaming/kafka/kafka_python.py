@@ -1,0 +1,223 @@
+"""The Consumer and Producer ports on kafka-python, which is imported when something is connected."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fraud.core.errors import DeliveryError
+from streaming.kafka.client import Commit, Member, Place, Record, undelivered
+from streaming.kafka.topics import await_topics, client_options
+from streaming.messages.envelope import Outgoing
+from streaming.settings import KafkaSection
+
+ACK_SECONDS = 30.0
+METADATA_MS = 5_000
+
+
+class PythonConsumer:
+    """The Consumer port on kafka-python."""
+
+    def __init__(self, consumer: Any) -> None:
+        """Take a consumer that has no topics yet."""
+        self._consumer = consumer
+
+    def subscribe(self, topics: Sequence[str], member: Member) -> None:
+        """Join the group."""
+        self._consumer.subscribe(topics, listener=listener(member))
+        # A member that joins before it has heard of its topics assigns nothing, and rebalances again when it has.
+        await_topics(self._consumer, topics)
+
+    def assign(self, topics: Sequence[str]) -> list[Place]:
+        """Take all partitions of some topics."""
+        from kafka import TopicPartition
+
+        await_topics(self._consumer, topics)
+        places = self.places(topics)
+        self._consumer.assign([TopicPartition(*place) for place in places])
+        return places
+
+    def places(self, topics: Sequence[str]) -> list[Place]:
+        """Return all partitions of some topics, in order."""
+        return [
+            (topic, number) for topic in topics for number in sorted(self._consumer.partitions_for_topic(topic) or ())
+        ]
+
+    def poll(self, wait_ms: int, most: int) -> Mapping[Place, Sequence[Record]]:
+        """Return what is there; a rebalance happens in here."""
+        from kafka.errors import KafkaError
+
+        try:
+            found: Mapping[Place, Sequence[Record]] = self._consumer.poll(wait_ms, max_records=most)
+        except KafkaError as error:
+            # The client wraps what its listener of rebalances raised.
+            if isinstance(error.__cause__, DeliveryError):
+                raise error.__cause__ from error
+            raise
+        return found
+
+    def seek(self, place: Place, offset: int) -> None:
+        """Read a partition from an offset on."""
+        from kafka import TopicPartition
+
+        self._consumer.seek(TopicPartition(*place), offset)
+
+    def committed(self, place: Place) -> Commit | None:
+        """Return what the group has committed."""
+        from kafka import TopicPartition
+
+        found = self._consumer.committed(TopicPartition(*place), metadata=True)
+        return None if found is None or found.offset < 0 else Commit(found.offset, found.metadata)
+
+    def commit(self, commits: Mapping[Place, Commit], *, wait: bool) -> None:
+        """Commit."""
+        (self._consumer.commit if wait else self._consumer.commit_async)(offsets_of(commits))
+
+    def end(self, place: Place) -> int | None:
+        """Return the offset after the newest record heard of."""
+        from kafka import TopicPartition
+
+        found: int | None = self._consumer.highwater(TopicPartition(*place))
+        return found
+
+    def group(self) -> Any:
+        """Return the group's metadata."""
+        return self._consumer.group_metadata()
+
+    def close(self) -> None:
+        """Leave; a static member keeps its partitions for its successor, until the session time-out."""
+        self._consumer.close(autocommit=False)
+
+
+class PythonProducer:
+    """The Producer port on kafka-python."""
+
+    def __init__(self, producer: Any) -> None:
+        """Take a producer."""
+        from kafka.errors import KafkaError
+
+        self._producer, self._error = producer, KafkaError
+
+    def send(self, message: Outgoing, acked: Callable[[], None] | None = None) -> Any:
+        """Begin to send."""
+        try:
+            sent = self._producer.send(
+                message.topic,
+                value=message.value,
+                key=message.key,
+                headers=list(message.headers),
+                partition=message.partition,
+            )
+        except self._error as error:
+            raise undelivered(error) from error
+        if acked is not None:
+            sent.add_callback(lambda _: acked())
+        return sent
+
+    def wait(self, sent: Any) -> int:
+        """Return a message's offset, once it is acknowledged."""
+        try:
+            return int(sent.get(ACK_SECONDS).offset)
+        except self._error as error:
+            raise undelivered(error) from error
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        try:
+            self._producer.begin_transaction()
+        except self._error as error:
+            raise undelivered(error) from error
+
+    def end(self, commits: Mapping[Place, Commit] | None, group: Any) -> None:
+        """Commit the transaction."""
+        try:
+            if commits is not None:
+                self._producer.send_offsets_to_transaction(offsets_of(commits), group)
+            self._producer.commit_transaction()
+        except self._error as error:
+            raise undelivered(error) from error
+
+    def close(self) -> None:
+        """Leave."""
+        self._producer.close(timeout=ACK_SECONDS)
+
+
+def connect_producer(kafka: KafkaSection, transactional_id: str = "") -> PythonProducer:
+    """Return a connected producer, with a transactional id one for transactions only."""
+    from kafka import KafkaProducer
+
+    options: dict[str, Any] = {
+        "acks": "all",
+        "enable_idempotence": True,
+        "max_in_flight_requests_per_connection": 1,
+        "allow_auto_create_topics": False,
+        "linger_ms": 0,
+    }
+    if transactional_id:
+        # With the default of 100 ms every second transaction waits for the one before it to be written off.
+        options |= {"transactional_id": transactional_id, "retry_backoff_ms": 1}
+    producer = KafkaProducer(**{**options, **client_options(kafka)})
+    if transactional_id:
+        producer.init_transactions()
+    return PythonProducer(producer)
+
+
+def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> PythonConsumer:
+    """Return a connected consumer; `member` is a lasting name, so that a restart of its process is no rebalance."""
+    from kafka import KafkaConsumer
+
+    options: dict[str, Any] = {
+        "group_id": group,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
+        "allow_auto_create_topics": False,
+        "fetch_max_wait_ms": 100,
+        **(member_options(kafka, member) if member else {}),
+    }
+    return PythonConsumer(KafkaConsumer(**{**options, **client_options(kafka)}))
+
+
+def committed(kafka: KafkaSection, topics: Sequence[str]) -> dict[Place, Commit | None]:
+    """Return what the workers' group has committed for each partition of some topics."""
+    consumer = connect_consumer(kafka, kafka.group)
+    try:
+        return {place: consumer.committed(place) for place in consumer.places(topics)}
+    finally:
+        consumer.close()
+
+
+def member_options(kafka: KafkaSection, member: str) -> dict[str, Any]:
+    """Return what a group's member is made with."""
+    from kafka.coordinator.assignors.range import RangePartitionAssignor
+
+    session_ms = kafka.session_timeout // 1_000_000
+    return {
+        "group_instance_id": member,
+        # A topic or partition made a moment ago may be unknown to the first answer: it is asked for again soon.
+        "metadata_max_age_ms": METADATA_MS,
+        "session_timeout_ms": session_ms,
+        "heartbeat_interval_ms": max(session_ms // 10, 100),
+        # The same partitions of transactions and labels go to the same worker.
+        "partition_assignment_strategy": (RangePartitionAssignor,),
+    }
+
+
+def offsets_of(commits: Mapping[Place, Commit]) -> dict[Any, Any]:
+    """Return commits in the client's own words."""
+    from kafka import TopicPartition
+    from kafka.structs import OffsetAndMetadata
+
+    return {TopicPartition(*place): OffsetAndMetadata(*commit, -1) for place, commit in commits.items()}
+
+
+def listener(member: Member) -> Any:
+    """Return the client's listener of rebalances for a member."""
+    from kafka import ConsumerRebalanceListener
+
+    class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+        def on_partitions_revoked(self, revoked: Any) -> None:
+            member.give_partitions([(each.topic, each.partition) for each in revoked])
+
+        def on_partitions_assigned(self, assigned: Any) -> None:
+            member.take_partitions([(each.topic, each.partition) for each in assigned])
+
+    return Listener()

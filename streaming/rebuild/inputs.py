@@ -1,0 +1,70 @@
+"""What workers have taken in, read again from the topics: payments, and verdicts as they were applied."""
+
+from collections.abc import Iterator, Mapping
+
+from fraud.core.records import Arrival, Position, Reject
+from streaming.kafka import output_log
+from streaming.kafka.client import Commit, Place
+from streaming.kafka.kafka_python import committed
+from streaming.kafka.topics import Topics
+from streaming.messages import envelope
+from streaming.messages.codec import Codec
+from streaming.settings import KafkaSection
+
+
+class InputLog:
+    """The input topics of a site, partition by partition, in the order of each."""
+
+    def __init__(self, kafka: KafkaSection, ids: Mapping[str, str], codec: Codec) -> None:
+        """Take the ids of the input topics, and a codec that takes messages of any time."""
+        self._kafka, self._ids, self._codec = kafka, ids, codec
+        self._unread: dict[int, int] = {}
+        self.topics = Topics.of(kafka)
+
+    def committed(self) -> dict[Place, Commit | None]:
+        """Return what the workers have committed for each input partition."""
+        return committed(self._kafka, (self.topics.transactions, self.topics.known))
+
+    def named(self, topic: str) -> str:
+        """Return a topic's name with its id, as positions have it."""
+        return f"{topic}@{self._ids[topic]}"
+
+    def payments(self, partition: int, begin: int, end: int) -> Iterator[Arrival]:
+        """Yield the payments of a partition from one offset to before another; what cannot be read is left out."""
+        if begin >= end:
+            return
+        for record in output_log.records(self._kafka, {(self.topics.transactions, partition): begin}):
+            if record.offset >= end:
+                return
+            position = Position(self.named(record.topic), partition, record.offset)
+            value = envelope.unwrapped(record.value or b"", record.headers)
+            taken = self._codec.transaction(value, position, record.timestamp * 1_000_000, ())
+            if not isinstance(taken, Reject):
+                yield taken
+
+    def applied(self, partition: int) -> Iterator[Arrival]:
+        """Yield all verdicts that workers have applied, under the position that they came from."""
+        for _, arrival in self._applied(partition, 0):
+            yield arrival
+
+    def verdicts(self, partition: int, begin: int, end: int) -> Iterator[Arrival]:
+        """Yield the applied verdicts that came from one offset to before another of today's topic.
+
+        Spans of a partition are asked for in order: what lies before the first one left out is not read again.
+        """
+        if begin >= end:
+            return
+        for offset, arrival in self._applied(partition, self._unread.get(partition, 0)):
+            source = arrival.position
+            if source.topic != self.named(self.topics.known) or source.offset < begin:
+                continue
+            if source.offset >= end:
+                self._unread[partition] = offset
+                return
+            yield arrival
+
+    def _applied(self, partition: int, begin: int) -> Iterator[tuple[int, Arrival]]:
+        for record in output_log.records(self._kafka, {(self.topics.applied, partition): begin}):
+            source = output_log.source_of(record.headers)
+            if source is not None:
+                yield record.offset, Arrival(envelope.known_in(record.value), source)

@@ -1,0 +1,253 @@
+"""Settings to processes: the worker, the label service and the jobs of a site on Kafka and Redis.
+
+With `wiring`, which makes engines and what runs them on files, the only place that names concrete classes.
+"""
+
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from features.extractor import OnlineExtractor
+from features.stores.memory import MemoryStore
+from features.stores.redis import RedisStore
+from fraud.core.engine import Engine, Lateness, Strategy
+from fraud.core.errors import ArtifactError
+from fraud.core.labels import Deadlines
+from fraud.core.ports import RuleBook
+from fraud.core.records import SECOND, Level
+from streaming import wiring
+from streaming.kafka.kafka_python import connect_consumer, connect_producer
+from streaming.kafka.link import KafkaLink
+from streaming.kafka.model_pointer import Pointer, pointer_in
+from streaming.kafka.offsets import Offsets
+from streaming.kafka.publisher import Publisher
+from streaming.kafka.recovery import Recoverable, Recovery
+from streaming.kafka.source import ChooseLevel, RecordReader
+from streaming.kafka.topics import Topics, ids
+from streaming.labels.pending import SqlitePending
+from streaming.labels.service import LabelJoiner, LabelLog, LabelService
+from streaming.messages.codec import Codec, Limits
+from streaming.observe.logs import Log
+from streaming.observe.metrics import Health, Metrics, Pages
+from streaming.observe.stages import TimedEngine, TimedScorer, TimedStore, Watch
+from streaming.rebuild.histories import Reencode
+from streaming.rebuild.inputs import InputLog
+from streaming.rebuild.state import Rebuild
+from streaming.settings import ServiceSettings, changed, rates
+from streaming.worker.deadlines import LevelChooser
+from streaming.worker.fallback import FallbackEngine, RulesFallback
+from streaming.worker.model_swap import ModelInUse, ModelSwap
+from streaming.worker.reporter import Reporter
+from streaming.worker.service import Service
+from streaming.worker.standby import take_turn
+from streaming.worker.upkeep import Upkeep
+from streaming.worker.warm_up import warm_up
+
+ANY_TIME = Limits(ahead=2**62)
+"""What was taken in once is read again, whatever the clock says now."""
+
+
+class Outside(msgspec.Struct, frozen=True):
+    """Whom a worker tells of itself."""
+
+    log: Log
+    metrics: Metrics
+    health: Health
+    watch: Watch
+
+
+class Deciding(msgspec.Struct, frozen=True):
+    """What a worker decides by: the engine, what answers without its store, and the pointer that it follows."""
+
+    strategy: Strategy
+    fallback: FallbackEngine
+    users: tuple[Callable[[Strategy], None], ...]
+    swap: ModelSwap
+    pointer: Pointer | None
+
+
+def open_store(settings: ServiceSettings) -> RedisStore:
+    """Return the state store of the settings, connected. Raises what `RedisStore` raises."""
+    store = settings.store
+    return RedisStore(store.url, timeout=store.timeout / SECOND, retry_horizon=settings.engine.retry_horizon)
+
+
+def worker(settings: ServiceSettings, number: int, member: str = "", standby: Path | None = None) -> Service:
+    """Return a worker: its model loaded and warm, connected, listening; partitions come with `run`.
+
+    With `standby`, a folder of locks, it waits before it connects until no other process works as `member`.
+
+    Raises:
+        FraudError: when a part is missing or does not answer; the message names it and the repair.
+    """
+    member = member or f"{socket.gethostname()}-{number}"
+    outside = Outside(Log(f"worker-{number}"), Metrics(), Health(), Watch())
+    embedded = wiring.build(settings)
+    warm_up(embedded.engine)
+    if standby is not None:
+        take_turn(standby, member)
+    store = open_store(settings)
+    deciding = decider(settings, embedded.strategy, store, outside)
+    levels = LevelChooser(settings.serving.budget, (Level.FULL, *deciding.strategy.reduced))
+    link = kafka_link(settings, member, deciding.fallback, outside.watch, levels.choose, deciding.pointer)
+    return service(settings, outside, deciding, store, levels, link)
+
+
+def decider(settings: ServiceSettings, configured: Strategy, store: RedisStore, outside: Outside) -> Deciding:
+    """Return what decides by the model that the store points to, by the settings' own where it points to none."""
+    text = store.pointer()
+    pointer = pointer_in(text)
+    load = partial(pointed, settings, configured.rules)
+    chosen = configured if pointer is None or pointer.version == configured.scorer.version else load(pointer)
+    watch = outside.watch
+    extractor = OnlineExtractor(TimedStore(store, watch))
+    engine = Engine(extractor, store, timed(chosen, watch), None, Lateness(settings.lateness.allowed))
+    rules = RulesFallback(chosen, len(extractor.names), extractor.version)
+    users = (
+        lambda strategy: engine.replace_strategy(timed(strategy, watch)),
+        rules.replace_strategy,
+        outside.metrics.gauges.show_build,
+    )
+    outside.metrics.gauges.show_build(chosen)
+    fallback = FallbackEngine(TimedEngine(engine, watch), store, rules)
+    return Deciding(chosen, fallback, users, ModelSwap(store, load, text), pointer)
+
+
+def pointed(settings: ServiceSettings, rules: RuleBook, pointer: Pointer) -> Strategy:
+    """Return the strategy of a pointer, warm, with the rules in use.
+
+    Raises:
+        ArtifactError: when the model is not there, or not in that version.
+    """
+    parts = wiring.build(changed(settings, "model", name=pointer.model))
+    version = parts.strategy.scorer.version
+    if version != pointer.version:
+        msg = (
+            f"the store points to {pointer.version}, but {settings.model.folder} holds {version}: "
+            "put that version there, or run 'fraud state reencode' for this one"
+        )
+        raise ArtifactError(msg)
+    warm_up(parts.engine)
+    return msgspec.structs.replace(parts.strategy, rules=rules)
+
+
+def timed(strategy: Strategy, watch: Watch) -> Strategy:
+    """Return a strategy whose scorer is timed."""
+    return msgspec.structs.replace(strategy, scorer=TimedScorer(strategy.scorer, watch))
+
+
+def kafka_link(
+    settings: ServiceSettings,
+    member: str,
+    store: Recoverable,
+    watch: Watch,
+    level: ChooseLevel,
+    pointer: Pointer | None = None,
+) -> KafkaLink:
+    """Return source and sink of one worker, a member of its group; partitions come with the first reads.
+
+    Raises:
+        SettingsError: when no broker answers or a topic does not exist.
+    """
+    kafka, topics = settings.kafka, Topics.of(settings.kafka)
+    inputs = topics.transactions, topics.known
+    topic_ids, transactional = ids(kafka, inputs), kafka.delivery == "transactional"
+    producer = connect_producer(kafka, f"{kafka.group}-{member}" if transactional else "")
+    consumer = connect_consumer(kafka, kafka.group, member)
+    codec = Codec(rates(settings), Limits(ahead=settings.lateness.future))
+    offsets = Offsets(settings.store.durable_after, kafka.commit_every)
+    link = KafkaLink(
+        consumer,
+        RecordReader(consumer, codec, topics, topic_ids, level, settings.engine.batch),
+        Publisher(producer, topics, offsets.note),
+        offsets,
+        Recovery(kafka, topic_ids, consumer, store, pointer),
+        store,
+        watch,
+        transactional=transactional,
+    )
+    link.join(inputs)
+    return link
+
+
+def service(
+    settings: ServiceSettings,
+    outside: Outside,
+    deciding: Deciding,
+    store: RedisStore,
+    levels: LevelChooser,
+    link: KafkaLink,
+) -> Service:
+    """Return a worker made of its parts."""
+    log, metrics, fallback = outside.log, outside.metrics, deciding.fallback
+    model = ModelInUse(deciding.strategy, deciding.swap, log, deciding.users, link.swap_model)
+    reporter = Reporter(link, fallback, levels, outside.watch, metrics, outside.health, log)
+    upkeep = Upkeep(link, fallback, model, metrics, log)
+    pages = listen(settings, metrics, outside.health)
+    return Service(link, fallback, model, reporter, upkeep, store, log, pages, settings.kafka.group)
+
+
+def listen(settings: ServiceSettings, metrics: Metrics, health: Health) -> Pages | None:
+    """Return a process's pages, None when the settings ask for none."""
+    serving = settings.serving
+    return Pages(serving.host, serving.http, metrics, health) if serving.http >= 0 else None
+
+
+def label_service(settings: ServiceSettings, folder: Path) -> LabelService:
+    """Return the label book's process, its file in `folder`.
+
+    Raises:
+        SettingsError: when no broker answers or a topic does not exist.
+        StateError: when the file cannot be used.
+    """
+    kafka, topics = settings.kafka, Topics.of(settings.kafka)
+    topic_ids, group = ids(kafka, (topics.decisions, topics.labels)), f"{kafka.group}-book"
+    pending = SqlitePending(folder / f"waiting-{kafka.group}.db")
+    joiner = LabelJoiner(pending, Deadlines(settings.labels.deadline, dict(settings.labels.by_channel)), topics)
+    labels = LabelLog(connect_consumer(kafka, group), connect_producer(kafka, group), pending, topics, topic_ids)
+    labels.begin()
+    health = Health()
+    pages = listen(settings, Metrics(), health)
+    codec, log = Codec(rates(settings)), Log("book")
+    return LabelService(labels, codec, joiner, pending, topics, log, health, pages, kafka.group)
+
+
+def input_log(settings: ServiceSettings) -> InputLog:
+    """Return what the workers of a site have taken in.
+
+    Raises:
+        SettingsError: when no broker answers or a topic does not exist.
+    """
+    topics = Topics.of(settings.kafka)
+    topic_ids = ids(settings.kafka, (topics.transactions, topics.known))
+    return InputLog(settings.kafka, topic_ids, Codec(rates(settings), ANY_TIME))
+
+
+def rebuild(settings: ServiceSettings) -> Rebuild:
+    """Return a rebuilding of the state store, begun.
+
+    Raises:
+        StateError: when the store is not empty.
+    """
+    store = open_store(settings)
+    job = Rebuild(input_log(settings), store, OnlineExtractor(store))
+    job.begin()
+    return job
+
+
+def reencode(settings: ServiceSettings) -> Reencode:
+    """Return the making of histories for the model of the settings, begun.
+
+    Raises:
+        ArtifactError: when the model does not exist or does not fit this release.
+        StateError: when the store holds histories of its encoder already.
+    """
+    scratch = MemoryStore()
+    extractor = OnlineExtractor(scratch)
+    scorer = wiring.scorer(settings.model.name, Path(settings.model.folder), extractor.version)
+    job = Reencode(settings.model.name, scorer, input_log(settings), scratch, extractor, open_store(settings))
+    job.begin()
+    return job

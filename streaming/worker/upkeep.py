@@ -1,0 +1,61 @@
+"""What a worker does between batches: once a second its gauges, rules and model, now and then its garbage."""
+
+import gc
+
+from fraud.core.records import SECOND
+from streaming import clock
+from streaming.kafka.link import KafkaLink
+from streaming.kafka.recovery import Mode
+from streaming.observe.logs import Log
+from streaming.observe.metrics import Metrics
+from streaming.rule_file import ReloadingRules
+from streaming.worker.fallback import FallbackEngine
+from streaming.worker.model_swap import ModelInUse
+
+REFRESH_NS = SECOND
+COLLECT_NS = 30 * SECOND
+
+
+class Upkeep:
+    """The work that belongs to no batch."""
+
+    def __init__(
+        self, link: KafkaLink, fallback: FallbackEngine, model: ModelInUse, metrics: Metrics, log: Log
+    ) -> None:
+        """Take what is looked after."""
+        self._link, self._fallback, self._model = link, fallback, model
+        self._metrics, self._log = metrics, log
+        self._refreshed_at = self._collected_at = clock.monotonic_ns()
+
+    def turn(self, *, idle: bool) -> None:
+        """Do what is due; `idle` says that nothing waits."""
+        now = clock.monotonic_ns()
+        if now - self._refreshed_at >= REFRESH_NS:
+            self._refreshed_at = now
+            self._refresh()
+        # Collections run when nothing waits, or rarely.
+        if now - self._collected_at >= (SECOND if idle else COLLECT_NS):
+            self._collected_at = now
+            gc.collect(2 if idle else 1)
+
+    def _refresh(self) -> None:
+        """Do what is done once a second: gauges, the model, changed rules."""
+        link, gauges = self._link, self._metrics.gauges
+        for (topic, partition), lag in link.lag().items():
+            gauges.lag.labels(topic, str(partition)).set(lag)
+        gauges.degraded.set(self._fallback.mode is not Mode.NORMAL)
+        gauges.recoveries.set(link.counts.recoveries)
+        gauges.store_restarts.set(self._fallback.restarts)
+        self._model.look()
+        self._refresh_rules()
+
+    def _refresh_rules(self) -> None:
+        rules = self._model.strategy.rules
+        if not isinstance(rules, ReloadingRules):
+            return
+        refused = rules.refused
+        if rules.refresh():
+            self._log.say("rules taken up", version=rules.version)
+        elif rules.refused != refused:
+            self._log.say("rules refused", fault=str(rules.fault))
+        self._metrics.gauges.rules_refused.set(rules.refused)
