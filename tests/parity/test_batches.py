@@ -190,7 +190,7 @@ def test_silence_and_early_labels_are_seen_alike_in_any_batch(seed: int) -> None
 
 
 def test_comparison_reports_an_engine_that_holds_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LabelBook, "speaks_at", lambda self, tx: NEVER)
+    monkeypatch.setattr(LabelBook, "label_due_at", lambda self, tx: NEVER)
     assert any(vectors(shuffled(seed), batch=1) != vectors(shuffled(seed), batch=20) for seed in range(3))
 
 
