@@ -19,13 +19,11 @@ from fraud.core.records import (
     Answer,
     Arrival,
     FeatureVector,
-    KnownLabel,
     Label,
     Level,
     Mark,
     Position,
     Score,
-    Tick,
     Transaction,
     Values,
 )
@@ -134,10 +132,8 @@ class Engine:
         elif isinstance(event, Label):
             self._advance(work, event.happened_at)
             self._take_label(work, event, arrival.position)
-        elif isinstance(event, KnownLabel):
+        else:
             self._extractor.apply(event, arrival.position)
-        elif isinstance(event, Tick):
-            self._advance(work, event.seen_at)
 
     def _advance(self, work: WorkingSet, now: int) -> None:
         """Move the watermark and apply what silence says by then, before anything is looked at.
