@@ -19,13 +19,11 @@ from fraud.core.records import (
     Answer,
     Arrival,
     FeatureVector,
-    KnownLabel,
     Label,
     Level,
     Mark,
     Position,
     Score,
-    Tick,
     Transaction,
     Values,
 )
@@ -96,12 +94,12 @@ class Engine:
         self._watermark = 0
         self._answers: list[Answer] = []
         self._pending: dict[str, _Looked] = {}
-        self._speaks_at = NEVER
+        self._label_due_at = NEVER
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Return one answer per transaction of the batch, in order."""
         work = self._extractor.open(batch, self._encoder)
-        self._answers, self._pending, self._speaks_at = [], {}, NEVER
+        self._answers, self._pending, self._label_due_at = [], {}, NEVER
         for arrival in batch:
             self._take(work, arrival)
         self._score_pending(work)
@@ -112,7 +110,7 @@ class Engine:
         self._strategy, self._encoder = strategy, encoder_of(strategy)
 
     def snapshot(self) -> bytes:
-        """Return the whole state: entity rows, waiting vectors, watermarks."""
+        """Return the whole state: entity rows, pending items, watermarks."""
         watermarks = [(topic, partition, at) for (topic, partition), at in self._watermarks.items()]
         book = self._book.snapshot() if self._book else b""
         return msgspec.msgpack.encode(EngineState(self._watermark, watermarks, self._store.snapshot(), book))
@@ -134,22 +132,20 @@ class Engine:
         elif isinstance(event, Label):
             self._advance(work, event.happened_at)
             self._take_label(work, event, arrival.position)
-        elif isinstance(event, KnownLabel):
+        else:
             self._extractor.apply(event, arrival.position)
-        elif isinstance(event, Tick):
-            self._advance(work, event.seen_at)
 
     def _advance(self, work: WorkingSet, now: int) -> None:
-        """Move the watermark and let silence speak before anything is looked at.
+        """Move the watermark and apply what silence says by then, before anything is looked at.
 
-        What the open batch has not held yet is held first when it has something to say by then.
+        What the open batch has not held yet is held first when it will have a label by then.
         """
         self._watermark = max(self._watermark, now)
-        if self._speaks_at <= self._watermark:
+        if self._label_due_at <= self._watermark:
             self._score_pending(work)
         if self._book is not None and (due := self._book.next_due()) is not None and due <= self._watermark:
-            for label in self._book.expire(self._watermark):
-                self._extractor.apply(label, None)
+            for match in self._book.expire(self._watermark):
+                self._extractor.apply(match.known, None)
 
     def _take_transaction(self, work: WorkingSet, tx: Transaction, arrival: Arrival) -> None:
         if tx.id in self._pending:
@@ -175,7 +171,7 @@ class Engine:
         self._pending[tx.id] = _Looked(tx, arrival, values, late + marks)
         if self._book is not None:
             # A correction takes the place of what is held under its id, before that can fall due.
-            self._speaks_at = min(self._speaks_at, 0 if marks else self._book.speaks_at(tx))
+            self._label_due_at = min(self._label_due_at, 0 if marks else self._book.label_due_at(tx))
 
     def _is_late(self, tx: Transaction, position: Position) -> bool:
         key = position.topic, position.partition
@@ -188,14 +184,14 @@ class Engine:
             return
         if label.tx_id in self._pending:
             self._score_pending(work)
-        if (known := self._book.match(label)) is not None:
-            self._extractor.apply(known, position)
+        if (match := self._book.match(label)) is not None:
+            self._extractor.apply(match.known, position)
 
     def _score_pending(self, work: WorkingSet) -> None:
         """Score, decide and hold what the batch has looked at so far."""
         if not self._pending:
             return
-        pending, self._pending, self._speaks_at = list(self._pending.values()), {}, NEVER
+        pending, self._pending, self._label_due_at = list(self._pending.values()), {}, NEVER
         scores = self._scores(pending)
         for item in pending:
             answer = self._answer(item, *scores[item.tx.id])
@@ -233,8 +229,8 @@ class Engine:
         return answer_of(scored, strategy.rules, strategy.policy, lambda: scorer.explain(values, score, histories, row))
 
     def _hold(self, answer: Answer) -> None:
-        if self._book is not None and (early := self._book.hold(answer.decision, answer.vector)) is not None:
-            self._extractor.apply(early, None)
+        if self._book is not None and (match := self._book.hold(answer.decision, answer.vector)) is not None:
+            self._extractor.apply(match.known, None)
 
 
 def encoder_of(strategy: Strategy) -> Encoder | None:

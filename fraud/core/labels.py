@@ -1,6 +1,6 @@
-"""The label book: a decision's vector waits for the late label; silence past a deadline means genuine.
+"""The label book: a decision's vector is kept for its late label; silence past a deadline means genuine.
 
-The book decides joins and deadlines. Where the waiting vectors lie is behind a port (`PendingStore`): memory here, disk
+The book decides joins and deadlines. Where the pending items lie is behind a port (`PendingStore`): memory here, disk
 in `streaming`.
 """
 
@@ -14,9 +14,10 @@ from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel, Label, 
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What is kept of a scored transaction until, and a while after, its verdict is known.
+    """What is kept of a scored transaction until its deadline, its verdict known or not.
 
-    `verdict` and `verdict_at` are set once it is settled; `vector` is the float32 vector as bytes.
+    `verdict` and `verdict_at` are set once it is settled; `vector` is the float32 vector as bytes, empty where vectors
+    are not kept.
     """
 
     tx_id: str
@@ -35,7 +36,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class PendingStore(Protocol):
-    """Where waiting vectors lie, by transaction id, and come due by deadline."""
+    """Where pending items lie, by transaction id, and come due by deadline."""
 
     def put(self, item: Pending) -> None:
         """Keep an item, in place of any earlier one under its id."""
@@ -47,10 +48,13 @@ class PendingStore(Protocol):
         """Remove and yield, in order of deadline, every item whose deadline is at or before `now`."""
 
     def next_due(self) -> int | None:
-        """Return the earliest deadline, or None when nothing waits."""
+        """Return the earliest deadline, or None when nothing is kept."""
 
     def put_early(self, label: Label) -> None:
         """Keep a label whose transaction is not here yet."""
+
+    def early(self, tx_id: str) -> Label | None:
+        """Return the label that came before its transaction, if any; it stays."""
 
     def take_early(self, tx_id: str) -> Label | None:
         """Remove and return the label that came before its transaction, if any."""
@@ -66,14 +70,14 @@ class PendingStore(Protocol):
 
 
 class PendingState(msgspec.Struct, frozen=True):
-    """A memory room's content, as written to a snapshot."""
+    """A pending store's content, as written to a snapshot."""
 
     items: list[Pending]
     early: list[Label]
 
 
 class MemoryPending:
-    """A waiting room in this process, bounded by deadlines; the oldest early labels beyond `most_early` go."""
+    """The PendingStore port in this process, bounded by deadlines; the oldest early labels beyond `most_early` go."""
 
     def __init__(self, most_early: int = 100_000) -> None:
         """Start empty."""
@@ -84,7 +88,7 @@ class MemoryPending:
         self.early_dropped = 0
 
     def put(self, item: Pending) -> None:
-        """Keep an item; a settled one replaces its waiting self under the same deadline."""
+        """Keep an item; a settled one replaces its former self under the same deadline."""
         held = self._items.get(item.tx_id)
         if held is None or held.deadline != item.deadline:
             heapq.heappush(self._deadlines, (item.deadline, item.tx_id))
@@ -113,6 +117,10 @@ class MemoryPending:
         if len(self._early) > self._most_early:
             self._early.pop(next(iter(self._early)))
             self.early_dropped += 1
+
+    def early(self, tx_id: str) -> Label | None:
+        """Return an early label."""
+        return self._early.get(tx_id)
 
     def take_early(self, tx_id: str) -> Label | None:
         """Remove and return an early label."""
@@ -146,23 +154,33 @@ class Deadlines(msgspec.Struct, frozen=True):
         return payment.happened_at + self.by_channel.get(payment.channel, self.default)
 
 
+class Match(msgspec.Struct, frozen=True, gc=False):
+    """A label that has found its payment: what entity state takes in, and the pending item as it stood before.
+
+    The item holds the vector (where vectors are kept) and the score, to learn from, and the verdict known before.
+    """
+
+    known: KnownLabel
+    item: Pending
+
+
 class LabelBook:
     """Join labels with the payments they speak of, each verdict once, corrections as such.
 
-    A settled item stays until its deadline, so that a correction finds what it replaces; after that a label for it
-    is unmatched. Counters are for metrics only.
+    A settled item stays until its deadline, with its vector, so that a correction finds what it replaces; after that a
+    label for it is unmatched. Counters are for metrics only.
     """
 
-    def __init__(self, room: PendingStore, deadlines: Deadlines | None = None, *, keep_vectors: bool = True) -> None:
-        """Use `room` for what waits; without `keep_vectors` only what a join needs is kept."""
-        self._room = room
+    def __init__(self, pending: PendingStore, deadlines: Deadlines | None = None, *, keep_vectors: bool = True) -> None:
+        """Keep items in `pending`; without `keep_vectors` only what a join needs is kept."""
+        self._pending = pending
         self._deadlines = deadlines or Deadlines()
         self._keep_vectors = keep_vectors
         self.matched = 0
         self.unmatched = 0
 
-    def hold(self, decision: Decision, vector: FeatureVector | None = None) -> KnownLabel | None:
-        """Keep a scored transaction, unless a newer version of it is in; return its label if that came first."""
+    def hold(self, decision: Decision, vector: FeatureVector | None = None) -> Match | None:
+        """Keep a scored transaction, unless a newer version of it is in; return its match if its label came first."""
         if Mark.SUPERSEDED in decision.marks:
             return None
         item = Pending(
@@ -178,49 +196,44 @@ class LabelBook:
             score=decision.score,
             vector=vector.values.tobytes() if self._keep_vectors and vector is not None else b"",
         )
-        self._room.put(item)
-        early = self._room.take_early(decision.tx_id)
+        self._pending.put(item)
+        early = self._pending.take_early(decision.tx_id)
         return self.match(early) if early is not None else None
 
-    def speaks_at(self, tx: Transaction) -> int:
-        """Return when `tx`, once held, says something by itself: at its deadline, or at once (0) by an early label."""
-        early = self._room.take_early(tx.id)
-        if early is None:
-            return self._deadlines.of(tx)
-        self._room.put_early(early)
-        return 0
+    def label_due_at(self, tx: Transaction) -> int:
+        """Return when `tx`, once held, has a label: at its deadline, or at once (0) when one is here already."""
+        return self._deadlines.of(tx) if self._pending.early(tx.id) is None else 0
 
-    def match(self, label: Label) -> KnownLabel | None:
+    def match(self, label: Label) -> Match | None:
         """Join a label with its payment; None when the payment is not here (yet) or the verdict is not new."""
-        item = self._room.get(label.tx_id)
+        item = self._pending.get(label.tx_id)
         if item is None:
             self.unmatched += 1
-            self._room.put_early(label)
+            self._pending.put_early(label)
             return None
         if item.verdict is label.verdict:
             return None
         self.matched += 1
-        settled = msgspec.structs.replace(item, verdict=label.verdict, verdict_at=label.happened_at, vector=b"")
-        self._room.put(settled)
-        return known(item, label)
+        self._pending.put(msgspec.structs.replace(item, verdict=label.verdict, verdict_at=label.happened_at))
+        return Match(known(item, label), item)
 
-    def expire(self, now: int) -> list[KnownLabel]:
+    def expire(self, now: int) -> list[Match]:
         """Return, as genuine, what stayed silent past its deadline; `now` is the stream's watermark."""
-        if (due := self._room.next_due()) is None or due > now:
+        if (due := self._pending.next_due()) is None or due > now:
             return []
-        return [known(item, silence(item)) for item in self._room.due(now) if item.verdict is None]
+        return [Match(known(item, silence(item)), item) for item in self._pending.due(now) if item.verdict is None]
 
     def next_due(self) -> int | None:
-        """Return the earliest deadline, or None when nothing waits."""
-        return self._room.next_due()
+        """Return the earliest deadline, or None when nothing is pending."""
+        return self._pending.next_due()
 
     def snapshot(self) -> bytes:
-        """Return what waits."""
-        return self._room.snapshot()
+        """Return what is pending."""
+        return self._pending.snapshot()
 
     def restore(self, snapshot: bytes) -> None:
-        """Replace what waits."""
-        self._room.restore(snapshot)
+        """Replace what is pending."""
+        self._pending.restore(snapshot)
 
 
 def silence(item: Pending) -> Label:

@@ -148,13 +148,7 @@ class KnownLabel(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     replaces_at: int = 0
 
 
-class Tick(msgspec.Struct, frozen=True, gc=False):
-    """An idle heartbeat; it only makes deadlines due."""
-
-    seen_at: int
-
-
-Event = Transaction | Label | KnownLabel | Tick
+Event = Transaction | Label | KnownLabel
 
 
 class Position(msgspec.Struct, frozen=True, gc=False, order=True):

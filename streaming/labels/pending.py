@@ -97,16 +97,19 @@ class SqlitePending:
             self._early -= 1
             self.early_dropped += 1
 
-    def take_early(self, tx_id: str) -> Label | None:
-        """Remove and return the label that came before its transaction, if any."""
+    def early(self, tx_id: str) -> Label | None:
+        """Return the label that came before its transaction, if any; it stays."""
         if not self._early:
             return None
         row = self._db.execute("SELECT body FROM early WHERE tx_id = ?", (tx_id,)).fetchone()
-        if row is None:
-            return None
-        self._write("DELETE FROM early WHERE tx_id = ?", tx_id)
-        self._early -= 1
-        return _label.decode(row[0])
+        return _label.decode(row[0]) if row else None
+
+    def take_early(self, tx_id: str) -> Label | None:
+        """Remove and return the label that came before its transaction, if any."""
+        if (label := self.early(tx_id)) is not None:
+            self._write("DELETE FROM early WHERE tx_id = ?", tx_id)
+            self._early -= 1
+        return label
 
     def __len__(self) -> int:
         """Return how many items are kept."""

@@ -57,14 +57,14 @@ class LabelJoiner:
             return
         self.counts["decisions"] += 1
         self._advance(answer.decision.happened_at)
-        if (known := self._book.hold(answer.decision, answer.vector)) is not None:
-            self._send(known)
+        if (match := self._book.hold(answer.decision, answer.vector)) is not None:
+            self._send(match.known)
 
     def label(self, label: Label) -> None:
         """Join a verdict with its payment; what was not known before goes out."""
         self.counts["labels"] += 1
-        if (known := self._book.match(label)) is not None:
-            self._send(known)
+        if (match := self._book.match(label)) is not None:
+            self._send(match.known)
 
     def reject(self, reject: Reject) -> None:
         """Send what could not be read to the dead letters."""
@@ -77,9 +77,9 @@ class LabelJoiner:
             return
         self._watermark = now
         self._pending.set_number(WATERMARK, now)
-        for known in self._book.expire(now):
+        for match in self._book.expire(now):
             self.counts["silent"] += 1
-            self._send(known)
+            self._send(match.known)
 
     def _send(self, known: KnownLabel) -> None:
         self.counts["known"] += 1

@@ -9,7 +9,7 @@ from streaming.labels.pending import SqlitePending
 
 
 class PendingCase(NamedTuple):
-    """One implementation; `fresh` returns an empty room that may use an empty folder."""
+    """One implementation; `fresh` returns an empty store that may use an empty folder."""
 
     name: str
     implementation: type

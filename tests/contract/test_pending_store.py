@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fraud.core.labels import Pending, PendingStore
+from fraud.core.labels import Pending, PendingState, PendingStore
 from fraud.core.records import DAY, Label, Verdict
 from tests.contract.pending_stores import PENDING_STORES, PendingCase
 
@@ -47,71 +47,95 @@ def label(name: str, verdict: Verdict = Verdict.FRAUD) -> Label:
     return Label(tx_id=name, verdict=verdict, happened_at=5, seen_at=6)
 
 
+def state_of(store: PendingStore) -> PendingState:
+    return msgspec.msgpack.decode(store.snapshot(), type=PendingState)
+
+
 def test_an_item_is_found_under_its_id_with_all_it_holds(fresh: Fresh) -> None:
-    room = fresh()
-    room.put(item("t1", 100))
-    assert room.get("t1") == item("t1", 100)
-    assert room.get("t2") is None
-    assert len(room) == 1
+    store = fresh()
+    store.put(item("t1", 100))
+    assert store.get("t1") == item("t1", 100)
+    assert store.get("t2") is None
+    assert len(store) == 1
 
 
 def test_an_item_put_again_replaces_its_earlier_self(fresh: Fresh) -> None:
-    room = fresh()
-    room.put(item("t1", 100))
-    settled = item("t1", 100, verdict=Verdict.FRAUD, verdict_at=7, vector=b"")
-    room.put(settled)
-    assert room.get("t1") == settled
-    assert list(room.due(100)) == [settled]
-    assert list(room.due(10_000)) == []
+    store = fresh()
+    store.put(item("t1", 100))
+    settled = item("t1", 100, verdict=Verdict.FRAUD, verdict_at=7)
+    store.put(settled)
+    assert store.get("t1") == settled
+    assert list(store.due(100)) == [settled]
+    assert list(store.due(10_000)) == []
 
 
 def test_items_come_due_in_order_of_deadline_and_leave(fresh: Fresh) -> None:
-    room = fresh()
+    store = fresh()
     for name, deadline in (("c", 30), ("a", 10), ("d", 40), ("b", 20)):
-        room.put(item(name, deadline))
-    assert room.next_due() == 10
-    assert [each.tx_id for each in room.due(30)] == ["a", "b", "c"]
-    assert room.get("a") is None
-    assert room.next_due() == 40
-    assert len(room) == 1
+        store.put(item(name, deadline))
+    assert store.next_due() == 10
+    assert [each.tx_id for each in store.due(30)] == ["a", "b", "c"]
+    assert store.get("a") is None
+    assert store.next_due() == 40
+    assert len(store) == 1
 
 
 def test_items_of_one_deadline_come_due_in_order_of_id(fresh: Fresh) -> None:
-    room = fresh()
+    store = fresh()
     for name in ("t2", "t3", "t1"):
-        room.put(item(name, 10))
-    assert [each.tx_id for each in room.due(10)] == ["t1", "t2", "t3"]
+        store.put(item(name, 10))
+    assert [each.tx_id for each in store.due(10)] == ["t1", "t2", "t3"]
 
 
 @pytest.mark.parametrize(("first", "second"), [(10, 50), (50, 10)])
 def test_an_item_with_a_new_deadline_comes_due_once_at_the_new_one(fresh: Fresh, first: int, second: int) -> None:
-    room = fresh()
-    room.put(item("t1", first))
-    room.put(item("t1", second, version=1))
-    assert [each.version for each in room.due(second)] == [1]
-    assert list(room.due(100)) == []
+    store = fresh()
+    store.put(item("t1", first))
+    store.put(item("t1", second, version=1))
+    assert [each.version for each in store.due(second)] == [1]
+    assert list(store.due(100)) == []
 
 
-def test_an_empty_room_has_nothing_due(fresh: Fresh) -> None:
-    room = fresh()
-    assert room.next_due() is None
-    assert list(room.due(10**18)) == []
-    assert len(room) == 0
+def test_an_empty_store_has_nothing_due(fresh: Fresh) -> None:
+    store = fresh()
+    assert store.next_due() is None
+    assert list(store.due(10**18)) == []
+    assert len(store) == 0
 
 
 def test_an_early_label_is_taken_once(fresh: Fresh) -> None:
-    room = fresh()
-    room.put_early(label("t1"))
-    assert room.take_early("t2") is None
-    assert room.take_early("t1") == label("t1")
-    assert room.take_early("t1") is None
+    store = fresh()
+    store.put_early(label("t1"))
+    assert store.take_early("t2") is None
+    assert store.take_early("t1") == label("t1")
+    assert store.take_early("t1") is None
+
+
+def test_an_early_label_that_is_read_stays(fresh: Fresh) -> None:
+    store = fresh()
+    store.put_early(label("t1"))
+    before = store.snapshot()
+    assert store.early("t2") is None
+    assert store.early("t1") == store.early("t1") == label("t1")
+    assert store.snapshot() == before
+    assert store.take_early("t1") == label("t1")
+    assert store.early("t1") is None
+
+
+def test_reading_an_early_label_does_not_make_it_younger(fresh: Fresh) -> None:
+    """The oldest early label goes first when there are too many: its place must not depend on who asks for it."""
+    store = fresh()
+    for name in ("old", "new"):
+        store.put_early(label(name))
+    store.early("old")
+    assert state_of(store).early == [label("old"), label("new")]
 
 
 def test_of_two_early_labels_the_later_stands(fresh: Fresh) -> None:
-    room = fresh()
-    room.put_early(label("t1"))
-    room.put_early(label("t1", Verdict.GENUINE))
-    assert room.take_early("t1") == label("t1", Verdict.GENUINE)
+    store = fresh()
+    store.put_early(label("t1"))
+    store.put_early(label("t1", Verdict.GENUINE))
+    assert store.take_early("t1") == label("t1", Verdict.GENUINE)
 
 
 def test_going_on_from_a_snapshot_equals_no_interruption(fresh: Fresh) -> None:

@@ -1,6 +1,6 @@
-"""One path, the same answers: whatever the batches, the idle ticks and the pace, and however often."""
+"""One path, the same answers: whatever the batches, the idle reads and the pace, and however often."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -10,14 +10,14 @@ from features.stores.memory import MemoryStore
 from fraud.core.engine import NEVER, Engine
 from fraud.core.fields import Duration
 from fraud.core.labels import LabelBook
-from fraud.core.records import DAY, Answer, Arrival, Decision, Intake, Label, Position, Reject, Tick, Transaction
+from fraud.core.records import DAY, HOUR, Answer, Arrival, Decision, Intake, Label, Position, Reject, Transaction
 from fraud.core.settings import LabelsSection, ModelSection, Settings
 from fraud.simulate import Pace, SimulatedSource, Traffic, stream
 from fraud.simulate.source import merge
 from streaming.replay.digest import Digest
 from streaming.run import run
 from streaming.wiring import build
-from tests.contract.traffic import PLAIN, arrivals, renumbered, unjoined
+from tests.contract.traffic import PLAIN, START, arrivals, renumbered, unjoined
 from tests.features.test_oracle import drawn_at_random
 from tests.histories import Reader, engine_of
 from tests.leakage.engines import LooksAtTheEnd, vectors
@@ -53,31 +53,24 @@ class Kept:
         return digest.hexdigest()
 
 
-class Ticking:
-    """A source that puts idle ticks between the events of another, as a live one does while nothing comes."""
+class Pausing:
+    """A source that often has nothing, as a live one does while nothing comes."""
 
     def __init__(self, source: SimulatedSource, seed: int) -> None:
         self._source, self._rng = source, np.random.default_rng(seed)
-        self.ticks = self._seen = 0
+        self.idle = 0
 
     def read(self) -> Intake | None:
-        intake = self._source.read()
-        return None if intake is None else Intake(tuple(self._with_ticks(intake.arrivals)))
+        if self._rng.random() < 0.5:
+            self.idle += 1
+            return Intake()
+        return self._source.read()
 
     def commit(self, answers: Sequence[Answer]) -> None:
         self._source.commit(answers)
 
     def close(self) -> None:
         self._source.close()
-
-    def _with_ticks(self, arrivals: Sequence[Arrival]) -> Iterator[Arrival]:
-        for arrival in arrivals:
-            if self._rng.random() < 0.3:
-                yield Arrival(Tick(self._seen), Position("ticks", 0, self.ticks))
-                self.ticks += 1
-            if isinstance(arrival.event, Transaction | Label):
-                self._seen = max(self._seen, arrival.event.happened_at)
-            yield arrival
 
 
 @pytest.fixture(scope="module", params=SEEDS)
@@ -135,15 +128,42 @@ def test_comparison_reports_an_engine_whose_answers_depend_on_the_batch(
     assert replayed(traffic, 1).sha256 != replayed(traffic, 64).sha256
 
 
-# --- ticks and time --------------------------------------------------------------------------------------------------
+# --- idleness and time -----------------------------------------------------------------------------------------------
 
 
-def test_idle_ticks_change_no_decision(traffic: Traffic, whole: Kept) -> None:
-    sink, source = Kept(), Ticking(SimulatedSource(traffic, batch=16), seed=5)
+def test_idle_reads_change_no_decision(traffic: Traffic, whole: Kept) -> None:
+    sink, source = Kept(), Pausing(SimulatedSource(traffic, batch=16), seed=5)
     run(source, fresh(), sink, lambda *_: True)
-    assert source.ticks > 300
+    assert source.idle > 50
     assert sink.sha256 == whole.sha256
     assert sink.decisions == whole.decisions
+
+
+def paid(number: int, card: str, at: int) -> Arrival:
+    """Return a payment of a card at a merchant of its own."""
+    tx = Transaction(
+        id=f"{card}{number}", card=card, merchant=f"m-{card}", amount=900, base_amount=900, happened_at=at, seen_at=at
+    )
+    return Arrival(tx, Position("transactions", 0, 0))
+
+
+def after_an_idle_time(others: bool) -> list[Arrival]:
+    """Return payments of a card, 60 days of nothing (or of other cards' payments), and its next payment."""
+    first = [paid(number, "a", START + number * HOUR) for number in range(8)]
+    between = [paid(number, "b", START + number * DAY) for number in range(1, 60) if others]
+    return renumbered([*first, *between, paid(8, "a", START + 60 * DAY)])
+
+
+@pytest.mark.parametrize("batch", [1, 300])
+def test_deadlines_that_passed_while_nothing_came_are_seen_by_the_next_payment(batch: int) -> None:
+    bare, filled = vectors(after_an_idle_time(False), batch=batch), vectors(after_an_idle_time(True), batch=batch)
+    assert bare["a8"] == filled["a8"]
+
+
+def test_comparison_reports_deadlines_that_wait_for_more_than_the_next_payment(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = vectors(after_an_idle_time(False))["a8"]
+    monkeypatch.setattr(LabelBook, "expire", lambda self, now: [])
+    assert vectors(after_an_idle_time(False))["a8"] != seen
 
 
 class Clock:
@@ -193,7 +213,7 @@ def test_silence_and_early_labels_are_seen_alike_in_any_batch(seed: int) -> None
 
 
 def test_comparison_reports_an_engine_that_holds_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LabelBook, "speaks_at", lambda self, tx: NEVER)
+    monkeypatch.setattr(LabelBook, "label_due_at", lambda self, tx: NEVER)
     assert any(vectors(shuffled(seed), batch=1) != vectors(shuffled(seed), batch=20) for seed in range(3))
 
 

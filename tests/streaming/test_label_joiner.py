@@ -1,0 +1,68 @@
+"""Decisions and verdicts in, known labels out, without a broker."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fraud.core.labels import Deadlines
+from fraud.core.records import DAY, Answer, Decision, KnownLabel, Label, LabelSource, Position, Verdict
+from streaming.kafka.topics import Topics
+from streaming.labels.pending import SqlitePending
+from streaming.labels.service import LabelJoiner
+from streaming.messages import envelope
+from streaming.settings import KafkaSection
+from tests.filled import filled
+
+PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=())
+
+
+@pytest.fixture
+def pending(tmp_path: Path) -> Iterator[SqlitePending]:
+    store = SqlitePending(tmp_path / "book.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def joiner(pending: SqlitePending) -> LabelJoiner:
+    return LabelJoiner(pending, Deadlines(2 * DAY), Topics.of(KafkaSection()))
+
+
+def decided(number: int, day: int) -> Answer:
+    decision = msgspec.structs.replace(PLAIN, tx_id=f"t{number}", happened_at=day * DAY, seen_at=day * DAY)
+    return Answer(decision=decision, position=Position("transactions", 0, number))
+
+
+def out(pending: SqlitePending) -> list[KnownLabel]:
+    """Return the labels in the outbox, in order."""
+    return [envelope.known_in(message.value) for _, message in pending.outbox(0)]
+
+
+def test_deadlines_that_passed_while_nothing_came_go_out_with_the_next_decision(
+    joiner: LabelJoiner, pending: SqlitePending
+) -> None:
+    for number in range(3):
+        joiner.decision(decided(number, 100 + number))
+    joiner.decision(decided(9, 200))
+    told = out(pending)
+    assert [label.tx_id for label in told] == ["t0", "t1", "t2"]
+    assert [label.happened_at for label in told] == [102 * DAY, 103 * DAY, 104 * DAY]
+    assert {label.source for label in told} == {LabelSource.SILENCE}
+
+
+def test_verdict_goes_out_once_and_silence_does_not_repeat_it(joiner: LabelJoiner, pending: SqlitePending) -> None:
+    joiner.decision(decided(0, 100))
+    verdict = Label(tx_id="t0", verdict=Verdict.FRAUD, happened_at=101 * DAY, seen_at=101 * DAY)
+    joiner.label(verdict)
+    joiner.label(verdict)
+    joiner.decision(decided(9, 200))
+    assert [(label.tx_id, label.verdict) for label in out(pending)] == [("t0", Verdict.FRAUD)]
+
+
+def test_verdict_that_comes_first_goes_out_with_its_decision(joiner: LabelJoiner, pending: SqlitePending) -> None:
+    joiner.label(Label(tx_id="t0", verdict=Verdict.FRAUD, happened_at=101 * DAY, seen_at=101 * DAY))
+    assert (out(pending), joiner.unmatched) == ([], 1)
+    joiner.decision(decided(0, 100))
+    assert [label.tx_id for label in out(pending)] == ["t0"]
