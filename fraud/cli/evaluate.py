@@ -2,22 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from fraud.cli import fits, options, output, vectors
+from fraud.cli import fits, options, output
 from fraud.core.errors import SettingsError
 
-if TYPE_CHECKING:
-    from fraud.training.dataset import Dataset
-    from fraud.training.fitting import FitRequest
-    from fraud.training.protocols import Fold
-    from fraud.training.splits import Slices
-    from models.boosting.trees import F64
-
-PROTOCOLS = ("fdh", "chronological")
 SHOWN = ("ap", "auc", "cp100", "recall_at_1pct")
 
 
@@ -52,102 +44,44 @@ def evaluate(
     under the same draws. `slices` tells of a card's first week, new merchants and each scenario. A blend is shown
     beside its parts.
     """
-    fitting = chosen(model, compare)
-    for kind in fitting:
-        fits.require(kind, fits.KINDS, "--compare" if compare else "--model")
-    fits.require(protocol, PROTOCOLS, "--protocol")
-    fits.require(train, ("long", "week"), "--train")
-    fits.require_torch(*fitting)
+    from fraud.training import cost, protocols
+    from fraud.training.evaluation import Evaluation
+    from fraud.training.settings import BLEND, BOOSTER
+
+    kinds = chosen(model, compare)
+    fits.require_kinds(kinds, "--compare" if compare else "--model")
+    fits.require(protocol, protocols.PROTOCOLS, "--protocol")
+    fits.require(train, protocols.TRAIN, "--train")
     found = options.settings(settings)
-    wide = any(kind != "booster" for kind in fitting)
-    dataset = vectors.extracted(data, mapping, label_delay, cache, found, histories=wide)
-    asked = fits.asked_for("blend" if wide else "booster", found, set_, seed, dataset, cache, quick=quick)
-    job = Evaluation(dataset, folds_of(dataset, protocol, split, train, fold), asked, runs, resume)
-    result = job.run(range(seed, seed + seeds), fitting, None if json else told)
+    wide = any(kind != BOOSTER for kind in kinds)
+    dataset = fits.extracted(data, mapping, label_delay, cache, found, histories=wide)
+    request = fits.fit_request(BLEND if wide else BOOSTER, found, set_, seed, dataset, cache, quick=quick)
+    folds = protocols.folds(dataset, protocol, split, train, fold)
+    job = Evaluation(dataset, folds, request, runs, resume=resume)
+    costs = job.costs()
+    fits.announce(cost.summed(costs * seeds))
+    with fits.bar("evaluate", costs[0], request, len(costs) * seeds) as step:
+        result = job.run(range(seed, seed + seeds), kinds, step, None if json else told)
     if plots is not None:
-        job.draw(plots, fitting)
+        for path in job.draw(plots, kinds):
+            output.say(f"drawn: {path}")
     if not json:
         output.out.print(side_by_side(result["models"]))
         for one in result["differences"]:
             output.show(less(one))
-    first = result["models"][fitting[0]]
-    output.last_line({**first, **result, "label_delay": label_delay, "protocol": protocol, "model": fitting[0]})
+    first = result["models"][kinds[0]]
+    output.last_line({**first, **result, "label_delay": label_delay, "protocol": protocol, "model": kinds[0]})
 
 
 def chosen(model: str, compare: tuple[str, str] | None) -> list[str]:
-    """Return the kinds to judge, those asked for first; a fit with a network answers for all of them."""
+    """Return the kinds to evaluate, those asked for first; a fit with a network answers for all of them."""
+    from fraud.training.settings import BLEND, BOOSTER, KINDS, NETWORK
+
     if compare is not None and compare[0] == compare[1]:
-        msg = f"--compare {compare[0]} {compare[1]}: expected two different kinds of {', '.join(fits.KINDS)}"
+        msg = f"--compare {compare[0]} {compare[1]}: expected two different kinds of {', '.join(KINDS)}"
         raise SettingsError(msg)
     asked = [model] if compare is None else list(compare)
-    return asked if asked == ["booster"] else list(dict.fromkeys([*asked, "blend", "network", "booster"]))
-
-
-def folds_of(data: "Dataset", protocol: str, split: float, train: str, only: list[int] | None) -> "list[Fold]":
-    """Return the folds of a protocol, or those of them that are asked for."""
-    from fraud.training import protocols
-
-    if protocol != "fdh":
-        return [protocols.chronological_fold(data, split)]
-    folds = protocols.fdh_folds(data, train)
-    if only and not set(only) <= set(range(1, len(folds) + 1)):
-        msg = f"--fold {' '.join(map(str, only))}: expected numbers from 1 to {len(folds)}"
-        raise SettingsError(msg)
-    return [folds[number - 1] for number in sorted(set(only))] if only else folds
-
-
-class Evaluation:
-    """Folds fitted one after the other, each kept as it is done."""
-
-    def __init__(self, data: "Dataset", folds: "Sequence[Fold]", asked: "FitRequest", runs: Path, resume: bool) -> None:
-        """Take the folds and what to fit on each; with `resume` kept scores are taken as they are."""
-        self._data, self._folds, self._asked = data, folds, asked
-        self._runs, self._resume = runs, resume
-        self._scores: dict[str, list[F64]] = {}
-
-    def run(self, seeds: Sequence[int], kinds: Sequence[str], told: Any) -> dict[str, Any]:
-        """Return how each kind did (`models`), and how they differ (`differences`)."""
-        from fraud.training import cost, evaluation
-        from fraud.training.splits import slices
-
-        costs = [
-            cost.forecast(self._data, slices(self._data, fold.span), self._asked, len(fold.test))
-            for fold in self._folds
-        ]
-        fits.announce(cost.summed(costs * len(seeds)))
-        with fits.bar("evaluate", costs[0], self._asked, len(costs) * len(seeds)) as self._bar:
-            judged = evaluation.judge(self._data, self._folds, self._fit, seeds, told, kinds)
-        models = {kind: evaluation.summary(ones) for kind, ones in judged.items()}
-        return {"models": models, "differences": evaluation.compared(judged)}
-
-    def _fit(self, rows: "Slices", fold: "Fold", seed: int) -> "dict[str, F64]":
-        from fraud.training import checkpoints, fitting, settings
-
-        chosen = settings.reseeded(self._asked.settings, seed)
-        place = fits.place_of(checkpoints.fold_folder(self._runs, self._data, fold), chosen, self._resume)
-        scores = checkpoints.read_scores(place.scores)
-        if scores is None:
-            asked = self._asked._replace(settings=chosen, place=place)
-            made = fitting.fit(self._data, rows, asked, lambda share, note: self._bar(share, f"{fold.name}, {note}"))
-            scores = made.scores(self._data, fold.test)
-            checkpoints.write_scores(place.scores, scores)
-            place.checkpoint.unlink(missing_ok=True)
-        self._bar.next()
-        for kind, score in scores.items():
-            self._scores.setdefault(kind, []).append(score)
-        return scores
-
-    def draw(self, folder: Path, kinds: Sequence[str]) -> None:
-        """Draw the test rows of all folds together, by the first seed."""
-        import numpy as np
-
-        from fraud.training import plots
-        from fraud.training.dataset import FRAUD
-
-        folds = len(self._folds)
-        fraud = np.concatenate([self._data.fraud[fold.test] == FRAUD for fold in self._folds])
-        for path in plots.draw_all(folder, fraud, {kind: np.concatenate(self._scores[kind][:folds]) for kind in kinds}):
-            output.say(f"drawn: {path}")
+    return asked if asked == [BOOSTER] else list(dict.fromkeys([*asked, BLEND, NETWORK, BOOSTER]))
 
 
 def told(kind: str, result: dict[str, Any]) -> None:
@@ -155,7 +89,7 @@ def told(kind: str, result: dict[str, Any]) -> None:
     bounds = result["ap_interval"]
     within = " (ap {:.4f} to {:.4f})".format(*bounds) if bounds is not None else ""
     head = f"{result['fold']}, seed {result['seed']}: {kind}, {result['rows']:,} rows, {result['frauds']:,} frauds"
-    output.say(f"{head}: {fits.told(result)}{within}")
+    output.say(f"{head}: {fits.measures(result)}{within}")
 
 
 def side_by_side(models: dict[str, Any]) -> Table:

@@ -1,52 +1,53 @@
-"""What commands that fit have in common."""
+"""What commands that fit have in common: vectors, what is to be fitted, and how a fit is shown on the terminal."""
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fraud.cli import output
-from fraud.cli.vectors import histories
+from fraud.cli import options, output
 from fraud.core.errors import FraudError, SettingsError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from fraud.training.booster import BoosterSettings
-    from fraud.training.checkpoints import Place
+    from fraud.core.settings import Settings
     from fraud.training.cost import Forecast
     from fraud.training.dataset import Dataset
     from fraud.training.fitting import FitRequest
     from streaming.settings import ServiceSettings
 
-KINDS = ("booster", "network", "blend")
+
+def extracted(
+    data: Path, mapping: str, label_delay: str, cache: Path, settings: "Settings", *, histories: bool = False,
+    spread: float = 0.0,
+) -> "Dataset":  # fmt: skip
+    """Return the vectors of a history, with a progress bar when they are not in the cache yet."""
+    from fraud.training import extraction
+
+    request = extraction.ExtractionRequest(data, mapping, options.duration(label_delay), settings, spread)
+    return extraction.extracted(
+        request, cache, histories=histories, say=output.say,
+        progress=lambda rows: output.progress("extract", rows, "payments"),
+    )  # fmt: skip
 
 
-def asked_for(
-    kind: str, found: "ServiceSettings", set_: "Iterable[str] | None", seed: int, data: "Dataset", cache: Path,
+def fit_request(
+    kind: str, found: "ServiceSettings", set_: Iterable[str] | None, seed: int, data: "Dataset", cache: Path,
     *, quick: bool,
 ) -> "FitRequest":  # fmt: skip
     """Return what is to be fitted: settings, and for a network the histories it reads."""
-    from fraud.training import settings
+    from fraud.training import extraction, settings
     from fraud.training.fitting import FitRequest
 
     tables = settings.merged(settings.tables_of(found.train), set_ or ())
-    if kind == settings.BOOSTER:
-        return FitRequest(settings.booster(seed, quick=quick, tables=tables))
-    return FitRequest(settings.blend(seed, quick=quick, tables=tables), histories(data, cache))
-
-
-def place_of(folder: Path, settings: Any, resume: bool) -> "Place":
-    """Return where a fit keeps what it leaves; without `resume` nothing that lies there is used."""
-    from fraud.training.checkpoints import Place
-
-    place = Place(folder, settings)
-    if not resume:
-        place.forget()
-    return place
+    chosen = settings.of_kind(kind, seed, quick=quick, tables=tables)
+    return FitRequest(chosen, None if kind == settings.BOOSTER else extraction.histories(data, cache))
 
 
 def announce(cost: "Forecast") -> None:
     """Say what a fit will cost, and warn when the memory is not there."""
+    from fraud.training.cost import free_bytes
+
     output.say(f"fit: {cost.said}")
     if (free := free_bytes()) and cost.bytes > free:
         output.say(
@@ -55,55 +56,16 @@ def announce(cost: "Forecast") -> None:
         )
 
 
-def free_bytes() -> int:
-    """Return the memory that can be had, 0 where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return 0
-    held = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(held.get("MemAvailable", "0").split()[0]) * 1024
+@contextmanager
+def bar(what: str, cost: "Forecast", request: "FitRequest", fits: int = 1) -> Iterator[Callable[[float, str], None]]:
+    """Show a progress bar that counts as fits do, by rows learned from or by trees; it is told shares of all fits."""
+    each, unit = (cost.learned, "rows") if cost.learned else (getattr(request.settings, "trees", 1_000), "trees")
+    total = each * fits
+    with output.progress(what, total, unit) as step:
+        yield lambda share, note: step(int(share * total), note)
 
 
-def bar(what: str, cost: "Forecast", asked: "FitRequest", times: int = 1) -> "Bar":
-    """Return a progress bar in what a fit counts by: rows learned from, or trees."""
-    total, unit = (cost.learned, "rows") if cost.learned else (getattr(asked.settings, "trees", 1_000), "trees")
-    return Bar(output.progress(what, total * times, unit), total)
-
-
-class Bar:
-    """A progress bar told by shares of a fit; fits before it may have filled part of it."""
-
-    def __init__(self, progress: Any, total: int) -> None:
-        """Take the bar, not yet shown, and what one fit adds to it."""
-        self._progress, self._total, self._before = progress, total, 0
-
-    def __enter__(self) -> "Bar":
-        """Show it."""
-        self._step = self._progress.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        """Take it away."""
-        self._progress.__exit__(*error)
-
-    def __call__(self, share: float, note: str) -> None:
-        """Say how much of the fit under way is done."""
-        self._step(self._before + int(share * self._total), note)
-
-    def next(self) -> None:
-        """Begin another fit."""
-        self._before += self._total
-
-
-def booster_settings(seed: int, *, quick: bool) -> "BoosterSettings":
-    """Return the settings of a booster's fit."""
-    from fraud.training import settings
-
-    return settings.booster(seed, quick=quick)
-
-
-def told(result: dict[str, Any]) -> str:
+def measures(result: dict[str, Any]) -> str:
     """Return measures in a line."""
     return " ".join(
         f"{name} {result[name]:.4f}"
@@ -112,15 +74,19 @@ def told(result: dict[str, Any]) -> str:
     )
 
 
+def require_kinds(kinds: Iterable[str], what: str) -> None:
+    """Raise SettingsError for a kind of model that does not exist, FraudError when torch is missing for one."""
+    from fraud.training.settings import BOOSTER, KINDS
+
+    for kind in kinds:
+        require(kind, KINDS, what)
+    if any(kind != BOOSTER for kind in kinds) and find_spec("torch") is None:
+        msg = "A network is fitted with torch, which is not installed: install the extra 'network', as make setup does."
+        raise FraudError(msg)
+
+
 def require(value: str, known: tuple[str, ...], what: str) -> None:
     """Raise SettingsError unless `value` is one of `known`."""
     if value not in known:
         msg = f"{what} {value}: expected one of {', '.join(known)}.{nearest(value, known)}"
         raise SettingsError(msg)
-
-
-def require_torch(*kinds: str) -> None:
-    """Raise FraudError when a network is asked for and torch is not installed."""
-    if any(kind != "booster" for kind in kinds) and find_spec("torch") is None:
-        msg = "A network is fitted with torch, which is not installed: install the extra 'network', as make setup does."
-        raise FraudError(msg)

@@ -7,7 +7,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from fraud.cli import options, output, vectors
+from fraud.cli import fits, options, output
 from fraud.core.errors import SettingsError
 
 app = typer.Typer(help="List, show, compare, promote and roll back trained models.", no_args_is_help=True)
@@ -124,27 +124,15 @@ def export(
     `matrix` is (payments, features) with `names`; `raw`, `sums`, `codes` and `text` are the tokens of the payments
     numbered in `rows`, codes by no encoder (zero).
     """
-    from fraud.training import dataset
+    from fraud.training import dataset, extraction
 
     if tokens and out.suffix != ".npz":
         msg = f"--tokens are written to an .npz file, --out is {out}"
         raise SettingsError(msg)
     found = options.settings(settings)
-    held = vectors.extracted(data, mapping, label_delay, cache, found, histories=tokens > 0)
-    dataset.export(held, out, newest_tokens(held, cache, tokens) if tokens else {})
+    held = fits.extracted(data, mapping, label_delay, cache, found, histories=tokens > 0)
+    dataset.export(held, out, extraction.newest_tokens(held, cache, tokens) if tokens else {})
     output.last_line({"out": str(out), "rows": held.meta.rows, "features": len(held.names), "tokens": tokens})
-
-
-def newest_tokens(data: Any, cache: Path, count: int) -> dict[str, Any]:
-    """Return the tokens of the newest payments, and which rows they are of."""
-    import numpy as np
-
-    log = vectors.histories(data, cache)
-    rows = np.arange(max(data.meta.rows - count, 0), data.meta.rows)
-    codes = np.zeros((len(log.blocks()), 32), np.float32)
-    batches = [batch for _, batch in log.batches(rows, codes)]
-    parts = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in batches[0]._fields}
-    return {"rows": rows, **parts}
 
 
 def root(models: Path | None, settings: Path | None) -> Path:

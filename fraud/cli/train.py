@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fraud.cli import options, output
-from fraud.cli.fits import KINDS, announce, asked_for, bar, place_of, require, require_torch, told
-from fraud.cli.vectors import extracted
+from fraud.cli import fits, options, output
 
 if TYPE_CHECKING:
     from fraud.training.dataset import Dataset
@@ -46,47 +44,37 @@ def train(
     delay in place of what verdicts mean, for a service whose labels come sooner or later. Time and memory are
     told before it starts; a GPU is used where there is one.
     """
-    require(model, KINDS, "--model")
-    require_torch(model)
+    from fraud.training.checkpoints import place_of
+    from fraud.training.settings import BOOSTER
+
+    fits.require_kinds([model], "--model")
     found = options.settings(settings, models=models)
     folder = Path(found.model.folder)
-    dataset = extracted(data, mapping, label_delay, cache, found, histories=model != "booster", spread=delay_spread)
-    asked = asked_for(model, found, set_, seed, dataset, cache, quick=quick)
-    asked = asked._replace(place=place_of(runs / f"train-{name}-{dataset.meta.identity.key}", asked.settings, resume))
-    made = fitted(dataset, folder, name, model, asked, use=not keep)
+    wide = model != BOOSTER
+    dataset = fits.extracted(data, mapping, label_delay, cache, found, histories=wide, spread=delay_spread)
+    request = fits.fit_request(model, found, set_, seed, dataset, cache, quick=quick)
+    place = place_of(runs / f"train-{name}-{dataset.meta.identity.key}", request.settings, resume=resume)
+    made = fitted(dataset, folder, name, model, request._replace(place=place), use=not keep)
     if plots:
-        draw(dataset, made, folder / made.card.name / made.card.version / "plots")
+        for path in made.draw(dataset, folder / made.card.name / made.card.version / "plots"):
+            output.say(f"drawn: {path}")
     if not json:
         output.say(f"model '{name}' {made.card.version} kept in {folder / name}")
         for kind, metrics in (made.card.metrics_by_model or {model: made.card.metrics}).items():
-            output.say(f"on the rows it was chosen on: {kind} {told(metrics)}")
+            output.say(f"on the rows it was chosen on: {kind} {fits.measures(metrics)}")
     card = made.card
     output.last_line(
         {"name": name, "version": card.version, "metrics": card.metrics, "metrics_by_model": card.metrics_by_model}
     )
 
 
-def fitted(data: "Dataset", folder: Path, name: str, kind: str, asked: "FitRequest", *, use: bool) -> "Trained":
+def fitted(data: "Dataset", folder: Path, name: str, kind: str, request: "FitRequest", *, use: bool) -> "Trained":
     """Say what a fit will cost, fit with a progress bar, save."""
     from fraud.training import cost as forecasting
     from fraud.training import train as artifact
     from streaming import clock
 
-    cost = forecasting.forecast(data, artifact.usual_slices(data, kind), asked)
-    announce(cost)
-    with bar("fit", cost, asked) as step:
-        return artifact.train(data, folder, name, clock.now_ns(), kind, asked, step, use=use)
-
-
-def draw(data: "Dataset", made: "Trained", folder: Path) -> None:
-    """Draw how the model did on the rows it was chosen on."""
-    from fraud.training import plots
-    from fraud.training.dataset import FRAUD
-
-    scores = made.fitted.validation()
-    if not scores:
-        return
-    fraud = data.fraud[made.rows.validation] == FRAUD
-    importance = data.names, made.fitted.booster.importance
-    for path in plots.draw_all(folder, fraud, scores, importance, made.fitted.curve()):
-        output.say(f"drawn: {path}")
+    cost = forecasting.forecast(data, artifact.usual_slices(data, kind), request)
+    fits.announce(cost)
+    with fits.bar("fit", cost, request) as step:
+        return artifact.train(data, folder, name, clock.now_ns(), kind, request, step, use=use)

@@ -60,6 +60,14 @@ class Place(NamedTuple):
             path.unlink(missing_ok=True)
 
 
+def place_of(folder: Path, settings: msgspec.Struct, *, resume: bool) -> Place:
+    """Return where a fit keeps what it leaves; without `resume` nothing that lies there is used."""
+    place = Place(folder, settings)
+    if not resume:
+        place.forget()
+    return place
+
+
 def fold_folder(root: Path, data: Dataset, fold: "Fold") -> Path:
     """Return the folder of one fold."""
     digest = hashlib.sha256(repr((data.meta.identity.key, fold.span)).encode())

@@ -1,6 +1,7 @@
 """What a fit will cost before it starts: time and peak memory, from constants measured once."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +75,16 @@ def forecast(data: Dataset, rows: Slices, asked: FitRequest, tested: int = 0) ->
     held = 2 * drawn * sides * SIDE_BYTES + blocks * (BLOCK_BYTES + CODE_BYTES)
     held += (int(data.card.max(initial=0)) + int(data.merchant.max(initial=0)) + 2) * HISTORY_BYTES
     return Forecast(booster.seconds + seconds, max(booster.bytes, held) + LOADED_BYTES, epochs * drawn)
+
+
+def free_bytes() -> int:
+    """Return the memory that can be had, 0 where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    held = dict(line.split(":", 1) for line in lines if ":" in line)
+    return int(held.get("MemAvailable", "0").split()[0]) * 1024
 
 
 def summed(costs: Sequence[Forecast]) -> Forecast:

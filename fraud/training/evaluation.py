@@ -1,4 +1,4 @@
-"""Judge kinds of models on the same folds: measures, slices, and intervals that are paired, over several seeds.
+"""Evaluate kinds of models on the same folds: measures, slices, intervals that are paired, over several seeds.
 
 Frauds cluster at merchants, so merchants are drawn, the same ones for every kind, fold and seed: a difference of two
 kinds is free of the noise that both share. Intervals do not tell what another fit would have given; the spread over
@@ -7,6 +7,7 @@ seeds does.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 
 from fraud.core import intervals, metrics
 from fraud.core.records import DAY
+from fraud.training import checkpoints, cost, fitting, plots, settings
 from fraud.training.dataset import FRAUD, GENUINE, Dataset
+from fraud.training.fitting import FitRequest, Scores, Step
 from fraud.training.protocols import BUDGET, MEASURES, Fold, measure
 from fraud.training.splits import Rows, Slices, slices
 from models.boosting.trees import F64
 
-Scores = dict[str, F64]
 Fitter = Callable[[Slices, Fold, int], Scores]
 """Fits on what a fold may learn from, with a seed; returns the scores of its test rows by kind, float64 (rows,)."""
 Told = Callable[[str, dict[str, Any]], None]
@@ -29,7 +31,7 @@ WEEK = 7 * DAY
 AP, RECALL = "ap", "recall_at_1pct"
 
 
-class Judged(NamedTuple):
+class FoldResult(NamedTuple):
     """One kind on one fold with one seed: its result, and AP and recall under each draw of merchants, (draws,)."""
 
     result: dict[str, Any]
@@ -37,54 +39,112 @@ class Judged(NamedTuple):
     recall: F64
 
 
-def judge(
+def evaluate(
     data: Dataset,
     folds: Sequence[Fold],
     fitter: Fitter,
     seeds: Sequence[int] = (0,),
     told: Told | None = None,
     kinds: Sequence[str] = (),
-) -> dict[str, list[Judged]]:
-    """Return how every kind that is scored did, seed by seed and fold by fold; of `kinds`, where they are named."""
-    judged: dict[str, list[Judged]] = {}
+) -> dict[str, list[FoldResult]]:
+    """Return how every kind that is scored does, seed by seed and fold by fold; of `kinds`, where they are named."""
+    found: dict[str, list[FoldResult]] = {}
     for seed in seeds:
         for fold in folds:
             rows = slices(data, fold.span)
             scores = fitter(rows, fold, seed)
             for kind in kinds or scores:
-                one = judged_fold(data, fold, scores[kind], seed, len(rows.train))
-                judged.setdefault(kind, []).append(one)
+                one = evaluate_fold(data, fold, scores[kind], seed, len(rows.train))
+                found.setdefault(kind, []).append(one)
                 if told is not None:
                     told(kind, one.result)
-    return judged
+    return found
 
 
-def judged_fold(data: Dataset, fold: Fold, score: F64, seed: int = 0, trained_on: int = 0) -> Judged:
+def evaluate_fold(data: Dataset, fold: Fold, score: F64, seed: int = 0, trained_on: int = 0) -> FoldResult:
     """Return one kind on one fold."""
     ap, recall = draws(data, fold.test, score)
     result = {"fold": fold.name, "seed": seed, "trained_on": trained_on, **measure(data, fold.test, score)}
     result["ap_interval"] = _bounds(ap) if result[AP] is not None else None
     result["recall_interval"] = _bounds(recall) if result[RECALL] is not None else None
     result["slices"] = {name: part(data, fold.test, mask, score) for name, mask in sliced(data, fold.test)}
-    return Judged(result, ap, recall)
+    return FoldResult(result, ap, recall)
+
+
+# --- a run over folds and seeds --------------------------------------------------------------------------------------
+
+
+class Evaluation:
+    """Folds fitted one after the other, each kept as it is done."""
+
+    def __init__(self, data: Dataset, folds: Sequence[Fold], request: FitRequest, runs: Path, *, resume: bool) -> None:
+        """Take the folds and what to fit on each; with `resume` kept scores are taken as they are."""
+        self._data, self._folds, self._request = data, folds, request
+        self._runs, self._resume = runs, resume
+        self._scores: dict[str, list[F64]] = {}
+        self._step: Step = lambda share, note: None
+        self._done, self._fits = 0, 1
+
+    def costs(self) -> list[cost.Forecast]:
+        """Return what each fold's fit and test will take."""
+        data, request = self._data, self._request
+        return [cost.forecast(data, slices(data, fold.span), request, len(fold.test)) for fold in self._folds]
+
+    def run(
+        self, seeds: Sequence[int], kinds: Sequence[str], step: Step | None = None, told: Told | None = None
+    ) -> dict[str, Any]:
+        """Return how each kind did (`models`), and how they differ (`differences`); `step` is told shares of the whole.
+
+        Raises DataError when a fold has nothing to learn from, or kept scores are damaged.
+        """
+        self._step = step or self._step
+        self._done, self._fits = 0, len(seeds) * len(self._folds)
+        found = evaluate(self._data, self._folds, self._fit, seeds, told, kinds)
+        models = {kind: summary(ones) for kind, ones in found.items()}
+        return {"models": models, "differences": compared(found)}
+
+    def draw(self, folder: Path, kinds: Sequence[str]) -> list[Path]:
+        """Draw the test rows of all folds together, by the first seed; return the pictures' paths."""
+        folds = len(self._folds)
+        fraud = np.concatenate([self._data.fraud[fold.test] == FRAUD for fold in self._folds])
+        return plots.draw_all(folder, fraud, {kind: np.concatenate(self._scores[kind][:folds]) for kind in kinds})
+
+    def _fit(self, rows: Slices, fold: Fold, seed: int) -> Scores:
+        chosen = settings.reseeded(self._request.settings, seed)
+        folder = checkpoints.fold_folder(self._runs, self._data, fold)
+        place = checkpoints.place_of(folder, chosen, resume=self._resume)
+        scores = checkpoints.read_scores(place.scores)
+        if scores is None:
+            request = self._request._replace(settings=chosen, place=place)
+            scores = fitting.fit(self._data, rows, request, self._within(fold)).scores(self._data, fold.test)
+            checkpoints.write_scores(place.scores, scores)
+            place.checkpoint.unlink(missing_ok=True)
+        self._done += 1
+        for kind, score in scores.items():
+            self._scores.setdefault(kind, []).append(score)
+        return scores
+
+    def _within(self, fold: Fold) -> Step:
+        """Return what a fold's fit tells its progress."""
+        return lambda share, note: self._step((self._done + share) / self._fits, f"{fold.name}, {note}")
 
 
 # --- summaries -------------------------------------------------------------------------------------------------------
 
 
-def summary(judged: Sequence[Judged]) -> dict[str, Any]:
+def summary(found: Sequence[FoldResult]) -> dict[str, Any]:
     """Return `{"mean": {...}, "folds": [...], "ap_interval": [low, high], ...}`; what the data leave undefined is None.
 
     `seeds` holds the means of each seed where there are several, `spread` their standard deviation.
     """
-    results = [one.result for one in judged]
+    results = [one.result for one in found]
     mean = _means(results)
     by_seed = {seed: _means([r for r in results if r["seed"] == seed]) for seed in sorted({r["seed"] for r in results})}
     return {
         "mean": mean,
         "folds": results,
-        "ap_interval": _bounds(np.mean([one.ap for one in judged], axis=0)) if mean[AP] is not None else None,
-        "recall_interval": _bounds(np.mean([one.recall for one in judged], axis=0))
+        "ap_interval": _bounds(np.mean([one.ap for one in found], axis=0)) if mean[AP] is not None else None,
+        "recall_interval": _bounds(np.mean([one.recall for one in found], axis=0))
         if mean[RECALL] is not None
         else None,
         "slices": _mean_slices(results),
@@ -92,15 +152,15 @@ def summary(judged: Sequence[Judged]) -> dict[str, Any]:
     }
 
 
-def compared(judged: dict[str, list[Judged]]) -> list[dict[str, Any]]:
+def compared(found: dict[str, list[FoldResult]]) -> list[dict[str, Any]]:
     """Return the difference of every pair of kinds, in the order they are held, with paired intervals.
 
     Differences are means over folds and seeds under the same draws.
     """
-    return [difference(one, other, judged[one], judged[other]) for one, other in combinations(judged, 2)]
+    return [difference(one, other, found[one], found[other]) for one, other in combinations(found, 2)]
 
 
-def difference(name: str, other_name: str, one: Sequence[Judged], other: Sequence[Judged]) -> dict[str, Any]:
+def difference(name: str, other_name: str, one: Sequence[FoldResult], other: Sequence[FoldResult]) -> dict[str, Any]:
     """Return average precision and recall of one less those of another, with 95 % intervals over merchants."""
     ap = np.mean([a.ap - b.ap for a, b in zip(one, other, strict=True)], axis=0)
     recall = np.mean([a.recall - b.recall for a, b in zip(one, other, strict=True)], axis=0)

@@ -5,13 +5,14 @@ one week between the end of learning and the test, and cards known as defrauded 
 days at every label delay, so that results at different delays are about the same rows.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.core import metrics
-from fraud.core.errors import DataError
+from fraud.core.errors import DataError, SettingsError
 from fraud.core.records import DAY
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.splits import (
@@ -24,6 +25,8 @@ from fraud.training.splits import (
 )
 from models.boosting.trees import F64
 
+FDH, CHRONOLOGICAL = PROTOCOLS = ("fdh", "chronological")
+TRAIN = ("long", "week")
 FDH_FOLDS = (115, 122, 129, 136)
 FDH_FIRST_DAY = 30
 WEEK = 7
@@ -38,6 +41,20 @@ class Fold(NamedTuple):
     name: str
     span: Span
     test: Rows
+
+
+def folds(data: Dataset, protocol: str, split: float, train: str, only: Iterable[int] | None = None) -> list[Fold]:
+    """Return the folds of a protocol, of `fdh` those numbered in `only` where any are, from 1.
+
+    Raises SettingsError for a number that there is not, and what `fdh_folds` and `chronological_fold` raise.
+    """
+    if protocol != FDH:
+        return [chronological_fold(data, split)]
+    made, chosen = fdh_folds(data, train), sorted(set(only or ()))
+    if not set(chosen) <= set(range(1, len(made) + 1)):
+        msg = f"--fold {' '.join(map(str, chosen))}: expected numbers from 1 to {len(made)}"
+        raise SettingsError(msg)
+    return [made[number - 1] for number in chosen] if chosen else made
 
 
 def fdh_folds(data: Dataset, train: str = "long") -> list[Fold]:

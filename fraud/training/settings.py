@@ -43,6 +43,13 @@ Tables = Mapping[str, Mapping[str, Any]]
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+def of_kind(
+    kind: str, seed: int, *, quick: bool = False, tables: Tables | None = None
+) -> "BoosterSettings | BlendSettings":
+    """Return the settings of what is fitted for a kind; raise SettingsError for a key or value that cannot be."""
+    return (booster if kind == BOOSTER else blend)(seed, quick=quick, tables=tables)
+
+
 def booster(seed: int, *, quick: bool = False, tables: Tables | None = None) -> BoosterSettings:
     """Return the booster's settings; raise SettingsError for a key or value that cannot be."""
     return _part(BOOSTER, BoosterSettings, seed, quick, tables)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from fraud.training import fitting
+from fraud.training import fitting, plots
 from fraud.training.booster import BoosterSettings
 from fraud.training.dataset import FRAUD, GENUINE, Dataset
 from fraud.training.fitting import BlendFitted, FitRequest, Fitted
@@ -41,6 +41,15 @@ class Trained(NamedTuple):
     card: Card
     fitted: Fitted
     rows: Slices
+
+    def draw(self, data: Dataset, folder: Path) -> list[Path]:
+        """Draw how the model did on the rows it was chosen on; return the pictures' paths."""
+        scores = self.fitted.validation()
+        if not scores:
+            return []
+        fraud = data.fraud[self.rows.validation] == FRAUD
+        importance = data.names, self.fitted.booster.importance
+        return plots.draw_all(folder, fraud, scores, importance, self.fitted.curve())
 
 
 def usual_slices(data: Dataset, kind: str = BOOSTER) -> Slices:

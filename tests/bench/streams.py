@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from fraud.cli import vectors
+from fraud.cli import fits
 from fraud.cli.simulate import parameters
 from fraud.core import metrics
 from fraud.core.settings import Settings
 from fraud.simulate import Traffic, fronts, memory, rings, stream
 from fraud.simulate.catalogue import CATEGORIES
-from fraud.training import booster, fitting, settings
+from fraud.training import booster, extraction, fitting, settings
 from fraud.training.dataset import Dataset
 from fraud.training.protocols import Fold, chronological_fold
 from fraud.training.splits import slices
@@ -62,7 +62,7 @@ def task(name: str, seed: int, given: dict[str, float], *, quick: bool, historie
     path = FOLDER / f"{name}.parquet"
     write(path, traffic.columns())
     days = given.get("label_days", stream(name).defaults["label_days"])
-    data = vectors.extracted(path, "native", f"{days}d", FOLDER / "cache", Settings(), histories=histories)
+    data = fits.extracted(path, "native", f"{days}d", FOLDER / "cache", Settings(), histories=histories)
     if not np.array_equal(data.time, traffic.happened_at) or not np.array_equal(data.amount, traffic.base_amount):
         message = f"stream {name}: extracted rows are not the messages in their order, so the optimum fits none of them"
         raise RuntimeError(message)
@@ -85,7 +85,7 @@ def booster_scores(one: Task) -> fitting.Scores:
 def network_scores(one: Task, tables: settings.Tables | None = None) -> fitting.Scores:
     """Fit booster and network, settings changed by `tables`; return scores of the test rows by kind."""
     asked = settings.blend(one.seed, quick=one.quick, tables=tables)
-    return _scores(one, fitting.FitRequest(asked, vectors.histories(one.data, FOLDER / "cache")))
+    return _scores(one, fitting.FitRequest(asked, extraction.histories(one.data, FOLDER / "cache")))
 
 
 def last_events_scores(one: Task) -> F64:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from fraud.cli.vectors import converted
 from fraud.core.settings import Settings
 from fraud.simulate import stream
 from fraud.training.dataset import Identity, write
+from fraud.training.extraction import converted
 from fraud.training.recording import HistoryLog, Recording
 from models import registry
 from models.blend import Blend

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from fraud.cli.vectors import converted
 from fraud.core.records import DAY, Answer, Arrival, Reject
 from fraud.core.settings import ModelSection, Settings
 from fraud.simulate import SimulatedSource, Traffic, stream
 from fraud.training import protocols
 from fraud.training.dataset import Dataset, Identity, write
+from fraud.training.extraction import converted
 from fraud.training.protocols import Fold
 from fraud.training.splits import Rows, between, slices, span_before
 from streaming import wiring

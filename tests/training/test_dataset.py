@@ -124,9 +124,11 @@ def test_two_processes_extract_a_file_once(tmp_path: Path) -> None:
     simulate = ["simulate", "--cards", "150", "--days", "30", "--out", str(made)]
     subprocess.run([sys.executable, "-m", "fraud", *simulate], check=True)
     code = (
-        "from pathlib import Path; from fraud.cli import vectors; from fraud.core.settings import Settings\n"
+        "import sys; from pathlib import Path; from fraud.core.records import DAY\n"
+        "from fraud.core.settings import Settings; from fraud.training.extraction import ExtractionRequest, extracted\n"
         f"made, cache = Path({str(made)!r}), Path({str(tmp_path / 'cache')!r})\n"
-        "print(len(vectors.extracted(made, 'native', '7d', cache, Settings()).time))"
+        "request = ExtractionRequest(made, 'native', 7 * DAY, Settings())\n"
+        "print(len(extracted(request, cache, say=lambda text: print(text, file=sys.stderr)).time))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) for _ in range(2)]
     found = [process.communicate(timeout=120) for process in both]

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from fraud.core.errors import DataError
+from fraud.core.errors import DataError, SettingsError
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.protocols import (
     MEASURES,
     chronological_fold,
     fdh_folds,
+    folds,
     measure,
 )
 from fraud.training.splits import slices
@@ -71,3 +72,11 @@ def test_measures_of_one_kind_of_verdict_are_none(data: Dataset) -> None:
     genuine = np.flatnonzero(data.fraud != FRAUD)[:500]
     found = measure(data, genuine, np.zeros(500))
     assert [found[name] for name in MEASURES] == [None] * 4
+
+
+def test_folds_are_those_that_are_numbered_and_no_others(data: Dataset) -> None:
+    assert [fold.name for fold in folds(data, "fdh", 0.85, "long", [3, 1, 3])] == ["day 115", "day 129"]
+    assert len(folds(data, "fdh", 0.85, "long")) == 4
+    assert [fold.name for fold in folds(data, "chronological", 0.8, "long")] == ["after 0.8"]
+    with pytest.raises(SettingsError, match="--fold 1 5: expected numbers from 1 to 4"):
+        folds(data, "fdh", 0.85, "long", [5, 1])

@@ -11,13 +11,13 @@ import torch
 
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
-from fraud.cli.vectors import converted
 from fraud.core.ports import Codes, Histories, Matrix, Tokens
 from fraud.core.records import DAY, Answer, Reject, Score
 from fraud.core.settings import Settings
 from fraud.simulate import stream
 from fraud.training.dataset import Identity, write
 from fraud.training.encoder import whole
+from fraud.training.extraction import converted
 from fraud.training.recording import HistoryLog, Recording
 from models.rules_only import RulesOnly
 from streaming import wiring

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fraud.cli import vectors
+from fraud.cli import fits
 from fraud.core import intervals
 from fraud.core.settings import Settings
-from fraud.training import evaluation, fitting, protocols, settings
+from fraud.training import evaluation, extraction, fitting, protocols, settings
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.protocols import Fold
 from fraud.training.splits import slices
@@ -37,8 +37,8 @@ class History(NamedTuple):
 
 def extracted(path: Path, mapping: str, delay: str, cache: Path, *, histories: bool) -> History:
     """Return a file's vectors with labels `delay` late ('none': never), from `cache` if it has them."""
-    data = vectors.extracted(path, mapping, delay, cache, Settings(), histories=histories)
-    return History(data, vectors.history_folder(cache, data.meta.identity))
+    data = fits.extracted(path, mapping, delay, cache, Settings(), histories=histories)
+    return History(data, extraction.history_folder(cache, data.meta.identity))
 
 
 def say(text: str) -> None:

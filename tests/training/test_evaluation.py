@@ -1,4 +1,4 @@
-"""Judging: the same folds and draws for every kind, differences that are paired, slices, seeds."""
+"""Evaluation: the same folds and draws for every kind, differences that are paired, slices, seeds."""
 
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from fraud.training.booster import BoosterSettings
 from fraud.training.checkpoints import Place
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.evaluation import (
-    Judged,
+    Evaluation,
+    FoldResult,
     alerted,
     compared,
     draws,
-    judge,
-    judged_fold,
+    evaluate,
+    evaluate_fold,
     part,
     sliced,
     summary,
@@ -44,21 +45,21 @@ class Two:
 
 
 @pytest.fixture(scope="module")
-def judged(data: Dataset) -> dict[str, list[Judged]]:
-    return judge(data, fdh_folds(data)[:2], Two(data), seeds=(3, 4))
+def results(data: Dataset) -> dict[str, list[FoldResult]]:
+    return evaluate(data, fdh_folds(data)[:2], Two(data), seeds=(3, 4))
 
 
-def test_judge_fits_every_fold_with_every_seed(data: Dataset) -> None:
+def test_evaluate_fits_every_fold_with_every_seed(data: Dataset) -> None:
     fitter, told = Two(data), []
-    judge(
+    evaluate(
         data, fdh_folds(data)[:2], fitter, (3, 4), lambda kind, result: told.append((kind, result["seed"])), ["noisy"]
     )
     assert fitter.given == [("day 115", 3), ("day 122", 3), ("day 115", 4), ("day 122", 4)]
     assert told == [("noisy", 3)] * 2 + [("noisy", 4)] * 2
 
 
-def test_summary_means_folds_and_seeds(judged: dict[str, list[Judged]]) -> None:
-    result = summary(judged["noisy"])
+def test_summary_means_folds_and_seeds(results: dict[str, list[FoldResult]]) -> None:
+    result = summary(results["noisy"])
     assert result["mean"].keys() == set(MEASURES)
     assert result["mean"]["ap"] == pytest.approx(np.mean([fold["ap"] for fold in result["folds"]]))
     assert [result["seeds"][seed]["ap"] for seed in (3, 4)] != [result["mean"]["ap"]] * 2
@@ -68,9 +69,9 @@ def test_summary_means_folds_and_seeds(judged: dict[str, list[Judged]]) -> None:
         assert low < result["mean"][mean] < high
 
 
-def test_difference_is_paired(judged: dict[str, list[Judged]]) -> None:
-    (one,) = compared(judged)
-    plain, noisy = (summary(judged[kind]) for kind in ("plain", "noisy"))
+def test_difference_is_paired(results: dict[str, list[FoldResult]]) -> None:
+    (one,) = compared(results)
+    plain, noisy = (summary(results[kind]) for kind in ("plain", "noisy"))
     assert (one["of"], one["less"]) == ("plain", "noisy")
     assert one["ap"] == pytest.approx(plain["mean"]["ap"] - noisy["mean"]["ap"])
     low, high = one["ap_interval"]
@@ -78,15 +79,15 @@ def test_difference_is_paired(judged: dict[str, list[Judged]]) -> None:
     assert high - low < 0.7 * (plain["ap_interval"][1] - plain["ap_interval"][0])
 
 
-def test_difference_to_itself_is_nothing(judged: dict[str, list[Judged]]) -> None:
-    (one,) = compared({"a": judged["plain"], "b": judged["plain"]})
+def test_difference_to_itself_is_nothing(results: dict[str, list[FoldResult]]) -> None:
+    (one,) = compared({"a": results["plain"], "b": results["plain"]})
     assert (one["ap"], one["ap_interval"], one["recall_interval"]) == (0.0, [0.0, 0.0], [0.0, 0.0])
 
 
 def test_summary_is_none_where_a_fold_has_no_frauds(data: Dataset) -> None:
     genuine = np.flatnonzero(data.fraud != FRAUD)[-500:]
     empty = Fold("none", span_before(int(data.time[-1]), 7 * DAY, 0, 7 * DAY), genuine)
-    ones = [judged_fold(data, fold, data.matrix[fold.test, 0]) for fold in (chronological_fold(data), empty)]
+    ones = [evaluate_fold(data, fold, data.matrix[fold.test, 0]) for fold in (chronological_fold(data), empty)]
     result = summary(ones)
     assert result["mean"]["ap"] is None
     assert result["ap_interval"] is None
@@ -121,6 +122,24 @@ def test_slices_tell_new_entities_and_scenarios(data: Dataset) -> None:
     measured = part(data, rows, found["card_first_week"], data.matrix[:, 0].astype(np.float64))
     assert measured["rows"] == found["card_first_week"].sum()
     assert 0 < measured["ap"] < 1
+
+
+# --- a run over folds and seeds --------------------------------------------------------------------------------------
+
+
+def test_evaluation_tells_shares_of_all_its_fits_and_resumes_without_one(data: Dataset, tmp_path: Path) -> None:
+    few = FitRequest(BoosterSettings(trees=4, learning_rate=0.3, patience=0, threads=1))
+    folds, told = fdh_folds(data)[:2], dict[tuple[str, int], list[float]]()
+    job = Evaluation(data, folds, few, tmp_path, resume=True)
+    first = job.run(
+        (1,),
+        ["booster"],
+        lambda share, note: told.setdefault((note.split(",")[0], int(share * 2 - 1e-9)), []).append(share),
+    )
+    assert list(told) == [("day 115", 0), ("day 122", 1)]
+    assert [shares[-1] for shares in told.values()] == [0.5, 1.0]
+    again = Evaluation(data, folds, few, tmp_path, resume=True)
+    assert again.run((1,), ["booster"], lambda share, note: pytest.fail("fitted again")) == first
 
 
 # --- what is kept ----------------------------------------------------------------------------------------------------
