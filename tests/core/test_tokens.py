@@ -46,11 +46,13 @@ def assigned(source: str) -> Iterator[tuple[str, Any]]:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             yield from ((target.id, node.value.value) for target in node.targets if isinstance(target, ast.Name))
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
-            (target,) = node.targets
             values = [getattr(part, "value", None) for part in node.value.elts]
-            parts = target.elts if isinstance(target, ast.Tuple) else []
+            parts = [target.elts for target in node.targets if isinstance(target, ast.Tuple)]
             yield from (
-                (part.id, value) for part, value in zip(parts, values, strict=False) if isinstance(part, ast.Name)
+                (part.id, value)
+                for each in parts
+                for part, value in zip(each, values, strict=False)
+                if isinstance(part, ast.Name)
             )
 
 
