@@ -93,16 +93,16 @@ class Engine:
         self._watermarks: dict[tuple[str, int], int] = {}
         self._watermark = 0
         self._answers: list[Answer] = []
-        self._pending: dict[str, _Looked] = {}
+        self._looked: dict[str, _Looked] = {}
         self._label_due_at = NEVER
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Return one answer per transaction of the batch, in order."""
         work = self._extractor.open(batch, self._encoder)
-        self._answers, self._pending, self._label_due_at = [], {}, NEVER
+        self._answers, self._looked, self._label_due_at = [], {}, NEVER
         for arrival in batch:
             self._take(work, arrival)
-        self._score_pending(work)
+        self._score_looked(work)
         return self._extractor.close(self._answers)
 
     def replace_strategy(self, strategy: Strategy) -> None:
@@ -142,19 +142,19 @@ class Engine:
         """
         self._watermark = max(self._watermark, now)
         if self._label_due_at <= self._watermark:
-            self._score_pending(work)
+            self._score_looked(work)
         if self._book is not None and (due := self._book.next_due()) is not None and due <= self._watermark:
             for match in self._book.expire(self._watermark):
                 self._extractor.apply(match.known, None)
 
     def _take_transaction(self, work: WorkingSet, tx: Transaction, arrival: Arrival) -> None:
-        if tx.id in self._pending:
-            self._score_pending(work)
+        if tx.id in self._looked:
+            self._score_looked(work)
         first = work.first_answer(tx.id, tx.version)
         if first is None:
             self._look_and_absorb(tx, arrival)
             return
-        self._score_pending(work)
+        self._score_looked(work)
         if first.position == arrival.position:
             self._extractor.absorb(tx, arrival.position)
             self._answers.append(msgspec.structs.replace(first, headers=arrival.headers))
@@ -168,7 +168,7 @@ class Engine:
             # At or below the applied offset, and its first answer is gone: scored as found.
             marks = (Mark.RECOVERED,)
         late = (Mark.LATE,) if self._is_late(tx, arrival.position) else ()
-        self._pending[tx.id] = _Looked(tx, arrival, values, late + marks)
+        self._looked[tx.id] = _Looked(tx, arrival, values, late + marks)
         if self._book is not None:
             # A correction takes the place of what is held under its id, before that can fall due.
             self._label_due_at = min(self._label_due_at, 0 if marks else self._book.label_due_at(tx))
@@ -182,28 +182,28 @@ class Engine:
     def _take_label(self, work: WorkingSet, label: Label, position: Position) -> None:
         if self._book is None:
             return
-        if label.tx_id in self._pending:
-            self._score_pending(work)
+        if label.tx_id in self._looked:
+            self._score_looked(work)
         if (match := self._book.match(label)) is not None:
             self._extractor.apply(match.known, position)
 
-    def _score_pending(self, work: WorkingSet) -> None:
+    def _score_looked(self, work: WorkingSet) -> None:
         """Score, decide and hold what the batch has looked at so far."""
-        if not self._pending:
+        if not self._looked:
             return
-        pending, self._pending, self._label_due_at = list(self._pending.values()), {}, NEVER
-        scores = self._scores(pending)
-        for item in pending:
+        looked, self._looked, self._label_due_at = list(self._looked.values()), {}, NEVER
+        scores = self._scores(looked)
+        for item in looked:
             answer = self._answer(item, *scores[item.tx.id])
             work.keep(answer)
             self._answers.append(answer)
             self._hold(answer)
 
-    def _scores(self, pending: Sequence[_Looked]) -> dict[str, tuple[Score, Histories | None, int]]:
+    def _scores(self, looked: Sequence[_Looked]) -> dict[str, tuple[Score, Histories | None, int]]:
         """Return, by id, score, histories and the row in them; each level in one go."""
         found: dict[str, tuple[Score, Histories | None, int]] = {}
-        for level in dict.fromkeys(item.arrival.level for item in pending):
-            same = [item for item in pending if item.arrival.level is level]
+        for level in dict.fromkeys(item.arrival.level for item in looked):
+            same = [item for item in looked if item.arrival.level is level]
             matrix = np.stack([item.values for item in same])
             ids, scorer = [item.tx.id for item in same], self._strategy.at(level)
             histories = self._extractor.histories(ids) if self._reads_histories(scorer) else None

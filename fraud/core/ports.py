@@ -189,7 +189,11 @@ class Extractor(Protocol):
 
 
 class Scorer(Encoder, Protocol):
-    """How numbers become a probability. Scores of a row do not depend on the other rows of its batch."""
+    """How numbers become a probability.
+
+    Promises: score, shares and reasons of a row do not depend, to the last bit, on the other rows of its batch nor on
+    how many there are; scoring and explaining change nothing, neither what they are given nor what they say next.
+    """
 
     @property
     def version(self) -> str:
@@ -200,7 +204,9 @@ class Scorer(Encoder, Protocol):
         """Return the feature spec the scorer was fitted on, or the empty string when it takes any."""
 
     def score(self, ids: Sequence[str], matrix: Matrix, histories: Histories | None = None) -> list[Score]:
-        """Return a score per row of `matrix`, float32 of shape (rows, features).
+        """Return a score per row of `matrix`, float32 of shape (rows, features), in order, each in [0, 1].
+
+        NaN means missing.
 
         `histories` speaks of the same rows; it is None for a scorer without an encoder.
         """
@@ -208,7 +214,7 @@ class Scorer(Encoder, Protocol):
     def explain(
         self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
     ) -> tuple[Reason, ...]:
-        """Return the strongest reasons for one score, strongest first; costly, so called above approve only.
+        """Return the strongest reasons for one score, by size of effect; costly, so called above approve only.
 
         `row` is the place of the event in `histories`.
         """
@@ -241,25 +247,25 @@ class RuleOutcome(msgspec.Struct, frozen=True):
 
 
 class RuleBook(Protocol):
-    """Analyst rules, compiled once."""
+    """Analyst rules, compiled once. Outcomes depend on nothing but the transaction, its vector and the rules' text."""
 
     @property
     def version(self) -> str:
         """Return a hash of the rules' text."""
 
     def judge(self, tx: Transaction, values: Values) -> RuleOutcome:
-        """Return the joint outcome of every rule and list that matches."""
+        """Return the joint outcome of every rule and list that matches, each with its reason; change nothing."""
 
 
 class Policy(Protocol):
-    """Score to action."""
+    """Score to action. At any amount a higher score never gives a milder action."""
 
     @property
     def version(self) -> str:
-        """Return a hash of the thresholds and costs."""
+        """Return a hash of the thresholds and costs: each of them changes it."""
 
     def action(self, score: float, base_amount: int) -> Action:
         """Return the action for a calibrated probability and an amount in minor units."""
 
     def expected_loss(self, score: float, base_amount: int) -> int:
-        """Return probability times amount at risk, in minor units."""
+        """Return probability times amount at risk, in minor units, 0 or more."""

@@ -1,8 +1,9 @@
 """Find, in the sources, every class that implements a port, whether or not anything imports it."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cache
+from inspect import isfunction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +12,12 @@ PACKAGES = ("fraud", "streaming", "features", "models")
 
 
 class Found(NamedTuple):
-    """One class as it stands in the sources: its public methods and attributes, and the names of its bases."""
+    """One class as it stands in the sources: its methods, its other attributes, and the names of its bases."""
 
     path: str
     name: str
-    members: frozenset[str]
+    methods: frozenset[str]
+    attributes: frozenset[str]
     bases: tuple[str, ...]
 
     @property
@@ -25,10 +27,21 @@ class Found(NamedTuple):
 
 
 def implementations(port: type) -> set[str]:
-    """Return `module.Class` of every class that has all public members of `port`."""
-    asked = {name for name in vars(port) if not name.startswith("_") or name == "__len__"}
+    """Return `module.Class` of every class that has all public methods and properties of `port`.
+
+    A property may be any attribute; a method must be one, so that a record with fields of those names is none.
+    """
+    asked = {name: value for name, value in vars(port).items() if not name.startswith("_") or name == "__len__"}
+    methods = {name for name, value in asked.items() if isfunction(value)}
     found = classes()
-    return {each.path for each in found if not each.is_port and asked <= members_of(each, found)}
+    return {each.path for each in found if not each.is_port and has(each, methods, asked.keys() - methods, found)}
+
+
+def has(one: Found, methods: Set[str], properties: Set[str], found: tuple[Found, ...]) -> bool:
+    """Tell whether a class has methods and properties, of its own or inherited from classes that are not ports."""
+    family = [one, *inherited(one, found)]
+    known = frozenset().union(*(each.methods for each in family))
+    return methods <= known and properties <= known.union(*(each.attributes for each in family))
 
 
 def qualified(implementation: type) -> str:
@@ -48,24 +61,25 @@ def of(path: Path) -> Iterator[Found]:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
             bases = tuple(name_of(base) for base in node.bases)
-            yield Found(f"{module}.{node.name}", node.name, frozenset(members(node)), bases)
+            methods = frozenset(item.name for item in node.body if isinstance(item, ast.FunctionDef))
+            yield Found(f"{module}.{node.name}", node.name, methods, frozenset(attributes(node)), bases)
 
 
-def members(node: ast.ClassDef) -> Iterator[str]:
-    """Yield the names of a class's methods and of attributes given in its body."""
+def attributes(node: ast.ClassDef) -> Iterator[str]:
+    """Yield the names of attributes given in a class's body."""
     for item in node.body:
-        if isinstance(item, ast.FunctionDef):
-            yield item.name
-        elif isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             yield item.target.id
         elif isinstance(item, ast.Assign):
             yield from (target.id for target in item.targets if isinstance(target, ast.Name))
 
 
-def members_of(one: Found, found: tuple[Found, ...]) -> frozenset[str]:
-    """Return a class's members with those it inherits from classes that are not ports."""
-    inherited = [other for other in found if other.name in one.bases and not other.is_port and other != one]
-    return one.members.union(*(members_of(other, found) for other in inherited))
+def inherited(one: Found, found: tuple[Found, ...]) -> Iterator[Found]:
+    """Yield the classes that a class inherits from, ports left out."""
+    for other in found:
+        if other.name in one.bases and not other.is_port and other != one:
+            yield other
+            yield from inherited(other, found)
 
 
 def name_of(base: ast.expr) -> str:

@@ -68,10 +68,10 @@ class AbsorbsFirst(Engine):
 class LooksAtTheEnd(Engine):
     """Broken: vectors are read when the batch is scored, so each sees the whole batch."""
 
-    def _score_pending(self, work: Any) -> None:
-        for item in self._pending.values():
+    def _score_looked(self, work: Any) -> None:
+        for item in self._looked.values():
             item.values = self._extractor.look(item.tx)
-        super()._score_pending(work)
+        super()._score_looked(work)
 
 
 class TakesLabelsFirst(Engine):

@@ -1,0 +1,129 @@
+"""Every implementation of the Scorer port, and real rows to score: vectors and histories of simulated payments."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from features.extractor import OnlineExtractor
+from features.spec import spec
+from features.stores.memory import MemoryStore
+from fraud.core.ports import Encoder, Matrix, Scorer, Tokens
+from fraud.core.records import Arrival, Level, Transaction
+from fraud.simulate import stream
+from fraud.simulate.source import merge
+from models import registry
+from models.blend import NETWORK, Blend, Early
+from models.boosting.scorer import Booster
+from models.rules_only import RulesOnly
+from streaming.observe.stages import TimedScorer, Watch
+from streaming.replay.extraction import Remembering
+from streaming.wiring import SHIPPED
+
+WARM, ROWS, SIDES = 3_000, 67, 3
+
+
+class ScorerCase(NamedTuple):
+    """One implementation: how to make it, the level it says it ran at, whether it has an encoder.
+
+    One with an encoder is given histories, unless the case is about what it does without them.
+    """
+
+    name: str
+    implementation: type
+    make: Callable[[], Scorer]
+    level: Level = Level.FULL
+    encoder: bool = False
+    given: bool = True
+
+
+@cache
+def booster() -> Booster:
+    """Return the shipped booster."""
+    return Booster.of(registry.load(SHIPPED, "demo", spec_version=spec().version))
+
+
+@cache
+def blend() -> Blend:
+    """Return the shipped blend."""
+    return Blend.of(registry.load(SHIPPED, "demo-blend", spec_version=spec().version))
+
+
+@cache
+def network() -> Blend:
+    """Return the shipped blend's network alone: the booster's weight at 0, no early exit."""
+    whole = blend()
+    card = msgspec.structs.replace(whole.card, kind=NETWORK)
+    exits = [each._replace(booster=0.0) for each in whole.exits]
+    made = Blend(card, whole.trees, whole.network, exits, [0.0] * len(whole.thresholds))
+    made.neutral = whole.neutral
+    return made
+
+
+SCORERS = [
+    ScorerCase("rules", RulesOnly, RulesOnly, Level.RULES),
+    ScorerCase("booster", Booster, booster),
+    ScorerCase("blend", Blend, blend, encoder=True),
+    ScorerCase("blend without histories", Blend, blend, Level.EARLY, encoder=True, given=False),
+    ScorerCase("network", Blend, network, encoder=True),
+    ScorerCase("early", Early, lambda: Early(blend()), Level.EARLY),
+    ScorerCase("timed", TimedScorer, lambda: TimedScorer(blend(), Watch()), encoder=True),
+    ScorerCase("recording", Remembering, Remembering, Level.RULES, encoder=True),
+]
+
+
+class Kept(NamedTuple):
+    """The Histories port over tokens that were read before."""
+
+    all: Tokens
+
+    def tokens(self, rows: Sequence[int] | NDArray[np.intp], sides: int) -> Tokens:
+        """Return the tokens of some rows, for the first `sides` sides."""
+        at, of = np.asarray(rows, np.intp), self.all
+        return Tokens(of.raw[at, :sides], of.sums[at, :sides], of.codes[at, :sides], of.text[at])
+
+    def of(self, rows: Sequence[int]) -> "Kept":
+        """Return the histories of some rows, in the order given."""
+        return Kept(self.tokens(rows, SIDES))
+
+
+class Sample(NamedTuple):
+    """Payments as they are scored: ids, vectors, float32 (rows, features), and histories."""
+
+    ids: list[str]
+    matrix: Matrix
+    histories: Kept
+
+    def of(self, rows: Sequence[int]) -> "Sample":
+        """Return some rows, in the order given."""
+        return Sample([self.ids[row] for row in rows], self.matrix[list(rows)], self.histories.of(rows))
+
+
+@cache
+def sample() -> Sample:
+    """Return payments of rich traffic, with frauds among them, after some thousand that warmed their entities."""
+    traffic = stream("rich").make(cards=60, days=40, fraud_share=0.1, chargeback_days=1.0, seed=2)
+    payments = [arrival for arrival in merge(traffic) if isinstance(arrival.event, Transaction)][: WARM + ROWS]
+    extractor, encoder = OnlineExtractor(MemoryStore()), blend()
+    for begin in range(0, WARM, 25):
+        looked_at(extractor, payments[begin : begin + 25], encoder)
+        extractor.close([])
+    vectors = looked_at(extractor, payments[WARM:], encoder)
+    ids = [cast("Transaction", arrival.event).id for arrival in payments[WARM:]]
+    histories = extractor.histories(ids)
+    assert histories is not None
+    return Sample(ids, np.stack(vectors), Kept(histories.tokens(range(len(ids)), SIDES)))
+
+
+def looked_at(extractor: OnlineExtractor, batch: Sequence[Arrival], encoder: Encoder) -> list[NDArray[np.float32]]:
+    """Open a batch and return the vector of each payment, absorbed after it was looked at."""
+    extractor.open(batch, encoder)
+    vectors = []
+    for arrival in batch:
+        payment = cast("Transaction", arrival.event)
+        vectors.append(extractor.look(payment))
+        extractor.absorb(payment, arrival.position)
+    return vectors
