@@ -20,7 +20,7 @@ class Writer(Protocol):
     def write(self, decisions: Sequence[Decision]) -> None:
         """Append decisions."""
 
-    def flush(self) -> None:
+    def hand_over(self) -> None:
         """Hand everything to the operating system."""
 
     def close(self) -> None:
@@ -39,7 +39,7 @@ class JsonLines:
         """Append one line a decision."""
         self._file.write(b"".join(self._encoder.encode(decision) + b"\n" for decision in decisions))
 
-    def flush(self) -> None:
+    def hand_over(self) -> None:
         """Hand everything to the operating system."""
         self._file.flush()
 
@@ -63,7 +63,7 @@ class Columns:
         if len(self._rows) >= ROWS_A_GROUP:
             self._write_group()
 
-    def flush(self) -> None:
+    def hand_over(self) -> None:
         """Write the rows that wait, as a group of their own."""
         if self._rows:
             self._write_group()
@@ -174,7 +174,7 @@ class FileSink:
     def flush(self) -> None:
         """Hand everything to the operating system; raise DeliveryError when it does not take it."""
         with delivered(self._part):
-            self._opened.flush()
+            self._opened.hand_over()
 
     def close(self) -> None:
         """Finish the part file; a run that broke off leaves it at that."""

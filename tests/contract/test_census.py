@@ -4,9 +4,11 @@ import pytest
 
 from features.stores.working_set import TableSet
 from fraud.core.labels import PendingStore
-from fraud.core.ports import Extractor, StateStore
+from fraud.core.ports import Extractor, Sink, Source, StateStore
 from tests.contract import census
 from tests.contract.pending_stores import PENDING_STORES
+from tests.contract.sinks import SINKS
+from tests.contract.sources import SOURCES
 from tests.contract.stores import STORES
 from tests.contract.test_extractor import EXTRACTORS
 
@@ -14,6 +16,8 @@ SUITES: dict[type, list[type]] = {
     StateStore: [case.implementation for case in STORES],
     Extractor: EXTRACTORS,
     PendingStore: [case.implementation for case in PENDING_STORES],
+    Source: [case.implementation for case in SOURCES],
+    Sink: [case.implementation for case in SINKS],
 }
 
 
