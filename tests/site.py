@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
 
-from fraud.core.records import Answer, Label, Transaction
+from fraud.core.records import Answer, Label, Position, Transaction
 from streaming.kafka import output_log
+from streaming.kafka.output_log import Once
 from streaming.kafka.topics import Topics, create
 from streaming.messages import envelope, schema
 from streaming.settings import KafkaSection
@@ -145,18 +146,15 @@ class Site:
 
     def read(self) -> Read:
         """Return the decisions that our readers accept, in order of partition and source offset."""
-        seen: dict[int, int] = {}
-        answers, doubles, records = [], 0, self.records(self.topics.decisions)
-        firsts: dict[tuple[int, int], bytes] = {}
+        once, answers, doubles, records = Once(self.topics), [], 0, self.records(self.topics.decisions)
+        firsts: dict[Position, bytes] = {}
         for record in records:
             answer = envelope.answer_in(record.value, record.headers)
-            place = record.partition, answer.position.offset
-            if answer.position.offset <= seen.get(record.partition, -1):
-                doubles += firsts.get(place, record.value) != record.value
-                continue
-            seen[record.partition] = answer.position.offset
-            firsts[place] = record.value
-            answers.append(answer)
+            if once.accepts(record):
+                answers.append(answer)
+                firsts[answer.position] = record.value
+            else:
+                doubles += firsts.get(answer.position, record.value) != record.value
         return Read(answers, doubles, len(records))
 
     def decided(self) -> int:

@@ -86,28 +86,22 @@ def live(
 
 def follow(kafka: KafkaSection, traffic: Traffic, seconds: float) -> dict[str, Any]:
     """Print alerts as decisions come in; return counts and latency when the time is up."""
-    from kafka import TopicPartition
-
-    reader = output_log.consumer(kafka, auto_offset_reset="latest")
-    topic = topics.Topics.of(kafka).decisions
-    reader.assign([TopicPartition(topic, n) for n in sorted(reader.partitions_for_topic(topic))])
-    reader.seek_to_end()
+    reader = output_log.open_output(kafka, [topics.Topics.of(kafka).decisions], at_end=True)
     latencies, decisions, alerts = Latencies(), 0, 0
     end: float | None = None
     try:
         while end is None or clock.monotonic_ns() < end:
-            for records in reader.poll(POLL_MS).values():
-                for record in records:
-                    decision = envelope.answer_in(record.value, record.headers).decision
-                    if decision.happened_at < traffic.since:
-                        continue
-                    if end is None and seconds:
-                        end = clock.monotonic_ns() + seconds * 1e9
-                    decisions += 1
-                    latencies.add(max(clock.now_ns() - decision.seen_at, 0))
-                    if decision.action is not Action.APPROVE:
-                        alerts += 1
-                        output.out.print(line(decision))
+            for record in reader.poll(POLL_MS):
+                decision = envelope.answer_in(record.value, record.headers).decision
+                if decision.happened_at < traffic.since:
+                    continue
+                if end is None and seconds:
+                    end = clock.monotonic_ns() + seconds * 1e9
+                decisions += 1
+                latencies.add(max(clock.now_ns() - decision.seen_at, 0))
+                if decision.action is not Action.APPROVE:
+                    alerts += 1
+                    output.out.print(line(decision))
     except KeyboardInterrupt:
         pass
     finally:

@@ -29,7 +29,7 @@ class Writer(Protocol):
     def write(self, decisions: Sequence[Decision]) -> None:
         """Append decisions."""
 
-    def flush(self) -> None:
+    def hand_over(self) -> None:
         """Hand everything to the operating system."""
 
     def close(self) -> None:
@@ -48,7 +48,7 @@ class JsonLines:
         """Append one line a decision."""
         self._file.write(b"".join(self._encoder.encode(decision) + b"\n" for decision in decisions))
 
-    def flush(self) -> None:
+    def hand_over(self) -> None:
         """Hand everything to the operating system."""
         self._file.flush()
 
@@ -72,7 +72,7 @@ class ParquetRows:
         if len(self._rows) >= ROWS_A_GROUP:
             self._write_group()
 
-    def flush(self) -> None:
+    def hand_over(self) -> None:
         """Write the rows that wait, as a group of their own."""
         if self._rows:
             self._write_group()
@@ -173,7 +173,7 @@ class FileSink:
     def flush(self) -> None:
         """Hand everything to the operating system; raise DeliveryError when it does not take it."""
         with delivered(self._part):
-            self._opened.flush()
+            self._opened.hand_over()
 
     def close(self) -> None:
         """Finish the part file; a run that broke off leaves it at that."""

@@ -21,14 +21,31 @@ class Commit(NamedTuple):
 
 
 class Record(Protocol):
-    """One record as it was read; `timestamp` is in milliseconds."""
+    """One record as it was read, in the words that client libraries share."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    headers: Iterable[tuple[str, bytes]]
-    value: bytes | None
+    @property
+    def topic(self) -> str:
+        """Return its topic."""
+
+    @property
+    def partition(self) -> int:
+        """Return its partition."""
+
+    @property
+    def offset(self) -> int:
+        """Return its offset."""
+
+    @property
+    def timestamp(self) -> int:
+        """Return when it was sent, in milliseconds since the epoch."""
+
+    @property
+    def headers(self) -> Iterable[tuple[str, bytes]]:
+        """Return its headers, in order."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Return its bytes."""
 
 
 class Member(Protocol):

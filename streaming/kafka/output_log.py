@@ -1,17 +1,20 @@
-"""Read the end of the output: which positions have been answered, and with what."""
+"""Read the output: its end, to know which positions have been answered; and all of it, each effect exactly once."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, Position
-from streaming.kafka.topics import client_options
+from streaming.kafka.client import Place, Record
+from streaming.kafka.topics import Topics, client_options
 from streaming.messages import envelope
 from streaming.settings import KafkaSection
 
 POLL_MS = 200
+MOST_IDS = 100_000
+"""Alerts and dead letters that a reader remembers: what is published twice comes within minutes."""
 
 
 def consumer(kafka: KafkaSection, **options: Any) -> Any:
@@ -85,3 +88,134 @@ def source_of(headers: Iterable[tuple[str, bytes]]) -> Position | None:
         return envelope.position_in(value) if value is not None else None
     except DataError:
         return None
+
+
+class Positions(msgspec.Struct, frozen=True):
+    """Where a reader stands: what it keeps beside what it has done with all that it was given, to go on from there.
+
+    `next` is the offset to read next of each output partition; `seen` the highest source offset accepted of each output
+    topic, source topic and source partition; `ids` the newest alerts and dead letters, oldest first.
+    """
+
+    next: tuple[tuple[str, int, int], ...] = ()
+    seen: tuple[tuple[str, str, int, int], ...] = ()
+    ids: tuple[str, ...] = ()
+
+
+class Identified(msgspec.Struct):
+    """What is read of an alert to tell it from others."""
+
+    id: str
+
+
+class Once:
+    """Tells which records of the output to accept, so that each effect is seen once though it was published twice.
+
+    A decision or an applied label at or below the source offset that has been seen of its partition is dropped; an
+    alert by its id; a dead letter by its source position. `foreign` counts what names no source and was dropped too.
+    Labels that are known are published once, so all are accepted, as are the notes of letters driven in again.
+    """
+
+    def __init__(self, topics: Topics, positions: Positions | None = None) -> None:
+        """Begin anew, or where another one stood."""
+        kept = positions or Positions()
+        self._topics = topics
+        self._seen = {(output, topic, partition): offset for output, topic, partition, offset in kept.seen}
+        self._ids = dict.fromkeys(kept.ids)
+        self.foreign = 0
+
+    def accepts(self, record: Record) -> bool:
+        """Tell whether a record is new, and remember it."""
+        if record.topic in (self._topics.decisions, self._topics.applied):
+            return self._is_further(record.topic, source_of(record.headers))
+        if record.topic == self._topics.alerts:
+            return self._is_new(alert_id_in(record.value))
+        if record.topic == self._topics.dead and (source := envelope.header(record.headers, envelope.SOURCE)):
+            return self._is_new(source.decode(errors="replace"))
+        return True
+
+    def positions(self, offsets: Mapping[Place, int]) -> Positions:
+        """Return where this one stands, with the offsets to read next."""
+        return Positions(
+            tuple((*place, offset) for place, offset in offsets.items()),
+            tuple((*key, offset) for key, offset in self._seen.items()),
+            tuple(self._ids),
+        )
+
+    def _is_further(self, output: str, source: Position | None) -> bool:
+        if source is None:
+            self.foreign += 1
+            return False
+        key = output, source.topic, source.partition
+        if source.offset <= self._seen.get(key, -1):
+            return False
+        self._seen[key] = source.offset
+        return True
+
+    def _is_new(self, name: str | None) -> bool:
+        if name is None:
+            self.foreign += 1
+            return False
+        if name in self._ids:
+            return False
+        self._ids[name] = None
+        if len(self._ids) > MOST_IDS:
+            del self._ids[next(iter(self._ids))]
+        return True
+
+
+def alert_id_in(value: bytes | None) -> str | None:
+    """Return the id of a published alert, None for a message that has none."""
+    try:
+        return msgspec.json.decode(value or b"", type=Identified).id
+    except (msgspec.MsgspecError, ValueError):
+        return None
+
+
+class OutputReader:
+    """Reads topics of the output as they grow, each effect exactly once.
+
+    Whoever keeps `positions` together with what it did misses nothing and does nothing twice, also after a crash.
+    """
+
+    def __init__(self, consumer: Any, once: Once, offsets: Mapping[Place, int]) -> None:
+        """Take a consumer that stands at these offsets of its partitions; see `open_output`."""
+        self._consumer, self._once = consumer, once
+        self._offsets = dict(offsets)
+
+    def poll(self, wait_ms: int = POLL_MS) -> list[Any]:
+        """Return what is new, in the order of each partition; empty when nothing came within `wait_ms`."""
+        found: list[Any] = []
+        for place, records in self._consumer.poll(wait_ms).items():
+            found += [record for record in records if self._once.accepts(record)]
+            self._offsets[place.topic, place.partition] = records[-1].offset + 1
+        return found
+
+    @property
+    def positions(self) -> Positions:
+        """Return where this reader stands: behind all that it has returned."""
+        return self._once.positions(self._offsets)
+
+    def close(self) -> None:
+        """Release the consumer."""
+        self._consumer.close()
+
+
+def open_output(
+    kafka: KafkaSection, names: Sequence[str], positions: Positions | None = None, *, at_end: bool = False
+) -> OutputReader:
+    """Return a reader of some topics that goes on at kept positions.
+
+    What they do not name is read from its beginning, or with `at_end` from its end as it is now.
+    """
+    from kafka import TopicPartition
+
+    reader = consumer(kafka)
+    places = [TopicPartition(name, n) for name in names for n in sorted(reader.partitions_for_topic(name) or ())]
+    reader.assign(places)
+    begins = (reader.end_offsets if at_end else reader.beginning_offsets)(places)
+    kept = {(topic, partition): offset for topic, partition, offset in (positions or Positions()).next}
+    offsets = {(place.topic, place.partition): begins[place] for place in places} | kept
+    for place in places:
+        reader.seek(place, offsets[place.topic, place.partition])
+    return OutputReader(reader, Once(Topics.of(kafka), positions), offsets)

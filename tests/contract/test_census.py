@@ -4,13 +4,15 @@ import pytest
 
 from features.stores.working_set import TableSet
 from fraud.core.labels import PendingStore
-from fraud.core.ports import Extractor, Policy, RuleBook, Scorer, StateStore
+from fraud.core.ports import Extractor, Policy, RuleBook, Scorer, Sink, Source, StateStore
 from fraud.core.records import Alert
 from tests.contract import census
 from tests.contract.pending_stores import PENDING_STORES
 from tests.contract.policies import POLICIES
 from tests.contract.rule_books import RULE_BOOKS
 from tests.contract.scorers import SCORERS
+from tests.contract.sinks import SINKS
+from tests.contract.sources import SOURCES
 from tests.contract.stores import STORES
 from tests.contract.test_extractor import EXTRACTORS
 
@@ -21,6 +23,8 @@ SUITES: dict[type, list[type]] = {
     Scorer: [case.implementation for case in SCORERS],
     RuleBook: [case.implementation for case in RULE_BOOKS],
     Policy: [case.implementation for case in POLICIES],
+    Source: [case.implementation for case in SOURCES],
+    Sink: [case.implementation for case in SINKS],
 }
 
 

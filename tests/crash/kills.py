@@ -46,7 +46,7 @@ from fraud.core.ports import Encoder, Scorer
 from fraud.core.records import DAY, Answer, Arrival, Label, Position, Transaction, Verdict
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
-from streaming.kafka import output_log
+from streaming.kafka.output_log import Once
 from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.settings import changed, rates, read_settings
@@ -337,14 +337,11 @@ def judged(site: Site, sent: Sequence[Transaction], labels: Sequence[Label]) -> 
 
 def accepted_labels(site: Site) -> Counter[str]:
     """Return how often our readers accept each applied label: by its source offset."""
-    seen: dict[int, int] = {}
-    found: Counter[str] = Counter()
-    for record in site.records(site.topics.applied):
-        source = output_log.source_of(record.headers)
-        assert source is not None
-        if source.offset > seen.get(record.partition, -1):
-            seen[record.partition] = source.offset
-            found[envelope.known_in(record.value).tx_id] += 1
+    once = Once(site.topics)
+    found = Counter(
+        envelope.known_in(record.value).tx_id for record in site.records(site.topics.applied) if once.accepts(record)
+    )
+    assert not once.foreign
     return found
 
 

@@ -107,7 +107,6 @@ WITHOUT_SUITE = {
     "WorkingSet",  # part of a state store, tested in its suite
     "Histories",  # part of an extractor, tested in its suite
     "Encoder",  # the part of a scorer that an extractor calls, tested in the extractor's suite and in test_network
-    "Source", "Sink",  # tested one by one so far
 }  # fmt: skip
 
 

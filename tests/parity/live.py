@@ -80,7 +80,8 @@ def log_of(site: Site, decided: Sequence[Answer]) -> list[Arrival]:
             taken = codec.transaction(record.value, position, seen[place])
             assert isinstance(taken, Arrival)
             arrivals.append(taken)
-    for record in site.records(site.topics.applied):
+    once = output_log.Once(site.topics)
+    for record in filter(once.accepts, site.records(site.topics.applied)):
         source = output_log.source_of(record.headers)
         assert source is not None
         arrivals.append(Arrival(envelope.known_in(record.value), source))

@@ -1,102 +1,182 @@
-"""The link's side of rebalances, on a real Kafka, its callbacks called where the client calls them."""
+"""The link on a real Kafka: rebalances, what is noted and when, and what it makes of the mode."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 
-from fraud.core.records import Answer, Level
-from streaming import service_wiring
+from fraud.core.errors import DeliveryError
+from fraud.core.records import Answer, Intake, Transaction
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.recovery import Mode
-from streaming.kafka.topics import Topics, create
-from streaming.observe.stages import Watch
-from streaming.settings import KafkaSection, ServiceSettings
+from tests.contract.driving import answer
+from tests.contract.sources import payments
+from tests.links import PARTITIONS, LinkSite, Store, read_until
 from tests.site import until
 
-PARTITIONS = range(4)
-
-
-class Store:
-    """A store that is always there, and that the link needs nothing of."""
-
-    birth = "here"
-    mode = Mode.NORMAL
-
-    def put_answers(self, answers: Sequence[Answer]) -> None:
-        """Take them."""
-
-    def settle(self, answers: Sequence[tuple[str, int]]) -> None:
-        """Take them."""
-
-    def begun_again(self) -> None:
-        """Do nothing: it never went away."""
-
-
-def in_full(age: int) -> tuple[Level, tuple[str, ...]]:
-    """Return that there is always time."""
-    del age
-    return Level.FULL, ()
+BAD = b"{"
+DAY = 86_400_000_000_000
 
 
 @pytest.fixture
-def section(kafka: str, unique: Callable[[str], str]) -> KafkaSection:
-    """Topics made a moment ago, with one message that cannot be read in partition 1."""
-    name = unique("link")
-    made = KafkaSection(bootstrap=kafka, prefix=f"{name}.", group=name)
-    create(made, partitions=len(PARTITIONS))
-    producer = KafkaProducer(bootstrap_servers=kafka, acks="all")
-    producer.send(f"{name}.transactions", value=b"{", partition=1).get(30)
-    producer.close()
-    return made
+def site() -> LinkSite:
+    """Topics made a moment ago."""
+    return LinkSite()
 
 
 @pytest.fixture
-def link(section: KafkaSection) -> Iterator[KafkaLink]:
-    """A link on these topics."""
-    made = service_wiring.kafka_link(ServiceSettings(kafka=section), "one", Store(), Watch(), in_full)
-    yield made
-    made.close()
+def ends() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
 
 
-def take_bad_message(link: KafkaLink) -> None:
-    """Read until the bad message is there, and send its letter."""
-    rejects: list[Any] = []
-
-    def read() -> bool:
-        intake = link.read()
-        assert intake is not None
-        rejects.extend(intake.rejects)
-        if not rejects:
-            link.write([], [])
-            link.commit([])
-        return bool(rejects)
-
-    until(read, "the bad message")
-    link.write([], rejects)
-    link.commit([])
+def joined(site: LinkSite, ends: ExitStack, store: Store | None = None) -> KafkaLink:
+    """Return a link that is closed at the end of the test, if not before."""
+    link = site.link(store)
+    ends.callback(link.close)
+    return link
 
 
-def test_first_assignment_on_new_topics_is_whole_and_no_second_one_follows(link: KafkaLink) -> None:
-    take_bad_message(link)
+def answers_to(intakes: list[Intake]) -> list[Answer]:
+    arrivals = [arrival for intake in intakes for arrival in intake.arrivals]
+    return [answer(a.event, a.position) for a in arrivals if isinstance(a.event, Transaction)]
+
+
+def ids(answers: list[Answer]) -> list[str]:
+    return sorted(each.decision.tx_id for each in answers)
+
+
+def turn(link: KafkaLink, intakes: list[Intake]) -> list[Answer]:
+    """Answer what was read, as the loop does."""
+    answers = answers_to(intakes)
+    link.write(answers, [reject for intake in intakes for reject in intake.rejects])
+    link.commit(answers)
+    return answers
+
+
+def idle(link: KafkaLink) -> None:
+    """Let the loop turn once with nothing to do."""
+    intake = link.read()
+    assert intake == Intake()
+    turn(link, [])
+
+
+def committed(site: LinkSite) -> int:
+    """Return the sum of the group's committed offsets of transactions."""
+    reader = KafkaConsumer(
+        bootstrap_servers=site.section.bootstrap, group_id=site.section.group, enable_auto_commit=False
+    )
+    try:
+        found = [reader.committed(TopicPartition(site.topics.transactions, n)) for n in range(PARTITIONS)]
+        return sum(offset or 0 for offset in found)
+    finally:
+        reader.close()
+
+
+def decisions(site: LinkSite) -> int:
+    return len(site.records(site.topics.decisions))
+
+
+# --- assignment ------------------------------------------------------------------------------------------------------
+
+
+def test_first_assignment_on_new_topics_is_whole_and_no_second_one_follows(site: LinkSite, ends: ExitStack) -> None:
+    site.put([BAD], partition=1)
+    link = joined(site, ends)
+    turn(link, read_until(link, 1))
     for _ in range(20):
-        link.read()
-        link.write([], [])
-        link.commit([])
-    assert link.assigned == 2 * len(PARTITIONS)
+        idle(link)
+    assert link.assigned == 2 * PARTITIONS
     assert link.counts.recoveries == 1
 
 
 def test_partitions_are_given_up_with_what_is_under_way_acknowledged_and_committed(
-    link: KafkaLink, section: KafkaSection, kafka: str
+    site: LinkSite, ends: ExitStack
 ) -> None:
-    take_bad_message(link)
-    topics = Topics.of(section)
-    link.give_partitions([(name, number) for name in (topics.transactions, topics.known) for number in PARTITIONS])
-    reader = KafkaConsumer(bootstrap_servers=kafka, group_id=section.group, enable_auto_commit=False)
-    try:
-        until(lambda: reader.committed(TopicPartition(topics.transactions, 1)) == 1, "the commit", 10)
-        assert sum(reader.end_offsets([TopicPartition(topics.dead, n) for n in PARTITIONS]).values()) == 1
-    finally:
-        reader.close()
+    site.put([BAD], partition=1)
+    link = joined(site, ends)
+    turn(link, read_until(link, 1))
+    names = site.topics.transactions, site.topics.known
+    link.give_partitions([(name, number) for name in names for number in range(PARTITIONS)])
+    assert len(site.records(site.topics.dead)) == 1
+    until(lambda: committed(site) == 1, "the commit", 10)
+
+
+# --- what is noted, and when -----------------------------------------------------------------------------------------
+
+
+def test_one_batch_may_be_under_way_and_is_committed_only_behind_its_acknowledgement(
+    site: LinkSite, ends: ExitStack
+) -> None:
+    site.pay(payments(4))
+    site.limit(site.topics.decisions, 10)
+    link = joined(site, ends)
+    turn(link, read_until(link, 4))
+    with pytest.raises(DeliveryError, match="not acknowledged"):
+        link.flush()
+    link.close()
+    assert committed(site) == 0
+    assert decisions(site) == 0
+    site.limit(site.topics.decisions, 1_000_000)
+    again = joined(site, ends)
+    assert len(turn(again, read_until(again, 4))) == 4
+    again.close()
+    assert (committed(site), decisions(site)) == (4, 4)
+
+
+def test_what_the_store_may_have_lost_comes_again_and_is_not_published_again(ends: ExitStack) -> None:
+    site = LinkSite(durable_after=DAY)
+    site.pay(payments(6))
+    link = joined(site, ends)
+    first = turn(link, read_until(link, 6))
+    link.close()
+    assert (committed(site), decisions(site)) == (6, 6)
+    again = joined(site, ends)
+    assert ids(turn(again, read_until(again, 6))) == ids(first)
+    again.close()
+    assert (committed(site), decisions(site)) == (6, 6)
+
+
+# --- the mode --------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_store_decisions_are_published_and_nothing_is_committed(site: LinkSite, ends: ExitStack) -> None:
+    store = Store()
+    site.pay(payments(4))
+    link = joined(site, ends, store)
+    first = read_until(link, 4)
+    store.mode = Mode.STORE_DOWN
+    turn(link, first)
+    link.flush()
+    assert decisions(site) == 4
+    link.close()
+    assert committed(site) == 0
+
+
+def test_a_store_that_is_back_has_the_batch_in_hand_left_and_read_again(site: LinkSite, ends: ExitStack) -> None:
+    store = Store()
+    site.pay(payments(4))
+    link = joined(site, ends, store)
+    first = read_until(link, 4)
+    store.mode = Mode.BEGIN_AGAIN
+    turn(link, first)
+    assert decisions(site) == 0
+    again = read_until(link, 4)
+    assert store.mode is Mode.NORMAL
+    assert ids(turn(link, again)) == ids(answers_to(first))
+    link.close()
+    assert (committed(site), decisions(site)) == (4, 4)
+
+
+def test_a_link_told_to_stop_before_it_began_again_commits_nothing(site: LinkSite, ends: ExitStack) -> None:
+    store = Store()
+    site.pay(payments(4))
+    link = joined(site, ends, store)
+    turn(link, read_until(link, 4))
+    link.flush()
+    store.mode = Mode.BEGIN_AGAIN
+    link.stop()
+    assert link.read() is None
+    link.close()
+    assert committed(site) == 0

@@ -1,0 +1,108 @@
+"""Kafka links for tests: topics of their own on the run's Kafka, a store whose mode a test sets."""
+
+from collections.abc import Iterable, Sequence
+from itertools import count
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from fraud.core.fields import Duration
+from fraud.core.records import Answer, Intake, Level, Transaction
+from streaming import service_wiring
+from streaming.kafka import output_log
+from streaming.kafka.link import KafkaLink
+from streaming.kafka.recovery import Mode
+from streaming.kafka.topics import Topics, admin, create
+from streaming.messages import schema
+from streaming.observe.stages import Watch
+from streaming.settings import KafkaSection, ServiceSettings, StoreSection
+from tests.services import shared_kafka
+from tests.site import until
+
+PARTITIONS = 4
+_numbers = count()
+
+
+class Store:
+    """A store that the link needs nothing of; a test may set the mode."""
+
+    birth = "here"
+
+    def __init__(self) -> None:
+        """Begin as it mostly is."""
+        self.mode = Mode.NORMAL
+
+    def put_answers(self, answers: Sequence[Answer]) -> None:
+        """Take them."""
+
+    def settle(self, answers: Sequence[tuple[str, int]]) -> None:
+        """Take them."""
+
+    def begun_again(self) -> None:
+        """Go on as ever."""
+        self.mode = Mode.NORMAL
+
+
+def in_full(age: int) -> tuple[Level, tuple[str, ...]]:
+    """Return that there is always time."""
+    del age
+    return Level.FULL, ()
+
+
+class LinkSite:
+    """Topics of one test, and links on them, one after the other as one worker."""
+
+    def __init__(self, delivery: str = "fast", *, durable_after: int = 0) -> None:
+        """Create the topics; what was stored `durable_after` (ns) ago counts as safe."""
+        name = f"link-{next(_numbers)}"
+        self.section = KafkaSection(
+            bootstrap=shared_kafka().bootstrap, prefix=f"{name}.", group=name, delivery=delivery  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.topics = Topics.of(self.section)
+        self._durable_after = Duration(durable_after)
+        create(self.section, partitions=PARTITIONS)
+
+    def link(self, store: Any = None) -> KafkaLink:
+        """Return a link; the one before must be closed."""
+        settings = ServiceSettings(kafka=self.section, store=StoreSection(durable_after=self._durable_after))
+        return service_wiring.kafka_link(settings, "one", store or Store(), Watch(), in_full)
+
+    def put(self, values: Iterable[bytes], partition: int | None = None) -> None:
+        """Send messages as transactions, into one partition or, without, one after the other."""
+        producer = KafkaProducer(bootstrap_servers=self.section.bootstrap, acks="all")
+        for number, value in enumerate(values):
+            where = number % PARTITIONS if partition is None else partition
+            producer.send(self.topics.transactions, value=value, partition=where)
+        producer.flush()
+        producer.close()
+
+    def limit(self, topic: str, size: int) -> None:
+        """Let the broker refuse messages of a topic over so many bytes."""
+        client = admin(self.section)
+        try:
+            client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(size)})])
+        finally:
+            client.close()
+
+    def records(self, topic: str) -> list[Any]:
+        """Return every record of a topic that is committed."""
+        return list(output_log.records(self.section, {(topic, partition): 0 for partition in range(PARTITIONS)}))
+
+    def pay(self, transactions: Iterable[Transaction]) -> None:
+        """Send payments."""
+        self.put(schema.of_transaction(tx) for tx in transactions)
+
+
+def read_until(link: KafkaLink, events: int, most: float = 60.0) -> list[Intake]:
+    """Read until so many events are there, rejects among them; nothing is committed."""
+    found: list[Intake] = []
+
+    def enough() -> bool:
+        intake = link.read()
+        assert intake is not None
+        found.append(intake)
+        return sum(len(each.arrivals) + len(each.rejects) for each in found) >= events
+
+    until(enough, lambda: f"{events} events, found {sum(len(each.arrivals) for each in found)}", most)
+    return found
