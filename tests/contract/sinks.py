@@ -13,8 +13,8 @@ from pyarrow import parquet
 from rich.console import Console
 
 from fraud.cli import output
-from fraud.cli.demo import Screen
-from fraud.core.engine import alert_of
+from fraud.cli.screen import Screen
+from fraud.core.decisions import alert_of
 from fraud.core.ports import Sink
 from fraud.core.records import Action, Answer, Position, Reason, Reject, Transaction
 from fraud.core.settings import Settings

@@ -15,7 +15,7 @@ from streaming.messages import envelope
 from streaming.messages.envelope import Outgoing
 from streaming.settings import KafkaSection
 from tests.contract.driving import answer
-from tests.contract.test_state_store import payment
+from tests.contract.payments import payment
 from tests.site import until
 
 TOPICS = Topics()
