@@ -52,16 +52,9 @@ def _home(name: str, folder: Path) -> Path:
     return SHIPPED if name not in registry.names(folder) and name in registry.names(SHIPPED) else folder
 
 
-def delay_warning(settings: Settings, delay: int | None) -> str:
-    """Return what is wrong with the model in use where verdicts take `delay` (ns, None: there are none); `""`: nothing.
-
-    Raises:
-        ArtifactError: when there is no such artifact.
-    """
-    name, folder = settings.model.name, Path(settings.model.folder)
-    if name == rules_only.NAME:
-        return ""
-    return registry.delay_warning(registry.card_of(_home(name, folder), name), delay)
+def delay_warning(used: Scorer, delay: int | None) -> str:
+    """Return what is wrong with a model where verdicts take `delay` (ns, None: there are none); `""`: nothing."""
+    return registry.delay_warning(used.card, delay) if isinstance(used, Booster | Blend) else ""
 
 
 def reduced(full: Scorer) -> dict[Level, Scorer]:

@@ -32,7 +32,6 @@ def replay(
     features as well. The same data, model and rules give the same decisions, to the last digit: the last line
     carries a sha256 over them. With `--state`, a run that was killed continues and gives the same answer.
     """
-    from streaming import wiring
     from streaming.replay.job import Replay, Request
 
     found = options.settings(settings, model=model, models=models, rules=rules, dead=dead, batch=batch)
@@ -40,9 +39,9 @@ def replay(
         data=data, mapping=mapping, delay=options.duration(label_delay), out=out, state=state, every=every,
         settings=found,
     )  # fmt: skip
-    if warning := wiring.delay_warning(found, request.delay):
-        output.warn(warning)
     job = Replay(request)
+    if job.warning:
+        output.warn(job.warning)
     with output.progress("replay", job.total) as step:
         result = job.run(step)
     if not json:

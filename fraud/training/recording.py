@@ -1,9 +1,9 @@
 """The tokens of a history's payments: what was done to history rows, recorded once, done again as training asks.
 
-A recording holds, in their order, the changes that the live extractor made to history rows (`features/history.py`) and,
-for each payment, where in that order it was looked at and what it asked. Running it again through the same compiled
-loops gives the rows as they stood, and the same functions read tokens from them: there is no second feature code. A
-test holds the tensors of 1,000 payments to the live ones, byte for byte.
+A recording holds, in their order, the changes that the live extractor made to history rows
+(`features/state/history.py`) and, for each payment, where in that order it was looked at and what it asked. Running it
+again through the same compiled loops gives the rows as they stood, and the same functions read tokens from them: there
+is no second feature code. A test holds the tensors of 1,000 payments to the live ones, byte for byte.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from features.state import history as hs
 from features.state import tokens as tk
 from features.state.tables import reserve
 from fraud.core.errors import DataError
-from fraud.training.network import Batch, Codes
+from fraud.training.sampling import Batch, Codes
 from fraud.training.splits import Rows
 
 FIELDS = hs.EVENT_FIELDS
@@ -99,7 +99,7 @@ class Bank(NamedTuple):
 
 
 class HistoryLog:
-    """A recording, read: the `Tokens` of `fraud/training/network.py`."""
+    """A recording, read: the `Tokens` of `fraud/training/sampling.py`."""
 
     def __init__(self, folder: Path) -> None:
         """Map a recording; raise DataError when it is not whole."""

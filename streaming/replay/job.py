@@ -19,7 +19,7 @@ from streaming.replay import snapshots
 from streaming.replay.digest import Digest
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.run import run
-from streaming.wiring import build
+from streaming.wiring import build, delay_warning
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +82,11 @@ class Replay:
         self._dead = DeadLetterFile(Path(settings.paths.dead))
         self._file = self._output()
         self._saved_at = 0
+
+    @property
+    def warning(self) -> str:
+        """Return what is wrong with the model in use under the labels' delay; `""`: nothing."""
+        return delay_warning(self._parts.strategy.scorer, self._request.delay)
 
     def run(self, step: Callable[[int], None]) -> dict[str, Any]:
         """Replay to the end; return the last line's content. `step` is told the events done."""
