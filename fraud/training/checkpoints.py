@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from features.compiled import sources_hash
+from fraud.common.files import write_atomic
 from fraud.core.errors import ArtifactError, DataError
 from fraud.training.booster import BoosterSettings, Fit
 from fraud.training.dataset import Dataset
@@ -89,13 +89,14 @@ def read_scores(path: Path) -> dict[str, F64] | None:
 
 def write_scores(path: Path, scores: dict[str, F64]) -> None:
     """Keep scores by kind, by one rename."""
-    _write(path, dict(scores))
+    write_atomic(path, registry.pack(scores))
 
 
 def write_booster(path: Path, made: Fit) -> None:
     """Keep a fitted booster with all that was seen on the way."""
     more = {CALIBRATION: np.array(made.calibration), ROUNDS: np.array(made.rounds)}
-    _write(path, {**made.trees.arrays(), **more, VALIDATION: made.validation, IMPORTANCE: made.importance})
+    arrays = {**made.trees.arrays(), **more, VALIDATION: made.validation, IMPORTANCE: made.importance}
+    write_atomic(path, registry.pack(arrays))
 
 
 def read_booster(path: Path) -> Fit | None:
@@ -106,13 +107,6 @@ def read_booster(path: Path) -> Fit | None:
     calibration = Beta(*(float(number) for number in arrays[CALIBRATION]))
     validation, importance = (np.asarray(arrays[name], np.float64) for name in (VALIDATION, IMPORTANCE))
     return Fit(Trees.from_arrays(arrays), calibration, int(arrays[ROUNDS]), validation, importance)
-
-
-def _write(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    draft.write_bytes(registry.pack(arrays))
-    draft.replace(path)
 
 
 def _short(settings: msgspec.Struct) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from fraud.common.files import atomic_file
 from fraud.core import metrics
 from fraud.core.errors import SettingsError
 from fraud.core.ports import Matrix
@@ -366,10 +367,8 @@ def save_checkpoint(path: Path | None, trainer: Trainer, schedule: Schedule, bes
         "optimizer": schedule.optimizer.state_dict(), "curve": [tuple(line) for line in trainer.curve],
         "best": (best.epoch, best.ap, best.weights),
     }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    torch.save(state, draft)
-    draft.replace(path)
+    with atomic_file(path) as file:
+        torch.save(state, file)
 
 
 def resume(path: Path | None, trainer: Trainer, schedule: Schedule, best: Best) -> int:

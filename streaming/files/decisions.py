@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from fraud.common.files import draft_of, publish
 from fraud.core.errors import DataError
 from fraud.core.ports import Sink
 from fraud.core.records import Answer, Decision, Reject
@@ -123,19 +124,13 @@ def writer_kind(path: Path) -> type[JsonLines] | type[Columns]:
     return WRITERS[path.suffix]
 
 
-def part_of(path: Path) -> Path:
-    """Return where a file is written until it is complete; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(path.name + ".part")
-
-
 class FileSink:
     """The Sink port over one file; it takes its name by `publish`, when it is complete."""
 
     def __init__(self, path: Path) -> None:
         """Open a part file beside `path`; raise DataError for an unknown suffix."""
         kind = writer_kind(path)
-        self._path, self._part = path, part_of(path)
+        self._path, self._part = path, draft_of(path)
         self._writer: Writer | None = kind(self._part)
 
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
@@ -152,7 +147,7 @@ class FileSink:
 
     def publish(self) -> None:
         """Give the complete file its name."""
-        self._part.replace(self._path)
+        publish(self._part, self._path)
 
 
 class Tee:

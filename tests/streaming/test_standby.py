@@ -9,7 +9,7 @@ from tests.site import until
 HOLD = """
 import sys, time
 from pathlib import Path
-from streaming.standby import take_turn
+from streaming.worker.standby import take_turn
 turn = take_turn(Path(sys.argv[1]), "one")
 print("working", flush=True)
 time.sleep(600)
