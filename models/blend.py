@@ -2,7 +2,7 @@
 
 Exit 0 is the booster: it reads no history. Exit 1 adds the network's reading of card and merchant, exit 2 the device's.
 A payment leaves at the first exit whose probability is below that exit's threshold; the thresholds come from risk
-control on rows that no part was fitted on (`fraud/training/blending.py`). A share of the traffic, chosen by a hash of
+control on rows that no part was fitted on (`fraud/training/blend.py`). A share of the traffic, chosen by a hash of
 the id, always goes to the last exit, so that what early approval misses can be measured.
 
 A network without booster is the same scorer with the booster's weight at 0 and no early exit.

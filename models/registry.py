@@ -6,14 +6,10 @@ never overwritten, and are kept until somebody removes them. A version appears b
 one rename, so a reader never meets half an artifact. Artifacts of format 1 (`weights.npz`) are still read.
 """
 
-import fcntl
 import hashlib
 import io
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +19,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from fraud.common.files import SUFFIX, atomic_folder, write_atomic
+from fraud.common.locks import locked
 from fraud.core.errors import ArtifactError, nearest
 from fraud.core.records import DAY, HOUR, MINUTE
 from models.rules_only import NAME as RULES
@@ -146,7 +144,7 @@ def names(root: Path) -> list[str]:
 
 def versions(root: Path, name: str) -> list[str]:
     """Return the versions kept under a name."""
-    return sorted(path.parent.name for path in (root / name).glob(f"*/{CARD}") if path.parent.suffix != ".new")
+    return sorted(path.parent.name for path in (root / name).glob(f"*/{CARD}") if path.parent.suffix != SUFFIX)
 
 
 def delay_warning(card: Card, delay: int | None) -> str:
@@ -187,7 +185,7 @@ def promote(root: Path, name: str, version: str, at: int, how: str = "promote") 
     if version not in (kept := versions(root, name)):
         message = f"Model '{name}' has no version '{version}'; kept are: {', '.join(kept) or 'none'}."
         raise ArtifactError(message + nearest(version, kept))
-    with alone(root / name):
+    with locked(root / name):
         moves = history(root, name)
         if not moves or moves[-1].version != version:
             _write_moves(root / name, [*moves, Move(at, how, version)])
@@ -199,7 +197,7 @@ def rollback(root: Path, name: str, at: int) -> str:
     Raises ArtifactError when there was none, or it is no longer kept.
     """
     _folder(root, name, None)
-    with alone(root / name):
+    with locked(root / name):
         moves = history(root, name)
         line = before(moves)
         if not line:
@@ -233,26 +231,9 @@ def before(moves: list[Move]) -> list[str]:
     return line[:-1]
 
 
-@contextmanager
-def alone(path: Path, waits: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Keep others who come by this file or folder out; `waits` is called when somebody is in. Readers need no lock."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waits()
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def _write_moves(folder: Path, moves: list[Move]) -> None:
     lines = [f"{move.at} {move.how} {move.version}" for move in moves[-KEPT_MOVES:]]
-    draft = folder / f"{CURRENT}.new"
-    _write_durably(draft, "\n".join([moves[-1].version, *lines, ""]).encode())
-    draft.replace(folder / CURRENT)
+    write_atomic(folder / CURRENT, "\n".join([moves[-1].version, *lines, ""]).encode())
 
 
 def require_name(name: str) -> None:
@@ -307,19 +288,9 @@ def _version(draft: Card, checksum: str) -> str:
 def _write_version(folder: Path, card: Card, weights: bytes) -> None:
     if folder.exists():
         return
-    draft = folder.with_suffix(".new")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    _write_durably(draft / WEIGHTS, weights)
-    _write_durably(draft / CARD, msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
-    draft.replace(folder)
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    with atomic_folder(folder) as draft:
+        (draft / WEIGHTS).write_bytes(weights)
+        (draft / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
 
 
 def _folder(root: Path, name: str, version: str | None) -> Path:

@@ -23,7 +23,7 @@ from models.boosting.scorer import Booster
 from models.rules_only import RulesOnly
 from streaming.files import mapping
 from streaming.files.table import Table
-from streaming.replay.extraction import Extraction, Recorder, RecordingExtractor, RecordingStore, Remembering
+from streaming.replay.extraction import Extraction, Recorder, RecordingExtractor, RecordingScorer, RecordingStore
 from streaming.replay.job import Replay, Request
 from streaming.rule_file import DEFAULT, ReloadingRules
 from streaming.run import Parts
@@ -51,16 +51,9 @@ def _home(name: str, folder: Path) -> Path:
     return SHIPPED if name not in registry.names(folder) and name in registry.names(SHIPPED) else folder
 
 
-def delay_warning(settings: Settings, delay: int | None) -> str:
-    """Return what is wrong with the model in use where verdicts take `delay` (ns, None: there are none); `""`: nothing.
-
-    Raises:
-        ArtifactError: when there is no such artifact.
-    """
-    name, folder = settings.model.name, Path(settings.model.folder)
-    if name == rules_only.NAME:
-        return ""
-    return registry.delay_warning(registry.card_of(_home(name, folder), name), delay)
+def delay_warning(used: Scorer, delay: int | None) -> str:
+    """Return what is wrong with a model where verdicts take `delay` (ns, None: there are none); `""`: nothing."""
+    return registry.delay_warning(used.card, delay) if isinstance(used, Booster | Blend) else ""
 
 
 def reduced(full: Scorer) -> dict[Level, Scorer]:
@@ -155,7 +148,7 @@ def recorded(settings: Settings, recorder: Recorder) -> Parts:
     """Return an engine that keeps histories and reports what it does to them."""
     store = RecordingStore(recorder, settings.engine.retry_horizon)
     extractor = RecordingExtractor(store, recorder)
-    given = msgspec.structs.replace(strategy(settings, extractor.version), scorer=Remembering())
+    given = msgspec.structs.replace(strategy(settings, extractor.version), scorer=RecordingScorer())
     return assemble(settings, store, extractor, given)
 
 

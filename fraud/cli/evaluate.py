@@ -80,8 +80,8 @@ def chosen(model: str, compare: tuple[str, str] | None) -> list[str]:
     if compare is not None and compare[0] == compare[1]:
         msg = f"--compare {compare[0]} {compare[1]}: expected two different kinds of {', '.join(KINDS)}"
         raise SettingsError(msg)
-    asked = [model] if compare is None else list(compare)
-    return asked if asked == [BOOSTER] else list(dict.fromkeys([*asked, BLEND, NETWORK, BOOSTER]))
+    requested = [model] if compare is None else list(compare)
+    return requested if requested == [BOOSTER] else list(dict.fromkeys([*requested, BLEND, NETWORK, BOOSTER]))
 
 
 def told(kind: str, result: dict[str, Any]) -> None:

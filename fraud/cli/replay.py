@@ -40,9 +40,9 @@ def replay(
         data=data, mapping=mapping, delay=options.duration(label_delay), out=out, state=state, every=every,
         settings=found,
     )  # fmt: skip
-    if warning := wiring.delay_warning(found, request.delay):
-        output.warn(warning)
     job = wiring.replay(request)
+    if warning := wiring.delay_warning(job.scorer, request.delay):
+        output.warn(warning)
     with output.progress("replay", job.total) as step:
         result = job.run(step)
     if not json:

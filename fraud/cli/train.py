@@ -44,7 +44,7 @@ def train(
     delay in place of what verdicts mean, for a service whose labels come sooner or later. Time and memory are
     told before it starts; a GPU is used where there is one.
     """
-    from fraud.training.checkpoints import place_of
+    from fraud.training.checkpoints import checkpoints_in
     from fraud.training.settings import BOOSTER
 
     fits.require_kinds([model], "--model")
@@ -53,8 +53,8 @@ def train(
     wide = model != BOOSTER
     dataset = fits.extracted(data, mapping, label_delay, cache, found, histories=wide, spread=delay_spread)
     request = fits.fit_request(model, found, set_, seed, dataset, cache, quick=quick)
-    place = place_of(runs / f"train-{name}-{dataset.meta.identity.key}", request.settings, resume=resume)
-    made = fitted(dataset, folder, name, model, request._replace(place=place), use=not keep)
+    kept = checkpoints_in(runs / f"train-{name}-{dataset.meta.identity.key}", request.settings, resume=resume)
+    made = fitted(dataset, folder, name, model, request._replace(checkpoints=kept), use=not keep)
     if plots:
         for path in made.draw(dataset, folder / made.card.name / made.card.version / "plots"):
             output.say(f"drawn: {path}")

@@ -15,13 +15,14 @@ from fraud.core import metrics
 from fraud.training import booster as boosting
 from fraud.training.booster import BoosterSettings, Fit
 from fraud.training.dataset import FRAUD, Dataset
-from fraud.training.network import NetworkFit, NetworkSettings, Tokens, fit_network
+from fraud.training.network import NetworkFit, NetworkSettings, fit_network
+from fraud.training.sampling import Tokens
 from fraud.training.splits import Rows, Slices, between
 from models import calibration, logistic
 from models.blend import Exit
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta
-from models.tgn.tgnn import NetworkConfig
+from models.tgn.tgnn import NetworkConfig, NetworkShape
 
 Step = Callable[[float, str], None]
 """Told the share of the work that is done, 0 to 1, and what is going on."""
@@ -97,24 +98,11 @@ def before_validation(data: Dataset, rows: Slices) -> Rows:
 def shape_of(data: Dataset, tokens: Tokens, booster: Fit, settings: NetworkSettings) -> NetworkConfig:
     """Return the network's shape: the query reads the features that the booster gained most from."""
     strongest = np.argsort(-booster.importance, kind="stable")[: settings.columns]
-    shared = (
-        "bins",
-        "width",
-        "heads",
-        "newest",
-        "summaries",
-        "frauds",
-        "labels",
-        "card",
-        "merchant",
-        "align",
-        "dropout",
-    )
     return NetworkConfig(
         columns=tuple(data.names[place] for place in strongest),
         sides=tokens.sides,
         text=tokens.has_text,
-        **{name: getattr(settings, name) for name in shared},
+        **{name: getattr(settings, name) for name in NetworkShape.__struct_fields__},
     )
 
 

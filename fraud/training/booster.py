@@ -128,7 +128,7 @@ def _choose(data: Dataset, rows: Slices, settings: BoosterSettings, tell: Step) 
     """Return the best number of trees and the raw scores of the validation rows at that number."""
     matrix, fraud = data.matrix[rows.validation], data.fraud[rows.validation] == FRAUD
     model = _train(
-        data, rows.inner, settings, settings.trees, lambda done: tell(done, "choosing"), judge=(matrix, fraud)
+        data, rows.inner, settings, settings.trees, lambda done: tell(done, "choosing"), valid=(matrix, fraud)
     )
     rounds = max(model.best_iteration, 1)
     raw = parse(model.model_to_string(num_iteration=rounds)).raw(matrix)
@@ -143,20 +143,20 @@ def _train(
     settings: BoosterSettings,
     rounds: int,
     tell: Callable[[int], None],
-    judge: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None,
+    valid: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None,
 ) -> "lightgbm.Booster":
-    """Return a LightGBM model of `rounds` trees, or with the best number of trees noted when there is a judge."""
+    """Return a LightGBM model of `rounds` trees, or with the best number of trees noted when `valid` is there."""
     import lightgbm
 
     kept, weight = thinned(data.fraud[rows] == FRAUD, settings)
     chosen = rows[kept]
     train = lightgbm.Dataset(data.matrix[chosen], data.fraud[chosen] == FRAUD, weight=weight, free_raw_data=True)
     callbacks: list[Callable[..., None]] = [lambda env: tell(env.iteration + 1)]
-    valid = []
-    if judge is not None:
-        valid = [lightgbm.Dataset(judge[0], judge[1], reference=train)]
+    validation = []
+    if valid is not None:
+        validation = [lightgbm.Dataset(valid[0], valid[1], reference=train)]
         callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
-    return lightgbm.train(parameters(settings), train, rounds, valid_sets=valid, callbacks=callbacks)
+    return lightgbm.train(parameters(settings), train, rounds, valid_sets=validation, callbacks=callbacks)
 
 
 def parameters(settings: BoosterSettings) -> dict[str, Any]:

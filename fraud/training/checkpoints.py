@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from fraud.common.compiled import sources_hash
+from fraud.common.files import write_atomic
 from fraud.core.errors import ArtifactError, DataError
 from fraud.training.booster import BoosterSettings, Fit
 from fraud.training.dataset import Dataset
+from fraud.training.settings import booster_of
 from models import registry
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta
 
 if TYPE_CHECKING:
+    from fraud.training.blend import BlendSettings
     from fraud.training.protocols import Fold
 
 FOLDERS = tuple(Path(__file__).parents[2] / name for name in ("fraud/training", "models"))
@@ -32,11 +34,11 @@ FOLDERS = tuple(Path(__file__).parents[2] / name for name in ("fraud/training", 
 CALIBRATION, ROUNDS, VALIDATION, IMPORTANCE = "calibration", "rounds", "validation", "importance"
 
 
-class Place(NamedTuple):
-    """Where one fit keeps what it leaves: a fold's folder, and the settings."""
+class Checkpoints(NamedTuple):
+    """The files that one fit leaves, in a fold's folder, named by its settings."""
 
     folder: Path
-    settings: msgspec.Struct
+    settings: "BoosterSettings | BlendSettings"
 
     @property
     def scores(self) -> Path:
@@ -44,7 +46,7 @@ class Place(NamedTuple):
         return self.folder / f"scores-{_short(self.settings)}.safetensors"
 
     @property
-    def checkpoint(self) -> Path:
+    def network(self) -> Path:
         """Return the file of a network that is being fitted."""
         return self.folder / f"network-{_short(self.settings)}.ckpt"
 
@@ -52,20 +54,18 @@ class Place(NamedTuple):
         """Return the file of a booster fitted with these settings."""
         return self.folder / f"booster-{_short(settings)}.safetensors"
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Remove what an earlier call with the same settings has left."""
-        given: object = getattr(self.settings, "booster", self.settings)
-        assert isinstance(given, BoosterSettings), "settings are a booster's or hold one"  # noqa: S101
-        for path in (self.scores, self.checkpoint, self.booster(given)):
+        for path in (self.scores, self.network, self.booster(booster_of(self.settings))):
             path.unlink(missing_ok=True)
 
 
-def place_of(folder: Path, settings: msgspec.Struct, *, resume: bool) -> Place:
+def checkpoints_in(folder: Path, settings: "BoosterSettings | BlendSettings", *, resume: bool) -> Checkpoints:
     """Return where a fit keeps what it leaves; without `resume` nothing that lies there is used."""
-    place = Place(folder, settings)
+    made = Checkpoints(folder, settings)
     if not resume:
-        place.forget()
-    return place
+        made.clear()
+    return made
 
 
 def fold_folder(root: Path, data: Dataset, fold: "Fold") -> Path:
@@ -89,13 +89,14 @@ def read_scores(path: Path) -> dict[str, F64] | None:
 
 def write_scores(path: Path, scores: dict[str, F64]) -> None:
     """Keep scores by kind, by one rename."""
-    _write(path, dict(scores))
+    write_atomic(path, registry.pack(scores))
 
 
 def write_booster(path: Path, made: Fit) -> None:
     """Keep a fitted booster with all that was seen on the way."""
     more = {CALIBRATION: np.array(made.calibration), ROUNDS: np.array(made.rounds)}
-    _write(path, {**made.trees.arrays(), **more, VALIDATION: made.validation, IMPORTANCE: made.importance})
+    arrays = {**made.trees.arrays(), **more, VALIDATION: made.validation, IMPORTANCE: made.importance}
+    write_atomic(path, registry.pack(arrays))
 
 
 def read_booster(path: Path) -> Fit | None:
@@ -106,13 +107,6 @@ def read_booster(path: Path) -> Fit | None:
     calibration = Beta(*(float(number) for number in arrays[CALIBRATION]))
     validation, importance = (np.asarray(arrays[name], np.float64) for name in (VALIDATION, IMPORTANCE))
     return Fit(Trees.from_arrays(arrays), calibration, int(arrays[ROUNDS]), validation, importance)
-
-
-def _write(path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    draft.write_bytes(registry.pack(arrays))
-    draft.replace(path)
 
 
 def _short(settings: msgspec.Struct) -> str:

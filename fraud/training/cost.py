@@ -10,6 +10,7 @@ from fraud.training import booster as boosting
 from fraud.training.booster import BoosterSettings
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.fitting import FitRequest
+from fraud.training.sampling import VALIDATED_ONE_IN, Shares
 from fraud.training.splits import Slices
 
 SIDE_BYTES = (64 * 32 + 20 * 16 + 20 * 32) * 4
@@ -20,7 +21,7 @@ LOADED_BYTES = 450 << 20
 CHANGES_A_ROW = 2
 """A payment, and most often its verdict."""
 ENCODED_AT_ONCE = 2_048
-"""`encoding.BLOCKS`, which only a machine with torch can import."""
+"""`encoder.BLOCKS`, which only a machine with torch can import."""
 
 # Measured with torch 2.13 at width 48, two threads on two cores of a 2020s server: seconds. A GPU takes less.
 SECONDS_A_CHANGE = 1.0e-6
@@ -30,8 +31,6 @@ SECONDS_A_SCORE = 1.8e-4
 SECONDS_A_BLOCK = 3.2e-5
 SECONDS_A_LEARNED_BLOCK = 1.0e-4
 MEASURED_WIDTH = 48
-JUDGED = 0.2
-"""Share of the validation rows that an epoch is judged on."""
 
 
 class Forecast(NamedTuple):
@@ -49,25 +48,25 @@ class Forecast(NamedTuple):
         return f"about {time}, {self.bytes / 2**30:.1f} GiB of memory"
 
 
-def forecast(data: Dataset, rows: Slices, asked: FitRequest, tested: int = 0) -> Forecast:
+def forecast(data: Dataset, rows: Slices, request: FitRequest, tested: int = 0) -> Forecast:
     """Return what a fit on these rows takes, and scoring `tested` rows after it."""
-    settings = asked.settings
+    settings = request.settings
     if isinstance(settings, BoosterSettings):
         cost = boosting.forecast(data, rows, settings)
         return Forecast(cost.seconds, cost.bytes, 0)
     booster = boosting.forecast(data, rows, settings.booster)
-    sides = asked.tokens.sides if asked.tokens is not None else 2
+    sides = request.tokens.sides if request.tokens is not None else 2
     network, epochs = settings.network, settings.network.epochs
-    drawn = drawn_rows(data, rows, (network.easy_share, network.middle_share, network.hard_share), network.least_rows)
+    drawn = drawn_rows(data, rows, network.shares, network.least_rows)
     work = sides / 2 * network.width / MEASURED_WIDTH
     blocks = len(data.time) * sides // BLOCK
     encoder_blocks = min(ENCODED_AT_ONCE, blocks)
     changes = len(data.time) * CHANGES_A_ROW * (2 * epochs + 3)
-    judged = len(rows.validation) * (epochs * JUDGED + 1) + tested
+    scored = len(rows.validation) * (epochs / VALIDATED_ONE_IN + 1) + tested
     seconds = (
         changes * SECONDS_A_CHANGE * sides / 2
         + epochs * drawn * (SECONDS_A_STEP * work + SECONDS_A_READING)
-        + judged * (SECONDS_A_SCORE * work + SECONDS_A_READING)
+        + scored * (SECONDS_A_SCORE * work + SECONDS_A_READING)
         + blocks * SECONDS_A_BLOCK
         + network.encoder_steps * encoder_blocks * SECONDS_A_LEARNED_BLOCK
     )
@@ -93,12 +92,13 @@ def summed(costs: Sequence[Forecast]) -> Forecast:
     return Forecast(seconds, max(cost.bytes for cost in costs), learned)
 
 
-def drawn_rows(data: Dataset, rows: Slices, shares: tuple[float, float, float], least: int) -> int:
+def drawn_rows(data: Dataset, rows: Slices, shares: Shares, least: int) -> int:
     """Return how many rows an epoch learns from: every fraud, and shares of the easy, middling and hard genuine.
 
-    At least so many as asked for, where there are.
+    At least `least` genuine ones, where there are.
     """
     frauds = int(np.count_nonzero(data.fraud[rows.train] == FRAUD))
-    easy, middle, hard = shares
     genuine = len(rows.train) - frauds
-    return frauds + max(int(genuine * (0.9 * easy + 0.08 * middle + 0.02 * hard)), min(least, genuine))
+    return frauds + max(
+        int(genuine * (0.9 * shares.easy + 0.08 * shares.middle + 0.02 * shares.hard)), min(least, genuine)
+    )

@@ -17,10 +17,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.common.files import draft_of, publish
+from fraud.common.locks import locked
 from fraud.core.errors import DataError
 from fraud.core.ports import Matrix
 from fraud.core.records import DAY, Transaction, Values, Verdict
-from models import registry
 
 MATRIX, META = "matrix.f32", "meta.json"
 BLOCK = 16_384
@@ -119,7 +120,6 @@ class Writer:
     ) -> None:
         """Prepare to write under `cache`; the folder appears there when the writer is left without an error."""
         self._final = cache / identity.key
-        self._draft = cache / f"{identity.key}.new"
         self._meta = Meta(identity, names, 0)
         self._progress = progress or (lambda done: None)
         self._block = np.empty((BLOCK, len(names)), dtype=np.float32)
@@ -128,8 +128,9 @@ class Writer:
 
     def __enter__(self) -> Self:
         """Open a fresh draft."""
+        self._draft = draft_of(self._final)
         shutil.rmtree(self._draft, ignore_errors=True)
-        self._draft.mkdir(parents=True)
+        self._draft.mkdir()
         self._file = (self._draft / MATRIX).open("wb")
         return self
 
@@ -167,8 +168,7 @@ class Writer:
         for name, kind in COLUMNS.items():
             np.save(self._draft / f"{name}.npy", np.array(self._columns[name], dtype=kind), allow_pickle=False)
         (self._draft / META).write_bytes(msgspec.json.encode(msgspec.structs.replace(self._meta, rows=rows)))
-        shutil.rmtree(self._final, ignore_errors=True)
-        self._draft.replace(self._final)
+        publish(self._draft, self._final)
         self._progress(rows)
 
 
@@ -192,9 +192,7 @@ def cached(cache: Path, identity: Identity) -> Dataset | None:
 def alone(cache: Path, identity: Identity, waits: Callable[[], None]) -> Iterator[None]:
     """Keep other processes from writing the data set with this identity; `waits` is called when one is at it."""
     cache.mkdir(parents=True, exist_ok=True)
-    lock = cache / f"{identity.key}.lock"
-    lock.touch()
-    with registry.alone(lock, waits):
+    with locked(cache / f"{identity.key}.lock", waits):
         yield
 
 

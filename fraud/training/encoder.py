@@ -23,22 +23,22 @@ STEPS = 150
 RATE = 2e-3
 HIDDEN = 48
 LEAST = 20
-"""Fewer frauds than this, among rows with a past, teach nothing."""
+"""Fewer frauds than this, among rows with blocks, teach nothing."""
 
 I64 = NDArray[np.int64]
 
 
-class Pasts(NamedTuple):
-    """Rows with a far past on one side: which blocks, (N, 2) as in `Batch.pushed`, and whether each was a fraud."""
+class BlockSpans(NamedTuple):
+    """Rows with closed blocks on one side: which ones, (N, 2) as in `Batch.pushed`, and whether each was a fraud."""
 
     pushed: I64
     fraud: NDArray[np.bool_]
 
 
-def past(pushed: I64, fraud: NDArray[np.bool_]) -> Pasts:
+def with_blocks(pushed: I64, fraud: NDArray[np.bool_]) -> BlockSpans:
     """Return the rows that have blocks beyond the window on a side, given `pushed` (N, 2) of all rows."""
     has = pushed[:, 1] > 0
-    return Pasts(pushed[has], fraud[has])
+    return BlockSpans(pushed[has], fraud[has])
 
 
 class Probe(nn.Module):
@@ -55,17 +55,17 @@ class Probe(nn.Module):
         return out.squeeze(1)
 
 
-def whole(codes: Tensor, many: I64) -> Tensor:
-    """Return mean (first half) and maximum of the codes of each past, (N, CODE), of those of all blocks, (M, CODE)."""
+def pooled(codes: Tensor, many: I64) -> Tensor:
+    """Return mean (first half) and maximum of the codes of each row's blocks, (N, CODE), given one after another."""
     parts = torch.split(codes, many.tolist())
     half = CODE // 2
     return torch.stack([torch.cat([part[:, :half].mean(dim=0), part[:, half:].amax(dim=0)]) for part in parts])
 
 
 def learn(
-    encoder: BlockEncoder, blocks: NDArray[np.float32], sides: list[Pasts], seed: int, steps: int = STEPS
+    encoder: BlockEncoder, blocks: NDArray[np.float32], sides: list[BlockSpans], seed: int, steps: int = STEPS
 ) -> list[float]:
-    """Fit an encoder on the pasts of every side; return the loss of each step.
+    """Fit an encoder on the rows with blocks of every side; return the loss of each step.
 
     An entity counts once a step, with one of its rows drawn at random, however many rows it has.
     """
@@ -86,7 +86,7 @@ def learn(
             places = np.concatenate([np.arange(first, first + many) for first, many in spans.tolist()])
             codes = encoder(torch.from_numpy(blocks[places]).to(device))
             target = torch.from_numpy(side.fraud[rows].astype(np.float32)).to(device)
-            total = total + nnf.binary_cross_entropy_with_logits(probes[place](whole(codes, spans[:, 1])), target)
+            total = total + nnf.binary_cross_entropy_with_logits(probes[place](pooled(codes, spans[:, 1])), target)
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -95,8 +95,8 @@ def learn(
     return losses
 
 
-def chosen(side: Pasts, rng: np.random.Generator, most: int) -> I64:
-    """Return rows of different entities, drawn evenly, whose pasts have at most so many blocks together."""
+def chosen(side: BlockSpans, rng: np.random.Generator, most: int) -> I64:
+    """Return rows of different entities, drawn evenly, that have at most so many blocks together."""
     order = rng.permutation(len(side.fraud))
     _, first = np.unique(side.pushed[order, 0], return_index=True)
     rows = order[rng.permutation(first)]

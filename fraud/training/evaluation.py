@@ -112,13 +112,13 @@ class Evaluation:
     def _fit(self, rows: Slices, fold: Fold, seed: int) -> Scores:
         chosen = settings.reseeded(self._request.settings, seed)
         folder = checkpoints.fold_folder(self._runs, self._data, fold)
-        place = checkpoints.place_of(folder, chosen, resume=self._resume)
-        scores = checkpoints.read_scores(place.scores)
+        kept = checkpoints.checkpoints_in(folder, chosen, resume=self._resume)
+        scores = checkpoints.read_scores(kept.scores)
         if scores is None:
-            request = self._request._replace(settings=chosen, place=place)
+            request = self._request._replace(settings=chosen, checkpoints=kept)
             scores = fitting.fit(self._data, rows, request, self._within(fold)).scores(self._data, fold.test)
-            checkpoints.write_scores(place.scores, scores)
-            place.checkpoint.unlink(missing_ok=True)
+            checkpoints.write_scores(kept.scores, scores)
+            kept.network.unlink(missing_ok=True)
         self._done += 1
         for kind, score in scores.items():
             self._scores.setdefault(kind, []).append(score)

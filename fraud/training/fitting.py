@@ -12,7 +12,7 @@ from fraud.core.errors import DataError
 from fraud.training import booster as boosting
 from fraud.training import checkpoints
 from fraud.training.booster import BoosterSettings, Fit
-from fraud.training.checkpoints import Place
+from fraud.training.checkpoints import Checkpoints
 from fraud.training.dataset import Dataset
 from fraud.training.settings import BLEND, BOOSTER, NETWORK
 from fraud.training.splits import Rows, Slices
@@ -20,7 +20,8 @@ from models.boosting.trees import F64
 
 if TYPE_CHECKING:
     from fraud.training.blend import BlendFit, BlendSettings
-    from fraud.training.network import Epoch, Tokens
+    from fraud.training.network import Epoch
+    from fraud.training.sampling import Tokens
 
 Step = Callable[[float, str], None]
 """Told the share of the work that is done, 0 to 1, and what is going on."""
@@ -95,47 +96,42 @@ class BlendFitted(NamedTuple):
 
 
 class FitRequest(NamedTuple):
-    """What is to be fitted: the settings of a booster or of both parts, and where a killed fit finds its place."""
+    """What is to be fitted: the settings of a booster or of both parts, and where a killed fit goes on."""
 
     settings: "BoosterSettings | BlendSettings"
     tokens: "Tokens | None" = None
-    place: Place | None = None
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Return which kinds the fit will answer for."""
-        return (BOOSTER,) if isinstance(self.settings, BoosterSettings) else (BOOSTER, NETWORK, BLEND)
+    checkpoints: Checkpoints | None = None
 
 
-def fit(data: Dataset, rows: Slices, asked: FitRequest, step: Step | None = None) -> Fitted:
-    """Fit on `rows.train`, choosing on the other two; with a place on disk a killed fit goes on where it was."""
+def fit(data: Dataset, rows: Slices, request: FitRequest, step: Step | None = None) -> Fitted:
+    """Fit on `rows.train`, choosing on the other two; with checkpoints a killed fit goes on where it was."""
     tell = step or (lambda done, what: None)
-    if isinstance(asked.settings, BoosterSettings):
-        return BoosterFitted(_booster(data, rows, asked.settings, asked.place, tell))
-    if asked.tokens is None:
+    settings, kept = request.settings, request.checkpoints
+    if isinstance(settings, BoosterSettings):
+        return BoosterFitted(_booster(data, rows, settings, kept, tell))
+    if request.tokens is None:
         message = "A network reads histories, and none were recorded; extract the data with histories."
         raise DataError(message)
     from fraud.training import blend
 
     share = blend.BOOSTER_SHARE
-    booster = _booster(data, rows, asked.settings.booster, asked.place, lambda done, what: tell(share * done, what))
-    checkpoint = asked.place.checkpoint if asked.place else None
+    booster = _booster(data, rows, settings.booster, kept, lambda done, what: tell(share * done, what))
     made = blend.fit_blend(
-        data, asked.tokens, rows, booster, asked.settings.network,
-        lambda done, what: tell(share + (1 - share) * done, f"network, {what}"), checkpoint,
+        data, request.tokens, rows, booster, settings.network,
+        lambda done, what: tell(share + (1 - share) * done, f"network, {what}"), kept.network if kept else None,
     )  # fmt: skip
     return BlendFitted(made, booster)
 
 
-def _booster(data: Dataset, rows: Slices, settings: BoosterSettings, kept: Place | None, tell: Step) -> Fit:
+def _booster(data: Dataset, rows: Slices, settings: BoosterSettings, kept: Checkpoints | None, tell: Step) -> Fit:
     """Return a fitted booster, or the one that an earlier call has left."""
-    place = kept.booster(settings) if kept is not None else None
-    if place is not None and (held := checkpoints.read_booster(place)) is not None:
+    path = kept.booster(settings) if kept is not None else None
+    if path is not None and (held := checkpoints.read_booster(path)) is not None:
         return held
     most = settings.trees
     made = boosting.fit(data, rows, settings, lambda done, what: tell(min(done / most, 1.0), f"booster, {what}"))
-    if place is not None:
-        checkpoints.write_booster(place, made)
+    if path is not None:
+        checkpoints.write_booster(path, made)
     return made
 
 

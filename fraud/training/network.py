@@ -1,15 +1,15 @@
-"""Fit the temporal graph network: rows drawn by stratum with exact prior correction, early stopping on later days.
+"""Fit the temporal graph network: exact correction of the prior for rows drawn, early stopping on later days.
 
 Every choice is made on rows whose verdicts a live service would have had: bins, strata and weights from the training
-slice, epochs from the validation slice that follows it. Torch is imported here, in `models/tgnn.py` and nowhere else.
+slice, epochs from the validation slice that follows it. Torch is imported here, in `encoder.py`,
+`onnx_export.py` and in `models/tgn`, nowhere else.
 """
 
 import copy
 import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,60 +18,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from fraud.common.files import atomic_file
 from fraud.core import metrics
 from fraud.core.errors import SettingsError
 from fraud.core.ports import Matrix
 from fraud.core.tokens import CODE, WINDOW
 from fraud.training import encoder
 from fraud.training.dataset import FRAUD, Dataset
+from fraud.training.sampling import VALIDATED_ONE_IN, Codes, Shares, Strata, Tokens, bin_edges, drawn, strata
 from fraud.training.splits import Rows, Slices
 from models.boosting.trees import F64
-from models.tgn.tgnn import Memory, NetworkConfig, TemporalGraphNetwork, fold_closed
+from models.tgn.tgnn import Memory, NetworkConfig, NetworkShape, TemporalGraphNetwork, fold_closed
 
 Step = Callable[[float, str], None]
 """Told the share of the work that is done, 0 to 1, and what is going on."""
-Codes = NDArray[np.float32]
-HARD, MIDDLE = 0.02, 0.10
-"""Strata by the booster's score: the 2 % that look worst, the next 8 %, the rest."""
 PREDICT_AT_ONCE = 2_048
-JUDGED_ONE_IN = 5
 
 
-class Batch(NamedTuple):
-    """Tokens of B rows and S sides, see `fraud/core/tokens.py`: raw (B, S, ...), sums, codes, text (B, GRAMS).
-
-    `pushed` (B, S, 2) says which blocks the summaries are made of: the number of a side's first block in `blocks`, and
-    how many follow it, oldest first, without a gap.
-    """
-
-    raw: NDArray[np.float32]
-    sums: NDArray[np.float32]
-    codes: NDArray[np.float32]
-    text: NDArray[np.int64]
-    pushed: NDArray[np.int64]
-
-
-class Tokens(Protocol):
-    """Where the tokens of a data set's rows come from: the live extractor's loops over the recorded history."""
-
-    sides: int
-    has_text: bool
-
-    def blocks(self) -> NDArray[np.float32]:
-        """Return the inputs of every closed block, (N, BLOCK, STATIC)."""
-
-    def batches(self, rows: Rows, codes: Codes, at_once: int) -> Iterator[tuple[Rows, Batch]]:
-        """Yield the tokens of `rows`, by time, `at_once` at a time; `codes` (N, CODE) are those of `blocks`."""
-
-
-class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NetworkSettings(NetworkShape, frozen=True):
     """How the network is fitted, and its shape. The same settings, rows and library give the same model.
 
     `easy_share`, `middle_share` and `hard_share` are the chances of a genuine row of each stratum to be drawn in an
     epoch, raised where fewer than `least_rows` would be; a fraud always is. The encoder of blocks learns alone first,
-    in so many `encoder_steps`, see `fraud/training/encoding.py`; 0 leaves it to the network's fit. `fold_share` is the
+    in so many `encoder_steps`, see `fraud/training/encoder.py`; 0 leaves it to the network's fit. `fold_share` is the
     chance of a side to see its closed blocks as codes. `average` is the decay of the weights' moving average that is
-    served. `newest` and the switches are for ablations.
+    served.
     """
 
     epochs: int = 5
@@ -83,29 +54,18 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     hard_share: float = 0.5
     least_rows: int = 36_000
     columns: int = 64
-    bins: int = 16
-    width: int = 48
-    heads: int = 4
-    dropout: float = 0.1
     modality_dropout: float = 0.05
     fold_share: float = 0.2
     encoder_steps: int = encoder.STEPS
     near_weight: float = 0.3
     clip: float = 1.0
     average: float = 0.995
-    newest: int = WINDOW
-    summaries: bool = True
-    frauds: bool = True
-    labels: bool = True
-    card: bool = True
-    merchant: bool = True
-    align: bool = False
     threads: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be; raise SettingsError."""
-        shares = (self.easy_share, self.middle_share, self.hard_share)
+        shares = tuple(self.shares)
         if not all(0 < share <= 1 for share in shares):
             message = f"easy_share, middle_share and hard_share must be above 0 and at most 1, got {shares}."
             raise SettingsError(message)
@@ -115,6 +75,11 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if self.epochs < 1 or not 1 <= self.newest <= WINDOW:
             message = f"epochs ({self.epochs}) must be at least 1, newest ({self.newest}) 1 to {WINDOW}."
             raise SettingsError(message)
+
+    @property
+    def shares(self) -> Shares:
+        """Return the chances to be drawn by stratum."""
+        return Shares(self.easy_share, self.middle_share, self.hard_share)
 
 
 class Epoch(NamedTuple):
@@ -140,68 +105,6 @@ class NetworkFit(NamedTuple):
     def network(self) -> TemporalGraphNetwork:
         """Return the network with the weights that were best."""
         return self.trainer.average
-
-
-class Strata(NamedTuple):
-    """For each training row: the chance to be drawn if genuine, and whether it looks bad, by causal features alone."""
-
-    rows: Rows
-    share: NDArray[np.float32]
-    hard: NDArray[np.bool_]
-
-
-def strata(rows: Rows, score: F64, settings: NetworkSettings) -> Strata:
-    """Return the chances of rows by rank of a causal score (a booster's on the same features).
-
-    Where that would draw fewer than `least_rows`, easy rows are drawn more often, and all at least as often as they.
-    """
-    hard = worst(score, HARD)
-    middle = worst(score, MIDDLE) & ~hard
-    share = np.select([hard, middle], [settings.hard_share, settings.middle_share], settings.easy_share)
-    easy = int(np.count_nonzero(~hard & ~middle))
-    if easy and (lacking := settings.least_rows - float(share.sum())) > 0:
-        share = np.maximum(share, min(settings.easy_share + lacking / easy, 1.0))
-    return Strata(rows, share.astype(np.float32), hard)
-
-
-def worst(score: F64, share: float) -> NDArray[np.bool_]:
-    """Return which rows are the `share` that score highest; of equal scores at the edge all or none.
-
-    A booster of few trees gives most rows one and the same score. Those are then not among the worst.
-    """
-    edge = np.quantile(score, 1 - share)
-    found: NDArray[np.bool_] = score >= edge
-    return found if found.mean() <= 2 * share else score > edge
-
-
-def drawn(data: Dataset, chances: Strata, settings: NetworkSettings, epoch: int) -> tuple[Rows, NDArray[np.float32]]:
-    """Return an epoch's rows, in order of time, and the log of each one's chance: what the prior is corrected by."""
-    rng = np.random.default_rng([settings.seed, epoch])
-    fraud = data.fraud[chances.rows] == FRAUD
-    kept = np.flatnonzero(fraud | (rng.random(len(fraud)) < chances.share))
-    return chances.rows[kept], np.log(chances.share[kept])
-
-
-def bin_edges(matrix: Matrix, bins: int, splits: Sequence[F64] = ()) -> NDArray[np.float32]:
-    """Return edges of each feature, ascending, (features, bins + 1); constant features get 0 and 1.
-
-    With `splits`, a feature's thresholds in the booster's trees, half of the inner edges are quantiles of these and
-    half of the data (target-aware bins, Gorishniy et al. 2022): a threshold far out in a tail, where quantiles of the
-    data leave one wide bin, is seen as sharply as the trees see it.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a feature that the sample lacks
-        edges = np.nanquantile(matrix, np.linspace(0, 1, bins + 1), axis=0).T
-        for feature, found in enumerate(splits):
-            if len(found) >= bins:
-                low, high = edges[feature, 0], edges[feature, -1]
-                told = np.quantile(found, (np.arange(bins // 2) + 0.5) / (bins // 2), method="nearest")
-                plain = np.nanquantile(matrix[:, feature], np.linspace(0, 1, bins - bins // 2 + 1)[1:-1])
-                inner = np.clip(np.concatenate([told, plain]), low, high)
-                edges[feature] = np.sort(np.concatenate([[low], inner, [high]]))
-    edges = np.where(np.isfinite(edges), edges, 0.0)
-    edges[:, -1] = np.maximum(edges[:, -1], edges[:, 0] + 1e-3)
-    return edges.astype(np.float32)
 
 
 class Trainer:
@@ -237,9 +140,9 @@ class Trainer:
             [np.zeros((0, self.tokens.sides, 2), np.int64), *(batch.pushed for _, batch in batches)]
         )
         fraud = self.data.fraud[hard] == FRAUD
-        pasts = [encoder.past(pushed[:, side], fraud) for side in range(self.tokens.sides)]
+        spans = [encoder.with_blocks(pushed[:, side], fraud) for side in range(self.tokens.sides)]
         steps = self.settings.encoder_steps
-        if encoder.learn(self.network.encoder, self.tokens.blocks(), pasts, self.settings.seed, steps):
+        if encoder.learn(self.network.encoder, self.tokens.blocks(), spans, self.settings.seed, steps):
             self.settle()
 
     def settle(self) -> None:
@@ -276,7 +179,7 @@ class Trainer:
     def train_epoch(self, epoch: int, chances: Strata, schedule: "Schedule", tell: Callable[[float], None]) -> float:
         """Run one epoch and refresh the codes; return the mean loss."""
         torch.manual_seed(self.settings.seed * 1_000 + epoch)
-        rows, log_share = drawn(self.data, chances, self.settings, epoch)
+        rows, log_share = drawn(self.data, chances, self.settings.seed, epoch)
         held = self._gathered(rows)
         fraud = torch.from_numpy((self.data.fraud[rows] == FRAUD).astype(np.float32))
         x, correction = torch.from_numpy(self.query(rows)), torch.from_numpy(log_share)
@@ -382,8 +285,8 @@ def fit_network(
     """
     tell = step or (lambda done, what: None)
     trainer = Trainer(data, tokens, config, settings)
-    chances = strata(rows.inner, score, settings)
-    sample, _ = drawn(data, chances, settings, 0)
+    chances = strata(rows.inner, score, settings.shares, settings.least_rows)
+    sample, _ = drawn(data, chances, settings.seed, 0)
     edges = torch.from_numpy(bin_edges(trainer.query(sample), settings.bins, splits)).to(trainer.device)
     for network in (trainer.network, trainer.average):
         network.query.set_bins(edges)
@@ -401,7 +304,7 @@ def fit_network(
             schedule,
             lambda done, e=epoch: tell((e + done) / settings.epochs, f"epoch {e + 1}"),  # type: ignore[misc]
         )
-        best.judge(epoch, loss)
+        best.measure(epoch, loss)
         tell((epoch + 1) / settings.epochs, f"epoch {epoch + 1}: {best.said}")
         save_checkpoint(checkpoint, trainer, schedule, best, epoch + 1)
     return best.result()
@@ -411,22 +314,22 @@ class Best:
     """The best average so far, by the validation rows."""
 
     def __init__(self, trainer: Trainer, rows: Rows) -> None:
-        """Start with nothing; epochs are judged on every fraud and each fifth genuine row of `rows`."""
+        """Start with nothing; an epoch is measured on every fraud and each fifth genuine row of `rows`."""
         fraud = trainer.data.fraud[rows] == FRAUD
         self.trainer, self.rows = trainer, rows
-        self.judged = rows[fraud | (np.arange(len(rows)) % JUDGED_ONE_IN == 0)]
+        self.measured = rows[fraud | (np.arange(len(rows)) % VALIDATED_ONE_IN == 0)]
         self.epoch, self.ap = -1, -1.0
         self.weights: dict[str, Any] = {}
 
-    def judge(self, epoch: int, loss: float) -> None:
+    def measure(self, epoch: int, loss: float) -> None:
         """Measure the average; keep it when it is the best."""
         trainer = self.trainer
-        fraud = trainer.data.fraud[self.judged] == FRAUD
+        fraud = trainer.data.fraud[self.measured] == FRAUD
         if not fraud.any():
             self.epoch, self.weights = epoch, copy.deepcopy(trainer.average.state_dict())
             trainer.curve.append(Epoch(loss, math.nan, math.nan))
             return
-        logits = trainer.predict(self.judged)
+        logits = trainer.predict(self.measured)
         ap = metrics.average_precision(fraud, logits[:, -1])
         trainer.curve.append(Epoch(loss, log_loss(fraud, logits[:, -1]), ap))
         if ap > self.ap:
@@ -464,10 +367,8 @@ def save_checkpoint(path: Path | None, trainer: Trainer, schedule: Schedule, bes
         "optimizer": schedule.optimizer.state_dict(), "curve": [tuple(line) for line in trainer.curve],
         "best": (best.epoch, best.ap, best.weights),
     }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    torch.save(state, draft)
-    draft.replace(path)
+    with atomic_file(path) as file:
+        torch.save(state, file)
 
 
 def resume(path: Path | None, trainer: Trainer, schedule: Schedule, best: Best) -> int:

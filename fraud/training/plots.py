@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.training.sampling import VALIDATED_ONE_IN
 from models.boosting.trees import F64
 
 if TYPE_CHECKING:
@@ -117,17 +118,15 @@ def feature_importance(names: Sequence[str], importance: F64) -> "Figure":
 
 def learning(curve: "Sequence[Epoch]") -> "Figure":
     """Return the network's losses and its average precision on the validation rows, epoch by epoch."""
-    from fraud.training.network import JUDGED_ONE_IN
-
     figure, panels = _panels(3)
     epochs, ap = np.arange(1, len(curve) + 1), np.array([line.validation_ap for line in curve])
-    drawn, judged = [line.loss for line in curve], [line.validation_loss for line in curve]
+    drawn, validated = [line.loss for line in curve], [line.validation_loss for line in curve]
     panels[0].plot(epochs, drawn, marker="o")
     panels[0].set(title="Loss, rows drawn to learn from", ylabel="log-loss")
-    panels[1].plot(epochs, judged, marker="o")
+    panels[1].plot(epochs, validated, marker="o")
     panels[1].set(title="Loss, rows it is judged on", ylabel="log-loss")
     panels[2].plot(epochs, ap, marker="o", color="tab:green")
-    panels[2].set(title=f"Average precision, frauds and 1 genuine in {JUDGED_ONE_IN}", ylabel="average precision")
+    panels[2].set(title=f"Average precision, frauds and 1 genuine in {VALIDATED_ONE_IN}", ylabel="average precision")
     if np.isfinite(ap).any():
         best = int(np.nanargmax(ap))
         panels[2].axvline(best + 1, linestyle=":", color="grey", label=f"kept: epoch {best + 1}")

@@ -6,6 +6,7 @@ again through the same compiled loops gives the rows as they stood, and the same
 is no second feature code. A test holds the tensors of 1,000 payments to the live ones, byte for byte.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,9 +22,10 @@ from features.state import tokens
 from features.state.blocks import put_code
 from features.state.tables import reserve
 from fraud.common.compiled import Floats, Ints, Row, compiled
+from fraud.common.files import draft_of, publish
 from fraud.core import tokens as tk
 from fraud.core.errors import DataError
-from fraud.training.network import Batch, Codes
+from fraud.training.sampling import Batch, Codes
 from fraud.training.splits import Rows
 
 FIELDS = ev.EVENT_FIELDS
@@ -46,14 +48,16 @@ class Recording:
 
     def __init__(self, folder: Path) -> None:
         """Prepare to write to `folder`."""
-        self._final, self._draft = folder, folder.with_name(folder.name + ".new")
+        self._final = folder
         self._keys: dict[str, int] = {}
         self._texts: dict[str, int] = {"": 0}
         self.operations = 0
 
     def __enter__(self) -> Self:
         """Open a fresh draft."""
-        self._draft.mkdir(parents=True, exist_ok=True)
+        self._draft = draft_of(self._final)
+        shutil.rmtree(self._draft, ignore_errors=True)
+        self._draft.mkdir()
         self._changes: BinaryIO = (self._draft / OPERATIONS).open("wb")
         self._looks: BinaryIO = (self._draft / LOOKS).open("wb")
         self._one = np.zeros(1, OPERATION)
@@ -61,12 +65,14 @@ class Recording:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        """Publish what is complete."""
+        """Publish what is complete, or remove the draft after an error."""
         self._changes.close()
         self._looks.close()
-        if kind is None:
-            (self._draft / TEXTS).write_text("\n".join(self._texts), encoding="utf-8")
-            self._draft.replace(self._final)
+        if kind is not None:
+            shutil.rmtree(self._draft, ignore_errors=True)
+            return
+        (self._draft / TEXTS).write_text("\n".join(self._texts), encoding="utf-8")
+        publish(self._draft, self._final)
 
     def change(self, kind: str, keys: tuple[str, ...], fields: bytes, mask: int) -> None:
         """Note a change of history rows, by the keys of card, merchant and device."""
@@ -100,7 +106,7 @@ class Bank(NamedTuple):
 
 
 class HistoryLog:
-    """A recording, read: the `Tokens` of `fraud/training/network.py`."""
+    """A recording, read: the `Tokens` of `fraud/training/sampling.py`."""
 
     def __init__(self, folder: Path) -> None:
         """Map a recording; raise DataError when it is not whole."""

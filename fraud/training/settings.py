@@ -1,4 +1,4 @@
-"""What a fit is told: defaults, `--quick`, the `[train]` tables of a settings file, `--set`, the seed, in that order.
+"""Settings of a fit: defaults, `--quick`, the `[train]` tables of a settings file, `--set`, the seed, in that order.
 
     [train.booster]
     trees = 400
@@ -64,6 +64,11 @@ def blend(seed: int, *, quick: bool = False, tables: Tables | None = None) -> "B
         booster=booster(seed, quick=quick, tables=tables),
         network=_part(NETWORK, NetworkSettings, seed, quick, tables),
     )
+
+
+def booster_of(settings: "BoosterSettings | BlendSettings") -> BoosterSettings:
+    """Return the booster's settings."""
+    return settings if isinstance(settings, BoosterSettings) else settings.booster
 
 
 def reseeded(settings: "BoosterSettings | BlendSettings", seed: int) -> "BoosterSettings | BlendSettings":

@@ -1,4 +1,4 @@
-"""Which rows a model may learn from when it must be ready at a given time, and which it is judged on.
+"""Which rows a model may learn from when it must be ready at a given time, and which it is validated on.
 
 Nothing is learned from a row whose verdict was not known yet. The number of trees and the calibration are chosen on
 the last rows whose verdicts are known, by a model that ends a label delay before them: the same gap that the final
@@ -18,17 +18,17 @@ Rows = NDArray[np.int64]
 
 ENOUGH_FRAUDS = 50
 PROVING_FRAUDS = 600
-"""So many frauds, none lost, prove at 95 % that early approval loses at most .5 % of them (`blending.most_lost`)."""
+"""So many frauds, none lost, prove at 95 % that early approval loses at most .5 % of them (`blend.most_lost`)."""
 LEAST_FRAUDS = 20
 """Fewer frauds than this in a slice choose nothing: fixed settings are used instead."""
 
 
 class Span(NamedTuple):
-    """When what happens, ns UTC: learn from `start` to `end`; choose on `judge_from` to `end`, after `inner_end`."""
+    """Times, ns UTC: learn from `start` to `end`; choose on `validation_from` to `end`, by what ends at `inner_end`."""
 
     start: int
     inner_end: int
-    judge_from: int
+    validation_from: int
     end: int
 
 
@@ -43,11 +43,11 @@ class Slices(NamedTuple):
 def span_before(ready: int, delay: int, start: int, validation: int, gap: int | None = None) -> Span:
     """Return what a model that must be ready at `ready` may use, when verdicts take `delay`; ns.
 
-    `gap` is the time left out before the judged rows, the label delay unless given.
+    `gap` is the time left out before the validation rows, the label delay unless given.
     """
     end = ready - (delay if gap is None else gap)
-    judge_from = end - validation
-    return Span(start, judge_from - (delay if gap is None else gap), judge_from, end)
+    validation_from = end - validation
+    return Span(start, validation_from - (delay if gap is None else gap), validation_from, end)
 
 
 def usual_start(data: Dataset) -> int:
@@ -57,7 +57,7 @@ def usual_start(data: Dataset) -> int:
 
 
 def usual_validation(data: Dataset, end: int, enough: int = ENOUGH_FRAUDS) -> int:
-    """Return how long before `end` to judge, ns: 7 days, longer until `enough` frauds, at most 20 % of the history."""
+    """Return the validation time before `end`, ns: 7 days, longer until `enough` frauds, at most 20 % of all."""
     history = end - int(data.time[0])
     frauds = data.time[(data.fraud == FRAUD) & (data.time < end)]
     needed = end - int(frauds[-enough]) if len(frauds) >= enough else history
@@ -74,7 +74,7 @@ def slices(data: Dataset, span: Span) -> Slices:
             "to learn, both kinds are needed. Give a longer history or a shorter label delay."
         )
         raise DataError(message)
-    return Slices(train, between(data, span.start, span.inner_end), between(data, span.judge_from, span.end))
+    return Slices(train, between(data, span.start, span.inner_end), between(data, span.validation_from, span.end))
 
 
 def between(data: Dataset, start: int, end: int) -> Rows:

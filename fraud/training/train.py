@@ -8,11 +8,10 @@ import msgspec
 import numpy as np
 
 from fraud.training import fitting, plots
-from fraud.training.booster import BoosterSettings
 from fraud.training.dataset import FRAUD, GENUINE, Dataset
-from fraud.training.fitting import BlendFitted, FitRequest, Fitted
+from fraud.training.fitting import BlendFitted, FitRequest, Fitted, Scores
 from fraud.training.protocols import BUDGET, MEASURES, measure
-from fraud.training.settings import BLEND, BOOSTER
+from fraud.training.settings import BLEND, BOOSTER, booster_of
 from fraud.training.splits import (
     ENOUGH_FRAUDS,
     PROVING_FRAUDS,
@@ -35,27 +34,48 @@ EXITS = ("booster", "card and merchant", "device")
 """What each exit has read, first one first."""
 
 
+class Made(NamedTuple):
+    """What was fitted for an artifact: of which kind, on which rows, and how it scores the validation rows.
+
+    `validation` holds probabilities by weights that never saw those rows, by kind; nothing without such rows.
+    """
+
+    kind: str
+    rows: Slices
+    fitted: Fitted
+    validation: Scores
+
+    @classmethod
+    def of(cls, kind: str, rows: Slices, fitted: Fitted) -> "Made":
+        """Return it with the scores of the validation rows."""
+        return cls(kind, rows, fitted, fitted.validation())
+
+    @property
+    def scores(self) -> F64:
+        """Return the validation rows' probabilities by the artifact's own kind, float64 (rows,); none: empty."""
+        return self.validation.get(self.kind, np.zeros(0))
+
+
 class Trained(NamedTuple):
-    """What training leaves: the saved card, what was fitted, and the rows it was made on."""
+    """What training leaves: the saved card, and what was fitted."""
 
     card: Card
-    fitted: Fitted
-    rows: Slices
+    made: Made
 
     def draw(self, data: Dataset, folder: Path) -> list[Path]:
         """Draw how the model did on the rows it was chosen on; return the pictures' paths."""
-        scores = self.fitted.validation()
-        if not scores:
+        made = self.made
+        if not made.validation:
             return []
-        fraud = data.fraud[self.rows.validation] == FRAUD
-        importance = data.names, self.fitted.booster.importance
-        return plots.draw_all(folder, fraud, scores, importance, self.fitted.curve())
+        fraud = data.fraud[made.rows.validation] == FRAUD
+        importance = data.names, made.fitted.booster.importance
+        return plots.draw_all(folder, fraud, made.validation, importance, made.fitted.curve())
 
 
 def usual_slices(data: Dataset, kind: str = BOOSTER) -> Slices:
     """Return what a model made at the end of a history may learn from: rows whose verdicts are known by then.
 
-    A blend is judged on more frauds than other kinds, so that its early approval can be proved safe.
+    A blend is validated on more frauds than other kinds, so that its early approval can be proved safe.
     """
     enough = PROVING_FRAUDS if kind == BLEND else ENOUGH_FRAUDS
     ready, delay = int(data.time[-1]) + 1, data.meta.identity.latest
@@ -63,8 +83,8 @@ def usual_slices(data: Dataset, kind: str = BOOSTER) -> Slices:
 
 
 def train(
-    data: Dataset, root: Path, name: str, created: int, kind: str, asked: FitRequest, step: fitting.Step | None = None,
-    *, use: bool = True,
+    data: Dataset, root: Path, name: str, created: int, kind: str, request: FitRequest,
+    step: fitting.Step | None = None, *, use: bool = True,
 ) -> Trained:  # fmt: skip
     """Fit a kind on all that is known at the end of `data` and save it as `name`; `created` is ns UTC.
 
@@ -74,20 +94,21 @@ def train(
     """
     registry.require_name(name)
     rows = usual_slices(data, kind)
-    fitted = fitting.fit(data, rows, asked, step)
-    arrays = arrays_of(data, rows, fitted, kind)
-    card = registry.save(root, draft(data, name, created, kind, asked, rows, fitted, arrays), arrays, use=use)
-    if asked.place is not None:
-        asked.place.forget()
-    return Trained(card, fitted, rows)
+    made = Made.of(kind, rows, fitting.fit(data, rows, request, step))
+    arrays = arrays_of(data, made)
+    card = registry.save(root, draft(data, name, created, request, made, arrays), arrays, use=use)
+    if request.checkpoints is not None:
+        request.checkpoints.clear()
+    return Trained(card, made)
 
 
-def arrays_of(data: Dataset, rows: Slices, fitted: Fitted, kind: str) -> Arrays:
+def arrays_of(data: Dataset, made: Made) -> Arrays:
     """Return what an artifact of a kind stores."""
-    booster = fitted.booster
-    reference = fitted.validation().get(kind, np.zeros(0))
-    arrays = weights(booster.trees, booster.calibration, reference.tolist())
-    return {**arrays, **_network_arrays(data, rows, fitted, kind)} if isinstance(fitted, BlendFitted) else arrays
+    booster = made.fitted.booster
+    arrays = weights(booster.trees, booster.calibration, made.scores.tolist())
+    if isinstance(made.fitted, BlendFitted):
+        return {**arrays, **_network_arrays(data, made.rows, made.fitted, made.kind)}
+    return arrays
 
 
 def _network_arrays(data: Dataset, rows: Slices, fitted: BlendFitted, kind: str) -> Arrays:
@@ -114,14 +135,12 @@ def usual_rows(data: Dataset, rows: Slices) -> Rows:
     return thinned
 
 
-def draft(
-    data: Dataset, name: str, created: int, kind: str, asked: FitRequest, rows: Slices, fitted: Fitted, arrays: Arrays
-) -> Card:
+def draft(data: Dataset, name: str, created: int, request: FitRequest, made: Made, arrays: Arrays) -> Card:
     """Return the card of what was fitted, before it is saved."""
-    identity, validation = data.meta.identity, fitted.validation()
-    measured = {part: _metrics(data, rows, probability) for part, probability in validation.items()}
+    identity, rows = data.meta.identity, made.rows
+    measured = {part: _metrics(data, rows, probability) for part, probability in made.validation.items()}
     return Card(
-        kind=kind,
+        kind=made.kind,
         name=name,
         created=created,
         data_hash=identity.data_hash,
@@ -129,18 +148,14 @@ def draft(
         features=data.names,
         label_delay=identity.label_delay,
         label_spread=identity.label_spread,
-        seed=_booster_settings(asked).seed,
-        metrics=measured.get(kind, {}),
+        seed=booster_of(request.settings).seed,
+        metrics=measured.get(made.kind, {}),
         metrics_by_model=measured if len(measured) > 1 else {},
-        thresholds=_thresholds(validation.get(kind, np.zeros(0))),
-        settings={**msgspec.to_builtins(asked.settings), "trained_on": len(rows.train), **_chosen(fitted)},
-        libraries={library: version(library) for library in _libraries(fitted)},
-        **_network_card(fitted, arrays),
+        thresholds=_thresholds(made.scores),
+        settings={**msgspec.to_builtins(request.settings), "trained_on": len(rows.train), **_chosen(made.fitted)},
+        libraries={library: version(library) for library in _libraries(made.fitted)},
+        **_network_card(made.fitted, arrays),
     )
-
-
-def _booster_settings(asked: FitRequest) -> BoosterSettings:
-    return asked.settings if isinstance(asked.settings, BoosterSettings) else asked.settings.booster
 
 
 def _chosen(fitted: Fitted) -> dict[str, Any]:
@@ -159,11 +174,11 @@ def _network_card(fitted: Fitted, arrays: Arrays) -> dict[str, Any]:
     if not isinstance(fitted, BlendFitted):
         return {}
     from models.blend import THRESHOLDS
-    from models.tgn.runtime import Network
+    from models.tgn.runtime import encoder_version
 
     limits: list[float | None] = [*np.asarray(arrays[THRESHOLDS], np.float64).tolist(), None]
     return {
-        "encoder": Network(arrays).encoder,
+        "encoder": encoder_version(arrays),
         "architecture": msgspec.to_builtins(fitted.made.network.network.config),
         "exits": dict(zip(EXITS, limits, strict=False)),
     }

@@ -45,7 +45,7 @@ class Network:
         self._far_rows = frozenset[str]() if self._far is None else by_row(self._far)
         self._columns: NDArray[np.int64] = np.asarray(arrays[COLUMNS], dtype=np.int64)
         self._asks_text = any(given.name == "text" for given in self._near.get_inputs())
-        self.encoder = hashlib.sha256(np.asarray(arrays[ENCODE]).tobytes()).hexdigest()[:12]
+        self.encoder = encoder_version(arrays)
         """The version of the block encoder: codes under it stand for no other."""
 
     @property
@@ -88,6 +88,11 @@ class Network:
         for number in range(len(blocks)):
             codes[number] = self._encode.run(None, {"blocks": blocks[number : number + 1]})[0][0]
         return codes
+
+
+def encoder_version(arrays: Arrays) -> str:
+    """Return the version of an artifact's block encoder, a hash of its graph."""
+    return hashlib.sha256(np.asarray(arrays[ENCODE]).tobytes()).hexdigest()[:12]
 
 
 def at_least_two(feeds: dict[str, Any], rows: frozenset[str]) -> dict[str, Any]:

@@ -36,20 +36,17 @@ MISSING = -1e30
 """What stands for a missing feature on its steps: below all of them."""
 
 
-class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that fixes the network's shape; it is stored in the artifact's card.
+class NetworkShape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of the network's shape is a choice, whatever the data.
 
-    `columns` are the features that the query reads; `sides` is 2 (card, merchant) or 3 (device too). The switches turn
-    parts off for ablations: window tokens, summaries, sides, label state, and `newest` caps the window's tokens.
+    The switches turn parts off for ablations: summaries, known frauds, label state, sides; `newest` caps the window's
+    tokens.
     """
 
-    columns: tuple[str, ...]
     bins: int = 16
     width: int = 48
     heads: int = 4
-    sides: int = 2
     newest: int = tk.WINDOW
-    text: bool = False
     align: bool = False
     summaries: bool = True
     frauds: bool = True
@@ -57,6 +54,17 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     card: bool = True
     merchant: bool = True
     dropout: float = 0.1
+
+
+class NetworkConfig(NetworkShape, frozen=True):
+    """Everything that fixes the network's shape; it is stored in the artifact's card.
+
+    `columns` are the features that the query reads; `sides` is 2 (card, merchant) or 3 (device too).
+    """
+
+    columns: tuple[str, ...]
+    sides: int = 2
+    text: bool = False
 
 
 class Memory(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import inspect
 
+from fraud.common.files import draft_of, publish
 from fraud.core.errors import DataError, DeliveryError
 from fraud.core.ports import Sink
 from fraud.core.records import Answer, Decision, Reject
@@ -136,12 +137,6 @@ def writer_kind(path: Path) -> type[JsonLines] | type[ParquetRows]:
     return WRITERS[path.suffix]
 
 
-def part_of(path: Path) -> Path:
-    """Return where a file is written until it is complete; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(path.name + ".part")
-
-
 @contextmanager
 def delivered(path: Path) -> Iterator[None]:
     """Turn what the operating system refuses into a DeliveryError that names the file."""
@@ -161,7 +156,7 @@ class FileSink:
     def __init__(self, path: Path) -> None:
         """Open a part file beside `path`; raise DataError for an unknown suffix."""
         kind = writer_kind(path)
-        self._path, self._part = path, part_of(path)
+        self._path, self._part = path, draft_of(path)
         self._writer: Writer | None = kind(self._part)
 
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
@@ -184,7 +179,7 @@ class FileSink:
 
     def publish(self) -> None:
         """Give the complete file its name."""
-        self._part.replace(self._path)
+        publish(self._part, self._path)
 
     @property
     def _opened(self) -> Writer:

@@ -13,9 +13,10 @@ from typing import BinaryIO
 
 import msgspec
 
+from fraud.common.files import draft_of, publish
 from fraud.core.errors import DeliveryError, StateError
 from fraud.core.records import Answer, Decision, Reject
-from streaming.files.decisions import JsonLines, ParquetRows, delivered, part_of, writer_kind
+from streaming.files.decisions import JsonLines, ParquetRows, delivered, writer_kind
 
 NAME = "decisions.jsonl"
 ABSENT = -1
@@ -82,12 +83,12 @@ class Spool:
 
     def publish(self) -> None:
         """Make the file asked for, complete or not at all."""
-        part = part_of(self._out)
+        part = draft_of(self._out)
         if self._kind is JsonLines:
             shutil.copyfile(self._path, part)
         else:
             to_parquet(self._path, part)
-        part.replace(self._out)
+        publish(part, self._out)
 
     @property
     def _opened(self) -> BinaryIO:

@@ -1,7 +1,7 @@
 """Vectors for training: a replay through the live engine by rules only, each payment with its vector and verdict.
 
 With a recorder, what the engine does to history rows is recorded too: from it, tokens are read as often as training
-asks (`fraud/training/tokens.py`).
+asks (`fraud/training/recording.py`).
 """
 
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ class RecordingExtractor(OnlineExtractor):
         return values
 
 
-class Remembering(RulesOnly):
+class RecordingScorer(RulesOnly):
     """The scorer of a recorded run: it has histories kept, and needs no codes."""
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from fraud.core.errors import StateError
+from fraud.core.ports import Scorer
 from fraud.core.records import Answer, Intake, Reject
 from fraud.core.settings import Settings
 from streaming import clock
@@ -82,6 +83,11 @@ class Replay:
         self._file = self._output()
         self._sink = Tee(self._ledger, self._dead, *([self._file] if self._file else []))
         self._saved_at = 0
+
+    @property
+    def scorer(self) -> Scorer:
+        """Return the model in use."""
+        return self._parts.strategy.scorer
 
     def run(self, step: Callable[[int], None]) -> dict[str, Any]:
         """Replay to the end; return the last line's content. `step` is told the events done."""

@@ -1,10 +1,10 @@
 """Snapshots on disk: written whole or not at all, the newest readable one wins."""
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from fraud.common.files import write_atomic
 from fraud.core.errors import StateError
 
 SUFFIX = ".snapshot"
@@ -26,14 +26,8 @@ class Saved(msgspec.Struct, frozen=True):
 
 def save(folder: Path, saved: Saved) -> Path:
     """Write a snapshot atomically; keep the newest `KEPT`."""
-    folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"{saved.events:015d}{SUFFIX}"
-    part = final.with_suffix(".part")
-    with part.open("wb") as file:
-        file.write(msgspec.msgpack.encode(saved))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(final)
+    write_atomic(final, msgspec.msgpack.encode(saved))
     for old in sorted(folder.glob("*" + SUFFIX))[:-KEPT]:
         old.unlink()
     return final

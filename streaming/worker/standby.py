@@ -4,16 +4,14 @@ The kernel lets a lock go with the process that held it, however that ended, so 
 model is loaded and warm, and as a static member of the group it takes the partitions over without a rebalance.
 """
 
-import fcntl
-import os
 from importlib import import_module
 from pathlib import Path
+
+from fraud.common import locks
 
 
 def take_turn(folder: Path, member: str) -> int:
     """Wait until no other process of this machine works as `member`; return what must stay open while this one does."""
     import_module("kafka.admin")  # a third of a second, and everything else of the client with it
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / f"{member}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
+    return locks.take(folder / f"{member}.lock")

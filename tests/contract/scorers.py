@@ -20,7 +20,7 @@ from models.blend import NETWORK, Blend, Early
 from models.boosting.scorer import Booster
 from models.rules_only import RulesOnly
 from streaming.observe.stages import TimedScorer, Watch
-from streaming.replay.extraction import Remembering
+from streaming.replay.extraction import RecordingScorer
 from streaming.wiring import SHIPPED
 
 WARM, ROWS, SIDES = 3_000, 67, 3
@@ -71,7 +71,7 @@ SCORERS = [
     ScorerCase("network", Blend, network, encoder=True),
     ScorerCase("early", Early, lambda: Early(blend()), Level.EARLY),
     ScorerCase("timed", TimedScorer, lambda: TimedScorer(blend(), Watch()), encoder=True),
-    ScorerCase("recording", Remembering, Remembering, Level.RULES, encoder=True),
+    ScorerCase("recording", RecordingScorer, RecordingScorer, Level.RULES, encoder=True),
 ]
 
 

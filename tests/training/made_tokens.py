@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fraud.training.network import Batch, Codes
+from fraud.training.sampling import Batch, Codes
 from fraud.training.splits import Rows
 
 SIDES, SLOTS, BLOCKS = 2, 3, 400

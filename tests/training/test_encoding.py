@@ -9,7 +9,7 @@ from fraud.training import encoder as encoding
 from models.tgn.attention import BlockEncoder
 
 
-def pasts(entities: int, rows: int, seed: int) -> tuple[np.ndarray, encoding.Pasts]:
+def pasts(entities: int, rows: int, seed: int) -> tuple[np.ndarray, encoding.BlockSpans]:
     """Return blocks, and rows of entities of which half once had one block with a mark: their rows are frauds."""
     rng = np.random.default_rng(seed)
     many = rng.integers(2, 20, entities)
@@ -21,7 +21,7 @@ def pasts(entities: int, rows: int, seed: int) -> tuple[np.ndarray, encoding.Pas
         place = int(rng.integers(0, 11))
         blocks[first[entity] + rng.integers(0, many[entity]), place : place + 5, 1] = -3
     who = np.repeat(np.arange(entities), rows)
-    return blocks, encoding.Pasts(np.stack([first[who], many[who]], axis=1), marked[who])
+    return blocks, encoding.BlockSpans(np.stack([first[who], many[who]], axis=1), marked[who])
 
 
 def test_encoder_finds_a_mark_in_one_block_of_many() -> None:
@@ -32,7 +32,7 @@ def test_encoder_finds_a_mark_in_one_block_of_many() -> None:
     assert np.mean(losses[-10:]) < 0.3 < 0.6 < np.mean(losses[:5])
     unseen, other = pasts(200, 1, 1)
     with torch.no_grad():
-        found = encoding.whole(encoder(torch.from_numpy(unseen)), other.pushed[:, 1]).numpy()
+        found = encoding.pooled(encoder(torch.from_numpy(unseen)), other.pushed[:, 1]).numpy()
     best = max(abs(metrics.roc_auc(other.fraud, found[:, column]) - 0.5) for column in range(found.shape[1]))
     assert best > 0.4
 
@@ -62,6 +62,6 @@ def test_too_few_frauds_teach_nothing(frauds: int) -> None:
 
 def test_past_leaves_out_rows_that_have_none() -> None:
     pushed = np.array([[0, 3], [3, 0], [3, 2]])
-    made = encoding.past(pushed, np.array([True, True, False]))
+    made = encoding.with_blocks(pushed, np.array([True, True, False]))
     np.testing.assert_array_equal(made.pushed, [[0, 3], [3, 2]])
     np.testing.assert_array_equal(made.fraud, [True, False])

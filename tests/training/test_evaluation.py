@@ -11,7 +11,7 @@ from fraud.core import metrics
 from fraud.core.records import DAY
 from fraud.training import checkpoints
 from fraud.training.booster import BoosterSettings
-from fraud.training.checkpoints import Place
+from fraud.training.checkpoints import Checkpoints
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.evaluation import (
     Evaluation,
@@ -149,25 +149,25 @@ def test_booster_that_was_kept_is_taken_as_it_is(data: Dataset, tmp_path: Path) 
     fold = chronological_fold(data)
     from fraud.training.splits import slices
 
-    rows, place = slices(data, fold.span), Place(checkpoints.fold_folder(tmp_path, data, fold), QUICK)
-    first = fit(data, rows, FitRequest(QUICK, place=place))
+    rows, kept = slices(data, fold.span), Checkpoints(checkpoints.fold_folder(tmp_path, data, fold), QUICK)
+    first = fit(data, rows, FitRequest(QUICK, checkpoints=kept))
 
     def never(share: float, note: str) -> None:
         pytest.fail("fitted again")
 
-    again = fit(data, rows, FitRequest(QUICK, place=place), never)
+    again = fit(data, rows, FitRequest(QUICK, checkpoints=kept), never)
     np.testing.assert_array_equal(first.scores(data, fold.test)["booster"], again.scores(data, fold.test)["booster"])
     np.testing.assert_array_equal(first.validation()["booster"], again.validation()["booster"])
     np.testing.assert_array_equal(first.booster.importance, again.booster.importance)
-    place.forget()
+    kept.clear()
     with pytest.raises(pytest.fail.Exception):
-        fit(data, rows, FitRequest(QUICK, place=place), never)
+        fit(data, rows, FitRequest(QUICK, checkpoints=kept), never)
 
 
 def test_scores_are_kept_apart_by_fold_and_settings(data: Dataset, tmp_path: Path) -> None:
     folds = [checkpoints.fold_folder(tmp_path, data, fold) for fold in fdh_folds(data)]
     assert len(set(folds)) == 4
-    places = {Place(folds[0], BoosterSettings(seed=seed)).scores for seed in range(3)}
+    places = {Checkpoints(folds[0], BoosterSettings(seed=seed)).scores for seed in range(3)}
     assert len(places) == 3
     path = next(iter(places))
     assert checkpoints.read_scores(path) is None
@@ -178,11 +178,11 @@ def test_scores_are_kept_apart_by_fold_and_settings(data: Dataset, tmp_path: Pat
 
 
 def test_what_other_code_left_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place, settings = Place(tmp_path, QUICK), BoosterSettings()
-    before = (place.scores, place.checkpoint, place.booster(settings))
-    assert before == (place.scores, place.checkpoint, place.booster(settings))
+    kept, settings = Checkpoints(tmp_path, QUICK), BoosterSettings()
+    before = (kept.scores, kept.network, kept.booster(settings))
+    assert before == (kept.scores, kept.network, kept.booster(settings))
     monkeypatch.setattr(checkpoints, "code", lambda: "another")
-    assert not set(before) & {place.scores, place.checkpoint, place.booster(settings)}
+    assert not set(before) & {kept.scores, kept.network, kept.booster(settings)}
 
 
 def test_code_is_every_source_of_its_folders(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def span_of(data: Dataset) -> Span:
 
 def fitted(data: Dataset, tokens: MadeTokens, rows: Slices) -> Arrays:
     made = fitting.fit(data, rows, fitting.FitRequest(SETTINGS, tokens))
-    return train.arrays_of(data, rows, made, BLEND)
+    return train.arrays_of(data, train.Made.of(BLEND, rows, made))
 
 
 def flipped(data: Dataset, rows: np.ndarray) -> Dataset:

@@ -11,17 +11,13 @@ import torch
 from fraud.core.errors import SettingsError
 from fraud.core.records import DAY
 from fraud.training import encoder
-from fraud.training.dataset import FRAUD, Dataset
+from fraud.training.dataset import Dataset
 from fraud.training.network import (
     NetworkFit,
     NetworkSettings,
     Trainer,
-    bin_edges,
     corrected_loss,
-    drawn,
     fit_network,
-    strata,
-    worst,
 )
 from fraud.training.splits import Slices, slices, span_before
 from models.tgn.tgnn import NetworkConfig
@@ -79,39 +75,6 @@ def test_corrected_loss_has_its_minimum_at_the_true_odds() -> None:
     assert min(loss_of, key=loss_of.__getitem__) == truth
 
 
-def test_every_fraud_is_drawn_and_genuine_rows_by_their_stratum(data: Dataset, rows: Slices) -> None:
-    ranked = score(rows)
-    chances = strata(rows.inner, ranked, SETTINGS)
-    kept = [drawn(data, chances, SETTINGS, epoch) for epoch in range(20)]
-    fraud = np.flatnonzero(data.fraud == FRAUD)
-    hardest = rows.inner[ranked >= np.quantile(ranked, 0.98)]
-    hardest = hardest[data.fraud[hardest] != FRAUD]
-    for some, log_share in kept:
-        assert np.isin(np.intersect1d(rows.inner, fraud), some).all()
-        assert sorted(set(np.round(np.exp(log_share), 4).tolist())) == pytest.approx([0.15, 0.2, 0.5], abs=1e-4)
-    assert np.mean([np.isin(hardest, some).mean() for some, _ in kept]) == pytest.approx(0.5, abs=0.05)
-
-
-@pytest.mark.parametrize(("least", "drawn_share"), [(1, 0.05), (50_000, 0.25), (500_000, 1.0)])
-def test_an_epoch_draws_enough_rows_where_there_are(least: int, drawn_share: float) -> None:
-    """A stream of 200,000 payments gave 60 steps an epoch, and the network learned half of what it could."""
-    scores = np.random.default_rng(0).random(200_000)
-    chances = strata(np.arange(200_000), scores, NetworkSettings(least_rows=least))
-    assert float(chances.share.mean()) == pytest.approx(drawn_share, abs=0.01)
-    assert chances.share[chances.hard].min() >= chances.share[~chances.hard].max()
-    assert int(chances.hard.sum()) == 4_000
-
-
-@pytest.mark.parametrize(("plain", "expected"), [(0, 0.02), (0.985, 0.015), (1.0, 0.0), (0.5, 0.02)])
-def test_equal_scores_do_not_make_everything_hard(plain: float, expected: float) -> None:
-    """A booster of two trees gave 98.5 % of the rows one score: all were hard, and hard rows no longer stood out."""
-    scores = np.random.default_rng(0).random(20_000)
-    scores[: int(plain * len(scores))] = 0.0
-    assert worst(scores, 0.02).mean() == pytest.approx(expected, abs=1e-4)
-    if 0 < expected:
-        assert scores[worst(scores, 0.02)].min() > scores[~worst(scores, 0.02)].max() - 1e-12
-
-
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(data: Dataset, rows: Slices) -> None:
     short = msgspec.structs.replace(SETTINGS, epochs=1)
     first = weights(fit(data, rows, short))
@@ -157,17 +120,3 @@ def test_encoder_learns_first_and_then_stands_still(
 def test_settings_that_cannot_be_are_refused(change: dict[str, float], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         NetworkSettings(**change)  # type: ignore[arg-type]
-
-
-def test_bins_see_a_threshold_in_the_tail_as_the_trees_do() -> None:
-    """A fraud is any amount above 220; one amount in 500 is: quantiles alone leave one bin from 160 on."""
-    rng = np.random.default_rng(1)
-    amounts = rng.gamma(2.0, 30.0, (20_000, 1)).astype(np.float32)
-    splits = [np.sort(np.concatenate([np.full(40, 220.0), rng.uniform(10, 150, 20)]))]
-    plain, told = bin_edges(amounts, 16)[0], bin_edges(amounts, 16, splits)[0]
-    assert plain[-2] < 200
-    assert 220.0 in told
-    assert (np.diff(told) >= 0).all()
-    assert told[0] == plain[0]
-    assert told[-1] == plain[-1]
-    np.testing.assert_array_equal(bin_edges(amounts, 16, [np.array([220.0])])[0], plain)

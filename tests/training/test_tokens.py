@@ -16,7 +16,7 @@ from fraud.core.records import DAY, Answer, Reject, Score
 from fraud.core.settings import Settings
 from fraud.simulate import stream
 from fraud.training.dataset import Identity, write
-from fraud.training.encoder import whole
+from fraud.training.encoder import pooled
 from fraud.training.extraction import converted
 from fraud.training.recording import HistoryLog, Recording
 from models.rules_only import RulesOnly
@@ -162,7 +162,7 @@ def test_all_blocks_of_a_past_merge_to_what_the_pyramid_holds_of_it(log: tuple[H
     has = many > 0
     spans = pushed[has.numpy()]
     places = np.concatenate([np.arange(begin, begin + count) for begin, count in spans.tolist()])
-    merged = whole(torch.from_numpy(codes[places]), spans[:, 1]).numpy()
+    merged = pooled(torch.from_numpy(codes[places]), spans[:, 1]).numpy()
     held, share = batch.codes.reshape(-1, *batch.codes.shape[2:])[has.numpy()], (counts / many[:, None])[has].numpy()
     np.testing.assert_allclose(merged[:, :16], (held[..., :16] * share[..., None]).sum(1), atol=1e-5)
     most = np.where(share[..., None] > 0, held[..., 16:], -np.inf).max(1)

@@ -1,0 +1,76 @@
+"""Files and folders that are complete or not there: written under another name beside, synced, renamed.
+
+A reader never meets half a file, and after a crash or a power cut the name still means the old content or already the
+new one. What a crash leaves under the other name is overwritten by the next write.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+SUFFIX = ".new"
+
+
+def draft_of(path: Path) -> Path:
+    """Return where a file or folder is written until it is complete; the folder that it lies in is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(path.name + SUFFIX)
+
+
+def publish(draft: Path, path: Path) -> None:
+    """Give a complete draft its name, once all of it is on disk.
+
+    A file takes the place of an old one in one step. An old folder of that name is removed first: there is none for
+    a moment, but never half of one.
+    """
+    for part in (draft, *draft.rglob("*")):
+        _sync(part)
+    if path.is_dir():
+        shutil.rmtree(path)
+    draft.replace(path)
+    _sync(path.parent)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a whole file."""
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes its name when the block ends; after an error it is removed and the old one stays."""
+    draft = draft_of(path)
+    try:
+        with draft.open("wb") as file:
+            yield file
+        publish(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes its name when the block ends; after an error it is removed, an old one stays."""
+    draft = draft_of(path)
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        yield draft
+        publish(draft, path)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
