@@ -77,19 +77,20 @@ class Site:
 
     def book(self) -> "subprocess.Popen[bytes]":
         """Start the label book."""
+        return self._start("book", ["-m", "fraud", *self._learn()])
+
+    def traced_worker(self, out: Path, first: str) -> "subprocess.Popen[bytes]":
+        """Start a worker that notes its calls in `out`, in turns that begin with `first`; see `tests.docs.traced`."""
+        return self._start("worker0", ["-m", "tests.docs.traced", str(out), first, *self._run(0)])
+
+    def traced_book(self, out: Path, first: str) -> "subprocess.Popen[bytes]":
+        """Start a label book that notes its calls in the same way."""
+        return self._start("book", ["-m", "tests.docs.traced", str(out), first, *self._learn()])
+
+    def _learn(self) -> list[str]:
         kafka = self.settings
-        command = [
-            "-m",
-            "fraud",
-            "learn",
-            "--bootstrap",
-            kafka.bootstrap,
-            "--prefix",
-            kafka.prefix,
-            "--group",
-            kafka.group,
-        ]
-        return self._start("book", [*command, "--state", str(self.folder / "book"), "--http", "-1"])
+        command = ["learn", "--bootstrap", kafka.bootstrap, "--prefix", kafka.prefix, "--group", kafka.group]
+        return [*command, "--state", str(self.folder / "book"), "--http", "-1"]
 
     def log(self, name: str = "worker0") -> str:
         """Return what a process has written."""

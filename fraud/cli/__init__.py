@@ -1,4 +1,7 @@
-"""The command line: what people type. Heavy imports happen inside commands, so that help is instant."""
+"""The command line: what people type.
+
+Heavy imports happen inside commands, so that help is instant.
+"""
 
 import sys
 

@@ -1,1 +1,1 @@
-"""What features, models and everything above them share: below them, above the core, and not pure."""
+"""What features, models and everything above them share: compiled loops, files, locks."""

@@ -1,6 +1,5 @@
 """The documents tell the truth: hops, commands, settings, mappings."""
 
-import importlib
 import re
 from pathlib import Path
 
@@ -16,25 +15,6 @@ from streaming.settings import ServiceSettings
 from streaming.wiring import vocabulary
 
 ROOT = Path(__file__).parents[2]
-HOP = re.compile(r"^\d\. `(?P<file>[\w/]+\.py)` .*?`(?P<name>[\w.]+)`", re.MULTILINE)
-
-
-def hops() -> list[tuple[str, str]]:
-    text = (ROOT / "ARCHITECTURE.md").read_text()
-    return [(match["file"], match["name"]) for match in HOP.finditer(text)]
-
-
-def test_architecture_lists_seven_hops() -> None:
-    assert len(hops()) == 7
-
-
-@pytest.mark.parametrize(("file", "name"), hops())
-def test_hop_names_code_that_exists(file: str, name: str) -> None:
-    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
-    found: object = module
-    for part in name.split("."):
-        found = getattr(found, part)
-    assert callable(found)
 
 
 def commands() -> list[str]:

@@ -36,7 +36,7 @@ def test_repository_keeps_the_size_budget() -> None:
     ("code", "told"),
     [
         (function("long", 61) + function("short", 2) * 20, "a.py:1 long: 61 lines, most is 60"),
-        ("x = 1\n" * 601, "a.py: 601 lines, most is 600"),
+        ("x = 1\n" * 501, "a.py: 501 lines, most is 500"),
         (function("longish", 9) * 3, "median function has 9 lines, most is 8"),
         (function("short", 2) * 8 + function("longish", 26) * 2, "fewer than nine in ten functions"),
         ("x = 1\n" * 150, "median file has 150 lines, most is 150"),
@@ -49,11 +49,30 @@ def test_size_budget_fails_on_what_is_too_large(tmp_path: Path, code: str, told:
     assert told in done.stdout
 
 
+def test_size_budget_fails_on_a_folder_with_too_many_files(tmp_path: Path) -> None:
+    for number in range(16):
+        (tmp_path / f"b{number}.py").write_text(function("short", 2))
+    (tmp_path / "__init__.py").touch()
+    done = size_budget(tmp_path)
+    assert (done.returncode, done.stdout) == (1, f"{tmp_path}: 16 files, most is 15\n")
+
+
+def test_size_budget_fails_on_a_class_with_too_many_attributes_that_is_not_plain_data(tmp_path: Path) -> None:
+    names = [f"part{number}" for number in range(13)]
+    sets = "".join(f"        self.{name} = 1\n" for name in names)
+    plain = "".join(f"    {name}: int\n" for name in names)
+    (tmp_path / "a.py").write_text(f"class Wide:\n    def one(self):\n{sets}\nclass Plain:\n{plain}")
+    done = size_budget(tmp_path)
+    assert done.returncode == 1
+    assert "a.py:1 Wide: 13 attributes, most is 12" in done.stdout
+    assert "Plain" not in done.stdout
+
+
 def test_size_budget_leaves_the_docstring_out_and_passes_at_the_limits(tmp_path: Path) -> None:
     text = '    """' + "long story\n" * 70 + '    """\n'
     (tmp_path / "a.py").write_text("def told():\n" + text + "    return 1\n" + function("longest", 60).strip() + "\n")
-    for number in range(20):
-        (tmp_path / f"b{number}.py").write_text(function("short", 2))
+    for number in range(14):
+        (tmp_path / f"b{number}.py").write_text(function("short", 2) * 2)
     done = size_budget(tmp_path)
     assert (done.returncode, done.stdout) == (0, "size budget kept\n")
 

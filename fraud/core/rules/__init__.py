@@ -1,1 +1,1 @@
-"""Analyst rules: a small typed language, compiled once to closures over a transaction and its features."""
+"""Analyst rules: a small typed language, compiled once over a transaction and its features."""
