@@ -53,12 +53,16 @@ def in_full(age: int) -> tuple[Level, tuple[str, ...]]:
 class LinkSite:
     """Topics of one test, and links on them, one after the other as one worker."""
 
-    def __init__(self, delivery: str = "fast", *, durable_after: int = 0) -> None:
+    def __init__(self, delivery: str = "fast", *, durable_after: int = 0, commit_every: int = 100_000_000) -> None:
         """Create the topics; what was stored `durable_after` (ns) ago counts as safe."""
         name = f"link-{next(_numbers)}"
         self.section = KafkaSection(
-            bootstrap=shared_kafka().bootstrap, prefix=f"{name}.", group=name, delivery=delivery  # type: ignore[arg-type]
-        )  # fmt: skip
+            bootstrap=shared_kafka().bootstrap,
+            prefix=f"{name}.",
+            group=name,
+            delivery=delivery,  # type: ignore[arg-type]
+            commit_every=Duration(commit_every),
+        )
         self.topics = Topics.of(self.section)
         self._durable_after = Duration(durable_after)
         create(self.section, partitions=PARTITIONS)

@@ -141,14 +141,15 @@ def test_what_the_store_may_have_lost_comes_again_and_is_not_published_again(end
 # --- the mode --------------------------------------------------------------------------------------------------------
 
 
-def test_without_a_store_decisions_are_published_and_nothing_is_committed(site: LinkSite, ends: ExitStack) -> None:
-    store = Store()
+def test_without_a_store_decisions_are_published_and_nothing_is_committed(ends: ExitStack) -> None:
+    site, store = LinkSite(commit_every=0), Store()
     site.pay(payments(4))
     link = joined(site, ends, store)
     first = read_until(link, 4)
     store.mode = Mode.STORE_DOWN
     turn(link, first)
-    link.flush()
+    for _ in range(5):
+        idle(link)
     assert decisions(site) == 4
     link.close()
     assert committed(site) == 0
