@@ -52,7 +52,7 @@ def spans_after(blocks: int) -> list[tuple[int, int, int]]:
 
 
 def merged(codes: Tensor, which: Tensor, spans: Tensor) -> Tensor:
-    """Return the codes (q, SUMS, CODE) of spans (q, SUMS, 3) of blocks; `which` (q,) of the codes (g, N, CODE) each means."""
+    """Return the codes (q, SUMS, CODE) of spans (q, SUMS, 3) of `which` (q,) of the histories' codes (g, N, CODE)."""
     level, start, end = spans.unbind(2)
     which = which[:, None]
     total = functional.pad(codes[:, :, :MEANS].double().cumsum(1), (0, 0, 1, 0))  # (g, N + 1, MEANS)
