@@ -5,14 +5,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.nn.aggr import Aggregation  # type: ignore[import-untyped]
 
-from models.memory import BLOCK, CODE, WINDOW
-from models.tgn.attention import BlockEncoder, Reading, marked, merged, pushed, spans_of
+from fraud.core.tokens import BLOCK, CLOSED_IN_WINDOW, CODE, LEVEL_SCALE, WINDOW
+from models.tgn.attention import BlockEncoder
+from models.tgn.reading import Reading, marked
+from models.tgn.spans import merged, pushed, spans_of
 
 
 class BlockAttentionAggregation(Aggregation):  # type: ignore[misc]
     """Block attention as a PyG aggregation of time-ordered neighbourhoods, for any MessagePassing layer.
 
-    Messages are (edges, 1 + channels): column 0 is log1p(age in s) / 15 as of the node's own time, which no code
+    Messages are (edges, 1 + channels): column 0 is log1p(age in s) / AGE_SCALE as of the node's own time, which no code
     depends on. Edges are sorted by node, and within a node from oldest to newest. The query is learned.
     """
 
@@ -47,15 +49,15 @@ class BlockAttentionAggregation(Aggregation):  # type: ignore[misc]
         return out
 
     def newest(self, dense: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the newest 32..47 neighbours of each node (nodes, 48, d), which are there, and their log ages."""
+        """Return the newest 32..47 neighbours of each node (nodes, WINDOW, d), which are there, and their log ages."""
         count = mask.sum(1, keepdim=True)
         place = count - 1 - torch.arange(WINDOW, device=dense.device)
-        shown = place >= (count // BLOCK - 2).clamp(min=0) * BLOCK
+        shown = place >= (count // BLOCK - CLOSED_IN_WINDOW).clamp(min=0) * BLOCK
         seen = dense.gather(1, place.clamp(min=0)[:, :, None].expand(-1, -1, dense.shape[2]))
         return self.raw(seen[:, :, 1:]), shown, seen[:, :, 0]
 
     def older(self, dense: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the summaries of all older neighbours (nodes, 20, d), which are there, and their log ages."""
+        """Return the summaries of all older neighbours (nodes, SUMS, d), which are there, and their log ages."""
         nodes = len(dense)
         events = torch.cat([mask[:, :, None].to(dense.dtype), dense[:, :, 1:]], 2)
         codes = self.encoder(events.reshape(-1, BLOCK, events.shape[2])).view(nodes, -1, CODE)
@@ -63,5 +65,5 @@ class BlockAttentionAggregation(Aggregation):  # type: ignore[misc]
         row = torch.arange(nodes, device=dense.device)
         age = dense[row[:, None], (spans[:, :, 2] * BLOCK - 1).clamp(min=0), 0]
         code = merged(codes, row, spans)
-        known = torch.cat([code, spans[:, :, :1].to(code.dtype) / 4], 2)
+        known = torch.cat([code, spans[:, :, :1].to(code.dtype) / LEVEL_SCALE], 2)
         return self.sums(known), spans[:, :, 0] >= 0, age

@@ -5,7 +5,8 @@
 One thread, float32, d = 64, 4 heads, 2 layers; every way is measured in turn, round after round, and medians of the
 thread's processor time are shown, for the machine is shared (wall time is in the JSON). "anew" encodes the whole
 history for one answer, "an event" absorbs one event and answers one query, the encoding of every 16th event's block
-included. Peak memory is the rise of the resident set in a process of its own. Naive attention at 10,000 needs 6 GiB.
+included; streaming keeps and reads the history rows that serve. Peak memory is the rise of the resident set in a
+process of its own. Naive attention at 10,000 needs 6 GiB.
 
 The batch form ("blocks, anew") is for training and tests, where it loses to fused SDPA below the length that is printed
 last. There is no switch to full attention there: it would be another function with other weights, and nothing that is
@@ -22,16 +23,22 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import memory
-from models.tgn.attention import HierarchicalAttention, History, Queries, Stream, attend
+from features.state import events as ev
+from features.state.history import HISTORY_BYTES
+from features.state.tokens import QUERY_FIELDS
+from fraud.core import tokens as tk
+from models.tgn.batch import Events, History, Queries, Verdicts, attend
+from models.tgn.reading import HierarchicalAttention
 from tests.bench.attention_full import Full
+from tests.live_rows import SECOND, START, LiveRow, events_of, made
 
 LENGTHS = [100, 300, 1_000, 3_000, 10_000]
 EVENTS = 64
@@ -66,22 +73,38 @@ def served(module: nn.Module, *args: Tensor) -> Callable[..., Any]:
     return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
 
-def stream_of(net: HierarchicalAttention, rows: int = 1) -> Stream:
-    """Return the streaming form as it would be served."""
-    encode = served(net.encoder, torch.rand(2, memory.BLOCK, memory.STATIC))
-    answer = served(net, torch.rand(2, memory.STATIC), torch.rand(2, 64, memory.RAW), torch.rand(2, 20, 48))
-    return Stream(net, rows, encode, answer)
+class Stream(NamedTuple):
+    """The streaming form as it is served: a live row, and the network over its tokens."""
+
+    row: LiveRow
+    answer: Callable[..., Any]
+
+    def query(self, asked: NDArray[np.int64], static: NDArray[np.float32]) -> object:
+        """Return what a query finds."""
+        return self.answer(static[None], *self.row.read(asked))
 
 
-def history_of(n: int) -> History:
-    """Return n events an hour apart, with a verdict on every 20th, 400 events late."""
-    rng = np.random.default_rng(n)
-    static = rng.standard_normal((n + EVENTS, memory.STATIC), np.float32) / np.float32(2)
-    static[:, 0], static[:, 1] = 1, rng.uniform(0.1, 1.2, n + EVENTS)
+def stream_of(net: HierarchicalAttention) -> Stream:
+    """Return the streaming form, run by ONNX Runtime."""
+    shapes = (tk.RAW, tk.RAW_COLUMNS), (tk.SUMS, tk.SUM_COLUMNS), (tk.SUMS, tk.CODE)
+    encode = served(net.encoder, torch.rand(2, tk.BLOCK, tk.STATIC))
+    answer = served(net, torch.rand(2, tk.STATIC), *(torch.rand(2, *shape) for shape in shapes))
+    return Stream(LiveRow(encode), answer)
+
+
+def fields_of(n: int) -> NDArray[np.int64]:
+    """Return n events an hour apart, and those that a streaming way is timed over."""
+    fields, _ = made(np.random.default_rng(n), n + EVENTS)
+    fields[:, ev.R_AT] = START + np.arange(n + EVENTS) * 3_600 * SECOND
+    return fields
+
+
+def history_of(events: Events, n: int) -> History:
+    """Return the first n events with a verdict on every 20th, 400 events late."""
     event = np.arange(0, max(n - 400, 0), 20)
-    label = 1 + (event % 100 == 0)
-    at = np.arange(n + EVENTS) * 3_600
-    return History(at[:n], static, event, label, at[event + 400], event + 400, static[event])
+    known, none = event + 400, np.zeros(len(event), np.bool_)
+    verdicts = Verdicts(event, event % 100 == 0, none, events.at[known], known, events.static[event])
+    return History(Events._make(part[:n] for part in events), verdicts)
 
 
 class Subject:
@@ -89,16 +112,19 @@ class Subject:
 
     def __init__(self, full: Full, net: HierarchicalAttention, stream: Stream, n: int) -> None:
         self.full, self.net, self.stream, self.n = full, net, stream, n
-        self.history = history_of(n)
-        self.static = torch.from_numpy(self.history.static)
+        self.fields = fields_of(n)
+        self.events = events_of(self.fields)
+        self.history = history_of(self.events, n)
+        self.static = torch.from_numpy(self.events.static)
+        self.asked = np.zeros(QUERY_FIELDS, np.int64)
 
     def fill(self) -> None:
         """Bring the cache and the stream to the length."""
         self.full.fill(self.static[: self.n])
-        self.stream.table[:] = np.zeros(1, memory.ROW)
-        for i in range(self.n):
-            self.stream.absorb(0, i, i * 3_600, self.history.static[i])
-        self.kept = self.stream.table.copy()
+        self.stream.row.row[:] = 0
+        for event in self.fields[: self.n]:
+            self.stream.row.absorb(event)
+        self.kept = self.stream.row.row.copy()
 
     def naive(self) -> object:
         return self.full.encode(self.static[: self.n], "naive")
@@ -111,9 +137,10 @@ class Subject:
 
     def blocks(self) -> object:
         one = np.array([self.n])
-        history = self.history._replace(static=self.history.static[: self.n])
-        query = Queries(one, np.array([len(history.event)]), one * 3_600, self.history.static[self.n : self.n + 1])
-        return attend(self.net, history, query)
+        seen = np.array([len(self.history.verdicts.event)])
+        new = Events._make(part[self.n : self.n + 1] for part in self.events)
+        query = Queries(one, seen, new.at, new.log, new.other, new.mcc, new.text, new.static)
+        return attend(self.net, self.history, query)
 
     def kv(self) -> object:
         return [self.full.step(self.static[self.n + i], self.n + i) for i in range(EVENTS)]
@@ -121,14 +148,15 @@ class Subject:
     def stream_(self) -> object:
         stream, answers = self.stream, []
         for i in range(self.n, self.n + EVENTS):
-            answers.append(stream.query(0, i * 3_600, self.history.static[i]))
-            stream.absorb(0, i, i * 3_600, self.history.static[i])
+            self.asked[:] = [int(part[i]) for part in self.events[1:6]]
+            answers.append(stream.query(self.asked, self.events.static[i]))
+            stream.row.absorb(self.fields[i])
         return answers
 
     def way(self, name: str) -> Way:
         """Return a way to be timed."""
         if name == "stream":
-            self.stream.table[:] = self.kept
+            self.stream.row.row[:] = self.kept
             return self.stream_
         way: Way = getattr(self, name)
         return way
@@ -178,13 +206,13 @@ def measured(subject: Subject, rounds: int) -> list[dict[str, Any]]:
         for name in NAMES:
             if name != "naive" or subject.n < 5_000 or number < 3:
                 times[name].append(timed(subject, name))
-    state = {"kv": 2 * 2 * 64 * 4 * subject.n, "stream": memory.ROW.itemsize}
+    state = {"kv": 2 * 2 * 64 * 4 * subject.n, "stream": HISTORY_BYTES}
     lines = []
     for name in NAMES:
         wall, own = np.median(times[name][1:], axis=0)
         lines.append({
             "length": subject.n, "way": name, "ms": float(wall), "cpu_ms": float(own),
-            "peak_mib": round(peak(subject.way(name)), 2), "state": state.get(name, 4 * memory.STATIC * subject.n),
+            "peak_mib": round(peak(subject.way(name)), 2), "state": state.get(name, 4 * tk.STATIC * subject.n),
         })  # fmt: skip
     return lines
 

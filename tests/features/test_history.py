@@ -108,6 +108,34 @@ def test_top_level_merges_in_place_and_loses_no_event() -> None:
     assert all(one.first <= one.last for one in found)
 
 
+def test_correction_of_an_event_in_the_second_of_the_next_block_is_counted_where_it_was() -> None:
+    made = Made(np.zeros(hs.HISTORY_BYTES, np.uint8), Oracle())
+    for number in range(200):
+        append(made, Event(number + 1, START, 100))
+        if number % 8 == 0:
+            judge(made, number + 1, True)
+    for number in range(0, 200, 8):
+        judge(made, number + 1, False)
+    found = summaries_in(made.row)
+    assert sum(one.frauds for one in found) == 0
+    assert sum(one.known for one in found) == len([tx for tx in range(1, 201, 8) if tx <= 200 - hs.window_size(200)])
+    assert frauds_in(made.row) == []
+
+
+def test_fraud_ring_keeps_the_newest_and_drops_corrected_ones() -> None:
+    made = Made(np.zeros(hs.HISTORY_BYTES, np.uint8), Oracle())
+    for number in range(30):
+        append(made, Event(number + 1, START + number * MINUTE, 100))
+    for number in np.random.default_rng(1).permutation(30).tolist():
+        judge(made, number + 1, True)
+    judge(made, 21, False)
+    assert frauds_in(made.row) == [tx for tx in range(30, 14, -1) if tx != 21]
+
+
+def test_row_stays_within_twelve_kilobytes() -> None:
+    assert hs.HISTORY_BYTES == 7_616 <= 12_288
+
+
 def frauds_in(row: NDArray[np.uint8]) -> list[int]:
     records = [hs.fraud_of(row, slot)[:16].view(np.int64) for slot in range(tk.FRAUDS - 1, -1, -1)]
     return [int(record[0]) for record in records if record[1]]

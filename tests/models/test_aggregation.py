@@ -10,7 +10,7 @@ with warnings.catch_warnings():  # PyG compiles by torch.jit on import, which to
     from torch_geometric.nn import MessagePassing  # type: ignore[import-untyped]
 
     from models.tgn.aggregation import BlockAttentionAggregation
-    from models.tgn.attention import marked
+    from models.tgn.reading import marked
 
 
 class Neighbourhood(MessagePassing):  # type: ignore[misc]
