@@ -20,8 +20,8 @@ F64 = NDArray[np.float64]
 
 CLOSE = 4
 """Players whose coalitions are all played."""
-MOST = 14
-"""The most players a game is planned for: 52 coalitions."""
+MOST = 16
+"""The most players a game is planned for: 56 coalitions."""
 ROWS = 2 * MOST + 2 + 2 * (2**CLOSE - CLOSE - 1)
 
 Play = Callable[[F32], F64]

@@ -1,42 +1,21 @@
-"""The sentences of the reason codes. Each takes a vector by feature name and copes with what is not known.
+"""The sentences of the reason codes as a vector alone tells them; they cope with what is not known.
 
 A vector describes the time just before its payment; where a sentence counts payments, this one is counted too.
+`history_sentences.py` adds what the history of card, merchant and device says, where it was read.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-from fraud.core.records import Values
+from models.reasons.reading import Reading
 
 WINDOWS = {"10m": ("10 minutes", 1 / 144), "1h": ("1 hour", 1 / 24), "1d": ("1 day", 1.0), "7d": ("7 days", 7.0)}
 """The windows a pace is told in: what they are called, and their length in days."""
 RISK_WINDOWS = {"7d": "7 days", "30d": "30 days", "1d": "1 day"}
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+FURTHER = 2.0
+"""An amount stands out more from another baseline when it is as many times as far above it as above the first."""
 UNITS = ((86_400.0, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second"))
-
-
-class Reading:
-    """A vector read by name; an absent feature reads as not known (NaN)."""
-
-    def __init__(self, places: Mapping[str, int], values: Values, strongest: str) -> None:
-        """Keep the vector and the name of the group's feature that raised the score most."""
-        self._places = places
-        self._values = values
-        self.strongest = strongest
-
-    def __call__(self, name: str) -> float:
-        """Return a feature's value, NaN when the vector has none or it is beyond measure."""
-        place = self._places.get(name)
-        value = float(self._values[place]) if place is not None else math.nan
-        return value if math.isfinite(value) else math.nan
-
-    def number(self, name: str) -> float:
-        """Return a feature's value, 0 when it is not known; for counts and sums."""
-        value = self(name)
-        return 0.0 if math.isnan(value) else value
-
-
-Text = Callable[[Reading], str]
 
 
 def times(ratio: float) -> str:
@@ -60,31 +39,39 @@ def rate(a_day: float) -> str:
     return f"{times(a_day)} a day"
 
 
-def _amount(read: Reading, ratio: str, whose: str) -> str:
-    amount, over = read("amount"), read(ratio)
-    if math.isnan(over) or over <= 0:
-        return f"Amount {amount:.2f}, without a past to compare it with"
-    return f"Amount {amount:.2f} is {times(over)} times {whose} of {amount / over:.2f}"
+class Baseline(NamedTuple):
+    """What an amount is compared with: the ratio's feature, whose features tell of it, and what it is called."""
+
+    ratio: str
+    features: str
+    called: str
 
 
-def amount_of_card(read: Reading) -> str:
-    """Compare the amount with the card's own median."""
-    return _amount(read, "card_amount_vs_median", "this card's median")
+OF_CARD = Baseline("card_amount_vs_median", "card_amount_", "this card's median")
+BASELINES = (
+    OF_CARD,
+    Baseline("pair_amount_vs_mean", "pair_amount_", "this card's mean at this merchant"),
+    Baseline("merchant_amount_vs_median", "merchant_amount_", "this merchant's median"),
+    Baseline("device_amount_vs_median", "device_amount_", "this device's median"),
+)
 
 
-def amount_of_pair(read: Reading) -> str:
-    """Compare the amount with what the card pays at this merchant."""
-    return _amount(read, "pair_amount_vs_mean", "this card's mean at this merchant")
+def amount(read: Reading) -> str:
+    """Compare the amount with the card's own median, and with another baseline that it stands out more from."""
+    known = [baseline for baseline in BASELINES if read.number(baseline.ratio) > 0]
+    paid = f"Amount {read('amount'):.2f}"
+    if not known:
+        return f"{paid}, without earlier payments to compare it with"
+    least = read.number(known[0].ratio) * FURTHER
+    other = [b for b in known[1:] if read.strongest.startswith(b.features)]
+    other = other or [b for b in known[1:] if read.number(b.ratio) >= least]
+    told = [known[0], *sorted(other, key=lambda baseline: -read.number(baseline.ratio))[:1]]
+    return f"{paid} is " + " and ".join(_over(read, baseline) for baseline in told)
 
 
-def amount_of_merchant(read: Reading) -> str:
-    """Compare the amount with the merchant's median."""
-    return _amount(read, "merchant_amount_vs_median", "this merchant's median")
-
-
-def amount_of_device(read: Reading) -> str:
-    """Compare the amount with the device's median."""
-    return _amount(read, "device_amount_vs_median", "this device's median")
+def _over(read: Reading, baseline: Baseline) -> str:
+    over = read(baseline.ratio)
+    return f"{times(over)} times {baseline.called} of {read('amount') / over:.2f}"
 
 
 def _frauds(read: Reading, entity: str, where: str) -> str:
@@ -116,19 +103,23 @@ def frauds_of_device(read: Reading) -> str:
 def frauds_of_pair(read: Reading) -> str:
     """Tell the known frauds of this card at this merchant."""
     frauds, labels = read.number("pair_frauds"), read.number("pair_labels")
-    return f"{plural(frauds, 'known fraud')} of this card at this merchant (of {labels:.0f} labelled)"
+    if not frauds:
+        return f"No fraud of this card is known at this merchant ({labels:.0f} labelled)"
+    text = f"{plural(frauds, 'known fraud')} of this card at this merchant (of {labels:.0f} labelled)"
+    since = read("pair_since_fraud")
+    return text if math.isnan(since) else f"{text}, the newest paid {duration(since)} ago"
 
 
 def usual(read: Reading, entity: str, aggregate: str) -> float:
-    """Return an entity's daily rate over 30 days, or over its life when it is younger; NaN when it has no past."""
+    """Return an entity's daily rate over 30 days, or over its life when it is younger; NaN when it was never seen."""
     days = min(read(f"{entity}_since_first") / 86_400, 30.0)
     return max(read(f"{entity}_{aggregate}_30d"), 0.0) / max(days, 1.0)
 
 
 def _pace(read: Reading, entity: str, where: str) -> str:
     a_day = usual(read, entity, "count")
-    if math.isnan(a_day):
-        return f"First payment {where}"
+    if not a_day > 0:
+        return f"No payment {where} in the 30 days before this one"
     counts = {window: read.number(f"{entity}_count_{window}") + 1 for window in WINDOWS}
     # The window furthest above the usual rate, with one payment of slack so that a lone payment is no burst.
     burst = max(WINDOWS, key=lambda window: (counts[window] - 1) / (a_day * WINDOWS[window][1] + 1))
@@ -151,11 +142,25 @@ def pace_of_device(read: Reading) -> str:
     return _pace(read, "device", "on this device")
 
 
+def _spending(read: Reading, entity: str, where: str) -> str:
+    a_day = usual(read, entity, "sum")
+    spent = f"{read.number(f'{entity}_sum_1d') + read.number('amount'):.2f} spent {where} in 1 day"
+    return spent if math.isnan(a_day) else f"{spent}; usual is {a_day:.2f} a day"
+
+
 def spending_of_card(read: Reading) -> str:
     """Tell what the card spent in a day beside its usual day."""
-    a_day = usual(read, "card", "sum")
-    spent = f"{read.number('card_sum_1d') + read.number('amount'):.2f} spent by this card in 1 day"
-    return spent if math.isnan(a_day) else f"{spent}; usual is {a_day:.2f} a day"
+    return _spending(read, "card", "by this card")
+
+
+def spending_of_merchant(read: Reading) -> str:
+    """Tell what was spent at the merchant in a day beside its usual day."""
+    return _spending(read, "merchant", "at this merchant")
+
+
+def spending_of_device(read: Reading) -> str:
+    """Tell what was spent on the device in a day beside its usual day."""
+    return _spending(read, "device", "on this device")
 
 
 def _others(read: Reading, feature: str, what: str) -> str:
@@ -224,6 +229,12 @@ def channel(read: Reading) -> str:
     kind = "Refund or reversal" if read.number("money_back") else "Payment"
     mcc = read.number("mcc")
     return f"{kind}{present}" + (f", merchant category {mcc:.0f}" if mcc else "")
+
+
+def interaction(read: Reading) -> str:
+    """Tell what the groups do together and none does alone."""
+    more = "more" if read.remainder > 0 else "less"
+    return f"Together these facts count {abs(read.remainder):.2f} {more} in log-odds than one by one"
 
 
 def other(read: Reading) -> str:

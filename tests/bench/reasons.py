@@ -21,7 +21,8 @@ from fraud.training import dataset
 from fraud.training.recording import HistoryLog
 from models import registry
 from models.blend import Blend
-from models.reasons.of_blend import GROUPS, MATERIAL, Effects, Explainer
+from models.reasons.catalogue import GROUPS
+from models.reasons.of_blend import MATERIAL, Effects, Explainer
 
 BUDGET = 0.01
 TARGET = 0.9

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.spec import spec
-from models.reasons.of_booster import GROUPS, Explainer, group_of
+from models.reasons.of_booster import Explainer
 from models.reasons.sentences import duration
 
 NAMES = spec().names
@@ -27,7 +27,23 @@ def reason(effects: dict[str, float], **values: float) -> list[tuple[str, str]]:
             {"amount": 940.0, "card_amount_vs_median": 940 / 31},
             "Amount 940.00 is 30 times this card's median of 31.00",
         ),
-        ("log_amount", {"amount": 12.5}, "Amount 12.50, without a past to compare it with"),
+        ("log_amount", {"amount": 12.5}, "Amount 12.50, without earlier payments to compare it with"),
+        (
+            "log_amount",
+            {"amount": 50.0, "card_amount_vs_median": 1.0, "merchant_amount_vs_median": 20.0},
+            "Amount 50.00 is 1 times this card's median of 50.00 and 20 times this merchant's median of 2.50",
+        ),
+        (
+            "log_amount",
+            {"amount": 50.0, "card_amount_vs_median": 5.0, "merchant_amount_vs_median": 9.0},
+            "Amount 50.00 is 5 times this card's median of 10.00",
+        ),
+        (
+            "pair_amount_vs_mean",
+            {"amount": 50.0, "card_amount_vs_median": 5.0, "pair_amount_vs_mean": 2.0, "merchant_amount_vs_median": 40},
+            "Amount 50.00 is 5 times this card's median of 10.00 "
+            "and 2 times this card's mean at this merchant of 25.00",
+        ),
         (
             "merchant_fraud_run",
             {"merchant_frauds_7d": 4, "merchant_labels_7d": 6},
@@ -55,7 +71,23 @@ def reason(effects: dict[str, float], **values: float) -> list[tuple[str, str]]:
             },
             "6 payments by this card in 10 minutes; usual is 2 a day",
         ),
-        ("card_since_last", {}, "First payment by this card"),
+        ("card_since_last", {}, "No payment by this card in the 30 days before this one"),
+        (
+            "card_since_last",
+            {"card_since_first": 9e6, "card_count_30d": 0},
+            "No payment by this card in the 30 days before this one",
+        ),
+        (
+            "merchant_max_1d",
+            {"amount": 5.0, "merchant_sum_1d": 95.0, "merchant_sum_30d": 300.0, "merchant_since_first": 9e6},
+            "100.00 spent at this merchant in 1 day; usual is 10.00 a day",
+        ),
+        (
+            "pair_since_fraud",
+            {"pair_frauds": 1, "pair_labels": 3, "pair_since_fraud": 86_400 * 3},
+            "1 known fraud of this card at this merchant (of 3 labelled), the newest paid 3 days ago",
+        ),
+        ("pair_labels", {"pair_labels": 3}, "No fraud of this card is known at this merchant (3 labelled)"),
         ("pair_count_30d", {}, "This card has not paid at this merchant before"),
         (
             "pair_since_first",
@@ -81,7 +113,7 @@ def test_reasons_are_the_three_strongest_groups_that_raise_the_score() -> None:
         "merchant_frauds_7d": 1.0, "merchant_fraud_run": 1.5, "card_amount_z": 2.0, "hour": 0.5, "mcc": 0.2,
         "card_count_1d": -3.0,
     }  # fmt: skip
-    assert [code for code, _ in reason(effects)] == ["merchant-frauds", "amount-vs-card", "time"]
+    assert [code for code, _ in reason(effects)] == ["merchant-frauds", "amount", "time"]
 
 
 def test_reasons_without_a_positive_effect_are_none() -> None:
@@ -103,8 +135,20 @@ def test_every_sentence_copes_with_any_value(fill: float) -> None:
         assert found.text
 
 
-def test_every_declared_feature_has_a_group_of_its_own() -> None:
-    assert [name for name in NAMES if GROUPS[group_of(name)].code == "other"] == []
+@pytest.mark.parametrize(
+    ("feature", "text"),
+    [
+        ("card_count_1h", "9 payments by this card in 1 hour; usual is 2 a day"),
+        ("card_sum_7d", "90.00 spent by this card in 1 day; usual is 20.00 a day"),
+        ("card_merchants_10m", "This card paid at 7 merchants in 1 day before this payment; 9 in 30 days"),
+    ],
+)
+def test_group_of_several_facts_tells_that_of_its_strongest_feature(feature: str, text: str) -> None:
+    values = {
+        "card_since_first": 9e6, "card_count_1h": 8, "card_count_30d": 60, "card_sum_1d": 80, "card_sum_30d": 600,
+        "amount": 10, "card_merchants_1d": 7, "card_merchants_30d": 9,
+    }  # fmt: skip
+    assert reason({feature: 1.0, "card_since_last": 0.5}, **values) == [("card-recent", text)]
 
 
 def test_unknown_feature_is_told_by_name() -> None:

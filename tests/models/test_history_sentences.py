@@ -1,4 +1,4 @@
-"""Sentences about the past: the numbers are the tokens', the baseline stands beside them, and nothing breaks them."""
+"""Sentences about histories: the numbers are the tokens', the baseline stands beside them, and nothing breaks them."""
 
 import math
 
@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 
 from features.spec import spec
 from fraud.core.ports import Tokens
-from models.reasons.of_blend import CODES, GROUPS
-from models.reasons.past_sentences import View
+from models.reasons.catalogue import GROUPS, PLACES
+from models.reasons.reading import Reading
 from tests.models.histories import DAY, event, fraud, genuine, summary, tokens
 
 NAMES = spec().names
-PLACES = {name: place for place, name in enumerate(NAMES)}
+FEATURES = {name: place for place, name in enumerate(NAMES)}
 NONE = tokens({}, sides=3)
 
 
 def told(code: str, history: Tokens | None, **values: float) -> str:
     """Return the sentence of a group for a vector with these values, NaN elsewhere."""
     vector = np.array([values.get(name, math.nan) for name in NAMES], dtype=np.float32)
-    return GROUPS[CODES[code]].text(View.of(PLACES, vector, history))
+    return GROUPS[PLACES[code]].words(Reading(FEATURES, vector, tokens=history))
 
 
 def hours(*when: float) -> list[NDArray[np.float32]]:
@@ -62,7 +62,7 @@ def hours(*when: float) -> list[NDArray[np.float32]]:
             "amount",
             tokens({0: [event(DAY, 20.0), event(DAY, 61.2), event(DAY, 3.0)]}),
             {"amount": 940.0, "card_amount_vs_median": 940 / 31},
-            "Amount 940.00 is 30 times this card's median of 31.00; the largest of its last 3 is 61.20",
+            "Amount 940.00 is 30 times this card's median of 31.00; the largest of the card's last 3 is 61.20",
         ),
         (
             "amount", NONE, {"amount": 50.0, "merchant_amount_vs_median": 5.0},
@@ -95,15 +95,33 @@ def hours(*when: float) -> list[NDArray[np.float32]]:
             "This merchant saw 40 cards in 1 day before this payment; 60 in 30 days",
         ),
         (
-            "card-older",
+            "card-history",
             tokens({}, {}, {0: [summary(16, 0, 0, 60 * DAY, 20.0), summary(64, 0, 0, 140.5 * DAY, 20.0)]}),
             {"amount": 100.0},
-            "This card has 80 older payments of typically 20.00 since 140 days; this one is 5 times that",
+            "This card has 80 older payments, the first 140 days ago, of typically 20.00; this one is 5 times that",
         ),
-        ("merchant-older", NONE, {"merchant_since_first": 5 * DAY}, "This merchant was first seen 5 days ago"),
+        ("merchant-history", NONE, {"merchant_since_first": 5 * DAY}, "This merchant was first seen 5 days ago"),
         ("device-history", NONE, {}, "This device was never seen before"),
         (
-            "pair",
+            "device-history",
+            tokens({}, {}, {2: [summary(20, 0, 0, 30.5 * DAY, 5.0)]}, sides=3),
+            {},
+            "This device has 20 older payments, the first 30 days ago, of typically 5.00",
+        ),
+        (
+            "device-recent",
+            NONE,
+            {"device_cards_1d": 7, "device_cards_30d": 9},
+            "This device used 7 cards in 1 day before this payment; 9 in 30 days",
+        ),
+        (
+            "pair-frauds",
+            tokens({0: [fraud(DAY, c26=1)]}),
+            {"pair_frauds": 2, "pair_labels": 2},
+            "2 known frauds of this card at this merchant (of 2 labelled)",
+        ),
+        (
+            "pair-history",
             tokens({0: [event(DAY, c26=1)] + [event(DAY)] * 9}),
             {"pair_since_last": 7_300, "pair_count_30d": 1},
             "This card last paid at this merchant 2 hours ago, 1 time in 30 days; "
@@ -139,9 +157,9 @@ def test_sentence_reads_as_expected(code: str, history: Tokens | None, values: d
     assert told(code, history, **values) == text
 
 
-@pytest.mark.parametrize("code", list(CODES))
+@pytest.mark.parametrize("code", list(PLACES))
 @pytest.mark.parametrize("fill", [math.nan, 0.0, -1.0, 1e30, math.inf])
 @pytest.mark.parametrize("history", [None, NONE, tokens({s: [fraud(0.0)] for s in range(3)}, sides=3)])
 def test_every_sentence_copes_with_any_value(code: str, fill: float, history: Tokens | None) -> None:
     vector = np.full(len(NAMES), fill, dtype=np.float32)
-    assert GROUPS[CODES[code]].text(View.of(PLACES, vector, history, NAMES[0]))
+    assert GROUPS[PLACES[code]].words(Reading(FEATURES, vector, NAMES[0], history))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.spec import spec
 from fraud.core.ports import Matrix, Tokens
 from models.boosting.trees import Trees
 from models.reasons import coalitions, of_blend
-from models.reasons.of_blend import CODES, GROUPS, Effects, Explainer, group_of
+from models.reasons.catalogue import GROUPS, group_of
+from models.reasons.of_blend import Effects, Explainer
 from models.registry import Arrays
 from tests.models.conftest import FEATURES, Fitted
 from tests.models.histories import DAY, Blended, Held, Reckoning, event, fraud, genuine, score, summary, tokens
@@ -46,11 +46,7 @@ def effects_of(
     """Return the network's share of the effects by code, weight taken out."""
     alone = explainer.effects(row, score(1), None).groups
     found = explainer.effects(row, score(taken), history).groups - alone
-    return {GROUPS[place].code: float(found[place]) / 2 / taken for place in np.flatnonzero(np.abs(found) > 1e-6)}
-
-
-def test_every_declared_feature_has_a_group_of_its_own() -> None:
-    assert [name for name in spec().names if GROUPS[group_of(name)].code == "other"] == []
+    return {GROUPS[place].name: float(found[place]) / 2 / taken for place in np.flatnonzero(np.abs(found) > 1e-6)}
 
 
 @pytest.mark.parametrize(
@@ -59,12 +55,13 @@ def test_every_declared_feature_has_a_group_of_its_own() -> None:
         ("amount", "amount"), ("log_amount", "amount"), ("card_amount_z", "amount"), ("pair_amount_vs_mean", "amount"),
         ("card_fraud_share_7d", "card-frauds"), ("merchant_run_since_newest", "merchant-frauds"),
         ("device_last_verdict", "device-frauds"), ("card_max_1d", "card-recent"), ("card_merchants_7d", "card-recent"),
-        ("merchant_cards_1h", "merchant-recent"), ("device_cards_1d", "device-history"), ("pair_labels", "pair"),
-        ("card_since_first", "card-older"), ("weekday", "time"), ("mcc", "channel"), ("ring_degree", "other"),
+        ("merchant_cards_1h", "merchant-recent"), ("device_cards_1d", "device-recent"), ("pair_labels", "pair-frauds"),
+        ("card_since_first", "card-history"), ("pair_sum_30d", "pair-history"),
+        ("weekday", "time"), ("mcc", "channel"), ("ring_degree", "other"),
     ],
 )  # fmt: skip
 def test_group_of_a_feature_is_what_it_speaks_of(name: str, code: str) -> None:
-    assert GROUPS[group_of(name)].code == code
+    assert GROUPS[group_of(name)].name == code
 
 
 # ---- the booster's game
@@ -126,8 +123,14 @@ def test_effects_at_the_first_exit_are_the_boosters_and_ask_for_no_history(fitte
 def test_effects_of_tokens_go_to_the_groups_that_own_them(fitted: Fitted) -> None:
     found = effects_of(gifted(events, fitted.trees), NEUTRAL)
     assert found == pytest.approx(
-        {"card-recent": 1, "card-frauds": 1, "pair": 1, "merchant-frauds": 20, "merchant-recent": 20}
+        {"card-recent": 1, "card-frauds": 1, "pair-history": 1, "merchant-frauds": 20, "merchant-recent": 20}
     )
+
+
+def test_effects_of_known_frauds_of_card_and_merchant_go_to_the_pair(fitted: Fitted) -> None:
+    history = tokens({0: [fraud(DAY, c26=1), event(DAY, c26=1)], 1: [fraud(DAY, c26=1)]}, {0: [fraud(DAY, c26=1)]})
+    found = effects_of(gifted(events, fitted.trees), NEUTRAL, history)
+    assert found == pytest.approx({"pair-frauds": 12, "pair-history": 1})
 
 
 def test_effects_of_features_are_against_a_usual_payment(fitted: Fitted) -> None:
@@ -154,14 +157,14 @@ def test_effects_of_summaries_split_into_older_payments_and_frauds(fitted: Fitte
     def says(matrix: Matrix, read: Tokens) -> F64:
         return (read.sums[:, 0, 0, 0] + 8 * read.sums[:, 0, 0, 9]).astype(np.float64)
 
-    assert effects_of(gifted(says, fitted.trees), NEUTRAL) == pytest.approx({"card-older": 5, "card-frauds": 4})
+    assert effects_of(gifted(says, fitted.trees), NEUTRAL) == pytest.approx({"card-history": 5, "card-frauds": 4})
 
 
 def test_effects_of_the_last_exit_read_the_device(fitted: Fitted) -> None:
     history = tokens({2: [event(5.0), fraud(9.0), event(9.0, c26=1)]}, sides=3)
     histories = Held(history)
     explainer = gifted(lambda matrix, read: np.zeros(len(matrix)), fitted.trees)
-    assert effects_of(explainer, NEUTRAL, history, taken=2) == pytest.approx({"device-history": 2, "device-frauds": 1})
+    assert effects_of(explainer, NEUTRAL, history, taken=2) == pytest.approx({"device-recent": 2, "device-frauds": 1})
     explainer.reasons(NEUTRAL, score(2), histories)
     assert histories.asked == [3]
 
@@ -192,7 +195,7 @@ def test_groups_that_the_network_finds_as_usual_are_not_played(fitted: Fitted) -
     row[[0, 1]] = 5, 5  # the network does not read feature 1
     explainer = Explainer(Blended(NAMES, fitted.trees, network, NEUTRAL))
     game = explainer.game(row, score(1), tokens({1: [event(60.0)]}))
-    assert [GROUPS[place].code for place in game.players] == ["amount", "merchant-recent"]
+    assert [GROUPS[place].name for place in game.players] == ["amount", "merchant-recent"]
 
 
 def test_reasons_of_a_decision_cost_few_rows(fitted: Fitted) -> None:
@@ -221,7 +224,7 @@ def test_unknown_feature_is_told_by_name(fitted: Fitted) -> None:
 
 def test_effects_too_small_to_matter_are_not_told_but_the_strongest_is() -> None:
     groups = np.zeros(len(GROUPS))
-    groups[[2, 4, 6]] = 0.9, of_blend.MATERIAL / 2, -1
+    groups[[2, 4, 7]] = 0.9, of_blend.MATERIAL / 2, -1
     assert Effects(groups, 0.0).strongest == [2]
     groups[2] = of_blend.MATERIAL / 3
     assert Effects(groups, 0.0).strongest == [4]
@@ -243,7 +246,3 @@ def test_neutral_is_the_artifacts_or_the_middle_of_the_bins() -> None:
     edges: Arrays = {of_blend.BIN_EDGES: np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)}
     np.testing.assert_array_equal(of_blend.neutral_of(edges, 3, columns), np.array([7, math.nan, 3], np.float32))
     assert np.isnan(of_blend.neutral_of({}, 3, columns)).all()
-
-
-def test_codes_of_groups_are_unique() -> None:
-    assert len(CODES) == len(GROUPS)
