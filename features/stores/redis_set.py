@@ -122,7 +122,6 @@ class RedisSet:
         self.changes: dict[Position, list[Change]] = {}
         self.reached: dict[str, int] = {}
         self.past = HistorySet(encoder, capacity) if encoder is not None else None
-        self.encoder = encoder
 
     def first_answer(self, tx_id: str, version: int) -> Answer | None:
         """Return the answer already given, by an earlier batch or in this one."""
@@ -150,6 +149,11 @@ class RedisSet:
             # Every row has it, so the mark of its partition is noted, which a write cut short may have left behind.
             self._reach(field, position.offset)
         return mask if refused else EVERY_ROW
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """Return what computes the codes of histories."""
+        return self.past.encoder if self.past is not None else None
 
     @property
     def histories(self) -> RecordTable | None:

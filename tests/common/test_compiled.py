@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fraud.common.compiled import PACKAGES, files_of, imported, imports_in, reached
-from tests.guards.test_packaging import ROOT
+from tests.tree import ROOT
 
 FILES = {
     "__init__.py": "",

@@ -3,29 +3,10 @@
 import pytest
 
 from features.stores.working_set import TableSet
-from fraud.core.labels import PendingStore
-from fraud.core.ports import Extractor, Policy, RuleBook, Scorer, Sink, Source, StateStore
+from fraud.core.ports import Policy, StateStore
 from fraud.core.records import Alert
 from tests.contract import census
-from tests.contract.pending_stores import PENDING_STORES
-from tests.contract.policies import POLICIES
-from tests.contract.rule_books import RULE_BOOKS
-from tests.contract.scorers import SCORERS
-from tests.contract.sinks import SINKS
-from tests.contract.sources import SOURCES
-from tests.contract.stores import STORES
-from tests.contract.test_extractor import EXTRACTORS
-
-SUITES: dict[type, list[type]] = {
-    StateStore: [case.implementation for case in STORES],
-    Extractor: EXTRACTORS,
-    PendingStore: [case.implementation for case in PENDING_STORES],
-    Scorer: [case.implementation for case in SCORERS],
-    RuleBook: [case.implementation for case in RULE_BOOKS],
-    Policy: [case.implementation for case in POLICIES],
-    Source: [case.implementation for case in SOURCES],
-    Sink: [case.implementation for case in SINKS],
-}
+from tests.contract.suites import SUITES
 
 
 @pytest.mark.parametrize("port", SUITES, ids=lambda port: port.__name__)

@@ -14,8 +14,6 @@ from tests.contract.driving import answer
 from tests.contract.stores import STORES, Unheard
 from tests.contract.traffic import START
 
-EXTRACTORS: list[type] = [OnlineExtractor, RecordingExtractor]
-
 
 @pytest.fixture(params=STORES, ids=lambda case: case.name)
 def extractor(request: pytest.FixtureRequest) -> Extractor:

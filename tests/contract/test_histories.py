@@ -15,7 +15,7 @@ from fraud.core.records import Arrival, Transaction
 from tests.contract.driving import Rows, feed, rows_of
 from tests.contract.stores import STORES, StoreCase
 from tests.contract.traffic import FULL, PLAIN, arrivals
-from tests.features.test_oracle import drawn_at_random
+from tests.features.drawn import drawn_at_random
 from tests.histories import Encoding, feed_histories, histories_of
 
 VERBS = (*PLAIN, *PLAIN, *FULL)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fraud.core import tokens as tk
-from tests.guards.test_packaging import ROOT
+from tests.tree import ROOT
 
 NAMES = {name for name in vars(tk) if name.isupper()}
 OTHERS = {"fraud/training/cost.py": {"BLOCK"}}

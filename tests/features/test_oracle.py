@@ -8,7 +8,8 @@ from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from fraud.core.records import Arrival, Transaction, Values
 from tests.contract.driving import take
-from tests.contract.traffic import AMOUNTS, FULL, LATENESS, PAUSES, PLAIN, Step, arrivals, steps
+from tests.contract.traffic import FULL, PLAIN, Step, arrivals, steps
+from tests.features.drawn import drawn_at_random
 from tests.features.oracle import Oracle
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
@@ -75,15 +76,6 @@ def test_every_feature_equals_its_definition_when_rings_overflow(drawn: list[Ste
 @given(steps(("pay", "pay", "label", "label"), most=120, cards=1))
 def test_every_feature_equals_its_definition_when_verdicts_overflow(drawn: list[Step]) -> None:
     assert differences(arrivals(drawn)) == []
-
-
-def drawn_at_random(seed: int, many: int, verbs: tuple[str, ...] = FULL) -> list[Step]:
-    """Return a stream longer than those that hypothesis draws."""
-    rng = np.random.default_rng(seed)
-    most = (3, 3, 3, len(AMOUNTS), len(PAUSES), len(LATENESS), 1_000)
-    numbers = [rng.integers(end, size=many).tolist() for end in most]
-    chosen = rng.choice(verbs, size=many).tolist()
-    return [Step(*each) for each in zip(chosen, *numbers, rng.integers(2, size=many) == 1, strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(3))

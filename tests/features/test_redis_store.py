@@ -1,10 +1,8 @@
 """What the store on Redis promises beyond the contract: after a cut, a restart, a commit; and its round trips."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-import numpy as np
 import pytest
 import redis
 
@@ -12,94 +10,12 @@ from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from features.stores.redis import LIBRARY, RedisStore, faults_of
 from fraud.core.errors import StoreRestartedError, StoreUnavailableError
-from fraud.core.ports import Encoder
-from fraud.core.records import HOUR, MINUTE, Answer, Arrival, FeatureVector, Position, Transaction
+from fraud.core.records import HOUR, MINUTE
 from infra.services import RedisServer
-from tests.contract.driving import Rows, answer, feed, rows_of, take
-
-START = 20_000 * 24 * HOUR
-
-
-def payment(name: str, after: int = 0, amount: int = 1_000, version: int = 0, device: str | None = "d") -> Transaction:
-    when = START + after
-    return Transaction(
-        id=name,
-        card="a",
-        merchant="m",
-        device=device,
-        amount=amount,
-        base_amount=amount,
-        happened_at=when,
-        seen_at=when,
-        version=version,
-    )
-
-
-def sent(tx: Transaction, offset: int) -> Arrival:
-    return Arrival(tx, Position("transactions", 0, offset))
-
-
-def scored(tx: Transaction, offset: int, score: float = 0.25) -> Answer:
-    made = answer(tx, Position("transactions", 0, offset), score)
-    return msgspec.structs.replace(made, vector=FeatureVector(tx.id, np.arange(5, dtype=np.float32), "s", tx.seen_at))
-
+from tests.contract.driving import Rows, feed, rows_of, take
+from tests.features.cuts import BATCH, Cut, answered, payment, scored, sent
 
 HISTORY = [sent(payment(f"h{n}", n * MINUTE, 100 * n + 50), n) for n in range(6)]
-BATCH = [
-    sent(payment("t1", HOUR), 6),
-    sent(payment("t2", HOUR + 1, 9_000), 7),
-    sent(payment("h3", 3 * MINUTE, 7_777, version=1), 8),  # a correction: one change taken out, one put in
-]
-
-
-class Cut:
-    """A client whose next pipelines carry out so many commands; then the line is dead."""
-
-    def __init__(self, client: Any, commands: int) -> None:
-        self._client, self._left = client, commands
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def pipeline(self, **options: Any) -> Any:
-        pipe = self._client.pipeline(**options)
-        whole = pipe.execute
-
-        def execute(**how: Any) -> Any:
-            asked = len(pipe.command_stack)
-            del pipe.command_stack[self._left :]
-            whole(**how)
-            if asked > self._left:
-                msg = "cut"
-                raise redis.ConnectionError(msg)
-
-        pipe.execute = execute
-        return pipe
-
-
-def answered(
-    store: Any,
-    batch: list[Arrival],
-    score: float,
-    client: Callable[[Any], Any] | None = None,
-    encoder: Encoder | None = None,
-) -> list[Answer]:
-    """Handle a batch as the engine does, with one score for all; `client` replaces the one that writes."""
-    extractor = OnlineExtractor(store)
-    work = extractor.open(batch, encoder)
-    answers = []
-    for arrival in batch:
-        tx = arrival.event
-        assert isinstance(tx, Transaction)
-        first = work.first_answer(tx.id, tx.version)
-        made = first or scored(tx, arrival.position.offset, score)
-        take(extractor, arrival)
-        if first is None:
-            work.keep(made)
-        answers.append(made)
-    if client is not None:
-        store._client = client(store._client)
-    return extractor.close(answers)
 
 
 @pytest.fixture

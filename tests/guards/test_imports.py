@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.guards.test_packaging import PACKAGES, ROOT
+from tests.tree import PACKAGES, ROOT
 
 HEAVY = ("torch", "lightgbm", "sklearn", "pandas", "feast", "river", "matplotlib", "onnxruntime", "onnx")
 WORKER = """

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("fraud", "streaming", "features", "models")
+from tests.tree import PACKAGES, ROOT
+
 KEPT = (
     "models/boosting/scorer.py",
     "models/artifacts/demo/current",

@@ -11,8 +11,8 @@ import pytest
 
 from fraud.core import ports
 from fraud.core.ports import Extractor, StateStore
-from tests.contract.test_census import SUITES
-from tests.guards.test_packaging import ROOT
+from tests.contract.suites import SUITES
+from tests.tree import ROOT
 
 # --- sizes -----------------------------------------------------------------------------------------------------------
 
@@ -144,3 +144,23 @@ def test_every_port_has_a_contract_suite_or_is_known_to_have_none() -> None:
 def test_suites_run_on_something() -> None:
     assert {StateStore, Extractor} <= set(SUITES)
     assert all(SUITES.values())
+
+
+# --- test modules ----------------------------------------------------------------------------------------------------
+
+FROM_TEST_MODULE = re.compile(r"^\s*(?:from|import) tests\.[\w.]*\btest_\w+", re.MULTILINE)
+
+
+def borrowed(path: Path) -> list[str]:
+    """Return the imports from test modules in a file: what two tests share stands in a module of its own."""
+    return FROM_TEST_MODULE.findall(path.read_text(encoding="utf-8"))
+
+
+def test_no_file_imports_from_a_test_module() -> None:
+    found = {str(path.relative_to(ROOT)): borrowed(path) for path in (ROOT / "tests").rglob("*.py")}
+    assert {name: imports for name, imports in found.items() if imports} == {}
+
+
+def test_guard_reports_an_import_from_a_test_module(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("from tests.tree import ROOT\nfrom tests.core.test_" + "policy import costs\n")
+    assert len(borrowed(tmp_path / "a.py")) == 1

@@ -11,7 +11,7 @@ from fraud.core.records import Arrival, Transaction, Verdict
 from streaming.replay.history import history
 from tests.histories import SIDES, Encoding, Reader, as_bytes, engine_of, feed_histories
 from tests.leakage.engines import AbsorbsFirst, LooksAtTheEnd, TakesLabelsFirst
-from tests.leakage.test_vectors import (
+from tests.leakage.streams import (
     DELAY,
     SEEDS,
     History,

@@ -1,36 +1,33 @@
 """No vector holds anything of its own payment, of a later event, or of a verdict that was not known yet."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
-import numpy as np
 import pytest
 
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine
-from fraud.core.records import DAY, HOUR, Arrival, Reject, Transaction, Verdict
+from fraud.core.records import Arrival, Reject, Transaction, Verdict
 from fraud.simulate import stream
 from fraud.simulate.source import merge
 from streaming.files.rows import Row
 from streaming.replay.history import history
 from tests.contract.driving import feed
-from tests.contract.traffic import AMOUNTS, LATENESS, PAUSES, START, Step, arrivals
+from tests.contract.traffic import START
 from tests.leakage.engines import AbsorbsFirst, LooksAtTheEnd, TakesLabelsFirst, vectors
-
-VERBS = ("pay", "pay", "pay", "pay", "refund", "label", "label")
-SEEDS = (1, 2, 3)
-History = Callable[[Iterator[Row | Reject], int | None], Iterator[Arrival | Reject]]
-
-
-def random_stream(seed: int, many: int = 120) -> list[Arrival]:
-    """Return payments, refunds and known labels of few cards, some of them late."""
-    rng = np.random.default_rng(seed)
-    most = (3, 3, 3, len(AMOUNTS), len(PAUSES) - 2, len(LATENESS), 1_000)
-    numbers = [rng.integers(end, size=many).tolist() for end in most]
-    verbs = rng.choice(VERBS, size=many).tolist()
-    return arrivals([Step(*each) for each in zip(verbs, *numbers, rng.random(many) < 0.5, strict=True)])
-
+from tests.leakage.streams import (
+    DELAY,
+    EVERY,
+    SEEDS,
+    History,
+    early,
+    first_to_know,
+    random_stream,
+    rows,
+    undelayed,
+    unlabelled,
+)
 
 # --- never itself ----------------------------------------------------------------------------------------------------
 
@@ -92,19 +89,6 @@ def test_check_reports_an_engine_that_reads_vectors_after_the_batch() -> None:
 
 # --- never a verdict that is not known yet ---------------------------------------------------------------------------
 
-DELAY = 3 * DAY
-EVERY = 5 * HOUR
-
-
-def rows(verdict: Verdict, target: int = 10, many: int = 60) -> Iterator[Row | Reject]:
-    """Yield one card's payments at one shop; only the verdict on one of them varies."""
-    for number in range(many):
-        when = START + number * EVERY
-        tx = Transaction(
-            id=f"t{number}", card="a", merchant="m", amount=500, base_amount=500, happened_at=when, seen_at=when
-        )
-        yield Row(tx, verdict if number == target else Verdict.GENUINE, "", None)
-
 
 def moved_by_verdict(source: History) -> list[int]:
     """Return the numbers of the payments whose vector depends on the verdict on payment 10."""
@@ -113,27 +97,6 @@ def moved_by_verdict(source: History) -> list[int]:
         for verdict in (Verdict.FRAUD, Verdict.GENUINE)
     )
     return [number for number, tx_id in enumerate(one) if one[tx_id] != other[tx_id]]
-
-
-def first_to_know(target: int = 10) -> int:
-    """Return the number of the first payment at or after the instant that the verdict on payment 10 is known."""
-    return target - (-DELAY // EVERY)
-
-
-def undelayed(found: Iterator[Row | Reject], delay: int | None) -> Iterator[Arrival | Reject]:
-    """Broken: verdicts are known at once."""
-    return history(found, None if delay is None else 0)
-
-
-def early(found: Iterator[Row | Reject], delay: int | None) -> Iterator[Arrival | Reject]:
-    """Broken: verdicts come a quarter of their delay too soon."""
-    return history(found, None if delay is None else delay - delay // 4)
-
-
-def unlabelled(found: Iterator[Row | Reject], delay: int | None) -> Iterator[Arrival | Reject]:
-    """Broken: verdicts never come."""
-    del delay
-    return history(found, None)
 
 
 def test_a_verdict_moves_every_vector_from_when_it_is_known_and_none_before() -> None:

@@ -18,7 +18,7 @@ from streaming.replay.digest import Digest
 from streaming.run import run
 from streaming.wiring import build
 from tests.contract.traffic import PLAIN, START, arrivals, renumbered, unjoined
-from tests.features.test_oracle import drawn_at_random
+from tests.features.drawn import drawn_at_random
 from tests.histories import Reader, engine_of
 from tests.leakage.engines import LooksAtTheEnd, vectors
 

@@ -22,7 +22,7 @@ from streaming.kafka.offsets import CommitMark
 from streaming.messages import envelope
 from streaming.rebuild.histories import Reencode
 from streaming.settings import ServiceSettings, StoreSection
-from tests.features.test_redis_history import faults_in
+from tests.features.history_faults import faults_in
 from tests.histories import histories_of
 from tests.site import Site, until
 from tests.streaming import stub_worker
