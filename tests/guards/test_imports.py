@@ -93,6 +93,16 @@ def test_core_and_serving_are_forbidden_what_they_must_not_load(linter: dict[str
     assert {"lightgbm", "sklearn", "pandas", "matplotlib"} <= forbidden["streaming", "features", "models"]
 
 
+def test_every_module_of_streaming_but_wiring_is_forbidden_concrete_classes(linter: dict[str, Any]) -> None:
+    (contract,) = [each for each in of_kind(linter, "forbidden") if each["name"].startswith("only wiring")]
+    assert set(contract["forbidden_modules"]) == {"features.stores", "features.extractor", "models"}
+    held = tuple(contract["source_modules"])
+    paths = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "streaming").rglob("*.py")]
+    modules = {".".join(path.parts) for path in paths if path.name != "__init__"}
+    free = {name for name in modules if not (name in held or name.startswith(tuple(f"{room}." for room in held)))}
+    assert free == {"streaming.wiring", "streaming.service_wiring", "streaming.replay.extraction"}
+
+
 def test_contracts_ignore_no_import(linter: dict[str, Any]) -> None:
     assert not [contract["name"] for contract in linter["contracts"] if contract.get("ignore_imports")]
 
