@@ -5,6 +5,10 @@ SHELL := /bin/bash
 .SILENT:
 .PHONY: help setup services demo test check bench bench-state bench-network parity kills faults fuzz soak clean
 N ?= 10
+# LIBRARY=confluent: workers and label book of bench, parity, kills, faults, fuzz and soak on the fast client
+ifdef LIBRARY
+export FRAUD_KAFKA__LIBRARY := $(LIBRARY)
+endif
 
 help:
 	grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14

@@ -19,7 +19,8 @@ from fraud.core.labels import Deadlines
 from fraud.core.ports import RuleBook
 from fraud.core.records import SECOND, Level
 from streaming import wiring
-from streaming.kafka.kafka_python import connect_consumer, connect_producer
+from streaming.kafka import confluent, kafka_python
+from streaming.kafka.client import Consumer, Producer
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.model_pointer import Pointer, pointer_in
 from streaming.kafka.offsets import Offsets
@@ -36,7 +37,7 @@ from streaming.observe.stages import TimedEngine, TimedScorer, TimedStore, Watch
 from streaming.rebuild.histories import Reencode
 from streaming.rebuild.inputs import InputLog
 from streaming.rebuild.state import Rebuild
-from streaming.settings import ServiceSettings, changed, rates
+from streaming.settings import KafkaSection, ServiceSettings, changed, rates
 from streaming.worker.deadlines import LevelChooser
 from streaming.worker.fallback import FallbackEngine, RulesFallback
 from streaming.worker.model_swap import ModelInUse, ModelSwap
@@ -139,6 +140,20 @@ def timed(strategy: Strategy, watch: Watch) -> Strategy:
     return msgspec.structs.replace(strategy, scorer=TimedScorer(strategy.scorer, watch))
 
 
+def consumer_of(kafka: KafkaSection, group: str, member: str = "") -> Consumer:
+    """Return a consumer of the library in the settings; see `connect_consumer` there."""
+    if kafka.library == "confluent":
+        return confluent.connect_consumer(kafka, group, member)
+    return kafka_python.connect_consumer(kafka, group, member)
+
+
+def producer_of(kafka: KafkaSection, transactional_id: str = "") -> Producer:
+    """Return a producer of the library in the settings; see `connect_producer` there."""
+    if kafka.library == "confluent":
+        return confluent.connect_producer(kafka, transactional_id)
+    return kafka_python.connect_producer(kafka, transactional_id)
+
+
 def kafka_link(
     settings: ServiceSettings,
     member: str,
@@ -155,8 +170,8 @@ def kafka_link(
     kafka, topics = settings.kafka, Topics.of(settings.kafka)
     inputs = topics.transactions, topics.known
     topic_ids, transactional = ids(kafka, inputs), kafka.delivery == "transactional"
-    producer = connect_producer(kafka, f"{kafka.group}-{member}" if transactional else "")
-    consumer = connect_consumer(kafka, kafka.group, member)
+    producer = producer_of(kafka, f"{kafka.group}-{member}" if transactional else "")
+    consumer = consumer_of(kafka, kafka.group, member)
     codec = Codec(rates(settings), Limits(ahead=settings.lateness.future))
     offsets = Offsets(settings.store.durable_after, kafka.commit_every)
     link = KafkaLink(
@@ -207,7 +222,7 @@ def label_service(settings: ServiceSettings, folder: Path) -> LabelService:
     topic_ids, group = ids(kafka, (topics.decisions, topics.labels)), f"{kafka.group}-book"
     pending = SqlitePending(folder / f"waiting-{kafka.group}.db")
     joiner = LabelJoiner(pending, Deadlines(settings.labels.deadline, dict(settings.labels.by_channel)), topics)
-    labels = LabelLog(connect_consumer(kafka, group), connect_producer(kafka, group), pending, topics, topic_ids)
+    labels = LabelLog(consumer_of(kafka, group), producer_of(kafka, group), pending, topics, topic_ids)
     labels.begin()
     health = Health()
     pages = listen(settings, Metrics(), health)

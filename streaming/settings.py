@@ -39,9 +39,16 @@ class KafkaSection(Section, frozen=True):
     session_timeout: Annotated[
         Duration, setting("A worker that is silent for so long loses its partitions.", "duration")
     ] = Duration(10 * SECOND)
+    library: Annotated[
+        Literal["kafka-python", "confluent"],
+        setting("The client of workers and label book: confluent-kafka is faster, and has to be installed."),
+    ] = "kafka-python"
     client: Annotated[
         dict[str, ClientValue],
-        setting("Any setting of the client, as security_protocol, ssl_cafile, sasl_mechanism, sasl_plain_username."),
+        setting(
+            "Any setting of the client in kafka-python's words, for either library, as security_protocol, ssl_cafile, "
+            "sasl_mechanism, sasl_plain_username; one that only readers or only writers have goes to those."
+        ),
     ] = msgspec.field(default_factory=dict)
 
 

@@ -53,7 +53,14 @@ def in_full(age: int) -> tuple[Level, tuple[str, ...]]:
 class LinkSite:
     """Topics of one test, and links on them, one after the other as one worker."""
 
-    def __init__(self, delivery: str = "fast", *, durable_after: int = 0, commit_every: int = 100_000_000) -> None:
+    def __init__(
+        self,
+        delivery: str = "fast",
+        *,
+        library: str = "kafka-python",
+        durable_after: int = 0,
+        commit_every: int = 100_000_000,
+    ) -> None:
         """Create the topics; what was stored `durable_after` (ns) ago counts as safe."""
         name = f"link-{next(_numbers)}"
         self.section = KafkaSection(
@@ -61,6 +68,7 @@ class LinkSite:
             prefix=f"{name}.",
             group=name,
             delivery=delivery,  # type: ignore[arg-type]
+            library=library,  # type: ignore[arg-type]
             commit_every=Duration(commit_every),
         )
         self.topics = Topics.of(self.section)

@@ -52,7 +52,7 @@ class Traffic:
     def _send(self) -> None:
         from kafka import KafkaProducer
 
-        producer = KafkaProducer(**topics.client_options(self._kafka))
+        producer = KafkaProducer(**topics.client_options(self._kafka, KafkaProducer))
         while not self._stop.is_set() and (intake := self._source.read()) is not None:
             for arrival in intake.arrivals:
                 event = arrival.event

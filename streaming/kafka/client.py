@@ -1,6 +1,6 @@
 """What the link and the label service ask of a client library.
 
-`kafka_python` stands behind these two protocols; another library can stand beside it. A place is a partition: topic and
+`kafka_python` and `confluent` stand behind these two protocols. A place is a partition: topic and
 number. What a producer could not deliver is a DeliveryError, whatever the library calls it.
 """
 
@@ -95,8 +95,8 @@ class Consumer(Protocol):
 class Producer(Protocol):
     """Sends in order, one request in flight."""
 
-    def send(self, message: Outgoing, acked: Callable[[], None] | None = None) -> Any:
-        """Begin to send; return what `wait` takes. `acked` is called, on any thread, when it is acknowledged."""
+    def send(self, message: Outgoing, acked: Callable[[int], None] | None = None) -> Any:
+        """Begin to send; return what `wait` takes. `acked` is told, on any thread, how many ns it took to arrive."""
 
     def wait(self, sent: Any) -> int:
         """Return the offset of a message, once it is acknowledged; raise DeliveryError when it is not."""

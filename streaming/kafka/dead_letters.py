@@ -40,7 +40,7 @@ class DeadTopic:
         """Send repaired messages to the topics they came from, and note in the dead-letter topic that it was done."""
         from kafka import KafkaProducer
 
-        producer = KafkaProducer(**{"acks": "all", **client_options(self._kafka)})
+        producer = KafkaProducer(**{"acks": "all", **client_options(self._kafka, KafkaProducer)})
         try:
             for name, (letter, value) in letters.items():
                 topic, key = letter.topic.partition("@")[0], key_of(value)

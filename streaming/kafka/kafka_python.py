@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fraud.core.errors import DeliveryError
+from streaming import clock
 from streaming.kafka.client import Commit, Member, Place, Record, undelivered
 from streaming.kafka.topics import await_topics, client_options
 from streaming.messages.envelope import Outgoing
@@ -65,7 +66,8 @@ class PythonConsumer:
         from kafka import TopicPartition
 
         found = self._consumer.committed(TopicPartition(*place), metadata=True)
-        return None if found is None or found.offset < 0 else Commit(found.offset, found.metadata)
+        # The other library writes a zero behind it.
+        return None if found is None or found.offset < 0 else Commit(found.offset, found.metadata.rstrip("\0"))
 
     def commit(self, commits: Mapping[Place, Commit], *, wait: bool) -> None:
         """Commit."""
@@ -96,8 +98,9 @@ class PythonProducer:
 
         self._producer, self._error = producer, KafkaError
 
-    def send(self, message: Outgoing, acked: Callable[[], None] | None = None) -> Any:
+    def send(self, message: Outgoing, acked: Callable[[int], None] | None = None) -> Any:
         """Begin to send."""
+        began = clock.monotonic_ns()
         try:
             sent = self._producer.send(
                 message.topic,
@@ -109,7 +112,7 @@ class PythonProducer:
         except self._error as error:
             raise undelivered(error) from error
         if acked is not None:
-            sent.add_callback(lambda _: acked())
+            sent.add_callback(lambda _: acked(clock.monotonic_ns() - began))
         return sent
 
     def wait(self, sent: Any) -> int:
@@ -154,7 +157,7 @@ def connect_producer(kafka: KafkaSection, transactional_id: str = "") -> PythonP
     if transactional_id:
         # With the default of 100 ms every second transaction waits for the one before it to be written off.
         options |= {"transactional_id": transactional_id, "retry_backoff_ms": 1}
-    producer = KafkaProducer(**{**options, **client_options(kafka)})
+    producer = KafkaProducer(**{**options, **client_options(kafka, KafkaProducer)})
     if transactional_id:
         producer.init_transactions()
     return PythonProducer(producer)
@@ -173,7 +176,7 @@ def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> Pytho
         "fetch_max_wait_ms": 100,
         **(member_options(kafka, member) if member else {}),
     }
-    return PythonConsumer(KafkaConsumer(**{**options, **client_options(kafka)}))
+    return PythonConsumer(KafkaConsumer(**{**options, **client_options(kafka, KafkaConsumer)}))
 
 
 def committed(kafka: KafkaSection, topics: Sequence[str]) -> dict[Place, Commit | None]:

@@ -27,7 +27,7 @@ def consumer(kafka: KafkaSection, **options: Any) -> Any:
             "isolation_level": "read_committed",
             "auto_offset_reset": "earliest",
             "fetch_max_wait_ms": 50,
-            **client_options(kafka),
+            **client_options(kafka, KafkaConsumer),
             **options,
         }
     )

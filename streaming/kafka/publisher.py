@@ -27,13 +27,13 @@ class Messages(NamedTuple):
 class InFlight(msgspec.Struct):
     """What was sent and is not known to be acknowledged, and what is noted once it is.
 
-    `acked_at` is set by the client's own thread (monotonic ns, 0 while the last message is under way).
+    `ack_ns` is how long the last decision took to arrive, set by the client (0 while that is under way).
     """
 
     others: list[Any] = []
     decisions: list[tuple[Any, Place]] = []
     sent_at: int = 0
-    acked_at: int = 0
+    ack_ns: int = 0
     done: Done = Done()
 
 
@@ -110,7 +110,7 @@ class Publisher:
             outputs = [(place, self._producer.wait(sent)) for sent, place in in_flight.decisions]
         now = clock.monotonic_ns()
         if in_flight.decisions and in_flight.sent_at:
-            self.ack_ns = (in_flight.acked_at or now) - in_flight.sent_at
+            self.ack_ns = in_flight.ack_ns or now - in_flight.sent_at
         self._note(now, msgspec.structs.replace(in_flight.done, outputs=outputs))
 
     def carry(self, read: Mapping[Place, int], answers: Sequence[Answer]) -> None:
@@ -130,8 +130,8 @@ class Publisher:
     def _send_decisions(self, in_flight: InFlight, decisions: Sequence[tuple[Outgoing, Place]]) -> None:
         """Send decisions, and have the client note when the last one is acknowledged."""
 
-        def acked() -> None:
-            in_flight.acked_at = clock.monotonic_ns()
+        def acked(took: int) -> None:
+            in_flight.ack_ns = took
 
         last = len(decisions) - 1
         in_flight.decisions = [

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from fraud.core.errors import SettingsError
+from fraud.core.errors import SettingsError, nearest
 from streaming import clock
 from streaming.settings import KafkaSection
 
@@ -37,9 +37,24 @@ class Topics(msgspec.Struct, frozen=True):
         return iter(msgspec.structs.astuple(self))
 
 
-def client_options(kafka: KafkaSection) -> dict[str, Any]:
-    """Return what every client is made with: addresses and whatever the site passes through."""
-    return {"bootstrap_servers": kafka.bootstrap.split(","), **kafka.client}
+def client_options(kafka: KafkaSection, kind: Any) -> dict[str, Any]:
+    """Return what a client of kafka-python is made with: addresses, and what the site passes to clients of its kind.
+
+    `kind` is the client's class. An option that other kinds have and this one lacks goes to those alone.
+
+    Raises:
+        SettingsError: when no kind of client has an option.
+    """
+    from kafka import KafkaConsumer, KafkaProducer
+    from kafka.admin import KafkaAdminClient
+
+    known = {name for each in (KafkaConsumer, KafkaProducer, KafkaAdminClient) for name in each.DEFAULT_CONFIG}
+    for name in kafka.client:
+        if name not in known:
+            msg = f"[kafka.client] {name}: no client has this option.{nearest(name, known)}"
+            raise SettingsError(msg)
+    passed = {name: value for name, value in kafka.client.items() if name in kind.DEFAULT_CONFIG}
+    return {"bootstrap_servers": kafka.bootstrap.split(","), **passed}
 
 
 def admin(kafka: KafkaSection) -> Any:
@@ -48,7 +63,7 @@ def admin(kafka: KafkaSection) -> Any:
     from kafka.errors import KafkaError
 
     try:
-        return KafkaAdminClient(**{"bootstrap_timeout_ms": 10_000, **client_options(kafka)})
+        return KafkaAdminClient(**{"bootstrap_timeout_ms": 10_000, **client_options(kafka, KafkaAdminClient)})
     except KafkaError as error:
         msg = f"no Kafka at {kafka.bootstrap} ({error}): check [kafka] bootstrap, and whether the brokers run"
         raise SettingsError(msg) from error

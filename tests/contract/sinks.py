@@ -209,9 +209,9 @@ class OnKafka(Stage):
 
     keeps_rejects = before = True
 
-    def __init__(self, folder: Path, delivery: str) -> None:
+    def __init__(self, folder: Path, delivery: str, library: str) -> None:
         super().__init__(folder)
-        self.site = LinkSite(delivery)
+        self.site = LinkSite(delivery, library=library)
 
     def open(self) -> Sink:
         self.site.put((schema.of_transaction(tx) for tx in payments(6)), partition=0)
@@ -273,6 +273,10 @@ SINKS = [
     SinkCase("tee", Tee, lambda folder, _: Both(folder)),
     SinkCase("ledger", Ledger, lambda folder, _: Counted(folder)),
     SinkCase("screen", Screen, OnScreen),
-    SinkCase("kafka", KafkaLink, lambda folder, _: OnKafka(folder, "fast")),
-    SinkCase("kafka, transactions", KafkaLink, lambda folder, _: OnKafka(folder, "transactional")),
+    SinkCase("kafka-python, fast", KafkaLink, lambda folder, _: OnKafka(folder, "fast", "kafka-python")),
+    SinkCase(
+        "kafka-python, transactions", KafkaLink, lambda folder, _: OnKafka(folder, "transactional", "kafka-python")
+    ),
+    SinkCase("confluent, fast", KafkaLink, lambda folder, _: OnKafka(folder, "fast", "confluent")),
+    SinkCase("confluent, transactions", KafkaLink, lambda folder, _: OnKafka(folder, "transactional", "confluent")),
 ]

@@ -1,6 +1,7 @@
 """Every implementation of the Source port, each with a way to stage some events: the contract suite runs on all."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import NamedTuple, Protocol
 
@@ -95,8 +96,8 @@ class Historical:
 class OnKafka:
     """Payments in the partitions of a topic; they end when the link is told to stop and everything was read."""
 
-    def __init__(self, number: int, delivery: str) -> None:
-        self._site = LinkSite(delivery)
+    def __init__(self, number: int, delivery: str, library: str) -> None:
+        self._site = LinkSite(delivery, library=library)
         self._site.pay(payments(number))
         self.expected, self._committed, self._left = number, 0, number
 
@@ -123,6 +124,11 @@ class OnKafka:
 SOURCES = [
     SourceCase("simulated", SimulatedSource, Simulated, resumable=False),
     SourceCase("history", HistorySource, Historical, resumable=True),
-    SourceCase("kafka", KafkaLink, lambda number: OnKafka(number, "fast"), resumable=True),
-    SourceCase("kafka, transactions", KafkaLink, lambda number: OnKafka(number, "transactional"), resumable=True),
+    *(
+        SourceCase(
+            f"{library}, {delivery}", KafkaLink, partial(OnKafka, delivery=delivery, library=library), resumable=True
+        )
+        for library in ("kafka-python", "confluent")
+        for delivery in ("fast", "transactional")
+    ),
 ]

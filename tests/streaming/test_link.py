@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import msgspec
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from fraud.core.errors import DeliveryError
 from fraud.core.records import Answer, Intake, Transaction
+from streaming import service_wiring
 from streaming.kafka.link import KafkaLink
+from streaming.kafka.offsets import commit_mark_in
 from streaming.kafka.recovery import Mode
 from tests.contract.driving import answer
 from tests.contract.sources import payments
@@ -16,13 +19,14 @@ from tests.links import PARTITIONS, LinkSite, Store, read_until
 from tests.site import until
 
 BAD = b"{"
+LIBRARIES = ("kafka-python", "confluent")
 DAY = 86_400_000_000_000
 
 
-@pytest.fixture
-def site() -> LinkSite:
-    """Topics made a moment ago."""
-    return LinkSite()
+@pytest.fixture(params=LIBRARIES)
+def site(request: pytest.FixtureRequest) -> LinkSite:
+    """Topics made a moment ago, and links by either library."""
+    return LinkSite(library=request.param)
 
 
 @pytest.fixture
@@ -125,8 +129,9 @@ def test_one_batch_may_be_under_way_and_is_committed_only_behind_its_acknowledge
     assert (committed(site), decisions(site)) == (4, 4)
 
 
-def test_what_the_store_may_have_lost_comes_again_and_is_not_published_again(ends: ExitStack) -> None:
-    site = LinkSite(durable_after=DAY)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_the_store_may_have_lost_comes_again_and_is_not_published_again(library: str, ends: ExitStack) -> None:
+    site = LinkSite(library=library, durable_after=DAY)
     site.pay(payments(6))
     link = joined(site, ends)
     first = turn(link, read_until(link, 6))
@@ -141,8 +146,9 @@ def test_what_the_store_may_have_lost_comes_again_and_is_not_published_again(end
 # --- the mode --------------------------------------------------------------------------------------------------------
 
 
-def test_without_a_store_decisions_are_published_and_nothing_is_committed(ends: ExitStack) -> None:
-    site, store = LinkSite(commit_every=0), Store()
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_without_a_store_decisions_are_published_and_nothing_is_committed(library: str, ends: ExitStack) -> None:
+    site, store = LinkSite(library=library, commit_every=0), Store()
     site.pay(payments(4))
     link = joined(site, ends, store)
     first = read_until(link, 4)
@@ -181,3 +187,25 @@ def test_a_link_told_to_stop_before_it_began_again_commits_nothing(site: LinkSit
     assert link.read() is None
     link.close()
     assert committed(site) == 0
+
+
+# --- two libraries ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first", "then"), [LIBRARIES, LIBRARIES[::-1]])
+def test_commits_of_one_library_are_read_whole_by_the_other(first: str, then: str, ends: ExitStack) -> None:
+    site = LinkSite(library=first, durable_after=DAY)
+    site.pay(payments(6))
+    link = joined(site, ends)
+    turn(link, read_until(link, 6))
+    link.close()
+    site.section = msgspec.structs.replace(site.section, library=then)
+    names = site.topics.transactions
+    commits = service_wiring.consumer_of(site.section, site.section.group)
+    marks = [commit_mark_in(commits.committed((names, number))) for number in range(PARTITIONS)]
+    commits.close()
+    assert [mark.birth for mark in marks] == [Store.birth] * PARTITIONS
+    again = joined(site, ends)
+    assert len(turn(again, read_until(again, 6))) == 6
+    again.close()
+    assert (committed(site), decisions(site)) == (6, 6)
