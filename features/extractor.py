@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.descriptors import text_hash
-from features.histories import REMEMBER, Looked, Remembering
+from features.histories import APPEND, HistoryBatch, Looked
 from features.spec import UNUSUAL_RATIO, spec
 from features.state import events as ev
 from features.state import history as hs
@@ -90,8 +90,8 @@ class OnlineExtractor:
         self._label: Ints = np.zeros(at.LABEL_FIELDS, np.int64)
         self._rows: Ints = np.zeros(4, np.int64)
         self._described: Transaction | None = None
-        self._memory = Remembering()
-        self._remembers = False
+        self._histories = HistoryBatch()
+        self._keeps_histories = False
         self._event: Ints = np.zeros(ev.EVENT_FIELDS, np.int64)
         self._verdict: Ints = np.zeros(ev.VERDICT_FIELDS, np.int64)
 
@@ -108,7 +108,7 @@ class OnlineExtractor:
     def open(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> TableSet:
         """Read the working set of a batch, with the histories of an encoder if one is given."""
         self._work = self._store.read(batch, encoder)
-        self._remembers = self._memory.open(self._work)
+        self._keeps_histories = self._histories.open(self._work)
         return self._work
 
     def look(self, tx: Transaction) -> Values:
@@ -116,8 +116,8 @@ class OnlineExtractor:
         work = self._working
         self._describe(tx)
         keys = card, merchant, device, pair = keys_of(tx)
-        if self._remembers:
-            self._memory.look(tx, keys, self._change)
+        if self._keeps_histories:
+            self._histories.look(tx, keys, self._change)
         find = work.entities.find
         self._rows[:] = (find(card), find(merchant), find(device) if device else -1, work.pairs.find(pair))
         out: Values = np.empty(WIDTH, np.float32)
@@ -132,12 +132,12 @@ class OnlineExtractor:
             return (Mark.REDELIVERED,)
         if (changes := work.recorded(tx, position)) is not None:
             self._complete(changes, mask, sides, position)
-            if sides and not any(kind == REMEMBER for kind, _, _ in changes):
-                self._remember_late(tx, keys, sides, position)
+            if sides and not any(kind == APPEND for kind, _, _ in changes):
+                self._append_late(tx, keys, sides, position)
             return (Mark.REDELIVERED,)
         if not mask:
             # Histories of an encoder that was taken up since.
-            self._remember_late(tx, keys, sides, position)
+            self._append_late(tx, keys, sides, position)
         if mask != EVERY_ROW:
             # Some rows are past this position and no first attempt is on record: it was taken in, or was a repeat
             # that changed nothing and moved no applied offset.
@@ -163,18 +163,18 @@ class OnlineExtractor:
                 self._change[at.C_CARD],
                 self._change[at.C_MERCHANT],
             )
-            self._memory.apply(keys, self._verdict, sides, position)
+            self._histories.apply(keys, self._verdict, sides, position)
 
     def close(self, answers: Sequence[Answer]) -> list[Answer]:
         """Write the working set back, with the codes of the blocks that it closed; return the winning answers."""
-        if self._remembers:
-            self._memory.encode()
+        if self._keeps_histories:
+            self._histories.encode()
         work, self._work = self._working, None
         return self._store.write(work, answers)
 
     def histories(self, ids: Sequence[str]) -> Looked | None:
         """Return what `look` could read of these transactions' entities; None when no encoder was given."""
-        return self._memory.histories(ids) if self._remembers else None
+        return self._histories.histories(ids) if self._keeps_histories else None
 
     def unusual(self, values: Values) -> bool:
         """Tell whether a vector's amount stood out against the card's own median."""
@@ -215,7 +215,7 @@ class OnlineExtractor:
     def _admitted(self, keys: tuple[str, str, str, str], position: Position | None) -> tuple[int, int]:
         """Return which rows, and which histories, have not applied this position yet."""
         work = self._working
-        return work.admits(keys, position), work.admits_history(keys, position) if self._remembers else 0
+        return work.admits(keys, position), work.admits_history(keys, position) if self._keeps_histories else 0
 
     def _take_in(
         self, tx: Transaction, keys: tuple[str, str, str, str], sides: int, position: Position | None
@@ -231,10 +231,10 @@ class OnlineExtractor:
             absorb(work.entities.rows, work.pairs.rows, self._rows, self._change, EVERY_ROW)
             work.applied("absorb", keys, self._change.tobytes(), position)
             if sides:
-                self._remember(tx, keys, (int(relation == CORRECTION), changed), sides, position)
+                self._append(tx, keys, (int(relation == CORRECTION), changed), sides, position)
         return () if relation == FRESH else (MARK_OF[relation],)
 
-    def _remember(
+    def _append(
         self,
         tx: Transaction,
         keys: tuple[str, str, str, str],
@@ -246,9 +246,9 @@ class OnlineExtractor:
         event = self._event
         event[ev.R_RATIO], event[ev.R_TEXT] = self._change[at.C_RATIO], text_hash(tx.text)
         event[ev.R_CORRECTS], event[ev.R_APPEND] = relation
-        self._memory.absorb(keys, event, sides, position)
+        self._histories.absorb(keys, event, sides, position)
 
-    def _remember_late(
+    def _append_late(
         self, tx: Transaction, keys: tuple[str, str, str, str], sides: int, position: Position | None
     ) -> None:
         """Add to its histories what the rows have absorbed before; what they know of its counterparty is as of now."""
@@ -258,16 +258,16 @@ class OnlineExtractor:
         hs.describe(work.entities.rows, work.pairs.rows, self._rows, self._change, self._event)
         self._event[ev.R_PAIR] = max(self._event[ev.R_PAIR] - 1, 0)
         self._change[at.C_RATIO] = log_ratio(work.entities.rows[self._rows[0]], self._change)
-        self._remember(tx, keys, (1, EVERY_SIDE), sides, position)
+        self._append(tx, keys, (1, EVERY_SIDE), sides, position)
 
     def _complete(self, changes: Sequence[Change], mask: int, sides: int, position: Position | None) -> None:
         """Do what a first attempt at this position began, in the rows that lack it: its own changes, bit by bit."""
         work = self._working
         for kind, keys, fields in changes:
             change = np.frombuffer(fields, np.int64).copy()
-            if kind == REMEMBER:
+            if kind == APPEND:
                 if sides:
-                    self._memory.absorb(keys, change, sides, position)
+                    self._histories.absorb(keys, change, sides, position)
                 continue
             if not mask:
                 continue

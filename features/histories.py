@@ -19,7 +19,8 @@ from fraud.core.records import Position, Transaction
 
 FIRST_CAPACITY = 64
 Quad = tuple[str, str, str, str]
-REMEMBER, VERDICT = "remember", "verdict"
+APPEND, VERDICT = "remember", "verdict"
+"""Changes of histories, as stored answers and recordings name them."""
 
 
 class Looked:
@@ -49,7 +50,7 @@ class Looked:
         return Tokens(raw, sums, codes, text)
 
 
-class Remembering:
+class HistoryBatch:
     """What the extractor does with histories. Without an encoder none of it is called."""
 
     def __init__(self) -> None:
@@ -117,7 +118,7 @@ class Remembering:
         for side in range(tk.SIDES):
             if self._closed[side] >= 0:
                 self._close_block(keys[side], int(self._rows[side]), int(self._closed[side]))
-        self._working.remembered(REMEMBER, keys, event.tobytes(), mask, position)
+        self._working.applied_history(APPEND, keys, event.tobytes(), mask, position)
 
     def apply(self, keys: Quad, verdict: Ints, mask: int, position: Position | None) -> None:
         """Add a verdict to the rows in `mask`; a genuine one makes no row."""
@@ -126,7 +127,7 @@ class Remembering:
         held = sum(1 << side for side in range(tk.SIDES) if self._rows[side] > 0) & mask
         if held:
             hs.apply_sides(table.rows, self._rows, verdict, held)
-            self._working.remembered(VERDICT, keys, verdict.tobytes(), held, position)
+            self._working.applied_history(VERDICT, keys, verdict.tobytes(), held, position)
 
     def _place(self, keys: Quad, mask: int, *, make: bool) -> RecordTable:
         table = self._table

@@ -116,7 +116,8 @@ CHANGE_FIELDS = 14
 L_AT, L_FRAUD, L_TX, L_PAID, L_UNUSUAL, L_SOURCE, L_OLD_AT, L_OLD_FRAUD, L_REPLACES = range(9)
 LABEL_FIELDS = 9
 
-# Event record in the ring, byte offsets.
+# Event record, byte offsets. E_LABELLED and E_LABEL are written in history rows only; in an entity row's ring they are
+# reserved: zero, or what an earlier version noted there, which nobody reads.
 E_TX, E_AT, E_OTHER, E_AMOUNT, E_LABELLED, E_MCC, E_FLAGS, E_LABEL, E_RATIO, E_VERSION = (
     0,
     8,

@@ -1,4 +1,4 @@
-"""The graph, kept as bounded temporal neighbour lists: event records and what became known of them.
+"""The graph, kept as bounded temporal neighbour lists: event records, and verdicts beside them.
 
 Each entity has a ring of its newest events by (time, id), each naming the counterparty, and a ring of its newest
 known verdicts by time of payment. Both are cut by time order, so their content depends on the set of events, never
@@ -74,18 +74,6 @@ def remove_event(row: Row, slot: int) -> None:
 
 
 @compiled
-def label_event(row: Row, label: Ints) -> None:
-    """Note a verdict on the ring record of its payment, if the ring still holds it."""
-    slot = find_event(row, label[at.L_TX])
-    if slot < 0:
-        return
-    begin = at.RING_AT + slot * at.EVENT_BYTES
-    row[begin + at.E_LABELLED : begin + at.E_LABELLED + 4].view(np.uint32)[0] = label[at.L_AT] // 1_000_000
-    verdict = at.LABEL_FRAUD if label[at.L_FRAUD] else at.LABEL_GENUINE
-    row[begin + at.E_LABEL] = verdict | (label[at.L_SOURCE] << 2)
-
-
-@compiled
 def verdict_key(label: Ints) -> int:
     """Return the sort key of a verdict: payment time (ms), 16 bits of the id's hash, unusual amount, fraud.
 
@@ -115,7 +103,7 @@ def insert_verdict(row: Row, key: int) -> None:
 
 @compiled
 def apply_entity(row: Row, label: Ints) -> None:
-    """Add a verdict to an entity: label windows, totals, verdict ring, ring record; undo the one it replaces."""
+    """Add a verdict to an entity: label windows, totals, verdict ring; undo the one it replaces."""
     head = row[: at.BUCKETS_AT].view(np.int64)
     fraud = label[at.L_FRAUD]
     if label[at.L_REPLACES]:
@@ -129,7 +117,6 @@ def apply_entity(row: Row, label: Ints) -> None:
     if fraud:
         head[at.H_LAST_FRAUD] = max(head[at.H_LAST_FRAUD], label[at.L_PAID])
     insert_verdict(row, verdict_key(label))
-    label_event(row, label)
 
 
 @compiled

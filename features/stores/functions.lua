@@ -1,6 +1,6 @@
 #!lua name=fraud1
--- State rows inside Redis: the same bytes as the compiled loops of features/windows.py and features/neighbours.py make.
--- A property test holds the two together. Layout and field numbers are those of features/layout.py.
+-- State rows inside Redis: the same bytes as the compiled loops of features/state make.
+-- A property test holds the two together. Layout and field numbers are those of features/state/layout.py.
 --
 -- Redis has only doubles: times (microseconds), amounts and sums stay below 2^53; 64-bit hashes and verdict keys, which
 -- do not, are kept as bytes or as two halves.
@@ -220,14 +220,6 @@ local function apply_entity(state, l)
     end
     put(state, 40, pack('<i8i8i8i8', labels + 1, frauds + l.fraud, last_fraud, max(last_label, l.at)))
     insert_verdict(state, l)
-    local ring = cut(state, RING_AT, RING * EVENT)
-    local slot = find_event(ring, l.tx)
-    if slot >= 0 then
-        local at = slot * EVENT
-        local verdict = (l.fraud ~= 0 and 2 or 1) + 4 * l.source
-        put(state, RING_AT, sub(ring, 1, at + 28) .. pack('<I4', floor(l.at / 1000000)) .. sub(ring, at + 33, at + 35)
-            .. char(verdict) .. sub(ring, at + 37))
-    end
 end
 
 local function absorb_pair(state, c)

@@ -38,7 +38,7 @@ class MemoryStore:
         self.pairs: RecordTable = pair_table()
         self.histories: RecordTable | None = None
         self.encoder: Encoder | None = None
-        self._remembered: dict[str, RecordTable] = {}
+        self._histories: dict[str, RecordTable] = {}
         self._horizon = retry_horizon
         self._marks: dict[tuple[str, int], int] = {}
         self._answers: dict[tuple[str, int], Answer] = {}
@@ -49,9 +49,9 @@ class MemoryStore:
         del batch
         self.encoder, self.histories = encoder, None
         if encoder is not None:
-            if encoder.encoder not in self._remembered:
-                self._remembered[encoder.encoder] = history_table()
-            self.histories = self._remembered[encoder.encoder]
+            if encoder.encoder not in self._histories:
+                self._histories[encoder.encoder] = history_table()
+            self.histories = self._histories[encoder.encoder]
         return self
 
     def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
@@ -85,7 +85,7 @@ class MemoryStore:
         """Return every side, or none when the partition's mark has passed this position."""
         return EVERY_SIDE if self.admits(keys, position) else 0
 
-    def remembered(
+    def applied_history(
         self, kind: str, keys: tuple[str, str, str, str], change: bytes, mask: int, position: Position | None
     ) -> None:
         """Move the partition's mark."""
@@ -116,13 +116,13 @@ class MemoryStore:
 
     def histories_of(self, encoder: str) -> RecordTable:
         """Return the histories of an encoder."""
-        return self._remembered[encoder]
+        return self._histories[encoder]
 
     def forget(self, card: str) -> int:
         """Erase a card's row, its pairs and its histories; return how many records went."""
         prefix = card + "\x1f"
         mine = [key for key in self.pairs.index if key.startswith(prefix)]
-        tables = self.entities, *self._remembered.values()
+        tables = self.entities, *self._histories.values()
         return sum(self.pairs.remove(key) for key in mine) + sum(table.remove(card_key(card)) for table in tables)
 
     def snapshot(self) -> bytes:
@@ -130,8 +130,7 @@ class MemoryStore:
         marks = [(topic, partition, offset) for (topic, partition), offset in self._marks.items()]
         answers = [self._answers[key] for _, key in self._ageing]
         histories = [
-            (encoder, [(key, trimmed(row)) for key, row in table.items()])
-            for encoder, table in self._remembered.items()
+            (encoder, [(key, trimmed(row)) for key, row in table.items()]) for encoder, table in self._histories.items()
         ]
         rows = list(self.entities.items()), list(self.pairs.items())
         state = Snapshot(LAYOUT_VERSION, *rows, marks, answers, histories)
@@ -152,10 +151,10 @@ class MemoryStore:
             raise StateError(msg)
         self.entities.load(state.entities)
         self.pairs.load(state.pairs)
-        self._remembered = {}
+        self._histories = {}
         for encoder, rows in state.histories:
-            self._remembered[encoder] = history_table()
-            self._remembered[encoder].load(rows)
+            self._histories[encoder] = history_table()
+            self._histories[encoder].load(rows)
         self._marks = {(topic, partition): offset for topic, partition, offset in state.marks}
         self._answers.clear()
         self._ageing.clear()

@@ -162,11 +162,11 @@ class RedisStore:
 
     def _histories(self, pipe: Any, work: RedisSet, rows: Sequence[str] | None = None) -> Sequence[str]:
         """Send the histories that were changed, or some of them; return which, in the order of their results."""
-        if work.past is None:
+        if work.history_set is None:
             return ()
-        chosen = work.past.changed() if rows is None else rows
+        chosen = work.history_set.changed() if rows is None else rows
         for row in chosen:
-            pipe.execute_command("FCALL", f"{HISTORY_LIBRARY}_set", 1, row, self._keep_ms, *work.past.words(row))
+            pipe.execute_command("FCALL", f"{HISTORY_LIBRARY}_set", 1, row, self._keep_ms, *work.history_set.words(row))
         return chosen
 
     def _write_again(self, work: RedisSet, rows: Sequence[str]) -> None:
@@ -175,14 +175,14 @@ class RedisStore:
         Somebody gets a row in at every try, so this ends; who is refused so often meets a fault.
         """
         tries = 0
-        while rows and work.past is not None:
+        while rows and work.history_set is not None:
             if (tries := tries + 1) > MOST_TRIES:
                 msg = f"history {rows[0]} was refused {MOST_TRIES} times: is its version counter 'n' written by others?"
                 raise StateError(msg)
             found = self._each(rows, lambda pipe, row: pipe.hgetall(row))
             for row, held in zip(rows, found, strict=True):
-                work.past.take(row, work.past.held[row].key, held)
-            work.past.again(rows)
+                work.history_set.take(row, work.history_set.held[row].key, held)
+            work.history_set.again(rows)
             pipe = self._client.pipeline(transaction=False)
             self._histories(pipe, work, rows)
             done = results(partial(pipe.execute, raise_on_error=False))
@@ -193,14 +193,14 @@ class RedisStore:
         return answer.repeat_of is None and key not in work.found
 
     def _change(self, pipe: Any, work: RedisSet) -> None:
-        for row, units in work.units.items():
+        for row, units in work.rows.units.items():
             size = at.PAIR_BYTES if is_pair(row) else at.ENTITY_BYTES
-            words: list[Any] = [size, self._keep_ms, work.versions.get(row, b"0"), work.made(row)]
-            for field, offset, changes in units:
-                words += [field, offset, len(changes) // 2, *changes]
+            words: list[Any] = [size, self._keep_ms, work.rows.versions.get(row, b"0"), work.rows.made(row)]
+            for unit in units:
+                words += [unit.field, unit.offset, len(unit.words) // 2, *unit.words]
             pipe.execute_command("FCALL", f"{LIBRARY}_set", 1, row, *words)
-        if work.reached:
-            flat = [word for item in work.reached.items() for word in item]
+        if work.rows.reached:
+            flat = [word for item in work.rows.reached.items() for word in item]
             pipe.execute_command("FCALL", f"{LIBRARY}_note", 1, self._keys.marks, *flat)
 
     def _winners(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from features.histories import REMEMBER
+from features.histories import APPEND
 from features.state import history as hs
 from features.state.blocks import Block, block_of, put_codes
 from features.state.tables import RecordTable, history_table, trimmed
@@ -109,7 +109,7 @@ class HistorySet:
     def _step(self, key: str, step: Step) -> list[Block]:
         """Make one change; return the block that it closes, if any."""
         fields = np.frombuffer(step.fields, np.int64)
-        if step.kind != REMEMBER:
+        if step.kind != APPEND:
             if self.table.find(key) or fields[1]:
                 hs.apply_verdict(self.table.rows[self.table.ensure(key)], fields.copy(), step.side)
             return []

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from features.histories import REMEMBER
+from features.histories import APPEND
 from features.state import layout as at
 from features.state.history import HISTORY_VERSION
 from features.state.layout import LAYOUT_VERSION
 from features.state.tables import SEPARATOR, RecordTable, card_key, entity_keys, pair_key
 from features.state.update import EVERY_ROW
 from features.stores.redis_history import HistorySet, Step
+from features.stores.redis_rows import RowChanges
 from fraud.core import tokens as tk
 from fraud.core.ports import Encoder
 from fraud.core.records import (
@@ -113,15 +114,12 @@ class RedisSet:
         self._keys = keys
         self.entities = RecordTable(at.ENTITY_BYTES, capacity + 1)
         self.pairs = RecordTable(at.PAIR_BYTES, capacity + 1, hashed=False)
-        self.marks: dict[str, dict[str, int]] = {}
-        self.versions: dict[str, bytes] = {}
+        self.rows = RowChanges()
         self.found: dict[tuple[str, int], Stored] = {}
         self.kept: dict[tuple[str, int], Answer] = {}
-        self.units: dict[str, list[tuple[str, int, list[bytes | str]]]] = {}
-        self._made: dict[str, tuple[RecordTable, str]] = {}
         self.changes: dict[Position, list[Change]] = {}
-        self.reached: dict[str, int] = {}
-        self.past = HistorySet(encoder, capacity) if encoder is not None else None
+        self.history_set = HistorySet(encoder, capacity) if encoder is not None else None
+        self.encoder = encoder
 
     def first_answer(self, tx_id: str, version: int) -> Answer | None:
         """Return the answer already given, by an earlier batch or in this one."""
@@ -141,55 +139,47 @@ class RedisSet:
         field, mask = mark_field(position), 0
         refused = False
         for place, row in self._rows(keys):
-            if self.marks.get(row, {}).get(field, -1) < position.offset:
+            if self.rows.admits(row, field, position.offset):
                 mask |= 1 << place
             else:
                 refused = True
         if not mask:
             # Every row has it, so the mark of its partition is noted, which a write cut short may have left behind.
-            self._reach(field, position.offset)
+            self.rows.reach(field, position.offset)
         return mask if refused else EVERY_ROW
-
-    @property
-    def encoder(self) -> Encoder | None:
-        """Return what computes the codes of histories."""
-        return self.past.encoder if self.past is not None else None
 
     @property
     def histories(self) -> RecordTable | None:
         """Return the history rows; None without an encoder."""
-        return self.past.table if self.past is not None else None
+        return self.history_set.table if self.history_set is not None else None
 
     def take_history(self, row: str, key: str, found: dict[bytes, bytes]) -> None:
         """Put a history that was read in its place."""
-        if self.past is not None:
-            self.past.take(row, key, found)
+        if self.history_set is not None:
+            self.history_set.take(row, key, found)
 
     def admits_history(self, keys: tuple[str, ...], position: Position | None) -> int:
         """Return which history rows have not applied this position yet."""
         sides = [(side, key) for side, key in enumerate(keys[: tk.SIDES]) if key]
-        if position is None or self.past is None:
-            return sum(1 << side for side, _ in sides) if self.past is not None else 0
-        field, encoder = mark_field(position), self.past.encoder.encoder
-        admits, name = self.past.admits, self._keys.history
+        if position is None or self.history_set is None:
+            return sum(1 << side for side, _ in sides) if self.history_set is not None else 0
+        field, encoder = mark_field(position), self.history_set.encoder.encoder
+        admits, name = self.history_set.admits, self._keys.history
         return sum(1 << side for side, key in sides if admits(name(key, encoder), field, position.offset))
 
-    def remembered(
+    def applied_history(
         self, kind: str, keys: tuple[str, str, str, str], change: bytes, mask: int, position: Position | None
     ) -> None:
         """Note a change just made in history rows: it is made again if somebody else has written them meanwhile."""
-        if self.past is None:
+        if self.history_set is None:
             return
-        if position is not None and kind == REMEMBER:
+        if position is not None and kind == APPEND:
             self.changes.setdefault(position, []).append((kind, keys, change))
         field, offset = (mark_field(position), position.offset) if position is not None else ("", 0)
         for side in range(tk.SIDES):
             if keys[side] and (mask >> side) & 1:
-                row = self._keys.history(keys[side], self.past.encoder.encoder)
-                self.past.note(row, Step(field, offset, kind, side, change))
-
-    def _reach(self, field: str, offset: int) -> None:
-        self.reached[field] = max(self.reached.get(field, -1), offset)
+                row = self._keys.history(keys[side], self.history_set.encoder.encoder)
+                self.history_set.note(row, Step(field, offset, kind, side, change))
 
     def recorded(self, tx: Transaction, position: Position | None) -> Sequence[Change] | None:
         """Return what the first attempt at this position absorbs, None when there was none."""
@@ -207,20 +197,12 @@ class RedisSet:
             letters = LETTERS[kind] + (
                 "c" if place == 0 or (place < 3 and kind == "apply") else "p" if place == 3 else "e"
             )
-            units = self.units.setdefault(row, [])
-            self._made[row] = (self.pairs if place == 3 else self.entities), keys[place]
-            if not units or units[-1][:2] != (field, offset) or not field:
-                units.append((field, offset, []))
-            units[-1][2].extend((letters, change))
+            table = self.pairs if place == 3 else self.entities
+            self.rows.note(row, field, offset, (letters, change), (table, keys[place]))
         if position is not None:
-            self._reach(field, offset)
+            self.rows.reach(field, offset)
             for _, row in self._rows(keys):
-                self.marks.setdefault(row, {})[field] = offset
-
-    def made(self, row: str) -> bytes:
-        """Return a row as this set has made it."""
-        table, key = self._made[row]
-        return table.get(key)
+                self.rows.move(row, field, offset)
 
     def _rows(self, keys: "tuple[str, ...] | dict[int, str]") -> Iterator[tuple[int, str]]:
         """Yield place and row key of the keys that name something."""
@@ -249,8 +231,7 @@ def take(work: RedisSet, table: RecordTable, key: str, row: str, held: dict[byte
     if not held:
         return
     table.put(key, held.pop(ROW.encode()))
-    work.versions[row] = held.pop(VERSION, b"0")
-    work.marks[row] = {field.decode(): int(offset) for field, offset in held.items()}
+    work.rows.take(row, held.pop(VERSION, b"0"), held)
 
 
 def is_pair(row: str) -> bool:

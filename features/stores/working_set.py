@@ -42,7 +42,7 @@ class TableSet(WorkingSet, Protocol):
     def admits_history(self, keys: tuple[str, ...], position: Position | None) -> int:
         """Return which history rows have not applied this position yet: a bit each for card, merchant and device."""
 
-    def remembered(
+    def applied_history(
         self, kind: str, keys: tuple[str, str, str, str], change: bytes, mask: int, position: Position | None
     ) -> None:
         """Note a change just made in the history rows of `mask`: `remember` or `verdict`, its int64 fields."""

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, Self
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -15,22 +15,6 @@ from streaming.files.rows import Nanoseconds, RowError
 CSV, FIELDS, JSON, UTF8 = "csv", "fields", "json", "utf8"
 Line = tuple[bytes, Callable[[], Sequence[Any]]]
 """A row's original bytes, and its values, which raise RowError when they cannot be told apart."""
-
-
-class Piece(Protocol):
-    """Rows of a file."""
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-
-    def part(self, start: int, stop: int) -> Self:
-        """Return some of the rows."""
-
-    def columns(self) -> list[Any]:
-        """Return the mapped columns as Arrow arrays; raise NotPlainError when that cannot be done."""
-
-    def lines(self) -> Iterator[Line]:
-        """Yield the rows one by one."""
 
 
 class Layout(msgspec.Struct, frozen=True):

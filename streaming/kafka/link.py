@@ -58,7 +58,7 @@ class KafkaLink:
         *,
         transactional: bool,
     ) -> None:
-        """Take the parts, which `streaming.wiring` puts together; partitions come with the first reads."""
+        """Take the parts, which `streaming.service_wiring` puts together; partitions come with the first reads."""
         self._consumer, self._reader, self._publisher = consumer, reader, publisher
         self._offsets, self._recovery = offsets, recovery
         self._store, self._watch = store, watch

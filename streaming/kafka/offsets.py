@@ -78,12 +78,12 @@ class Track:
 class Done(msgspec.Struct, frozen=True):
     """What is stored and acknowledged: the offset after the last record read of each partition, and the answers.
 
-    `outputs` are the offsets of decisions in the output, each with the partition that it answers.
+    `outputs` are the offsets of the last decisions in the output, by the partition that they answer.
     """
 
     read: Mapping[Place, int] = {}
     answers: Sequence[Answer] = ()
-    outputs: Sequence[tuple[Place, int]] = ()
+    outputs: Mapping[Place, int] = {}
 
 
 class Offsets:
@@ -142,7 +142,7 @@ class Offsets:
 
     def note(self, now: int, done: Done) -> None:
         """Note what is done, of the partitions that are still held."""
-        for place, offset in done.outputs:
+        for place, offset in done.outputs.items():
             if (track := self._tracks.get(place)) is not None:
                 track.published(offset)
         for place, after in done.read.items():

@@ -107,7 +107,8 @@ class Publisher:
             return
         with self._failing():
             self._wait(in_flight.others)
-            outputs = [(place, self._producer.wait(sent)) for sent, place in in_flight.decisions]
+            # Of each partition the last one counts: its offset is the highest.
+            outputs = {place: self._producer.wait(sent) for sent, place in in_flight.decisions}
         now = clock.monotonic_ns()
         if in_flight.decisions and in_flight.sent_at:
             self.ack_ns = in_flight.ack_ns or now - in_flight.sent_at

@@ -52,12 +52,12 @@ class RecordingStore(MemoryStore):
         super().__init__(retry_horizon)
         self._recorder = recorder
 
-    def remembered(
+    def applied_history(
         self, kind: str, keys: tuple[str, str, str, str], change: bytes, mask: int, position: Position | None
     ) -> None:
         """Report a change."""
         self._recorder.change(kind, keys, change, mask)
-        super().remembered(kind, keys, change, mask, position)
+        super().applied_history(kind, keys, change, mask, position)
 
 
 class RecordingExtractor(OnlineExtractor):

@@ -87,7 +87,7 @@ def lived(events: int, by: Served, room: int) -> Population:
     """Return a store of a few cards that paid `events` times, its `size`, in 30 days; its tables have room for more."""
     store, now = MemoryStore(), [START]
     store.entities, store.pairs = entity_table(room), pair_table(SHOPS * room)
-    store._remembered[by.encoder] = history_table(room)
+    store._histories[by.encoder] = history_table(room)
     one = Population(events, MODELS, OnlineExtractor(store), store, now)
     stream = list(payments(np.random.default_rng(events), MODELS, MODELS * events, now, SPAN // (MODELS * events)))
     for begin in range(0, len(stream), BATCH):

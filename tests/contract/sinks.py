@@ -102,7 +102,7 @@ class JsonFile(Stage):
         return FileSink(self.folder / "out.jsonl")
 
     def seen(self) -> Any:
-        lines = (self.folder / "out.jsonl.part").read_bytes().splitlines()
+        lines = (self.folder / "out.jsonl.new").read_bytes().splitlines()
         return [msgspec.json.decode(line)["tx_id"] for line in lines]
 
 
@@ -115,7 +115,7 @@ class ParquetFile(Stage):
         return FileSink(self.folder / "out.parquet")
 
     def seen(self) -> Any:
-        part = self.folder / "out.parquet.part"
+        part = self.folder / "out.parquet.new"
         return parquet.read_table(part).column("tx_id").to_pylist() if part.stat().st_size else []
 
 

@@ -75,3 +75,28 @@ def test_make_targets_of_the_documents_exist() -> None:
 
 def test_app_is_typer() -> None:
     assert isinstance(app, typer.Typer)
+
+
+PATH = re.compile(
+    r"`((?:fraud|streaming|features|models|tests|infra|docs)(?:/[\w.-]+)+)`|-m ((?:streaming|tests|infra)[\w.]*\w)"
+)
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "infra/README.md"]
+
+
+def stale(text: str) -> list[str]:
+    """Return the paths and modules that a page names and that are not there."""
+    named = [path or module.replace(".", "/") for path, module in PATH.findall(text)]
+    return [each for each in named if not any((ROOT / f"{each}{end}").exists() for end in ("", ".py", "/__main__.py"))]
+
+
+# DECISIONS.md also tells of what went.
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "DECISIONS.md"], ids=lambda page: page.name)
+def test_paths_of_the_documents_exist(page: Path) -> None:
+    assert stale(page.read_text()) == []
+
+
+def test_check_reports_a_path_that_is_gone() -> None:
+    assert stale("`streaming/run.py`, `streaming/gone.py`, python -m tests.bench.gone") == [
+        "streaming/gone.py",
+        "tests/bench/gone",
+    ]
