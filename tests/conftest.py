@@ -1,3 +1,8 @@
 """What every test may ask for."""
 
+import os
+
+# Threads of a fit that wait for each other spin, and on a busy machine that takes most of the time: one does.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 pytest_plugins = ["tests.services"]

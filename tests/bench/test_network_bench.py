@@ -109,7 +109,7 @@ def test_exits_report_on_a_shipped_blend_is_complete(
     recorded: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = argparse.Namespace(
-        root=str(SHIPPED), name="demo-blend", data=str(recorded[0]), recording=str(recorded[1]), start=0.5, batches=2,
+        root=str(SHIPPED), name="demo-blend", data=str(recorded[0]), recording=str(recorded[1]), start=0.85, batches=2,
         rounds=1,
     )  # fmt: skip
     result = exits.run(given)

@@ -13,8 +13,12 @@ import pytest
 
 from fraud.core.errors import DataError
 from fraud.core.records import DAY
+from fraud.core.settings import Settings
+from fraud.simulate import stream
 from fraud.training import dataset
 from fraud.training.dataset import BLOCK, MATRIX, Dataset, Identity, Row
+from fraud.training.extraction import ExtractionRequest
+from streaming.files import column_file
 from tests.site import until
 from tests.training.conftest import IDENTITY, NAMES, ROWS, history
 
@@ -119,19 +123,38 @@ def test_a_second_writer_waits_for_the_first(tmp_path: Path) -> None:
     assert order == ["waits", "first", "second"]
 
 
+EXTRACTS = """
+import sys
+from pathlib import Path
+from fraud.core.records import DAY
+from fraud.core.settings import Settings
+from fraud.training.extraction import ExtractionRequest, extracted
+request = ExtractionRequest(Path(sys.argv[1]), "native", 7 * DAY, Settings())
+data = extracted(request, Path(sys.argv[2]), say=lambda text: print(text.split(" ")[0], flush=True))
+print(len(data.time), flush=True)
+"""
+
+
 def test_two_processes_extract_a_file_once(tmp_path: Path) -> None:
-    made = tmp_path / "made.parquet"
-    simulate = ["simulate", "--cards", "150", "--days", "30", "--out", str(made)]
-    subprocess.run([sys.executable, "-m", "fraud", *simulate], check=True)
-    code = (
-        "import sys; from pathlib import Path; from fraud.core.records import DAY\n"
-        "from fraud.core.settings import Settings; from fraud.training.extraction import ExtractionRequest, extracted\n"
-        f"made, cache = Path({str(made)!r}), Path({str(tmp_path / 'cache')!r})\n"
-        "request = ExtractionRequest(made, 'native', 7 * DAY, Settings())\n"
-        "print(len(extracted(request, cache, say=lambda text: print(text, file=sys.stderr)).time))"
-    )
-    both = [subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) for _ in range(2)]
-    found = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], found
-    assert len({out for out, _ in found}) == 1
-    assert sum("from " + str(tmp_path / "cache") in "".join(err.split("\n")) for _, err in found) == 1
+    made, cache = tmp_path / "made.parquet", tmp_path / "cache"
+    traffic = stream("fdh").make(cards=20, days=5)
+    column_file.write(made, traffic.columns())
+    request = ExtractionRequest(made, "native", 7 * DAY, Settings())
+    identity = request.identity(request.table())
+    with dataset.alone(cache, identity, lambda: pytest.fail("waited")):
+        both = [extracts(made, cache, tmp_path / name) for name in ("one", "two")]
+        until(lambda: said(tmp_path) == [["another"], ["another"]], "both to wait")
+    assert [process.wait(60) for process in both] == [0, 0]
+    rows = str(len(traffic))
+    assert said(tmp_path) == [["another", rows], ["another", "vectors", rows]]
+
+
+def extracts(made: Path, cache: Path, out: Path) -> "subprocess.Popen[bytes]":
+    """Start a process that takes a file's vectors from the cache or extracts them."""
+    with out.open("wb") as file:
+        return subprocess.Popen([sys.executable, "-c", EXTRACTS, str(made), str(cache)], stdout=file)
+
+
+def said(folder: Path) -> list[list[str]]:
+    """Return what each process has said so far, by its first word: it waits, it found vectors; and how many rows."""
+    return sorted((folder / name).read_text().splitlines() for name in ("one", "two"))

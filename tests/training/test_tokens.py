@@ -29,7 +29,7 @@ from streaming.wiring import assemble, strategy
 
 DELAY = DAY
 LEAST = 1_000
-MADE = {"cards": 60, "merchants": 40, "days": 40, "fraud_share": 0.05}
+MADE = {"cards": 30, "merchants": 40, "days": 40, "fraud_share": 0.05}
 
 
 def coded(blocks: Matrix) -> Codes:
