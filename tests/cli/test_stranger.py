@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fraud.cli import app
 from fraud.core.errors import SettingsError
 from fraud.core.settings import Settings
 from fraud.simulate import fdh
+from streaming.replay import snapshots
 
 MAPPING = """
 [columns]
@@ -140,14 +142,31 @@ def test_replay_gives_the_same_digest_whatever_the_batch(
 
 
 def test_replay_that_was_cut_off_goes_on_to_the_same_digest(
-    folder: Path, trained: dict[str, Any], whole: dict[str, Any]
+    folder: Path, trained: dict[str, Any], whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept_in = folder / f"state-{trained['name']}"
     state = ["--state", str(kept_in), "--every", "300"]
-    kept = replayed(folder, trained, *state)
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots, "save", interrupted_after(3))
+        cut = ["replay", *source(folder, "some.csv"), *words(folder, trained), *state]
+        assert CliRunner().invoke(app, cut).exit_code != 0
+    (first, last) = sorted(int(path.stem) for path in kept_in.glob("*.snapshot"))
+    assert 300 < first < last < whole["events"] / 2
     again = replayed(folder, trained, *state)
-    assert kept["sha256"] == again["sha256"] == whole["sha256"]
-    assert list(kept_in.glob("*.snapshot"))
+    assert (again["decisions"], again["sha256"]) == (whole["decisions"], whole["sha256"])
+
+
+def interrupted_after(count: int) -> Callable[[Path, Any], Path]:
+    """Return what saves snapshots and, after so many, ends the run as Ctrl-C does."""
+    save, done = snapshots.save, []
+
+    def saved(folder: Path, snapshot: Any) -> Path:
+        done.append(save(folder, snapshot))
+        if len(done) == count:
+            raise KeyboardInterrupt
+        return done[-1]
+
+    return saved
 
 
 @pytest.mark.usefixtures("whole")
