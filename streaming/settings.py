@@ -73,7 +73,7 @@ class StoreSection(Section, frozen=True):
 class ServingSection(Section, frozen=True):
     """Deadlines and what is shown to the outside."""
 
-    budget: Annotated[Duration, setting("A decision's deadline after its transaction was seen.", "duration")] = (
+    budget: Annotated[Duration, setting("A decision's deadline after its transaction was sent.", "duration")] = (
         Duration(SECOND // 20)
     )
     http: Annotated[

@@ -1,6 +1,6 @@
 """The engine: events in, answers out. The one code path of live scoring, replay and the demo.
 
-The order is fixed: expire deadlines, look, score, decide, absorb, hold for label; labels: match, update neighbour
+The order is fixed: expire deadlines, look, absorb, score, decide, hold for label; labels: match, update neighbour
 label state. The engine has no clock: it is told the time by the events. Looking and absorbing run one event at a
 time, the model once over the batch; nothing that the model computes is an input of the state, so batches do not change
 answers.
@@ -71,8 +71,8 @@ class EngineState(msgspec.Struct, frozen=True):
 class Engine:
     """Decide on transactions and take in labels, in the order given.
 
-    `decide` half: look, score, decide, absorb, label state. `learn` half: hold, match (with `book`; without one the
-    engine expects labels that are already known, as a worker gets them from the label book's topic).
+    First half: look, absorb, score, decide, label state. Second half: hold, match (with `book`; without one the engine
+    expects labels that are already known, as a worker gets them from the label book's topic).
     """
 
     def __init__(

@@ -164,7 +164,7 @@ class ModelSection(Section, frozen=True):
 class PathsSection(Section, frozen=True):
     """Where files are kept."""
 
-    state: Annotated[str, setting("Folder of snapshots and pending vectors.", "path")] = "build/state"
+    state: Annotated[str, setting("Folder of the label book's file.", "path")] = "build/state"
     dead: Annotated[str, setting("File that events which cannot be read go to.", "path")] = "build/dead.jsonl"
 
 
