@@ -1,7 +1,7 @@
 """The feature table, declared: name, entity, window, aggregate and a one-line meaning each.
 
-The order of this table is the order of every vector; `state/vector.py` fills it in the same order and a test compares the
-two against a plain recomputation from the raw events. The version is a hash of the table and of the state layout.
+The order of this table is the order of every vector; `state/vector.py` fills it in the same order and a test compares
+the two against a plain recomputation from the raw events. The version is a hash of the table and of the state layout.
 """
 
 import hashlib
