@@ -186,7 +186,7 @@ class Blend:
     def explain(
         self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
     ) -> tuple[Reason, ...]:
-        """Return up to three reasons that raised the score, strongest first."""
+        """Return up to three reasons that raised the score, strongest first, and the remainder where it is large."""
         if self._explainer is None:
             self._explainer = Explainer(self)
         return self._explainer.reasons(values, score, histories, row)

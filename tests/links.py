@@ -8,7 +8,7 @@ from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from fraud.core.fields import Duration
-from fraud.core.records import Answer, Intake, Level, Transaction
+from fraud.core.records import Answer, Intake, Level, Mark, Transaction
 from streaming import service_wiring
 from streaming.kafka import output_log
 from streaming.kafka.link import KafkaLink
@@ -44,7 +44,7 @@ class Store:
         self.mode = Mode.NORMAL
 
 
-def in_full(age: int) -> tuple[Level, tuple[str, ...]]:
+def in_full(age: int) -> tuple[Level, tuple[Mark, ...]]:
     """Return that there is always time."""
     del age
     return Level.FULL, ()

@@ -1,7 +1,7 @@
 """Files and folders that are complete or not there: written under another name beside, synced, renamed.
 
 A reader never meets half a file, and after a crash or a power cut the name still means the old content or already the
-new one. What a crash leaves under the other name is overwritten by the next write.
+new one; a folder that is replaced may for a moment lie beside. What a crash leaves there is overwritten by the next write.
 """
 
 import os
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-SUFFIX = ".new"
+SUFFIX, ASIDE = ".new", ".old"
 
 
 def draft_of(path: Path) -> Path:
@@ -23,15 +23,21 @@ def draft_of(path: Path) -> Path:
 def publish(draft: Path, path: Path) -> None:
     """Give a complete draft its name, once all of it is on disk.
 
-    A file takes the place of an old one in one step. An old folder of that name is removed first: there is none for
-    a moment, but never half of one.
+    A file takes the place of an old one in one step. An old folder steps aside first: there is none for a moment, but
+    never half of one, and it goes only once the new one is there.
+
+    Raises:
+        OSError: when the disk is full, or a file is to take the place of a folder.
     """
     for part in (draft, *draft.rglob("*")):
         _sync(part)
-    if path.is_dir():
-        shutil.rmtree(path)
+    aside = path.with_name(path.name + ASIDE)
+    if draft.is_dir() and path.is_dir():
+        shutil.rmtree(aside, ignore_errors=True)
+        path.replace(aside)
     draft.replace(path)
     _sync(path.parent)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -216,7 +216,8 @@ class Scorer(Encoder, Protocol):
     ) -> tuple[Reason, ...]:
         """Return the strongest reasons for one score, by size of effect; costly, so called above approve only.
 
-        `row` is the place of the event in `histories`.
+        What no group accounts for comes last, as `interaction`, whatever its size. `row` is the place of the event in
+        `histories`.
         """
 
 

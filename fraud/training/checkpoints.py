@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from fraud.training.blend import BlendSettings
     from fraud.training.protocols import Fold
 
-FOLDERS = tuple(Path(__file__).parents[2] / name for name in ("fraud/training", "models"))
-"""The code that fits and scores; extracted vectors carry the spec of theirs."""
+FOLDERS = tuple(Path(__file__).parents[2] / name for name in ("fraud/core", "fraud/common", "fraud/training", "models"))
+"""The code that fits and scores, with what it rests on; extracted vectors carry the spec of theirs."""
 CALIBRATION, ROUNDS, VALIDATION, IMPORTANCE = "calibration", "rounds", "validation", "importance"
 
 

@@ -130,7 +130,10 @@ WRITERS: dict[str, type[JsonLines] | type[ParquetRows]] = {".jsonl": JsonLines, 
 
 
 def writer_kind(path: Path) -> type[JsonLines] | type[ParquetRows]:
-    """Return what writes a file of this name; raise DataError for an unknown suffix."""
+    """Return what writes a file of this name; raise DataError for an unknown suffix, or where a folder has the name."""
+    if path.is_dir():
+        msg = f"--out {path}: a folder has this name; give a file's"
+        raise DataError(msg)
     if path.suffix not in WRITERS:
         msg = f"--out {path}: expected a name that ends in .parquet or .jsonl"
         raise DataError(msg)
@@ -154,10 +157,11 @@ class FileSink:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a part file beside `path`; raise DataError for an unknown suffix."""
+        """Open a part file beside `path`; raise DataError for a folder or an unknown suffix, else DeliveryError."""
         kind = writer_kind(path)
-        self._path, self._part = path, draft_of(path)
-        self._writer: Writer | None = kind(self._part)
+        with delivered(path):
+            self._path, self._part = path, draft_of(path)
+            self._writer: Writer | None = kind(self._part)
 
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
         """Append the decisions; raise DeliveryError when they cannot be written."""
@@ -178,8 +182,9 @@ class FileSink:
                 writer.close()
 
     def publish(self) -> None:
-        """Give the complete file its name."""
-        publish(self._part, self._path)
+        """Give the complete file its name; raise DeliveryError when that fails."""
+        with delivered(self._path):
+            publish(self._part, self._path)
 
     @property
     def _opened(self) -> Writer:

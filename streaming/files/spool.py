@@ -82,13 +82,14 @@ class Spool:
                 file.close()
 
     def publish(self) -> None:
-        """Make the file asked for, complete or not at all."""
-        part = draft_of(self._out)
-        if self._kind is JsonLines:
-            shutil.copyfile(self._path, part)
-        else:
-            to_parquet(self._path, part)
-        publish(part, self._out)
+        """Make the file asked for, complete or not at all; raise DeliveryError when that fails."""
+        with delivered(self._out):
+            part = draft_of(self._out)
+            if self._kind is JsonLines:
+                shutil.copyfile(self._path, part)
+            else:
+                to_parquet(self._path, part)
+            publish(part, self._out)
 
     @property
     def _opened(self) -> BinaryIO:

@@ -55,7 +55,7 @@ class Member(Protocol):
         """Note partitions that were assigned."""
 
     def give_partitions(self, places: Sequence[Place]) -> None:
-        """Give partitions up: whoever takes them begins at what is committed when this returns."""
+        """Give partitions up; the commit is sent when this returns."""
 
 
 class Consumer(Protocol):

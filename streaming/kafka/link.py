@@ -189,9 +189,9 @@ class KafkaLink:
         self._offsets.take(places)
 
     def give_partitions(self, places: Sequence[Place]) -> None:
-        """Forget partitions that go to somebody else, once all that was done is acknowledged and committed.
+        """Forget partitions that go to somebody else, once all that was done is acknowledged and its commit is sent.
 
-        Whoever takes them begins at that commit: what it does not cover is published again.
+        Whoever takes them begins at the commit that arrived, and finds at the output's end what it does not cover.
         """
         if not self._publisher.failed:
             self.flush()

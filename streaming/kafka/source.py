@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from fraud.core.records import Arrival, Intake, Level, Position, Reject
+from fraud.core.records import Arrival, Intake, Level, Mark, Position, Reject
 from streaming import clock
 from streaming.kafka.client import Consumer, Place, Record
 from streaming.kafka.topics import Topics
@@ -14,7 +14,7 @@ from streaming.messages.codec import Codec
 IDLE_MS = 50
 
 Records = Mapping[Place, Sequence[Record]]
-ChooseLevel = Callable[[int], tuple[Level, tuple[str, ...]]]
+ChooseLevel = Callable[[int], tuple[Level, tuple[Mark, ...]]]
 """From how long ago (ns) a batch's oldest transaction was sent: how much of the scorer runs, and the marks it gets."""
 
 

@@ -163,8 +163,9 @@ class SqlitePending:
             self._db.execute("COMMIT")
 
     def close(self) -> None:
-        """Commit and close the file."""
-        self.commit()
+        """Close the file. What was not committed is gone, as after a kill: it is read again."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
         self._db.close()
 
     def _write(self, statement: str, *values: object) -> None:

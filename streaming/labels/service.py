@@ -8,6 +8,7 @@ published twice.
 
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from types import FrameType
 
 import msgspec
@@ -117,11 +118,13 @@ class LabelLog:
         self._pending.commit()
 
     def poll(self) -> Mapping[Place, Sequence[Record]]:
-        """Return what is there, and note how far it goes; the note is durable with the file's next commit."""
-        found = self._consumer.poll(POLL_MS, MOST)
+        """Return what is there."""
+        return self._consumer.poll(POLL_MS, MOST)
+
+    def taken(self, found: Mapping[Place, Sequence[Record]]) -> None:
+        """Note how far was read, once all of it is taken in: durable with the file's next commit, as that is."""
         for place, records in found.items():
             self._pending.set_number(self._name(place), records[-1].offset + 1)
-        return found
 
     def position(self, record: Record) -> Position:
         """Return where a record stands, its topic with the topic's id."""
@@ -207,6 +210,7 @@ class LabelService:
         for records in found.values():
             for record in records:
                 self._take(record)
+        self._labels.taken(found)
         self._pending.commit()
         self._labels.publish()
         return sum(map(len, found.values()))
@@ -226,10 +230,11 @@ class LabelService:
 
     def close(self) -> None:
         """Release clients, file and pages."""
-        self._labels.close()
-        self._pending.close()
-        if self._pages:
-            self._pages.close()
+        with ExitStack() as last:
+            last.callback(self._labels.close)
+            last.callback(self._pending.close)
+            if self._pages:
+                last.callback(self._pages.close)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         """Let `run` end after its turn."""

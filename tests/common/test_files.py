@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fraud.common.files import SUFFIX, atomic_file, atomic_folder, write_atomic
+from fraud.common.files import ASIDE, SUFFIX, atomic_file, atomic_folder, write_atomic
 
 DIES = 9
 START = f"""
@@ -59,9 +59,7 @@ def test_process_that_dies_before_the_rename_leaves_the_name_as_it_was(tmp_path:
     if there:
         old(path, kind)
     before = content(path)
-    # an old folder is removed just before the rename, so death comes one step earlier
-    dies = "files._sync = die" if kind == "folder" and there else "Path.replace = die"
-    code = f"{START}{dies}\n{WRITES[kind]}"
+    code = f"{START}Path.replace = die\n{WRITES[kind]}"
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == DIES
     assert content(path) == before
@@ -88,6 +86,29 @@ def test_folder_takes_the_place_of_an_old_one_whole(tmp_path: Path) -> None:
         assert list(draft.iterdir()) == []
         (draft / "part").write_bytes(b"new")
     assert content(tmp_path / "it") == {"part": b"new"}
+
+
+def test_process_that_dies_between_the_renames_of_a_folder_leaves_both_whole(tmp_path: Path) -> None:
+    path = tmp_path / "it"
+    old(path, "folder")
+    before = content(path)
+    dies = (
+        "replace = Path.replace\nPath.replace = lambda self, to: die() if self.suffix == '.new' else replace(self, to)"
+    )
+    done = subprocess.run([sys.executable, "-c", f"{START}{dies}\n{WRITES['folder']}", str(path)], check=False)
+    assert done.returncode == DIES
+    assert content(tmp_path / f"it{ASIDE}") == before
+    assert content(tmp_path / f"it{SUFFIX}") == {"part": b"new"}
+    write(path, "folder", b"newer")
+    assert [one.name for one in tmp_path.iterdir()] == ["it"]
+
+
+def test_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    old(tmp_path / "it", "folder")
+    before = content(tmp_path / "it")
+    with pytest.raises(IsADirectoryError):
+        write_atomic(tmp_path / "it", b"new")
+    assert content(tmp_path / "it") == before
 
 
 def test_content_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +162,7 @@ def test_files_are_renamed_into_place_and_locked_in_one_place() -> None:
     sources = [path for name in ("fraud", "streaming", "features", "models") for path in (ROOT / name).rglob("*.py")]
     assert len(sources) > 100
     assert {path.name: found for path in sources if (found := by_hand(path.read_text()))} == {
-        "files.py": ["draft.replace(path)"],
+        "files.py": ["draft.replace(path)", "path.replace(aside)"],
         "locks.py": ["import fcntl"],
     }
 

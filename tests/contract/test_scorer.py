@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features.spec import spec
 from fraud.core.ports import Histories, Scorer
 from fraud.core.records import Reason, Score
+from models.reasons.catalogue import INTERACTION
 from tests.contract.scorers import ROWS, SCORERS, Sample, ScorerCase, blend, sample
 
 ALL = list(range(ROWS))
@@ -136,9 +137,11 @@ def test_a_row_of_which_nothing_is_known_has_a_score(made: Made, rows: Sample) -
 
 def test_effects_are_finite_and_the_strongest_comes_first(made: Made, whole: list[Score], rows: Sample) -> None:
     for row in riskiest(whole):
-        effects = [abs(reason.effect) for reason in made.explain(rows, row)]
-        assert all(map(math.isfinite, effects))
+        told = made.explain(rows, row)
+        effects = [abs(reason.effect) for reason in told if reason.code != INTERACTION.name]
+        assert all(math.isfinite(reason.effect) for reason in told)
         assert effects == sorted(effects, reverse=True)
+        assert INTERACTION.name not in [reason.code for reason in told[:-1]]
 
 
 def test_each_reason_has_a_code_of_its_own_and_a_sentence(made: Made, whole: list[Score], rows: Sample) -> None:
