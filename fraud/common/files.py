@@ -1,7 +1,7 @@
 """Files and folders that are complete or not there: written under another name beside, synced, renamed.
 
 A reader never meets half a file, and after a crash or a power cut the name still means the old content or already the
-new one; a folder that is replaced may for a moment lie beside. What a crash leaves there is overwritten by the next write.
+new one; a folder that is replaced may for a moment lie beside. What a crash leaves there the next write overwrites.
 """
 
 import os
