@@ -28,7 +28,7 @@ from fraud.training.evaluation import (
 from fraud.training.fitting import FitRequest, fit
 from fraud.training.protocols import MEASURES, Fold, chronological_fold, fdh_folds
 from fraud.training.splits import Slices, span_before
-from tests.training.test_fit import QUICK
+from tests.training.quick import QUICK
 
 
 class Two:

@@ -18,8 +18,7 @@ from fraud.training.train import train, usual_slices
 from models import registry
 from models.boosting.scorer import Booster
 from tests.training.conftest import NAMES
-
-QUICK = BoosterSettings(trees=40, learning_rate=0.2, leaves=6, patience=10, threads=1)
+from tests.training.quick import QUICK
 
 
 def test_fit_twice_gives_the_same_bits(data: Dataset) -> None:
