@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from features.extractor import OnlineExtractor
 from features.state.tables import entity_keys
+from features.stores.redis import RedisStore
 from features.stores.working_set import TableStore
 from fraud.core import tokens as tk
 from fraud.core.engine import Engine, Strategy
@@ -97,9 +98,18 @@ def feed_histories(
 
 
 def histories_of(store: TableStore, stream: Iterable[Arrival], encoder: Encoding | None = None) -> Rows:
-    """Return key and bytes of every history that the stream can touch, read as a fresh working set."""
+    """Return key and bytes of every history that the stream can touch; copies say what is stored, or it fails."""
     events = list(stream)
-    table = store.read(events, encoder or Encoding()).histories
+    rows = read_histories(store, events, encoder or Encoding())
+    if isinstance(store, RedisStore):
+        store.copies.forget()
+        assert read_histories(store, events, encoder or Encoding()) == rows, "copies differ from base and log"
+    return rows
+
+
+def read_histories(store: TableStore, events: Sequence[Arrival], encoder: Encoding) -> Rows:
+    """Return the same, read as one working set."""
+    table = store.read(events, encoder).histories
     assert table is not None
     keys = [
         key for item in events if isinstance(item.event, Transaction | KnownLabel) for key in entity_keys(item.event)

@@ -39,7 +39,12 @@ def shared_kafka() -> KafkaServer:
 @cache
 def shared_redis() -> RedisServer:
     """Start the run's Redis; it ends with the run."""
-    server = RedisServer(_scratch("redis")).start(tied=True)
+    return tied_redis()
+
+
+def tied_redis(**options: object) -> RedisServer:
+    """Start a Redis that ends with the run."""
+    server = RedisServer(_scratch("redis"), **options).start(tied=True)  # type: ignore[arg-type]
     atexit.register(server.kill)
     return server
 

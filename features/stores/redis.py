@@ -1,46 +1,49 @@
-"""The shared state store: rows in Redis, one round trip in and one out a batch.
+"""The shared state store: rows in Redis as logs, one round trip in and one out a batch.
 
-A row is a hash (`r` its bytes, and the highest offset applied of each partition), an answer a string; an entity's
-pairs share its slot. Rows are changed inside Redis by `functions.lua`, by increments and in one step with their mark,
-so that several workers write one merchant and nothing is applied twice. First answers are written before anything
-else, each with the changes that it absorbs: whoever reads a transaction again finds its answer and completes exactly
-what the first attempt began.
+A row is a base and a log of what has changed since (`rowlog/frames.py`); a reader keeps copies of rows, asks what
+others have appended, and appends what it does itself. What a change means is known to the compiled loops of
+`features/state` alone. First answers and changes are written in one step, so that whoever reads a transaction again
+finds both or neither; on a cluster, which has no such step, answers go first, each with the changes that its
+transaction makes.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from features.state import layout as at
-from features.state.history import HISTORY_VERSION
+from features.state.blocks import Block, put_codes
 from features.state.layout import LAYOUT_VERSION
-from features.state.tables import card_key, trimmed
-from features.stores.client import CLUSTER, CLUSTER_TLS, RunIds, connect, results
-from features.stores.redis_set import ROW, Keys, RedisSet, decode, is_pair, plain, small, stored, take, touched
+from features.state.tables import card_key
+from features.stores.rowlog import frames as fr
+from features.stores.rowlog import upgrade
+from features.stores.rowlog.answers import Stored, decode, small, stored
+from features.stores.rowlog.births import Births
+from features.stores.rowlog.copies import Command, Copies, Copy, Held
+from features.stores.rowlog.keys import BASE, LOG, Keys, history_end
+from features.stores.rowlog.owner import MIB, CacheOwner
+from features.stores.rowlog.working import Appended, LogSet, Rebased, source_of, touched
+from features.stores.server import AT_ONCE, Server, faults_of
 from fraud.core.errors import StateError
 from fraud.core.ports import Encoder, WorkingSet
-from fraud.core.records import (
-    DAY,
-    MINUTE,
-    Answer,
-    Arrival,
-)
+from fraud.core.records import DAY, MINUTE, Answer, Arrival, Position
 
-FUNCTIONS = Path(__file__).with_name("functions.lua")
-LIBRARY = f"fraud{LAYOUT_VERSION}"
-HISTORIES = Path(__file__).with_name("histories.lua")
-HISTORY_LIBRARY = f"fraudh{HISTORY_VERSION}"
-MOST_TRIES = 1_000
+FUNCTIONS = Path(__file__).with_name("rowlog") / "functions.lua"
+LIBRARY = f"fraudlog{fr.FORMAT}"
 RETRY_HORIZON = 15 * MINUTE
 KEEP = 180 * DAY
+RENEWALS = 64
+"""How often in its life a row that is in use has its end put off."""
+CACHE = 512 * MIB
+REBASE_AFTER = {True: 4_096, False: 6_144}
+"""Bytes of a log, of rows that commute and of histories: some 30 changes."""
 # Answers whose commit is awaited: 20 s at 5,000 a second, while commits follow within a second.
 UNSETTLED = 100_000
-AT_ONCE = 256
+NEVER = -(2**63)
 
 
 class RedisStore:
@@ -54,277 +57,359 @@ class RedisStore:
         retry_horizon: int = RETRY_HORIZON,
         keep: int = KEEP,
         namespace: str = "fraud",
+        cache: int = CACHE,
     ) -> None:
         """Connect and load the functions.
 
         `timeout` is in seconds; a retry of a transaction finds its answer for `retry_horizon` ns after its commit, a
-        row that nothing touches is dropped after `keep` ns.
+        row that nothing touches is dropped after `keep` ns. `cache` is how many bytes of rows are kept in this process.
 
         Raises:
             SettingsError: when `url` is no address, lacks the password, or leads to a Redis before 7.0.
             StoreUnavailableError: when nothing answers there.
             StateError: when what answers refuses the functions.
         """
-        self._url, self._timeout, self._keys = url, timeout, Keys(namespace)
+        self._keys, self._server = Keys(namespace), Server(url, timeout)
         self._horizon_ms, self._keep_ms = retry_horizon // 1_000_000, keep // 1_000_000
-        self._cluster = url.startswith((CLUSTER, CLUSTER_TLS))
-        self._ids = RunIds()
         self._small: dict[tuple[str, int], bytes] = {}
-        self._client: Any = None
+        self._seal = secrets.randbits(64)
+        self.rebase_after = REBASE_AFTER
+        self._old = False
+        self._births = Births(self._server, self._keys)
         self.birth = ""
+        self.copies = CacheOwner(self._keys, cache, keeps_changes=self._server.cluster)
         self.reopen()
 
     def reopen(self) -> None:
         """Connect again, to whatever life the server is in now; raise StoreUnavailableError while nothing answers."""
-        self._ids.forget()
-        if self._client is not None:
-            self._client.close()
-        self._client = connect(self._url, self._timeout, self._ids)
-        for where in self._everywhere():
-            self._load_functions(where, FUNCTIONS, LIBRARY)
-            self._load_functions(where, HISTORIES, HISTORY_LIBRARY)
-        self.birth = self._born()
-
-    def _born(self) -> str:
-        """Return the name that this state was given when it was empty: another one means that all was lost."""
-        seconds, microseconds = self._ask("TIME", **self._everywhere()[0])
-        name = f"{int(seconds)}.{int(microseconds):06d}"
-        held = results(lambda: [self._client.set(self._keys.birth, name, nx=True, get=True)])[0]
-        return held.decode() if held else name
+        self.copies.forget()
+        self._server.reopen()
+        self._server.load_functions(FUNCTIONS, LIBRARY)
+        self.birth = self._births.read()
+        self._old = upgrade.is_due(self._server, self._keys)
 
     def take_over(self, birth: str) -> None:
         """Take the name of a state that this one was made from, because it holds the same."""
-        self._ask("SET", self._keys.birth, birth)
+        self._births.write(birth)
         self.birth = birth
-
-    def _everywhere(self) -> list[dict[str, Any]]:
-        """Return what sends a command to each server that holds data: one, or a cluster's primaries."""
-        return [{"target_nodes": node} for node in self._client.get_primaries()] if self._cluster else [{}]
-
-    def _load_functions(self, where: dict[str, Any], file: Path, library: str) -> None:
-        code = file.read_text()
-        held = self._ask("FUNCTION LIST", "LIBRARYNAME", library, "WITHCODE", **where)
-        if not holds(held, code.encode()):
-            self._ask("FUNCTION LOAD", "REPLACE", code, **where)
-
-    def _ask(self, *words: Any, **where: Any) -> Any:
-        return results(lambda: [self._client.execute_command(*words, **where)])[0]
 
     def close(self) -> None:
         """Release the connections; a second call does nothing."""
-        self._client.close()
+        self._server.close()
 
-    # ---- a batch
+    # ---- reading
 
-    def read(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> RedisSet:
-        """Read all that the batch can touch, in one round trip: rows, marks, first answers, histories of an encoder."""
+    def read(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> LogSet:
+        """Read what the batch can touch: what is new in rows at hand, other rows whole, first answers.
+
+        It is one round trip, and a second one for rows whose logs somebody else has begun anew.
+        """
+        work = self.copies.lend(encoder)
+        try:
+            self._read(work, batch)
+        except BaseException:
+            self.copies.forget()
+            raise
+        return work
+
+    def _read(self, work: LogSet, batch: Sequence[Arrival]) -> None:
+        work.now = max((arrival.event.seen_at for arrival in batch), default=0)
         entities, pairs, answers = touched(batch)
-        past = {self._keys.history(key, encoder.encoder): key for key in entities} if encoder is not None else {}
-        rows = {self._keys.row(key): key for key in entities}
-        pair_rows = {self._keys.pair(key): key for key in pairs}
-        pipe = self._client.pipeline(transaction=False)
-        for row in (*rows, *pair_rows, *past):
-            pipe.hgetall(row)
-        for tx_id, version in answers:
-            pipe.get(self._keys.answer(tx_id, version))
-        found = iter(results(lambda: pipe.execute(raise_on_error=False)) if entities else ())
-        work = RedisSet(self._keys, max(len(entities), 1), encoder)
-        for table, keys in ((work.entities, rows), (work.pairs, pair_rows)):
-            for row, key in keys.items():
-                take(work, table, key, row, next(found))
-        for row, key in past.items():
-            work.take_history(row, key, next(found))
+        known, new = work.cache.touch(entities, pairs)
+        self.copies.hits += len(known)
+        self.copies.misses += len(new)
+        commands: list[Command] = [copy.question() for _, _, copy in known]
+        commands += [("GET", self._keys.answer(*answer)) for answer in answers]
+        commands += [command for _, _, copy in new for command in copy.whole()]
+        found, blocks = iter(self._server.run(commands)), list[Block]()
+        stale = [each for each in known if not each[0].catch_up(each[1], next(found), blocks)]
         for answer in answers:
             if (value := next(found)) is not None:
                 work.found[answer] = decode(value)
-        return work
+        self._read_whole(work, new, found, blocks)
+        if stale:
+            self._read_whole(work, stale, self._ask_whole(stale), blocks)
+        if self._old:
+            self._adopt(work, [each for each in new if not each[2].size], blocks)
+        if blocks and work.histories is not None and work.encoder is not None:
+            put_codes(work.histories, blocks, work.encoder)
+        work.rebased = [rebased(*each) for each in known + new if each[2].size > self.rebase_after[each[0].commutes]]
+
+    def _ask_whole(self, rows: Sequence[Held]) -> Iterator[Any]:
+        return iter(self._server.run([command for _, _, copy in rows for command in copy.whole()]))
+
+    def _read_whole(self, work: LogSet, rows: Sequence[Held], found: Iterator[Any], blocks: list[Block]) -> None:
+        for kind, key, copy in rows:
+            base, log = next(found)
+            kind.read_whole(key, base, log, blocks)
+            left = next(found)
+            copy.renewed = work.now - (self._keep_ms - left) * 1_000_000 if left > 0 else NEVER
+
+    def _adopt(self, work: LogSet, rows: Sequence[Held], blocks: list[Block]) -> None:
+        """Take over what format 1 holds of rows that are not there."""
+        names = [self._keys.old(copy.name) for _, _, copy in rows]
+        held = self._server.run([("HGETALL", name) for name in names])
+        old = [each for each, row in zip(rows, held, strict=True) if row]
+        if old:
+            given = [(self._keys.old(copy.name).encode(), copy.name) for _, _, copy in old]
+            upgrade.adopt(self._server, given, [row for row in held if row], self._next_seal(), self._keep_ms)
+            self._read_whole(work, old, self._ask_whole(old), blocks)
+
+    # ---- writing
 
     def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
-        """Store first answers, then changes, in one round trip; return the winning answers, in order."""
-        if not isinstance(work, RedisSet):
+        """Store first answers and changes in one round trip, and in one step; return the winning answers, in order.
+
+        On a cluster it is two round trips and no single step: answers, with the changes that they make, then logs. An
+        answer that somebody else has given to the same transaction under another position changes nothing here.
+        """
+        if not isinstance(work, LogSet):
             msg = f"a {type(work).__name__} was not read from this store"
             raise TypeError(msg)
+        try:
+            winners = self._write(work, answers)
+        except BaseException:
+            self.copies.forget()
+            raise
+        self.copies.take_back(work)
+        return winners
+
+    def _write(self, work: LogSet, answers: Sequence[Answer]) -> list[Answer]:
         new = [answer for answer in answers if self._is_new(work, answer)]
-        pipe = self._client.pipeline(transaction=False)
-        for answer in new:
-            key = self._keys.answer(answer.decision.tx_id, answer.decision.version)
-            pipe.set(key, stored(answer, work.changes.get(answer.position, ())), nx=True, get=True)
-        earlier: list[Any] = []
-        if self._cluster and new:
-            earlier = results(lambda: pipe.execute(raise_on_error=False))
-            pipe = self._client.pipeline(transaction=False)
-        self._change(pipe, work)
-        rewrites = self._histories(pipe, work)
-        found = results(lambda: pipe.execute(raise_on_error=False)) if len(pipe) else []
-        done = found[len(found) - len(rewrites) :]
-        self._write_again(work, [row for row, written in zip(rewrites, done, strict=True) if not written])
-        return self._winners(work, answers, new, (earlier or found)[: len(new)])
+        firsts: dict[int, Stored] = {}
+        if self._server.cluster and new:
+            values = [
+                ("SET", self._key(one), stored(one, work.changes.get(one.position, ())), "NX", "GET") for one in new
+            ]
+            lost(firsts, new, self._server.run(values))
+        claims = [] if self._server.cluster else new
+        while not self._append(work, [one for one in claims if id(one) not in firsts], beaten(new, firsts), firsts):
+            pass
+        if firsts:
+            # The rows at hand hold what is not in the logs, or not as it is there.
+            for appended in work.appended.values():
+                appended.drop()
+        return self._winners(answers, firsts)
 
-    def _histories(self, pipe: Any, work: RedisSet, rows: Sequence[str] | None = None) -> Sequence[str]:
-        """Send the histories that were changed, or some of them; return which, in the order of their results."""
-        if work.history_set is None:
-            return ()
-        chosen = work.history_set.changed() if rows is None else rows
-        for row in chosen:
-            pipe.execute_command("FCALL", f"{HISTORY_LIBRARY}_set", 1, row, self._keep_ms, *work.history_set.words(row))
-        return chosen
+    def _append(
+        self, work: LogSet, claims: Sequence[Answer], without: set[Position], firsts: dict[int, Stored]
+    ) -> bool:
+        """Write answers and logs; return False, and note the first ones, when an answer is taken by somebody else."""
+        seal = self._next_seal()
+        rows = [(one, text) for one in work.appended.values() if (text := one.text(without, seal))]
+        rebases, work.rebased = work.rebased, []
+        commands = list(self._appends(work, claims, rows))
+        many = len(commands)
+        commands += [self._rebase(each) for each in rebases]
+        commands += self._renewals(work, rows)
+        found = self._server.run(commands)
+        lengths = found[: len(rows)]
+        written = True
+        if many and not self._server.cluster:
+            written, lengths = bool(found[0][0]), found[0][1:]
+        if written:
+            for (one, text), length in zip(rows, lengths, strict=True):
+                settle_copy(one, length, len(text), seal)
+        else:
+            lost(firsts, claims, lengths)
+        for each, done in zip(rebases, found[many:], strict=False):
+            each.settle(done=bool(done))
+        return written
 
-    def _write_again(self, work: RedisSet, rows: Sequence[str]) -> None:
-        """Make the changes of some histories anew, on what others have written meanwhile, until they are in.
+    def _appends(
+        self, work: LogSet, claims: Sequence[Answer], rows: Sequence[tuple[Appended, bytes]]
+    ) -> Iterator[Command]:
+        marks = [word for item in work.reached.items() for word in item]
+        if self._server.cluster:
+            yield from (("APPEND", one.copy.log, text) for one, text in rows)
+            if marks:
+                yield "FCALL", f"{LIBRARY}_write", 1, self._keys.marks, 0, 0, *marks
+        elif claims or rows or marks:
+            keys = *(self._key(one) for one in claims), *(one.copy.log for one, _ in rows), self._keys.marks
+            values = *(stored(one) for one in claims), *(text for _, text in rows)
+            yield "FCALL", f"{LIBRARY}_write", len(keys), *keys, len(claims), len(rows), *values, *marks
 
-        Somebody gets a row in at every try, so this ends; who is refused so often meets a fault.
-        """
-        tries = 0
-        while rows and work.history_set is not None:
-            if (tries := tries + 1) > MOST_TRIES:
-                msg = f"history {rows[0]} was refused {MOST_TRIES} times: is its version counter 'n' written by others?"
-                raise StateError(msg)
-            found = self._each(rows, lambda pipe, row: pipe.hgetall(row))
-            for row, held in zip(rows, found, strict=True):
-                work.history_set.take(row, work.history_set.held[row].key, held)
-            work.history_set.again(rows)
-            pipe = self._client.pipeline(transaction=False)
-            self._histories(pipe, work, rows)
-            done = results(partial(pipe.execute, raise_on_error=False))
-            rows = [row for row, written in zip(rows, done, strict=True) if not written]
+    def _rebase(self, each: Rebased) -> Command:
+        each.begin = self._next_seal()
+        base, begin = each.begin + each.base, fr.log_on(each.begin)
+        keys = each.copy.base, each.copy.log
+        return "FCALL", f"{LIBRARY}_rebase", 2, *keys, each.size, each.seal, base, begin, self._keep_ms
 
-    def _is_new(self, work: RedisSet, answer: Answer) -> bool:
+    def _renewals(self, work: LogSet, rows: Sequence[tuple[Appended, bytes]]) -> Iterator[Command]:
+        """Put off the end of rows that are in use, by the stream's time; the base last, so that no log outlives it."""
+        often = self._keep_ms * 1_000_000 // RENEWALS
+        for one, _ in rows if self._keep_ms else ():
+            if work.now - one.copy.renewed > often:
+                one.copy.renewed = work.now
+                yield "PEXPIRE", one.copy.log, self._keep_ms
+                yield "PEXPIRE", one.copy.base, self._keep_ms
+
+    def _is_new(self, work: LogSet, answer: Answer) -> bool:
         key = answer.decision.tx_id, answer.decision.version
         return answer.repeat_of is None and key not in work.found
 
-    def _change(self, pipe: Any, work: RedisSet) -> None:
-        for row, units in work.rows.units.items():
-            size = at.PAIR_BYTES if is_pair(row) else at.ENTITY_BYTES
-            words: list[Any] = [size, self._keep_ms, work.rows.versions.get(row, b"0"), work.rows.made(row)]
-            for unit in units:
-                words += [unit.field, unit.offset, len(unit.words) // 2, *unit.words]
-            pipe.execute_command("FCALL", f"{LIBRARY}_set", 1, row, *words)
-        if work.rows.reached:
-            flat = [word for item in work.rows.reached.items() for word in item]
-            pipe.execute_command("FCALL", f"{LIBRARY}_note", 1, self._keys.marks, *flat)
-
-    def _winners(
-        self, work: RedisSet, answers: Sequence[Answer], new: Sequence[Answer], earlier: Sequence[Any]
-    ) -> list[Answer]:
+    def _winners(self, answers: Sequence[Answer], firsts: Mapping[int, Stored]) -> list[Answer]:
         """Return what is to be published: where somebody else was first, that answer under our position."""
-        firsts = {id(answer): value for answer, value in zip(new, earlier, strict=True) if value is not None}
         winners = []
         for answer in answers:
             if id(answer) in firsts:
-                first = decode(firsts[id(answer)]).answer
+                first = firsts[id(answer)].answer
                 repeat_of = None if first.position == answer.position else first.position
                 position, headers = answer.position, answer.headers
                 answer = msgspec.structs.replace(first, position=position, headers=headers, repeat_of=repeat_of)
             if answer.repeat_of is None:
-                self._remember(answer)
+                self._note_small(answer)
             winners.append(answer)
         return winners
 
-    def _remember(self, answer: Answer) -> None:
+    def _note_small(self, answer: Answer) -> None:
         """Keep what is left of an answer once it is settled; of one that another worker settles nobody asks here."""
         self._small[answer.decision.tx_id, answer.decision.version] = small(answer)
         if len(self._small) > UNSETTLED:
             del self._small[next(iter(self._small))]
 
+    def _key(self, answer: Answer) -> str:
+        return self._keys.answer(answer.decision.tx_id, answer.decision.version)
+
+    def _next_seal(self) -> bytes:
+        self._seal = (self._seal + 1) & (2**64 - 1)
+        return self._seal.to_bytes(fr.SEAL_BYTES, "little")
+
     # ---- first answers over time
 
     def put_answers(self, answers: Sequence[Answer]) -> None:
-        """Make published answers the first ones again, where a restart has lost or changed them."""
+        """Make published answers the first ones again, where a restart has lost or changed them.
+
+        What another attempt at the same position has noted of its changes stays: rows may hold a part of them.
+        """
         if not answers:
             return
-        keys = [self._keys.answer(answer.decision.tx_id, answer.decision.version) for answer in answers]
-        pipe = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipe.get(key)
-        held = results(lambda: pipe.execute(raise_on_error=False))
-        pipe = self._client.pipeline(transaction=False)
+        keys = [self._key(answer) for answer in answers]
+        held = self._server.run([("GET", key) for key in keys])
+        commands: list[Command] = []
         for key, answer, value in zip(keys, answers, held, strict=True):
-            if value is None or decode(value).decision != answer.decision:
-                pipe.set(key, stored(answer))
-            self._remember(answer)
-        results(lambda: pipe.execute(raise_on_error=False))
+            first = decode(value) if value is not None else None
+            if first is None or first.decision != answer.decision:
+                changes = first.changes if first is not None and first.position == answer.position else ()
+                commands.append(("SET", key, stored(answer, changes)))
+            self._note_small(answer)
+        self._server.run(commands)
 
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:
         """Shrink committed first answers to what a retry needs, and let them go after the retry horizon."""
-        if not answers or not self._horizon_ms:
+        if not self._horizon_ms:
             return
-        pipe = self._client.pipeline(transaction=False)
+        commands: list[Command] = []
         for tx_id, version in answers:
-            value = self._small.pop((tx_id, version), None)
+            key, value = self._keys.answer(tx_id, version), self._small.pop((tx_id, version), None)
             if value is None:
-                pipe.pexpire(self._keys.answer(tx_id, version), self._horizon_ms)
+                commands.append(("PEXPIRE", key, self._horizon_ms))
             else:
-                pipe.set(self._keys.answer(tx_id, version), value, px=self._horizon_ms, xx=True)
-        results(lambda: pipe.execute(raise_on_error=False))
+                commands.append(("SET", key, value, "PX", self._horizon_ms, "XX"))
+        self._server.run(commands)
 
     # ---- administration
 
     def applied_offsets(self) -> dict[tuple[str, int], int]:
         """Return the highest offset applied for each (topic, partition)."""
-        held = self._marks()
         found = {}
-        for field, offset in held.items():
+        for field, offset in self._marks().items():
             topic, _, partition = field.decode().rpartition(":")
             found[topic, int(partition)] = int(offset)
         return found
 
     def faults(self) -> list[str]:
         """Return why the servers cannot keep the store's promise, a sentence each; empty when they can."""
-        return [fault for where in self._everywhere() for fault in faults_of(self._info(where))]
-
-    def _info(self, where: dict[str, Any]) -> dict[str, Any]:
-        found = self._ask("INFO", **where)
-        return next(iter(found.values())) if "redis_version" not in found else dict(found)
+        return [fault for where in self._server.everywhere() for fault in faults_of(self._server.info(where))]
 
     def _marks(self) -> dict[bytes, bytes]:
-        return dict(results(lambda: [self._client.hgetall(self._keys.marks)])[0])
+        return dict(self._server.ask("HGETALL", self._keys.marks))
+
+    def upgrade(self, step: Callable[[int, int], None] = lambda done, total: None) -> int:
+        """Take over every row of format 1 that nobody has touched yet; return how many.
+
+        `step` is told how many of how many are done.
+        """
+        count = upgrade.everything(self._server, self._keys, self._next_seal(), self._keep_ms, step)
+        self._old = False
+        return count
 
     def forget(self, card: str) -> int:
         """Erase a card, its pairs and its histories; return how many records went. It looks through the whole store."""
-        mine = self._keys.row(card_key(card)).encode()
-        found = self._scan(mine.decode())
-        return self._delete([key for key in found if key == mine or key.startswith((mine + b":", mine + b"#"))])
+        self.copies.forget()
+        name = self._keys.row(card_key(card))
+        rows = {key[:-1] for key in self._server.scan(name)}
+        old = self._server.scan(self._keys.old(name))
+        rows |= {self._keys.of_old(key.decode()).encode() for key in old}
+        self._server.delete([key for row in sorted(rows) for key in (row + LOG.encode(), row + BASE.encode())])
+        self._server.delete(old)
+        return len(rows)
 
     def snapshot(self) -> bytes:
         """Return the whole state, marks included: a copy for another server. Redis keeps its own on disk."""
-        start = len(self._keys.prefix.encode())
-        rows, answers = self._scan(self._keys.rows), self._scan(self._keys.answers)
-        fields = self._each(rows, lambda pipe, key: pipe.hgetall(key))
-        values = self._each(answers, lambda pipe, key: pipe.get(key))
-        lives = self._each(answers, lambda pipe, key: pipe.pttl(key))
+        if self._old:
+            self.upgrade()
+        rows = sorted({key[:-1] for key in self._server.scan(self._keys.rows)})
+        answers, start = self._server.scan(self._keys.answers), len(self._keys.prefix)
+        held = self._server.each(rows, lambda row: ("MGET", row + BASE.encode(), row + LOG.encode()))
+        values = self._server.each(answers, lambda key: ("GET", key))
+        lives = self._server.each(answers, lambda key: ("PTTL", key))
         # What has gone since it was listed is no part of the state.
-        held = [(key[start:], row) for key, row in zip(rows, fields, strict=True) if row]
+        kept = [(row[len(self._keys.rows) :], *both) for row, both in zip(rows, held, strict=True) if both[1]]
         given = zip(answers, values, lives, strict=True)
-        kept = [(key[start:], value, max(life, 0)) for key, value, life in given if value is not None]
-        return msgspec.msgpack.encode((LAYOUT_VERSION, held, self._marks(), kept))
+        first = [(key[start:], value, max(life, 0)) for key, value, life in given if value is not None]
+        return msgspec.msgpack.encode((LAYOUT_VERSION, kept, self._marks(), first, fr.FORMAT))
 
     def restore(self, snapshot: bytes) -> None:
-        """Replace the whole state; raise StateError when it was written under another layout."""
+        """Replace the whole state, by a snapshot of this format or of 1; raise StateError for another layout."""
         try:
-            layout, rows, marks, answers = msgspec.msgpack.decode(snapshot)
+            layout, rows, marks, answers, *form = msgspec.msgpack.decode(snapshot)
         except (msgspec.DecodeError, ValueError) as error:
             msg = f"snapshot of {len(snapshot)} bytes cannot be read ({error}): rebuild with 'fraud state rebuild'"
             raise StateError(msg) from error
-        if layout != LAYOUT_VERSION:
-            msg = f"snapshot has layout {layout!r}, expected {LAYOUT_VERSION!r}: rebuild with 'fraud state rebuild'"
+        if layout != LAYOUT_VERSION or form not in ([], [fr.FORMAT]):
+            msg = (
+                f"snapshot has layout {layout!r} and rows of format {(form or ['1'])[0]!r}, expected "
+                f"{LAYOUT_VERSION!r} and {fr.FORMAT!r}: rebuild with 'fraud state rebuild'"
+            )
             raise StateError(msg)
+        if not form:
+            seal = self._next_seal()
+            rows = [(name[1:], *upgrade.converted(row, seal)) for name, row in rows]
         self.clear()
+        self._put_rows([(self._keys.rows.encode() + name, base, log) for name, base, log in rows])
         prefix = self._keys.prefix.encode()
-        self._each(rows, lambda pipe, row: pipe.hset(prefix + row[0], mapping=row[1]))
-        self._each(answers, lambda pipe, kept: pipe.set(prefix + kept[0], kept[1], px=kept[2] or None))
+        lasting = [kept for kept in answers if not kept[2]]
+        ageing = [kept for kept in answers if kept[2]]
+        self._server.each(lasting, lambda kept: ("SET", prefix + kept[0], kept[1]))
+        self._server.each(ageing, lambda kept: ("SET", prefix + kept[0], kept[1], "PX", kept[2]))
         if marks:
-            results(lambda: [self._client.hset(self._keys.marks, mapping=marks)])
+            self._server.ask("HSET", self._keys.marks, *[word for item in marks.items() for word in item])
+
+    def _put_rows(self, rows: Sequence[tuple[bytes, bytes | None, bytes]]) -> None:
+        """Set rows that nobody else writes: name, base if there is one, log."""
+        life: tuple[bytes | str | int, ...] = ("PX", self._keep_ms) if self._keep_ms else ()
+        based = [row for row in rows if row[1] is not None]
+        self._server.each(based, lambda row: ("SET", row[0] + BASE.encode(), row[1], *life))
+        self._server.each(rows, lambda row: ("SET", row[0] + LOG.encode(), row[2], *life))
+
+    def clear(self) -> None:
+        """Erase the whole state of this layout."""
+        self.copies.forget()
+        self._server.delete(self._server.scan(self._keys.prefix) + self._server.scan(self._keys.rows))
+        self._small.clear()
+        self._old = False
 
     # ---- histories of another encoder
 
     def pointer(self) -> bytes:
         """Return what names the model in use and its histories, as it was last set; empty when it never was."""
-        return bytes(self._ask("GET", self._keys.pointer) or b"")
+        return bytes(self._server.ask("GET", self._keys.pointer) or b"")
 
     def point(self, to: bytes, encoder: str) -> None:
         """Set the pointer: the histories of its encoder are complete."""
-        self._ask("SET", self._keys.pointer, to)
-        self._ask("DEL", self._keys.building + encoder)
+        self._server.ask("SET", self._keys.pointer, to)
+        self._server.ask("DEL", self._keys.building + encoder)
 
     def begin_histories(self, encoder: str, *, unused: bool) -> None:
         """Make room for the histories of an encoder, erasing what an earlier attempt has left, or an `unused` one.
@@ -332,67 +417,45 @@ class RedisStore:
         Raises:
             StateError: when there are some that somebody may use.
         """
-        mine = f"#{HISTORY_VERSION}:{plain(encoder)}".encode()
-        held = [key for key in self._scan(self._keys.rows) if key.endswith(mine)]
-        if held and not unused and not self._ask("EXISTS", self._keys.building + encoder):
+        ends = history_end(encoder).encode()
+        held = [key for key in self._server.scan(self._keys.rows) if key[:-1].endswith(ends)]
+        held += [key for key in self._server.scan(self._keys.old_rows) if key.endswith(ends)]
+        if held and not unused and not self._server.ask("EXISTS", self._keys.building + encoder):
             msg = f"the store holds histories of encoder {encoder}: those who use it keep them, nothing is to be done"
             raise StateError(msg)
-        self._ask("SET", self._keys.building + encoder, "1")
-        self._delete(held)
+        self._server.ask("SET", self._keys.building + encoder, "1")
+        self._server.delete(held)
 
     def put_histories(self, encoder: str, rows: Iterable[tuple[str, bytes]], marks: Mapping[str, int]) -> int:
         """Set histories that nobody else writes yet, each with the offset of every partition that it holds."""
-        count = 0
-        rows = iter(rows)
+        count, given = 0, {source_of(field): offset for field, offset in marks.items()}
+        rows, seal = iter(rows), self._next_seal()
         while some := list(islice(rows, AT_ONCE)):
-            named = [(self._keys.history(key, encoder), row) for key, row in some]
-            self._each(named, lambda pipe, one: pipe.hset(one[0], mapping={ROW: trimmed(one[1]), "n": 1, **marks}))
-            if self._keep_ms:
-                self._each(named, lambda pipe, one: pipe.pexpire(one[0], self._keep_ms))
+            named = [(self._keys.history(key, encoder).encode(), np.frombuffer(row, np.uint8)) for key, row in some]
+            self._put_rows([(name, seal + fr.packed(row, given), fr.log_on(seal)) for name, row in named])
             count += len(some)
         return count
 
-    def clear(self) -> None:
-        """Erase the whole state of this layout."""
-        self._delete(self._scan(self._keys.prefix))
-        self._small.clear()
 
-    def _scan(self, start: str) -> list[bytes]:
-        """Return every key that begins so, each once."""
-        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", start) + "*"
-        return list(dict.fromkeys(results(lambda: list(self._client.scan_iter(match=pattern, count=1_000)))))
-
-    def _delete(self, keys: Sequence[bytes]) -> int:
-        return sum(self._each(keys, lambda pipe, key: pipe.delete(key)))
-
-    def _each(self, items: Sequence[Any], send: Callable[[Any, Any], object]) -> list[Any]:
-        """Return a command's result for every item, some hundred to a round trip."""
-        found: list[Any] = []
-        for begin in range(0, len(items), AT_ONCE):
-            pipe = self._client.pipeline(transaction=False)
-            for item in items[begin : begin + AT_ONCE]:
-                send(pipe, item)
-            found += results(partial(pipe.execute, raise_on_error=False))
-        return found
+def rebased(kind: Copies, key: str, copy: Copy) -> Rebased:
+    """Return the base that says what a copy does now."""
+    row = kind.table.rows[kind.table.find(key)]
+    return Rebased(copy, copy.size, copy.seal, fr.packed(row, copy.marks))
 
 
-def holds(found: Any, code: bytes) -> bool:
-    """Tell whether code stands anywhere in a server's answer: lists or maps, by protocol, of each node."""
-    if isinstance(found, dict):
-        return any(holds(value, code) for value in found.values())
-    if isinstance(found, list | tuple):
-        return any(holds(value, code) for value in found)
-    return bool(found == code)
+def settle_copy(one: Appended, length: int, added: int, seal: bytes) -> None:
+    """Note what a row's log has become; a copy that has missed what others appended takes it in later, or goes."""
+    if length == one.copy.size + added:
+        one.copy.size, one.copy.seal = length, seal
+    elif not one.can_wait:
+        one.drop()
 
 
-def faults_of(info: Mapping[str, Any]) -> list[str]:
-    """Return why a server cannot keep the store's promise, from what it says of itself."""
-    faults = []
-    if not info.get("aof_enabled"):
-        faults.append("appendonly is off, so a restart loses the state: set appendonly yes, appendfsync everysec")
-    policy = info.get("maxmemory_policy", "noeviction")
-    if info.get("maxmemory") and policy != "noeviction":
-        faults.append(f"maxmemory-policy is {policy}, so state is dropped silently: set noeviction")
-    if info.get("role") != "master":
-        faults.append(f"its role is {info.get('role')}, which takes no writes: name the primary in the store's url")
-    return faults
+def lost(firsts: dict[int, Stored], claims: Sequence[Answer], held: Sequence[Any]) -> None:
+    """Note, by answer, what somebody else has answered before."""
+    firsts.update({id(one): decode(value) for one, value in zip(claims, held, strict=False) if value})
+
+
+def beaten(answers: Sequence[Answer], firsts: Mapping[int, Stored]) -> set[Position]:
+    """Return the positions whose transactions somebody else has taken in under another one."""
+    return {one.position for one in answers if id(one) in firsts and firsts[id(one)].position != one.position}

@@ -14,8 +14,13 @@ EVERY_SIDE = 7
 class TableSet(WorkingSet, Protocol):
     """A working set whose state is rows: tables to compute on, marks to ask, changes to report."""
 
-    entities: RecordTable
-    pairs: RecordTable
+    @property
+    def entities(self) -> RecordTable:
+        """Return the rows of cards, merchants and devices."""
+
+    @property
+    def pairs(self) -> RecordTable:
+        """Return the rows of pairs of card and merchant."""
 
     @property
     def histories(self) -> RecordTable | None:

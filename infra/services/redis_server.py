@@ -37,9 +37,13 @@ class RedisServer:
             options: further lines of redis.conf, such as {"cluster-enabled": "yes"}.
         """
         self.folder = folder.resolve()
-        self.port = port or free_ports(1)[0]
+        # A cluster's nodes talk on a second port; the usual one, 10,000 higher, may be some client's own.
+        self.port, self.bus = free_ports(2)
+        self.port = port or self.port
         self.aof, self.password, self.tls = aof, password, tls
         self.options = dict(options or {})
+        if self.options.get("cluster-enabled") == "yes":
+            self.options.setdefault("cluster-port", str(self.bus))
         self.process = Process(self.folder, "redis")
 
     @property

@@ -7,6 +7,7 @@ import numpy as np
 from features.extractor import OnlineExtractor
 from features.state import layout as at
 from features.state.tables import entity_keys, pair_key
+from features.stores.redis import RedisStore
 from features.stores.working_set import TableStore
 from fraud.core.records import (
     Action,
@@ -48,7 +49,16 @@ def take(extractor: OnlineExtractor, arrival: Arrival) -> Values | None:
 
 
 def rows_of(store: TableStore, stream: Sequence[Arrival]) -> Rows:
-    """Return key and bytes of every row that the stream can touch, read as a fresh working set."""
+    """Return key and bytes of every row that the stream can touch; copies of them say what is stored, or it fails."""
+    rows = read_rows(store, stream)
+    if isinstance(store, RedisStore):
+        store.copies.forget()
+        assert read_rows(store, stream) == rows, "copies differ from base and log"
+    return rows
+
+
+def read_rows(store: TableStore, stream: Sequence[Arrival]) -> Rows:
+    """Return the same, read as one working set."""
     work = store.read(stream)
     rows: Rows = {}
     for arrival in stream:

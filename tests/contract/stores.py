@@ -14,6 +14,7 @@ from features.stores.memory import RETRY_HORIZON, MemoryStore
 from features.stores.redis import RedisStore
 from features.stores.working_set import TableStore
 from streaming.replay.extraction import RecordingStore
+from tests.redis_cluster import fresh_cluster_store
 from tests.services import shared_redis
 
 
@@ -38,6 +39,13 @@ def fresh_redis() -> RedisStore:
     return RedisStore(shared_redis().url, namespace=f"contract{next(_numbers)}")
 
 
+def fresh_small_redis() -> RedisStore:
+    """Return a store that keeps as few rows as it can, and begins logs anew all the time."""
+    store = RedisStore(shared_redis().url, namespace=f"small{next(_numbers)}", cache=0)
+    store.rebase_after = {True: 300, False: 300}
+    return store
+
+
 class Unheard:
     """A recorder that notes nothing."""
 
@@ -57,6 +65,8 @@ STORES = [
     StoreCase("memory", MemoryStore, MemoryStore),
     StoreCase("recording", RecordingStore, fresh_recording, examples=20),
     StoreCase("redis", RedisStore, fresh_redis, examples=12),
+    StoreCase("redis-small-cache", RedisStore, fresh_small_redis, examples=6),
+    StoreCase("redis-cluster", RedisStore, fresh_cluster_store, examples=4),
 ]
 
 every_store = pytest.mark.parametrize("case", STORES, ids=lambda case: case.name)

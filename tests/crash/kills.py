@@ -24,7 +24,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,8 +39,6 @@ from features.state import history as hs
 from features.state import layout as at
 from features.state.tables import card_key
 from features.stores.memory import MemoryStore
-from features.stores.redis import RedisStore
-from features.stores.redis_set import Keys
 from fraud.core import tokens as tk
 from fraud.core.ports import Encoder, Scorer
 from fraud.core.records import DAY, Answer, Arrival, Label, Position, Transaction, Verdict
@@ -51,6 +49,7 @@ from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.settings import changed, rates, read_settings
 from streaming.wiring import strategy
+from tests.redis_rows import stored_rows
 from tests.site import Site, until
 
 PAUSE = (1.5, 4.0)
@@ -61,6 +60,7 @@ ALONE, CALM = 3, 6.0
 IN_FLIGHT = 0.05
 LABELLED = 3
 WORKERS = 2
+PAIR = "pair "
 
 
 class Pulse:
@@ -250,8 +250,8 @@ def scorer_of(model: str) -> Scorer:
 
 
 def expected_rows(store: MemoryStore) -> dict[str, bytes]:
-    """Return every row of a state."""
-    return dict(store.entities.items()) | {"pair " + key: row for key, row in store.pairs.items()}
+    """Return every row of a state; names of pairs begin with `PAIR`."""
+    return dict(store.entities.items()) | {PAIR + key: row for key, row in store.pairs.items()}
 
 
 class Taken(NamedTuple):
@@ -282,24 +282,19 @@ def id_hash(record: NDArray[np.uint8]) -> int:
     return int(record[at.E_TX : at.E_TX + 8].view(np.int64)[0])
 
 
-def histories_differ(site: Site, store: MemoryStore, encoder: str) -> int:
+def histories_differ(site: Site, store: MemoryStore, scorer: Scorer) -> int:
     """Return how many histories in Redis did not take in what those of a state did; 0 for a model that reads none."""
-    expected = dict(store.histories_of(encoder).items()) if encoder else {}
-    held = stored_rows(site, list(expected), lambda keys, key: keys.history(key, encoder))
+    expected = dict(store.histories_of(scorer.encoder).items()) if scorer.encoder else {}
+    held = stored_rows(site.redis_url, list(expected), lambda cache: cache.histories, scorer) if expected else {}
     return sum(taken_in(key, held[key]) != taken_in(key, row) for key, row in expected.items())
 
 
-def row_name(keys: Keys, row: str) -> str:
-    """Return the name in Redis of a row of `expected_rows`."""
-    return keys.pair(row.removeprefix("pair ")) if row.startswith("pair ") else keys.row(row)
-
-
-def stored_rows(site: Site, rows: Sequence[str], named: Callable[[Keys, str], str] = row_name) -> dict[str, bytes]:
-    """Return the same rows as Redis holds them."""
-    store = RedisStore(site.redis_url, timeout=10)
-    found = {row: store._client.hget(named(store._keys, row), "r") or b"" for row in rows}
-    store.close()
-    return found
+def rows_in_redis(site: Site, rows: Sequence[str]) -> dict[str, bytes]:
+    """Return the rows of `expected_rows` as Redis holds them."""
+    pairs = [row for row in rows if row.startswith(PAIR)]
+    held = stored_rows(site.redis_url, [row.removeprefix(PAIR) for row in pairs], lambda cache: cache.pairs)
+    entities = stored_rows(site.redis_url, [row for row in rows if row not in set(pairs)], lambda cache: cache.entities)
+    return entities | {PAIR + key: row for key, row in held.items()}
 
 
 def wrong_scores(answers: Sequence[Answer], scorer: Scorer) -> int:
@@ -323,13 +318,13 @@ def judged(site: Site, sent: Sequence[Transaction], labels: Sequence[Label]) -> 
     scorer = scorer_of(site.model)
     store = undisturbed(site, scorer if scorer.encoder else None)
     expected = expected_rows(store)
-    held = stored_rows(site, list(expected))
+    held = rows_in_redis(site, list(expected))
     return {
         "lost": len({tx.id for tx in sent} - ids.keys()),
         "double": sum(count - 1 for count in ids.values()),
         "score_differs": read.doubles + wrong_scores(read.answers, scorer),
         "state_differs": sum(held[key] != row for key, row in expected.items()),
-        "histories_differ": histories_differ(site, store, scorer.encoder),
+        "histories_differ": histories_differ(site, store, scorer),
         "labels_lost": len({label.tx_id for label in labels} - applied.keys()),
         "labels_double": sum(count - 1 for count in known.values()) + sum(count - 1 for count in applied.values()),
     }

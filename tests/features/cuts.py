@@ -1,13 +1,13 @@
 """Batches handled on a store whose line is cut."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
-import redis
 
 from features.extractor import OnlineExtractor
+from fraud.core.errors import StoreUnavailableError
 from fraud.core.ports import Encoder
 from fraud.core.records import HOUR, MINUTE, Answer, Arrival, FeatureVector, Position, Transaction
 from tests.contract.driving import answer, take
@@ -47,38 +47,31 @@ BATCH = [
 
 
 class Cut:
-    """A client whose next pipelines carry out so many commands; then the line is dead."""
+    """A server that carries out so many of the commands to come; then the line is dead."""
 
-    def __init__(self, client: Any, commands: int) -> None:
-        self._client, self._left = client, commands
+    def __init__(self, server: Any, commands: int) -> None:
+        self._server, self._left = server, commands
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
+        return getattr(self._server, name)
 
-    def pipeline(self, **options: Any) -> Any:
-        pipe = self._client.pipeline(**options)
-        whole = pipe.execute
-
-        def execute(**how: Any) -> Any:
-            asked = len(pipe.command_stack)
-            del pipe.command_stack[self._left :]
-            whole(**how)
-            if asked > self._left:
-                msg = "cut"
-                raise redis.ConnectionError(msg)
-
-        pipe.execute = execute
-        return pipe
+    def run(self, commands: Sequence[Any]) -> list[Any]:
+        done = self._server.run(commands[: self._left])
+        if len(commands) > self._left:
+            msg = "cut"
+            raise StoreUnavailableError(msg)
+        self._left -= len(commands)
+        return list(done)
 
 
 def answered(
     store: Any,
     batch: list[Arrival],
     score: float,
-    client: Callable[[Any], Any] | None = None,
+    server: Callable[[Any], Any] | None = None,
     encoder: Encoder | None = None,
 ) -> list[Answer]:
-    """Handle a batch as the engine does, with one score for all; `client` replaces the one that writes."""
+    """Handle a batch as the engine does, with one score for all; `server` replaces the one that is written to."""
     extractor = OnlineExtractor(store)
     work = extractor.open(batch, encoder)
     answers = []
@@ -91,6 +84,6 @@ def answered(
         if first is None:
             work.keep(made)
         answers.append(made)
-    if client is not None:
-        store._client = client(store._client)
+    if server is not None:
+        store._server = server(store._server)
     return extractor.close(answers)

@@ -1,9 +1,7 @@
 """Addresses, passwords, TLS and clusters; and which server the store trusts."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -16,10 +14,9 @@ from fraud.core.records import HOUR, MINUTE, Arrival, Position, Transaction
 from infra.services import RedisServer
 from tests.contract.driving import answer, feed, rows_of
 from tests.histories import feed_histories, histories_of
+from tests.redis_cluster import CLUSTERED, form_cluster, until
 
 Maker = Callable[..., RedisServer]
-SLOTS = 16_384
-WAIT_SECONDS = 20.0
 
 
 def stream(count: int = 40) -> list[Arrival]:
@@ -157,36 +154,10 @@ def test_a_server_that_was_not_met_is_refused_once_all_have_been() -> None:
 # --- a cluster -------------------------------------------------------------------------------------------------------
 
 
-def until(what: Callable[[], bool]) -> None:
-    """Return when something holds; fail when it does not in good time."""
-    end = time.monotonic() + WAIT_SECONDS
-    while not what():
-        assert time.monotonic() < end, "a cluster did not form"
-        time.sleep(0.02)
-
-
-def form_cluster(servers: Sequence[RedisServer]) -> list[Any]:
-    """Join three servers to a cluster, a third of the slots each; return plain clients of all."""
-    clients: list[Any] = [redis.Redis.from_url(server.url) for server in servers]
-    for number, client in enumerate(clients[:3]):
-        client.execute_command("CLUSTER ADDSLOTSRANGE", SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1)
-        client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
-    for server in servers[1:]:
-        clients[0].execute_command("CLUSTER MEET", "127.0.0.1", server.port)
-    for client in clients:
-        until(lambda client=client: is_whole(client, len(servers)))  # type: ignore[misc]
-    return clients
-
-
-def is_whole(client: Any, nodes: int) -> bool:
-    info = client.execute_command("CLUSTER INFO")
-    return bool(info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == nodes)
-
-
 @pytest.fixture
 def cluster(fresh_redis: Maker) -> list[RedisServer]:
     """Three servers and a fourth for one to follow, not joined yet."""
-    return [fresh_redis(options={"cluster-enabled": "yes", "cluster-node-timeout": "2000"}) for _ in range(4)]
+    return [fresh_redis(options=CLUSTERED) for _ in range(4)]
 
 
 def test_a_store_on_a_cluster_works_and_refuses_a_replica_that_took_over(cluster: list[RedisServer]) -> None:

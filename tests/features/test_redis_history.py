@@ -2,24 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-import redis
 
 from features.extractor import OnlineExtractor
-from features.state import history as hs
 from features.state.tables import hash64, merchant_key
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
-from fraud.core.errors import StateError, StoreUnavailableError
+from fraud.core.errors import StoreUnavailableError
 from fraud.core.records import HOUR, MINUTE, Arrival, KnownLabel, LabelSource, Position, Transaction, Verdict
 from tests.contract.driving import Rows, take
-from tests.features.cuts import BATCH, Cut, answered, payment, sent
+from tests.features.cuts import Cut, answered, payment, sent
 from tests.features.history_faults import faults_in, sequences
 from tests.histories import Encoding, feed_histories, histories_of
+from tests.redis_cluster import fresh_cluster_store
 
 HISTORY = [sent(payment(f"h{n}", n * MINUTE, 100 * n + 50), n) for n in range(14)]
 TAIL = [
@@ -27,7 +25,6 @@ TAIL = [
     sent(payment("t2", HOUR + 1, 9_000), 15),  # closes the first block
     sent(payment("h3", 3 * MINUTE, 7_777, version=1), 16),  # a correction, in place
 ]
-ANSWERS, ROWS, HISTORIES = 3, 4, 3
 
 
 @pytest.fixture
@@ -46,15 +43,18 @@ def undisturbed(*parts: Sequence[Arrival]) -> Rows:
 # --- a write that was cut off ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("commands", range(ANSWERS + ROWS + HISTORIES + 1))
-def test_a_write_cut_off_anywhere_is_completed_as_begun(store: RedisStore, redis_url: str, commands: int) -> None:
+@pytest.mark.parametrize("commands", range(11))
+def test_a_write_on_a_cluster_cut_off_anywhere_is_completed_as_begun(commands: int) -> None:
+    """Three answers; then four logs of rows, three of histories, the marks."""
+    store = fresh_cluster_store()
     feed_histories(store, HISTORY)
     with pytest.raises(StoreUnavailableError):
-        answered(store, TAIL, 0.25, lambda client: Cut(client, commands), Encoding())
-    second = RedisStore(redis_url)
-    answered(second, TAIL, 0.75, None, Encoding())
-    assert histories_of(second, HISTORY + TAIL) == undisturbed(HISTORY, TAIL)
-    second.close()
+        answered(store, TAIL, 0.25, lambda server: Cut(server, commands), Encoding())
+    store.reopen()
+    store._server = store._server._server  # type: ignore[attr-defined]
+    answered(store, TAIL, 0.75, None, Encoding())
+    assert histories_of(store, HISTORY + TAIL) == undisturbed(HISTORY, TAIL)
+    store.close()
 
 
 def test_a_worker_that_wakes_up_late_changes_no_history(store: RedisStore, redis_url: str) -> None:
@@ -67,21 +67,6 @@ def test_a_worker_that_wakes_up_late_changes_no_history(store: RedisStore, redis
     zombie.close([])
     assert histories_of(second, HISTORY + TAIL) == undisturbed(HISTORY, TAIL)
     second.close()
-
-
-def test_a_batch_with_histories_is_one_round_trip_in_and_one_out(
-    store: RedisStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trips = []
-    whole = redis.client.Pipeline.execute
-
-    def counted(self: Any, raise_on_error: bool = True) -> Any:
-        trips.append(len(self.command_stack))
-        return whole(self, raise_on_error)
-
-    monkeypatch.setattr(redis.client.Pipeline, "execute", counted)
-    answered(store, HISTORY, 0.25, None, Encoding())
-    assert trips == [3 + 1 + 3 + 14, 14 + 4 + 3 + 1]
 
 
 def test_an_event_absorbed_before_its_encoder_was_taken_up_is_remembered_when_read_again(store: RedisStore) -> None:
@@ -121,56 +106,20 @@ def test_changes_refused_because_another_worker_wrote_are_made_on_what_it_wrote(
     second.close()
 
 
-class DiesAtPipeline:
-    """A client that carries out so many pipelines; then the line is dead."""
-
-    def __init__(self, client: Any, left: int) -> None:
-        self._client, self._left = client, left
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def pipeline(self, **options: Any) -> Any:
-        if (left := self._left) <= 0:
-            msg = "dead"
-            raise redis.ConnectionError(msg)
-        self._left = left - 1
-        return self._client.pipeline(**options)
-
-
-@pytest.mark.parametrize("pipelines", [1, 2])
-def test_a_crash_between_refusal_and_retry_is_completed_by_the_next_delivery(
-    store: RedisStore, redis_url: str, pipelines: int
-) -> None:
+def test_a_copy_that_missed_what_another_worker_wrote_first_is_read_again(store: RedisStore, redis_url: str) -> None:
+    """Order matters in a history: the copy holds its own event before the other's, the log after it."""
     feed_histories(store, HISTORY)
-    one, other = at_one_shop("one", 4, 14), at_one_shop("other", 5, 18)
-    second = RedisStore(redis_url)
-
-    def meanwhile(client: Any) -> Any:
-        answered(second, one, 0.25, None, Encoding())
-        return DiesAtPipeline(client, pipelines)
-
-    with pytest.raises((StoreUnavailableError, redis.ConnectionError)):
-        answered(store, other, 0.25, meanwhile, Encoding())
-    lacking = histories_of(second, one)[merchant_key("m")]
-    assert hs.events_of(np.frombuffer(lacking, np.uint8)) == len(HISTORY) + len(one)
-    answered(second, other, 0.75, None, Encoding())
-    assert histories_of(second, HISTORY + one + other) == undisturbed(HISTORY, one, other)
+    one, other = at_one_shop("one", 1, 0), at_one_shop("other", 1, 15)
+    one = [Arrival(arrival.event, Position("transactions", 1, 0)) for arrival in one]
+    second, late = RedisStore(redis_url), OnlineExtractor(store)
+    late.open(one, Encoding())
+    take(late, one[0])
+    feed_histories(second, other)
+    late.close([])
+    rows = histories_of(store, HISTORY + one + other)
+    assert sequences(rows[merchant_key("m")])[-2:] == (hash64("other0"), hash64("one0"))
+    assert rows == histories_of(second, HISTORY + one + other)
     second.close()
-
-
-def test_a_history_that_is_always_refused_is_an_error(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("features.stores.redis.MOST_TRIES", 3)
-    extractor = OnlineExtractor(store)
-    extractor.open(BATCH[:1], Encoding())
-    take(extractor, BATCH[0])
-    feed_histories(store, HISTORY)
-    monkeypatch.setattr("features.stores.redis_history.VERSION", b"nothing")
-    with pytest.raises(StateError, match="refused 3 times"):
-        extractor.close([])
-
-
-# --- many workers, any order, crashes ---------------------------------------------------------------------------------
 
 
 class Worker:

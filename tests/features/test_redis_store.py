@@ -1,19 +1,22 @@
 """What the store on Redis promises beyond the contract: after a cut, a restart, a commit; and its round trips."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
-from features.stores.redis import LIBRARY, RedisStore, faults_of
+from features.stores.redis import LIBRARY, RedisStore
+from features.stores.server import faults_of
 from fraud.core.errors import StoreRestartedError, StoreUnavailableError
-from fraud.core.records import HOUR, MINUTE
+from fraud.core.records import HOUR, MINUTE, Arrival, Position
 from infra.services import RedisServer
-from tests.contract.driving import Rows, feed, rows_of, take
+from tests.contract.driving import Rows, feed, rows_of, take, without_ratios
 from tests.features.cuts import BATCH, Cut, answered, payment, scored, sent
+from tests.redis_cluster import fresh_cluster_store
 
 HISTORY = [sent(payment(f"h{n}", n * MINUTE, 100 * n + 50), n) for n in range(6)]
 
@@ -31,31 +34,51 @@ def raw(redis_url: str) -> Iterator[Any]:
         yield client
 
 
-def undisturbed() -> Rows:
+NEW_ROWS = [*BATCH[:2], sent(msgspec.structs.replace(payment("n1", HOUR + 2), device="new"), 8)]
+"""A batch that a new device is in, whose end is to be put off."""
+
+
+def undisturbed(batch: Sequence[Arrival] = BATCH) -> Rows:
     store = MemoryStore()
     feed(store, HISTORY)
-    answered(store, BATCH, 0.25)
-    return rows_of(store, HISTORY + BATCH)
+    answered(store, list(batch), 0.25)
+    return rows_of(store, HISTORY + list(batch))
 
 
 # --- a write that was cut off ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("commands", range(8))
-def test_a_write_cut_off_anywhere_is_completed_and_answered_as_begun(
-    store: RedisStore, redis_url: str, commands: int
-) -> None:
-    """Three answers, four rows and the marks make eight commands; the second attempt would score otherwise."""
+@pytest.mark.parametrize("commands", [0, 1, 2])
+def test_a_write_cut_off_is_there_as_a_whole_or_not_at_all(store: RedisStore, redis_url: str, commands: int) -> None:
+    """Answers, logs and marks are one command; what follows puts off the end of rows. A second try scores otherwise."""
     feed(store, HISTORY)
     with pytest.raises(StoreUnavailableError):
-        answered(store, BATCH, 0.25, lambda client: Cut(client, commands))
+        answered(store, NEW_ROWS, 0.25, lambda server: Cut(server, commands))
     second = RedisStore(redis_url)
-    winners = answered(second, BATCH, 0.75)
-    begun = min(commands, len(BATCH))
-    assert [winner.decision.score for winner in winners] == [0.25] * begun + [0.75] * (len(BATCH) - begun)
-    assert rows_of(second, HISTORY + BATCH) == undisturbed()
+    winners = answered(second, NEW_ROWS, 0.75)
+    assert {winner.decision.score for winner in winners} == {0.25 if commands else 0.75}
+    assert rows_of(second, HISTORY + NEW_ROWS) == undisturbed(NEW_ROWS)
     assert second.applied_offsets() == {("transactions", 0): 8}
     second.close()
+
+
+@pytest.mark.parametrize("commands", range(10))
+def test_a_write_on_a_cluster_cut_off_anywhere_is_completed_and_answered_as_begun(commands: int) -> None:
+    """Three answers, four logs, the marks; the second attempt would score otherwise."""
+    store = fresh_cluster_store()
+    feed(store, HISTORY)
+    with pytest.raises(StoreUnavailableError):
+        answered(store, NEW_ROWS, 0.25, lambda server: Cut(server, commands))
+    store.reopen()
+    store._server = store._server._server  # type: ignore[attr-defined]
+    # What a restart reads from the topic: the first was published. Its changes must not be lost by it.
+    store.put_answers([scored(NEW_ROWS[0].event, 6)])  # type: ignore[arg-type]
+    winners = answered(store, NEW_ROWS, 0.75)
+    begun = max(min(commands, len(NEW_ROWS)), 1)
+    assert [winner.decision.score for winner in winners] == [0.25] * begun + [0.75] * (len(NEW_ROWS) - begun)
+    assert rows_of(store, HISTORY + NEW_ROWS) == undisturbed(NEW_ROWS)
+    assert store.applied_offsets() == {("transactions", 0): 8}
+    store.close()
 
 
 def test_a_worker_that_wakes_up_late_changes_nothing(store: RedisStore, redis_url: str) -> None:
@@ -70,6 +93,64 @@ def test_a_worker_that_wakes_up_late_changes_nothing(store: RedisStore, redis_ur
     assert [winner.decision.score for winner in winners] == [0.25] * 3
     assert rows_of(second, HISTORY + BATCH) == undisturbed()
     second.close()
+
+
+# --- one id under two keys -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [RedisStore, None], ids=["node", "cluster"])
+def test_an_id_that_two_workers_take_up_at_once_changes_the_state_once(redis_url: str, make: Any) -> None:
+    """The same id with another card, in another partition: whoever writes second gives the first one's answer."""
+    store = make(redis_url) if make else fresh_cluster_store()
+    second = RedisStore(store._server._url, namespace=store._keys.prefix.partition(":")[0])
+    feed(store, HISTORY)
+    here, more = sent(payment("t1", HOUR), 6), sent(payment("t2", HOUR + MINUTE), 7)
+    there = Arrival(msgspec.structs.replace(payment("t1", HOUR), card="z"), Position("transactions", 1, 0))
+    late = OnlineExtractor(store)
+    late.open([here, more])
+    for arrival in (here, more):
+        take(late, arrival)
+    first = OnlineExtractor(second)
+    first.open([there])
+    take(first, there)
+    first.close([msgspec.structs.replace(scored(there.event, 0, 0.75), position=there.position)])  # type: ignore[arg-type]
+    winners = late.close([scored(here.event, 6), scored(more.event, 7)])  # type: ignore[arg-type]
+    assert [winner.decision.score for winner in winners] == [0.75, 0.25]
+    assert [winner.repeat_of for winner in winners] == [there.position, None]
+    plain = MemoryStore()
+    feed(plain, [*HISTORY, there, more])
+    stream = [*HISTORY, here, there, more]
+    for one in (store, second):
+        assert without_ratios(rows_of(one, stream)) == without_ratios(rows_of(plain, stream))
+        one.close()
+
+
+# --- how long rows live ----------------------------------------------------------------------------------------------
+
+
+def test_a_row_in_use_never_expires_however_rarely_it_is_used(store: RedisStore, raw: Any) -> None:
+    """A card is used once a month: each use puts the end of its row off, read whole or from a copy."""
+    month = 30 * 24 * HOUR
+    for number in range(40):
+        feed(store, [sent(payment(f"m{number}", number * month), number)])
+        if number % 2:
+            store.copies.forget()
+        for name in ("ca", "mm", "dd"):
+            key = store._keys.row(name) + "l"
+            assert raw.pttl(key) > store._keep_ms - 60_000
+            base = store._keys.row(name) + "b"
+            assert not raw.exists(base) or raw.pttl(base) >= raw.pttl(key) - 1
+            # A month goes by.
+            for each in (key, base):
+                raw.pexpire(each, store._keep_ms - month // 1_000_000)
+    assert raw.exists(store._keys.row("ca") + "b")
+
+
+def test_the_end_of_a_row_is_not_put_off_at_every_write(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed(store, HISTORY)
+    trips = counted_trips(store, monkeypatch)
+    feed(store, [sent(payment("t1", HOUR), 6)], batch=1)
+    assert trips[-1] == 1
 
 
 # --- first answers over time -----------------------------------------------------------------------------------------
@@ -211,30 +292,39 @@ def test_functions_are_loaded_once_and_again_when_theirs_differ(own_redis: Redis
 
         RedisStore(own_redis.url).close()
         RedisStore(own_redis.url).close()
-        # Two libraries: rows and histories.
-        assert loads() == 2
-        other = f"#!lua name={LIBRARY}\nredis.register_function('{LIBRARY}_change', function() return 0 end)"
+        assert loads() == 1
+        other = f"#!lua name={LIBRARY}\nredis.register_function('{LIBRARY}_write', function() return 0 end)"
         client.function_load(other, replace=True)
         store = RedisStore(own_redis.url)
-        assert loads() == 4
+        assert loads() == 3
         feed(store, HISTORY)
         assert store.applied_offsets() == {("transactions", 0): 5}
         store.close()
 
 
 def test_a_batch_is_one_round_trip_in_and_one_out(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    trips = []
-    whole = redis.client.Pipeline.execute
-
-    def counted(self: Any, raise_on_error: bool = True) -> Any:
-        trips.append(len(self.command_stack))
-        return whole(self, raise_on_error)
-
-    monkeypatch.setattr(redis.client.Pipeline, "execute", counted)
+    trips = counted_trips(store, monkeypatch)
     answered(store, HISTORY + BATCH, 0.25)
-    assert len(trips) == 2
-    # 3 entities, a pair, 9 first answers; 9 first answers, 4 rows, the marks.
-    assert trips == [13, 14]
+    # Base and log, and the life, of 3 entities and a pair, 9 first answers; the write, and the ends of 4 new rows.
+    assert trips == [2 * 4 + 9, 1 + 2 * 4]
+    trips.clear()
+    answered(store, [sent(payment("t4", 2 * HOUR), 9)], 0.25)
+    # What others have appended to 4 logs, a first answer; the write.
+    assert trips == [4 + 1, 1]
+
+
+def counted_trips(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows by the number of commands of each round trip."""
+    trips: list[int] = []
+    run = store._server.run
+
+    def counted(commands: Sequence[Any]) -> list[Any]:
+        if commands:
+            trips.append(len(commands))
+        return run(commands)
+
+    monkeypatch.setattr(store._server, "run", counted)
+    return trips
 
 
 def test_faults_name_what_breaks_the_promise() -> None:

@@ -9,7 +9,7 @@ from msgspec import structs
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from features.stores.redis_set import decode, stored
+from features.stores.rowlog.answers import decode, stored
 from fraud.cli import app
 from fraud.core.records import Answer, Decision, Position
 from streaming.files.decisions import WRITERS, FileSink, arrow_schema
