@@ -13,6 +13,7 @@ import msgspec
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
+from features.stores.rowlog.owner import MIB
 from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.errors import ArtifactError
 from fraud.core.labels import Deadlines
@@ -73,7 +74,12 @@ class Deciding(msgspec.Struct, frozen=True):
 def open_store(settings: ServiceSettings) -> RedisStore:
     """Return the state store of the settings, connected. Raises what `RedisStore` raises."""
     store = settings.store
-    return RedisStore(store.url, timeout=store.timeout / SECOND, retry_horizon=settings.engine.retry_horizon)
+    return RedisStore(
+        store.url,
+        timeout=store.timeout / SECOND,
+        retry_horizon=settings.engine.retry_horizon,
+        cache=store.cache * MIB,
+    )
 
 
 def worker(settings: ServiceSettings, number: int, member: str = "", standby: Path | None = None) -> Service:

@@ -65,6 +65,15 @@ class StoreSection(Section, frozen=True):
             "duration",
         ),
     ] = Duration(3 * SECOND)
+    cache: Annotated[
+        int,
+        setting(
+            "Rows that a worker keeps, some 12,000 bytes an entity with history and pairs; others are read at need.",
+            "MiB",
+            ge=1,
+            le=1_048_576,
+        ),
+    ] = 512
     timeout: Annotated[Duration, setting("A store that is silent for so long is taken for gone.", "duration")] = (
         Duration(SECOND)
     )

@@ -1,4 +1,4 @@
-"""`fraud state`: rebuild the state store, make histories for another model, erase a card."""
+"""`fraud state`: rebuild the state store, make histories for another model, upgrade it, erase a card."""
 
 from typing import Annotated
 
@@ -7,7 +7,8 @@ import typer
 from fraud.cli import options, output
 
 app = typer.Typer(
-    help="Rebuild the state store, have it serve another model, or erase a card from it.", no_args_is_help=True
+    help="Rebuild the state store, have it serve another model, upgrade it, or erase a card from it.",
+    no_args_is_help=True,
 )
 
 
@@ -53,6 +54,19 @@ def reencode(
     with output.progress("reencode", max(job.total, 1), "records") as step:
         result = job.run(step)
     output.last_line(result)
+
+
+@app.command("upgrade")
+def upgrade(store: options.Store = None, settings: options.SettingsFile = None) -> None:
+    """Take over every row that an earlier release has written and no payment has touched since; workers may run.
+
+    A row is taken over when it is touched; until all are, a row that is new is looked for in the old format as well.
+    """
+    from streaming.service_wiring import open_store
+
+    with output.progress("upgrade", None, "rows") as step:
+        rows = open_store(options.service(settings, store=store)).upgrade(lambda done, total: step(done, f"of {total}"))
+    output.last_line({"rows": rows})
 
 
 @app.command("forget")

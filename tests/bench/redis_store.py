@@ -1,7 +1,8 @@
 """What a batch costs on Redis: `python -m tests.bench.redis_store [URL]` prints a table.
 
 Payments of the simulator go through the extractor with answers as large as the service's own. Batch sizes take turns,
-so that a noisy machine is noisy for all. `cpu us a row` is what Redis' main thread spends on reading and writing a row.
+so that a noisy machine is noisy for all. `redis us` is what Redis' main thread spends on a payment, `bytes` what it
+appends to its file for one.
 Without an address a Redis of the bench's own is started, its file synced every second, and ended.
 """
 
@@ -36,8 +37,9 @@ class Timed(msgspec.Struct):
     reads: list[float] = []
     works: list[float] = []
     writes: list[float] = []
-    calls: int = 0
+    payments: int = 0
     micros: float = 0.0
+    appended: int = 0
 
 
 @contextlib.contextmanager
@@ -61,11 +63,10 @@ def payments(cards: int = 5_000, radius: float = 5.0) -> Iterator[Arrival]:
         yield Arrival(msgspec.structs.replace(tx, id=f"b{offset}"), Position("bench", 0, offset))
 
 
-def spent(client: Any) -> tuple[int, float]:
-    """Return how many functions the server has run, and the microseconds its main thread has worked."""
-    calls = client.info("commandstats").get("cmdstat_fcall", {"calls": 0})["calls"]
-    cpu = client.info("cpu")
-    return int(calls), 1e6 * (cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"])
+def spent(client: Any) -> tuple[float, int]:
+    """Return the microseconds that the server's main thread has worked, and the bytes of its append-only file."""
+    cpu, file = client.info("cpu"), client.info("persistence").get("aof_current_size", 0)
+    return 1e6 * (cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"]), int(file)
 
 
 def run_batch(extractor: OnlineExtractor, batch: Sequence[Arrival], timed: Timed) -> None:
@@ -97,11 +98,12 @@ def measure(url: str, rounds: int) -> dict[int, Timed]:
         for number in range(rounds + WARM):
             for size in SIZES:
                 timed = Timed() if number < WARM else found[size]
-                calls, micros = spent(client)
+                micros, bytes_ = spent(client)
                 for _ in range(max(1, 32 // size)):
                     run_batch(extractor, list(itertools.islice(stream, size)), timed)
+                    timed.payments += size
                 after = spent(client)
-                timed.calls, timed.micros = timed.calls + after[0] - calls, timed.micros + after[1] - micros
+                timed.micros, timed.appended = timed.micros + after[0] - micros, timed.appended + after[1] - bytes_
     store.clear()
     store.close()
     return found
@@ -109,12 +111,13 @@ def measure(url: str, rounds: int) -> dict[int, Timed]:
 
 def table(found: dict[int, Timed]) -> str:
     """Return the figures, a line a size."""
-    lines = ["batch   n     read ms p50    p99   extract p50  write ms p50    p99   cpu us a row"]
+    lines = ["batch   n     read ms p50    p99   extract p50  write ms p50    p99   redis us  bytes"]
     for size, timed in found.items():
         (read, read99), (write, write99) = (np.percentile(each, (50, 99)) for each in (timed.reads, timed.writes))
+        many = timed.payments
         lines.append(
             f"{size:5d} {len(timed.reads):5d} {read:12.2f} {read99:8.2f} {np.median(timed.works):11.2f}"
-            f" {write:13.2f} {write99:8.2f} {timed.micros / timed.calls:13.1f}"
+            f" {write:13.2f} {write99:8.2f} {timed.micros / many:10.1f} {timed.appended / many:6.0f}"
         )
     return "\n".join(lines)
 
