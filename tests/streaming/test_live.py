@@ -4,7 +4,7 @@ import json
 import re
 import signal
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
+from features.state.tables import entity_keys, pair_key
 from features.stores.redis import RedisStore
 from fraud.cli import app
 from fraud.core.records import DAY, Label, Transaction, Verdict
@@ -20,6 +21,7 @@ from fraud.simulate import fdh
 from infra.services import RedisServer
 from streaming.messages import envelope, schema
 from tests.crash.kills import judged
+from tests.redis_rows import stored_rows
 from tests.site import Site, until
 
 Make = Callable[..., Site]
@@ -192,7 +194,7 @@ def test_emptied_store_is_refused_and_rebuilt_from_the_topics(make: Make, redis_
     site.wait_for(300)
     worker.send_signal(signal.SIGTERM)
     worker.wait(20)
-    before = rows(redis_url)
+    before = rows(redis_url, sent)
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     refused = site.worker()
@@ -204,7 +206,7 @@ def test_emptied_store_is_refused_and_rebuilt_from_the_topics(make: Make, redis_
         client.flushall()
     rebuilt = CliRunner().invoke(app, ["state", "rebuild", *where], catch_exceptions=False)
     assert json.loads(rebuilt.stdout.splitlines()[-1])["records"] == 300
-    assert rows(redis_url) == before
+    assert rows(redis_url, sent) == before
     site.worker()
     site.send(payments(310)[300:])
     site.wait_for(310)
@@ -212,10 +214,12 @@ def test_emptied_store_is_refused_and_rebuilt_from_the_topics(make: Make, redis_
     assert json.loads(forgotten.stdout.splitlines()[-1])["records"] >= 2
 
 
-def rows(redis_url: str) -> dict[bytes, bytes]:
-    """Return the bytes of every row."""
-    with redis.Redis.from_url(redis_url) as client:
-        return {key: client.hget(key, "r") for key in client.scan_iter(match="fraud:1:{*")}
+def rows(redis_url: str, sent: Sequence[Transaction]) -> dict[str, bytes]:
+    """Return the bytes of every row of some payments."""
+    entities = sorted({key for tx in sent for key in entity_keys(tx)})
+    pairs = sorted({pair_key(tx.card, tx.merchant) for tx in sent})
+    found = stored_rows(redis_url, entities, lambda cache: cache.entities)
+    return found | stored_rows(redis_url, pairs, lambda cache: cache.pairs)
 
 
 def test_label_book_killed_again_and_again_publishes_each_label_once(make: Make) -> None:
