@@ -58,8 +58,9 @@ class RedisStore:
         keep: int = KEEP,
         namespace: str = "fraud",
         cache: int = CACHE,
+        at_once: bool = True,
     ) -> None:
-        """Connect and load the functions.
+        """Connect and load the functions, or, unless `at_once`, leave that to the first `reopen`.
 
         `timeout` is in seconds; a retry of a transaction finds its answer for `retry_horizon` ns after its commit, a
         row that nothing touches is dropped after `keep` ns. `cache` is how many bytes of rows are kept in this process.
@@ -78,7 +79,8 @@ class RedisStore:
         self._births = Births(self._server, self._keys)
         self.birth = ""
         self.copies = CacheOwner(self._keys, cache, keeps_changes=self._server.cluster)
-        self.reopen()
+        if at_once:
+            self.reopen()
 
     def reopen(self) -> None:
         """Connect again, to whatever life the server is in now; raise StoreUnavailableError while nothing answers."""
@@ -87,6 +89,19 @@ class RedisStore:
         self._server.load_functions(FUNCTIONS, LIBRARY)
         self.birth = self._births.read()
         self._old = upgrade.is_due(self._server, self._keys)
+
+    def wait_for(self, seconds: float) -> None:
+        """Give the servers so long for each answer, from now on; a restart meanwhile is noticed as ever."""
+        self._server.wait_for(seconds)
+
+    @property
+    def life(self) -> str:
+        """Return what names the life that the servers are in: another one may have lost what was last."""
+        return self._server.life
+
+    def birth_now(self) -> str:
+        """Return the name that the state has on the servers now: empty when it was emptied since."""
+        return self._births.now()
 
     def take_over(self, birth: str) -> None:
         """Take the name of a state that this one was made from, because it holds the same."""

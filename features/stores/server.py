@@ -40,9 +40,22 @@ class Server:
             StoreUnavailableError: when no node of a cluster answers.
         """
         self._ids.forget()
+        self._connect()
+
+    def wait_for(self, seconds: float) -> None:
+        """Give the servers so long for each answer, from now on; a restart meanwhile is noticed as ever."""
+        self._timeout = seconds
+        self._connect()
+
+    def _connect(self) -> None:
         self.close()
         self.client = connect(self._url, self._timeout, self._ids)
         self._line = None if self.cluster else Line(self.client.connection_pool)
+
+    @property
+    def life(self) -> str:
+        """Return what names the life that the servers are in."""
+        return self._ids.lives()
 
     def close(self) -> None:
         """Release the connections; a second call does nothing."""

@@ -4,7 +4,7 @@ A cluster has a part of it in every 64th of its slots, so that one primary that 
 move with their slots when slots move. A primary with less than 1.6 % of the slots may have none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from redis.crc import key_slot
 
@@ -34,11 +34,12 @@ class Births:
                 # A worker of the release before finds another state than it has committed with, and refuses.
                 self._server.ask("SET", self._keys.old_birth, MOVED + old)
             held = self._held()
-        names = {value.decode() for value in held if value}
-        missing = sum(not value for value in held)
-        if missing:
-            return f"{max(names)}, but {missing} of {len(held)} parts are lost"
-        return max(names) if len(names) == 1 else f"{max(names)}, but in parts {', '.join(sorted(names))}"
+        return told(held)
+
+    def now(self) -> str:
+        """Return the name as it stands, without giving one; empty when there is none."""
+        held = self._held()
+        return told(held) if any(held) else ""
 
     def write(self, name: str) -> None:
         """Give the state another name."""
@@ -51,6 +52,15 @@ class Births:
         """Return the server's time as a name."""
         seconds, microseconds = self._server.ask("TIME", **self._server.everywhere()[0])
         return f"{int(seconds)}.{int(microseconds):06d}"
+
+
+def told(held: Sequence[bytes | None]) -> str:
+    """Return the name that the parts make, or what is wrong with them."""
+    names = {value.decode() for value in held if value}
+    missing = sum(not value for value in held)
+    if missing:
+        return f"{max(names)}, but {missing} of {len(held)} parts are lost"
+    return max(names) if len(names) == 1 else f"{max(names)}, but in parts {', '.join(sorted(names))}"
 
 
 def parts(name: str) -> Iterator[str]:
