@@ -211,6 +211,9 @@ class ConfluentProducer:
             raise undelivered(error) from error
         return sent
 
+    def push(self) -> None:
+        """Do nothing: messages leave by themselves."""
+
     def wait(self, sent: Sent) -> int:
         """Return a message's offset, once it is acknowledged."""
         until = clock.monotonic_ns() + int(ACK_SECONDS * 1e9)

@@ -77,10 +77,12 @@ class Publisher:
         with self._failing():
             # A decision in the log says that its alert is there too, so alerts are waited for.
             alerts = self._send(messages.alerts)
+            self._producer.push()
             self.flush()
             self._wait(alerts)
             in_flight = InFlight(others=self._send(messages.others), sent_at=clock.monotonic_ns())
             self._send_decisions(in_flight, messages.decisions)
+            self._producer.push()
             self._in_flight = in_flight
 
     def publish_at_once(self, messages: Messages, commits: Mapping[Place, Commit] | None, group: Any) -> None:
