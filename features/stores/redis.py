@@ -92,6 +92,10 @@ class RedisStore:
         held = results(lambda: [self._client.set(self._keys.birth, name, nx=True, get=True)])[0]
         return held.decode() if held else name
 
+    def birth_now(self) -> str:
+        """Return the name that the state has on the server now: empty when it was emptied since."""
+        return bytes(self._ask("GET", self._keys.birth) or b"").decode()
+
     def take_over(self, birth: str) -> None:
         """Take the name of a state that this one was made from, because it holds the same."""
         self._ask("SET", self._keys.birth, birth)

@@ -3,10 +3,12 @@
 import json
 import re
 import signal
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from shutil import copytree, rmtree
 
 import msgspec
 import pytest
@@ -210,6 +212,50 @@ def test_emptied_store_is_refused_and_rebuilt_from_the_topics(make: Make, redis_
     site.wait_for(310)
     forgotten = CliRunner().invoke(app, ["state", "forget", sent[0].card, "--store", redis_url], catch_exceptions=False)
     assert json.loads(forgotten.stdout.splitlines()[-1])["records"] >= 2
+
+
+def test_a_store_emptied_under_a_live_worker_ends_it_with_the_repair(make: Make, redis_url: str) -> None:
+    site = make(model="rules")
+    worker = site.worker()
+    site.send(payments(200))
+    site.wait_for(200)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+    site.send(payments(300)[200:])
+    assert worker.wait(10) == 2
+    assert "fraud state rebuild" in site.log()
+
+
+def test_an_older_copy_of_the_store_is_noticed_and_filled_from_the_log(
+    make: Make, fresh_redis: Callable[..., RedisServer], tmp_path: Path
+) -> None:
+    server = fresh_redis()
+    site = make(model="rules")
+    site.redis_url = server.url
+    worker = site.worker()
+    sent = payments(650)
+    site.send(sent[:300])
+    site.wait_for(300)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(20)
+    server.stop()
+    copytree(server.folder / "appendonlydir", tmp_path / "older")
+    server.start(tied=True)
+    site.worker()
+    site.send(sent[300:600], rate=100)
+    site.wait_for(600)
+    # What was written longer ago than a sync may take is promised to be there.
+    time.sleep(4.5)
+    server.kill()
+    rmtree(server.folder / "appendonlydir")
+    copytree(tmp_path / "older", server.folder / "appendonlydir")
+    server.start(tied=True)
+    until(
+        lambda: '"store is an older copy"' in site.log(), lambda: f"the copy is noticed; log: {site.log()[-2000:]}", 20
+    )
+    site.send(sent[600:])
+    until(lambda: site.decided() >= 650, "all")
+    assert set(judged(site, sent, []).values()) == {0}
 
 
 def rows(redis_url: str) -> dict[bytes, bytes]:

@@ -71,7 +71,7 @@ def answers(count: int = ROWS) -> list[Answer]:
 
 def publisher(site: LinkSite, producer: Producer, noted: list[Done]) -> Publisher:
     """Return a publisher whose client has met broker and topics."""
-    made = Publisher(producer, site.topics, lambda now, done: noted.append(done))
+    made = Publisher(producer, site.topics, noted.append)
     made.publish(made.messages(answers(8), [reject()], (), b""))
     made.flush()
     return made
@@ -131,7 +131,7 @@ def test_what_is_waited_for_leaves_without_a_push(site: LinkSite, producer: Prod
 
 
 def test_the_first_message_of_a_topic_is_sent_while_others_wait(site: LinkSite, producer: Producer) -> None:
-    out = Publisher(producer, site.topics, lambda now, done: None)
+    out = Publisher(producer, site.topics, lambda done: None)
     messages = out.messages(answers(4), [reject()], (), b"")
     out.publish(messages)
     out.flush()
