@@ -1,6 +1,6 @@
 """Kafka links for tests: topics of their own on the run's Kafka, a store whose mode a test sets."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -9,6 +9,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from fraud.core.fields import Duration
 from fraud.core.records import Answer, Intake, KnownLabel, LabelSource, Level, Mark, Transaction, Verdict
+from infra.services import KafkaServer
 from streaming import service_wiring
 from streaming.kafka import output_log
 from streaming.kafka.link import KafkaLink
@@ -16,7 +17,7 @@ from streaming.kafka.recovery import Mode
 from streaming.kafka.topics import Topics, admin, create
 from streaming.messages import envelope, schema
 from streaming.observe.stages import Watch
-from streaming.settings import KafkaSection, ServiceSettings, StoreSection
+from streaming.settings import ClientValue, KafkaSection, ServiceSettings, StoreSection
 from tests.services import shared_kafka
 from tests.site import until
 
@@ -67,11 +68,19 @@ class LinkSite:
         library: str = "kafka-python",
         durable_after: int = 0,
         commit_every: int = 100_000_000,
+        server: KafkaServer | None = None,
+        client: Mapping[str, ClientValue] | None = None,
     ) -> None:
-        """Create the topics; what was stored `durable_after` (ns) ago counts as safe."""
+        """Create the topics; what was stored `durable_after` (ns) ago counts as safe.
+
+        With `client`, options of the links' clients, links go to the second port of `server`, which asks for them.
+        """
         name = f"link-{next(_numbers)}"
+        server = server or shared_kafka()
+        self._feed = server.bootstrap
         self.section = KafkaSection(
-            bootstrap=shared_kafka().bootstrap,
+            bootstrap=server.secure_bootstrap if client else server.bootstrap,
+            client=dict(client or {}),
             prefix=f"{name}.",
             group=name,
             delivery=delivery,  # type: ignore[arg-type]
@@ -89,7 +98,7 @@ class LinkSite:
 
     def put(self, values: Iterable[bytes], partition: int | None = None) -> None:
         """Send messages as transactions, into one partition or, without, one after the other."""
-        producer = KafkaProducer(bootstrap_servers=self.section.bootstrap, acks="all")
+        producer = KafkaProducer(bootstrap_servers=self._feed, acks="all")
         for number, value in enumerate(values):
             where = number % PARTITIONS if partition is None else partition
             producer.send(self.topics.transactions, value=value, partition=where)

@@ -117,6 +117,7 @@ class Producer(Protocol):
         """Leave the broker's connections."""
 
 
-def undelivered(error: Exception) -> DeliveryError:
-    """Return what is raised for a client's error."""
-    return DeliveryError(f"messages were not acknowledged ({error!r}): stopping without a commit")
+def undelivered(error: Exception, heard: str = "") -> DeliveryError:
+    """Return what is raised for a client's error; `heard` is what it said of its connections."""
+    why = f"{error!r}; {heard}" if heard else repr(error)
+    return DeliveryError(f"messages were not acknowledged ({why}): stopping without a commit")

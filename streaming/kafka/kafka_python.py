@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from fraud.core.errors import DeliveryError
 from streaming import clock
 from streaming.kafka.client import Commit, Member, Place, Record, undelivered
-from streaming.kafka.topics import await_topics, client_options
+from streaming.kafka.topics import await_topics, connected
 from streaming.messages.envelope import Outgoing
 from streaming.settings import KafkaSection
 
@@ -167,7 +167,7 @@ class PythonProducer:
 
 
 def connect_producer(kafka: KafkaSection, transactional_id: str = "") -> PythonProducer:
-    """Return a connected producer, with a transactional id one for transactions only."""
+    """Return a connected producer, with a transactional id one for transactions only; raise as `connected` does."""
     from kafka import KafkaProducer
 
     from streaming.kafka.paced import PacedClient
@@ -192,14 +192,18 @@ def connect_producer(kafka: KafkaSection, transactional_id: str = "") -> PythonP
     if transactional_id:
         # With the default of 100 ms every second transaction waits for the one before it to be written off.
         options |= {"transactional_id": transactional_id, "retry_backoff_ms": 1}
-    producer = KafkaProducer(**{**options, **client_options(kafka, KafkaProducer)})
+    producer = connected(kafka, KafkaProducer, options)
     if transactional_id:
         producer.init_transactions()
     return PythonProducer(producer, clients[-1])
 
 
 def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> PythonConsumer:
-    """Return a connected consumer; `member` is a lasting name, so that a restart of its process is no rebalance."""
+    """Return a connected consumer; `member` is a lasting name, so that a restart of its process is no rebalance.
+
+    Raises:
+        SettingsError: when no broker answers, or none takes the user.
+    """
     from kafka import KafkaConsumer
 
     options: dict[str, Any] = {
@@ -212,7 +216,7 @@ def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> Pytho
         "metrics_enabled": False,
         **(member_options(kafka, member) if member else {}),
     }
-    return PythonConsumer(KafkaConsumer(**{**options, **client_options(kafka, KafkaConsumer)}))
+    return PythonConsumer(connected(kafka, KafkaConsumer, options))
 
 
 def committed(kafka: KafkaSection, topics: Sequence[str]) -> dict[Place, Commit | None]:

@@ -9,7 +9,7 @@ import msgspec
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, Position
 from streaming.kafka.client import Place, Record
-from streaming.kafka.topics import Topics, client_options
+from streaming.kafka.topics import Topics, connected
 from streaming.messages import envelope
 from streaming.settings import KafkaSection
 
@@ -24,16 +24,14 @@ def consumer(kafka: KafkaSection, **options: Any) -> Any:
     """Return a consumer that belongs to no group and sees committed messages only."""
     from kafka import KafkaConsumer
 
-    return KafkaConsumer(
-        **{
-            "enable_auto_commit": False,
-            "isolation_level": "read_committed",
-            "auto_offset_reset": "earliest",
-            "fetch_max_wait_ms": 50,
-            **client_options(kafka, KafkaConsumer),
-            **options,
-        }
-    )
+    given = {
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "auto_offset_reset": "earliest",
+        "fetch_max_wait_ms": 50,
+        **options,
+    }
+    return connected(kafka, KafkaConsumer, given)
 
 
 def records(kafka: KafkaSection, starts: Mapping[Place, int], **options: Any) -> Iterator[Any]:
