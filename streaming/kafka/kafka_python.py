@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fraud.core.errors import DeliveryError
+from fraud.core.errors import FraudError
 from streaming import clock
 from streaming.kafka.client import Commit, Member, Place, Record, undelivered
 from streaming.kafka.topics import await_topics, connected
@@ -55,7 +55,7 @@ class PythonConsumer:
             found: Mapping[Place, Sequence[Record]] = self._consumer.poll(wait_ms, max_records=most)
         except KafkaError as error:
             # The client wraps what its listener of rebalances raised.
-            if isinstance(error.__cause__, DeliveryError):
+            if isinstance(error.__cause__, FraudError):
                 raise error.__cause__ from error
             raise
         return found

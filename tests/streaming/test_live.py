@@ -25,6 +25,7 @@ from tests.crash.kills import judged
 from tests.site import Site, until
 
 Make = Callable[..., Site]
+both = pytest.mark.parametrize("library", ["kafka-python", "confluent"])
 
 
 @pytest.fixture
@@ -59,8 +60,9 @@ def http(site: Site, page: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_every_transaction_gets_one_decision_and_sigterm_leaves_in_order(make: Make) -> None:
-    site = make()
+@both
+def test_every_transaction_gets_one_decision_and_sigterm_leaves_in_order(make: Make, library: str) -> None:
+    site = make(library=library)
     worker = site.worker()
     sent = payments(600)
     site.send(sent)
@@ -165,9 +167,10 @@ def test_label_comes_back_as_known_and_changes_the_state_of_card_and_merchant(ma
     assert sum(RedisStore(redis_url).applied_offsets().values()) > 0
 
 
+@both
 @pytest.mark.parametrize("delivery", ["fast", "transactional"])
-def test_worker_killed_and_restarted_loses_and_doubles_nothing(make: Make, delivery: str) -> None:
-    site = make(extra=("--delivery", delivery))
+def test_worker_killed_and_restarted_loses_and_doubles_nothing(make: Make, delivery: str, library: str) -> None:
+    site = make(extra=("--delivery", delivery), library=library)
     worker = site.worker()
     sent = payments(1_500)
     site.send(sent[:500])
@@ -226,11 +229,12 @@ def test_a_store_emptied_under_a_live_worker_ends_it_with_the_repair(make: Make,
     assert "fraud state rebuild" in site.log()
 
 
+@both
 def test_an_older_copy_of_the_store_is_noticed_and_filled_from_the_log(
-    make: Make, fresh_redis: Callable[..., RedisServer], tmp_path: Path
+    make: Make, fresh_redis: Callable[..., RedisServer], tmp_path: Path, library: str
 ) -> None:
     server = fresh_redis()
-    site = make(model="rules")
+    site = make(model="rules", library=library)
     site.redis_url = server.url
     worker = site.worker()
     sent = payments(650)
@@ -264,8 +268,9 @@ def rows(redis_url: str) -> dict[bytes, bytes]:
         return {key: client.hget(key, "r") for key in client.scan_iter(match="fraud:1:{*")}
 
 
-def test_label_book_killed_again_and_again_publishes_each_label_once(make: Make) -> None:
-    site = make(model="rules")
+@both
+def test_label_book_killed_again_and_again_publishes_each_label_once(make: Make, library: str) -> None:
+    site = make(model="rules", library=library)
     site.worker()
     sent = payments(1_200)
     labels = [Label(tx_id=tx.id, verdict=Verdict.FRAUD, happened_at=tx.happened_at + DAY, seen_at=0) for tx in sent]
@@ -288,11 +293,12 @@ def known(site: Site) -> list[str]:
     return [envelope.known_in(record.value).tx_id for record in site.records(site.topics.known)]
 
 
+@both
 def test_worker_goes_on_by_rules_while_redis_is_gone_and_makes_it_good(
-    make: Make, fresh_redis: Callable[..., RedisServer]
+    make: Make, fresh_redis: Callable[..., RedisServer], library: str
 ) -> None:
     server = fresh_redis()
-    site = make()
+    site = make(library=library)
     site.redis_url = server.url
     site.worker()
     sent = payments(900)
