@@ -99,7 +99,9 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
     store = open_store(settings)
     deciding = decider(settings, embedded.strategy, store, outside)
     levels = LevelChooser(settings.serving.budget, (Level.FULL, *deciding.strategy.reduced))
-    link = kafka_link(settings, member, deciding.fallback, outside.watch, levels.choose, deciding.pointer)
+    link = kafka_link(
+        settings, member, deciding.fallback, outside.watch, levels.choose, deciding.pointer, outside.health.beat
+    )
     return service(settings, outside, deciding, store, levels, link)
 
 
@@ -167,8 +169,11 @@ def kafka_link(
     watch: Watch,
     level: ChooseLevel,
     pointer: Pointer | None = None,
+    alive: Callable[[], None] = lambda: None,
 ) -> KafkaLink:
     """Return source and sink of one worker, a member of its group; partitions come with the first reads.
+
+    `alive` is called while the end of a long output is read.
 
     Raises:
         SettingsError: when no broker answers or a topic does not exist.
@@ -185,7 +190,7 @@ def kafka_link(
         RecordReader(consumer, codec, topics, topic_ids, level, settings.engine.batch),
         Publisher(producer, topics, offsets.note),
         offsets,
-        Recovery(kafka, topic_ids, consumer, store, pointer),
+        Recovery(kafka, topic_ids, consumer, store, pointer, alive),
         store,
         watch,
         transactional=transactional,

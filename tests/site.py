@@ -45,12 +45,24 @@ class Read(NamedTuple):
 
 
 class Site:
-    """One site. `extra` are further words for each worker's command line."""
+    """One site. `extra` are further words for each worker's command line.
+
+    `library` is the Kafka client of its processes; without one it is that of the environment.
+    """
 
     def __init__(
-        self, kafka: str, redis_url: str, folder: Path, name: str, *, model: str = "demo", extra: Sequence[str] = ()
+        self,
+        kafka: str,
+        redis_url: str,
+        folder: Path,
+        name: str,
+        *,
+        model: str = "demo",
+        extra: Sequence[str] = (),
+        library: str = "",
     ) -> None:
         """Create the topics."""
+        self._environment = {"FRAUD_KAFKA__LIBRARY": library} if library else {}
         self.folder, self.redis_url, self.model, self.extra = folder, redis_url, model, tuple(extra)
         self.settings = KafkaSection(bootstrap=kafka, prefix=f"{name}.", group=name)
         self.topics = Topics.of(self.settings)
@@ -102,7 +114,7 @@ class Site:
     ) -> "subprocess.Popen[bytes]":
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{name}.log").open("ab") as log:
-            every = {**os.environ, **(environment or {})}
+            every = {**os.environ, **self._environment, **(environment or {})}
             process = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log, env=every)
         self.processes.append(process)
         return process

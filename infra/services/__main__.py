@@ -21,7 +21,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--nodes", type=int, default=1, choices=[1, 3], help="Kafka: nodes, each with a copy")
     parser.add_argument("--aof", default="everysec", choices=["everysec", "always", "no"], help="Redis: sync to disk")
-    parser.add_argument("--password", default="", help="Redis: what clients must give")
+    parser.add_argument("--password", default="", help="what clients must give; Kafka: on a second port")
     parser.add_argument("--tls", action="store_true", help="Redis: TLS only, with a certificate made in the folder")
     return parser.parse_args(words)
 
@@ -32,8 +32,10 @@ def start(given: argparse.Namespace) -> dict[str, object]:
         redis = RedisServer(given.data, given.port, aof=given.aof, password=given.password, tls=given.tls)
         address: dict[str, object] = {"url": redis.start().url, "port": redis.port}
     else:
-        kafka = KafkaServer(given.data, given.port, nodes=given.nodes).start()
+        kafka = KafkaServer(given.data, given.port, nodes=given.nodes, password=given.password).start()
         address = {"bootstrap": kafka.bootstrap, "ports": kafka.ports}
+        if given.password:
+            address |= {"secure": kafka.secure_bootstrap, "certificate": str(kafka.certificate)}
     path = given.data / ADDRESS
     path.touch(mode=0o600)  # it may hold a password
     path.write_text(json.dumps(address))

@@ -9,9 +9,11 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra.services.certificate import make_certificate
 from infra.services.kafka_wire import brokers
 from infra.services.process import INSTALL, Process, ServiceError, free_ports, need_free
 
+USER = "fraud"
 INFRA = Path(__file__).parents[1]
 # Kafka's own choice of collector; the heap is enough for tests and one laptop's traffic. The second compiler would take
 # most of a core for a minute and more, which two cores do not have to give.
@@ -23,10 +25,19 @@ LIGHT_JVM = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
 
 class KafkaServer:
-    """An Apache Kafka cluster: one node, or three with replication."""
+    """An Apache Kafka cluster: one node, or three with replication.
+
+    With a password each node listens on a second port too, over TLS only and for user `fraud` only.
+    """
 
     def __init__(
-        self, folder: Path, port: int = 0, *, nodes: int = 1, options: Mapping[str, object] | None = None
+        self,
+        folder: Path,
+        port: int = 0,
+        *,
+        nodes: int = 1,
+        password: str = "",
+        options: Mapping[str, object] | None = None,
     ) -> None:
         """Choose the folder, the ports and the number of nodes.
 
@@ -34,12 +45,14 @@ class KafkaServer:
             folder: data, logs and pid files; a folder used before brings its data back.
             port: the first node's port on the loopback address (0: any free one; the other ports are free ones).
             nodes: 1, or 3 for a replica on each and two in sync before a write is acknowledged.
+            password: what user `fraud` gives on the second port, by PLAIN or SCRAM-SHA-256; empty for no such port.
             options: further lines of every node's server.properties.
         """
         self.folder, self.nodes = folder.resolve(), nodes
-        ports = free_ports(2 * nodes)
+        ports = free_ports(3 * nodes)
         self.ports = [port or ports[0], *ports[1:nodes]]
-        self._controllers = ports[nodes:]
+        self._controllers, self._secure = ports[nodes : 2 * nodes], ports[2 * nodes :]
+        self.password = password
         self.options = dict(options or {})
         self.processes = [Process(self.folder / f"node{node + 1}", "kafka") for node in range(nodes)]
 
@@ -48,9 +61,22 @@ class KafkaServer:
         """Return the addresses as clients take them."""
         return ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
+    @property
+    def secure_bootstrap(self) -> str:
+        """Return the addresses that ask for a password, and speak TLS."""
+        return ",".join(f"127.0.0.1:{port}" for port in self._secure)
+
+    @property
+    def certificate(self) -> Path:
+        """Return the file that clients of those trust: the certificate of the servers, which signs itself."""
+        return self.folder / "tls.crt"
+
     def start(self, *, tied: bool = False) -> "KafkaServer":
         """Format new folders, start every node; return when each knows all. `tied` ends them with the caller."""
         java = kafka_java()
+        if self.password:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            make_certificate(self.folder)
         for node, process in enumerate(self.processes):
             process.need_stopped()
             need_free(self.ports[node], f"Kafka node {node + 1}")
@@ -101,10 +127,15 @@ class KafkaServer:
     def _format(self, java: list[str]) -> None:
         """Prepare the data folders of nodes that have none yet, all at the same time."""
         new = [node for node in range(self.nodes) if not (self._data(node) / "meta.properties").exists()]
-        command = [*java, "-Xmx128m", *LIGHT_JVM, "kafka.tools.StorageTool", "format", "-t", self._cluster(), "-c"]
+        command = [*java, "-Xmx128m", *LIGHT_JVM, "kafka.tools.StorageTool", "format", "-t", self._cluster()]
+        if self.password:
+            command += ["-S", f"SCRAM-SHA-256=[name={USER},password={self.password}]"]
         tools = [
             subprocess.Popen(
-                [*command, str(self._configure(node))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                [*command, "-c", str(self._configure(node))],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
             for node in new
         ]
@@ -130,7 +161,8 @@ class KafkaServer:
         """Write a node's properties; return the file."""
         path = self.processes[node].folder / "server.properties"
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = self._addresses(node) | self._bounds() | self.options
+        lines = self._addresses(node) | self._access(node) | self._bounds() | self.options
+        path.touch(mode=0o600)
         path.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
         return path
 
@@ -144,6 +176,29 @@ class KafkaServer:
             "listeners": f"PLAINTEXT://127.0.0.1:{self.ports[node]},CONTROLLER://127.0.0.1:{self._controllers[node]}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.ports[node]}",
             "log.dirs": self._data(node),
+        }
+
+    def _access(self, node: int) -> dict[str, object]:
+        """Return the lines of the second port."""
+        if not self.password:
+            return {}
+        plain, address = self._addresses(node), f"SECURE://127.0.0.1:{self._secure[node]}"
+        pem = self.processes[node].folder / "tls.pem"
+        pem.touch(mode=0o600)
+        pem.write_text((self.folder / "tls.key").read_text() + self.certificate.read_text())
+        module, mine = "org.apache.kafka.common.security", "listener.name.secure"
+        return {
+            "listeners": f"{plain['listeners']},{address}",
+            "advertised.listeners": f"{plain['advertised.listeners']},{address}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
+            "inter.broker.listener.name": "PLAINTEXT",
+            f"{mine}.ssl.keystore.type": "PEM",
+            f"{mine}.ssl.keystore.location": pem,
+            f"{mine}.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256",
+            f"{mine}.plain.sasl.jaas.config": (
+                f'{module}.plain.PlainLoginModule required user_{USER}="{self.password}";'
+            ),
+            f"{mine}.scram-sha-256.sasl.jaas.config": f"{module}.scram.ScramLoginModule required;",
         }
 
     def _bounds(self) -> dict[str, object]:

@@ -6,10 +6,10 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra.services.certificate import make_certificate
 from infra.services.process import INSTALL, Process, ServiceError, free_ports, need_free
 
 
@@ -150,20 +150,3 @@ def encode(*words: str) -> bytes:
     """Return a command as Redis reads it, whatever characters are in its words."""
     parts = [word.encode() for word in words]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
-
-
-def make_certificate(folder: Path) -> None:
-    """Write tls.key and tls.crt, good for the loopback address, unless they are there.
-
-    Raises:
-        ServiceError: openssl is not installed.
-    """
-    if (folder / "tls.crt").exists():
-        return
-    if shutil.which("openssl") is None:
-        msg = f"openssl is not installed: run {INSTALL}"
-        raise ServiceError(msg)
-    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
-    files = ["-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")]
-    subprocess.run(["openssl", *words.split(), *names, *files], check=True, capture_output=True)

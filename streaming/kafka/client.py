@@ -96,7 +96,13 @@ class Producer(Protocol):
     """Sends in order, one request in flight."""
 
     def send(self, message: Outgoing, acked: Callable[[int], None] | None = None) -> Any:
-        """Begin to send; return what `wait` takes. `acked` is told, on any thread, how many ns it took to arrive."""
+        """Take a message to send; return what `wait` takes. `acked` is told, on any thread, in how many ns it arrived.
+
+        It may leave at once, and leaves with `push` at the latest.
+        """
+
+    def push(self) -> None:
+        """Let everything that was sent leave, in as few requests as the client can make of it."""
 
     def wait(self, sent: Any) -> int:
         """Return the offset of a message, once it is acknowledged; raise DeliveryError when it is not."""
@@ -111,6 +117,7 @@ class Producer(Protocol):
         """Leave the broker's connections."""
 
 
-def undelivered(error: Exception) -> DeliveryError:
-    """Return what is raised for a client's error."""
-    return DeliveryError(f"messages were not acknowledged ({error!r}): stopping without a commit")
+def undelivered(error: Exception, heard: str = "") -> DeliveryError:
+    """Return what is raised for a client's error; `heard` is what it said of its connections."""
+    why = f"{error!r}; {heard}" if heard else repr(error)
+    return DeliveryError(f"messages were not acknowledged ({why}): stopping without a commit")

@@ -12,6 +12,7 @@ from fraud.core.errors import DeliveryError, SettingsError
 from streaming import clock
 from streaming.kafka import kafka_python
 from streaming.kafka.client import Commit, Consumer, Member, Place, undelivered
+from streaming.kafka.topics import unconnected
 from streaming.messages.envelope import Outgoing
 from streaming.settings import ClientValue, KafkaSection
 
@@ -49,10 +50,11 @@ class Found(NamedTuple):
 class ConfluentConsumer:
     """The Consumer port on confluent-kafka."""
 
-    def __init__(self, consumer: Any, commits: Callable[[], Consumer]) -> None:
-        """Take a consumer that has no topics yet, and what makes the one that reads commits."""
+    def __init__(self, consumer: Any, heard: "Heard", kafka: KafkaSection, commits: Callable[[], Consumer]) -> None:
+        """Take a consumer that has no topics yet, what hears of its troubles, and what makes the one for commits."""
         from confluent_kafka import KafkaException, TopicPartition
 
+        self._heard, self._kafka = heard, kafka
         self._consumer, self._error, self._partition = consumer, KafkaException, TopicPartition
         self._connect_commits = commits
         self._commits: Consumer | None = None
@@ -78,7 +80,12 @@ class ConfluentConsumer:
 
     def places(self, topics: Sequence[str]) -> list[Place]:
         """Return all partitions of some topics, in order."""
-        held = self._consumer.list_topics(timeout=ANSWER_SECONDS).topics
+        try:
+            held = self._consumer.list_topics(timeout=ANSWER_SECONDS).topics
+        except self._error as error:
+            # What the library has to say it says in here.
+            self._consumer.poll(0)
+            raise SettingsError(unconnected(self._kafka, self._heard.why or error)) from error
         return [(topic, number) for topic in topics if topic in held for number in sorted(held[topic].partitions)]
 
     def poll(self, wait_ms: int, most: int) -> Mapping[Place, Sequence[Found]]:
@@ -166,6 +173,21 @@ class ConfluentConsumer:
         LOG.warning("%s", error.str())
 
 
+class Heard:
+    """Hears why the library could not connect, which it tries again and again."""
+
+    def __init__(self) -> None:
+        """Have heard nothing."""
+        self.why = ""
+
+    def __call__(self, error: Any) -> None:
+        """Note an error that is about no record; of many, one that is about the user."""
+        from confluent_kafka import KafkaError
+
+        if not self.why or error.code() == KafkaError._AUTHENTICATION:
+            self.why = error.str()
+
+
 class Sent:
     """A message on its way."""
 
@@ -188,11 +210,11 @@ class Sent:
 class ConfluentProducer:
     """The Producer port on confluent-kafka. Acknowledgements are noted on the thread that waits for them."""
 
-    def __init__(self, producer: Any) -> None:
-        """Take a producer."""
+    def __init__(self, producer: Any, heard: "Heard") -> None:
+        """Take a producer, and what hears of its troubles."""
         from confluent_kafka import KafkaException
 
-        self._producer, self._error = producer, KafkaException
+        self._producer, self._heard, self._error = producer, heard, KafkaException
 
     def send(self, message: Outgoing, acked: Callable[[int], None] | None = None) -> Sent:
         """Begin to send."""
@@ -211,14 +233,16 @@ class ConfluentProducer:
             raise undelivered(error) from error
         return sent
 
+    def push(self) -> None:
+        """Do nothing: messages leave by themselves."""
+
     def wait(self, sent: Sent) -> int:
         """Return a message's offset, once it is acknowledged."""
         until = clock.monotonic_ns() + int(ACK_SECONDS * 1e9)
         while sent.offset < 0:
-            if sent.error is not None:
-                raise undelivered(self._error(sent.error))
-            if clock.monotonic_ns() >= until:
-                raise undelivered(TimeoutError(f"no acknowledgement in {ACK_SECONDS:g} s"))
+            if sent.error is not None or clock.monotonic_ns() >= until:
+                late = TimeoutError(f"no acknowledgement in {ACK_SECONDS:g} s")
+                raise undelivered(late if sent.error is None else self._error(sent.error), self._heard.why)
             self._producer.poll(0.1)
         return sent.offset
 
@@ -271,16 +295,17 @@ def connect_producer(kafka: KafkaSection, transactional_id: str = "") -> Conflue
         options |= {"transactional.id": transactional_id, "transaction.timeout.ms": int(ACK_SECONDS * 1_000)}
         # As with the other client: else every second transaction waits for the one before it to be written off.
         options["retry.backoff.ms"] = 1
-    producer = made("Producer", options, kafka, PRODUCER_ONLY)
+    heard = Heard()
+    producer = made("Producer", {**options, "error_cb": heard}, kafka, PRODUCER_ONLY)
     if transactional_id:
         from confluent_kafka import KafkaException
 
         try:
             producer.init_transactions(ACK_SECONDS)
         except KafkaException as error:
-            msg = f"no transactions as {transactional_id!r}: {error}"
+            msg = f"no transactions as {transactional_id!r}: {heard.why or error}"
             raise DeliveryError(msg) from error
-    return ConfluentProducer(producer)
+    return ConfluentProducer(producer, heard)
 
 
 def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> ConfluentConsumer:
@@ -309,7 +334,9 @@ def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> Confl
             "topic.metadata.refresh.interval.ms": 5_000,
         }
     commits = partial(kafka_python.connect_consumer, kafka, group)
-    return ConfluentConsumer(made("Consumer", options, kafka, CONSUMER_ONLY), commits)
+    heard = Heard()
+    consumer = made("Consumer", {**options, "error_cb": heard}, kafka, CONSUMER_ONLY)
+    return ConfluentConsumer(consumer, heard, kafka, commits)
 
 
 PRODUCER_ONLY = frozenset(

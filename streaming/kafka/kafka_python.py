@@ -1,17 +1,22 @@
 """The Consumer and Producer ports on kafka-python, which is imported when something is connected."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fraud.core.errors import DeliveryError
+from fraud.core.errors import FraudError
 from streaming import clock
 from streaming.kafka.client import Commit, Member, Place, Record, undelivered
-from streaming.kafka.topics import await_topics, client_options
+from streaming.kafka.topics import await_topics, connected
 from streaming.messages.envelope import Outgoing
 from streaming.settings import KafkaSection
 
+if TYPE_CHECKING:
+    from streaming.kafka.paced import PacedClient
+
 ACK_SECONDS = 30.0
 METADATA_MS = 5_000
+BATCH_BYTES = 524_288
+"""Most bytes of one partition in one request; a topic takes 1 MiB."""
 
 
 class PythonConsumer:
@@ -50,7 +55,7 @@ class PythonConsumer:
             found: Mapping[Place, Sequence[Record]] = self._consumer.poll(wait_ms, max_records=most)
         except KafkaError as error:
             # The client wraps what its listener of rebalances raised.
-            if isinstance(error.__cause__, DeliveryError):
+            if isinstance(error.__cause__, FraudError):
                 raise error.__cause__ from error
             raise
         return found
@@ -90,18 +95,21 @@ class PythonConsumer:
 
 
 class PythonProducer:
-    """The Producer port on kafka-python."""
+    """The Producer port on kafka-python. What is sent leaves with `push`, in one request to each broker."""
 
-    def __init__(self, producer: Any) -> None:
-        """Take a producer."""
+    def __init__(self, producer: Any, client: "PacedClient") -> None:
+        """Take a producer and the client that it sends by."""
         from kafka.errors import KafkaError
 
-        self._producer, self._error = producer, KafkaError
+        self._producer, self._client, self._error = producer, client, KafkaError
+        self._known: set[str] = set()
 
     def send(self, message: Outgoing, acked: Callable[[int], None] | None = None) -> Any:
-        """Begin to send."""
+        """Take a message to send."""
         began = clock.monotonic_ns()
         try:
+            self._know(message.topic)
+            self._client.hold()
             sent = self._producer.send(
                 message.topic,
                 value=message.value,
@@ -115,8 +123,14 @@ class PythonProducer:
             sent.add_callback(lambda _: acked(clock.monotonic_ns() - began))
         return sent
 
+    def push(self) -> None:
+        """Let everything that was sent leave."""
+        if self._client.held:
+            self._client.release()
+
     def wait(self, sent: Any) -> int:
         """Return a message's offset, once it is acknowledged."""
+        self.push()
         try:
             return int(sent.get(ACK_SECONDS).offset)
         except self._error as error:
@@ -131,6 +145,7 @@ class PythonProducer:
 
     def end(self, commits: Mapping[Place, Commit] | None, group: Any) -> None:
         """Commit the transaction."""
+        self.push()
         try:
             if commits is not None:
                 self._producer.send_offsets_to_transaction(offsets_of(commits), group)
@@ -140,12 +155,28 @@ class PythonProducer:
 
     def close(self) -> None:
         """Leave."""
+        self.push()
         self._producer.close(timeout=ACK_SECONDS)
+
+    def _know(self, topic: str) -> None:
+        """Wait for a topic's partitions before its first message, for while messages wait the client asks nobody."""
+        if topic not in self._known:
+            self.push()
+            self._producer.partitions_for(topic)
+            self._known.add(topic)
 
 
 def connect_producer(kafka: KafkaSection, transactional_id: str = "") -> PythonProducer:
-    """Return a connected producer, with a transactional id one for transactions only."""
+    """Return a connected producer, with a transactional id one for transactions only; raise as `connected` does."""
     from kafka import KafkaProducer
+
+    from streaming.kafka.paced import PacedClient
+
+    clients: list[PacedClient] = []
+
+    def paced(**given: Any) -> PacedClient:
+        clients.append(PacedClient(**given))
+        return clients[-1]
 
     options: dict[str, Any] = {
         "acks": "all",
@@ -153,18 +184,26 @@ def connect_producer(kafka: KafkaSection, transactional_id: str = "") -> PythonP
         "max_in_flight_requests_per_connection": 1,
         "allow_auto_create_topics": False,
         "linger_ms": 0,
+        # A request takes one set of messages from each partition: with 16 KB, the default, that is two decisions.
+        "batch_size": BATCH_BYTES,
+        "metrics_enabled": False,
+        "kafka_client": paced,
     }
     if transactional_id:
         # With the default of 100 ms every second transaction waits for the one before it to be written off.
         options |= {"transactional_id": transactional_id, "retry_backoff_ms": 1}
-    producer = KafkaProducer(**{**options, **client_options(kafka, KafkaProducer)})
+    producer = connected(kafka, KafkaProducer, options)
     if transactional_id:
         producer.init_transactions()
-    return PythonProducer(producer)
+    return PythonProducer(producer, clients[-1])
 
 
 def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> PythonConsumer:
-    """Return a connected consumer; `member` is a lasting name, so that a restart of its process is no rebalance."""
+    """Return a connected consumer; `member` is a lasting name, so that a restart of its process is no rebalance.
+
+    Raises:
+        SettingsError: when no broker answers, or none takes the user.
+    """
     from kafka import KafkaConsumer
 
     options: dict[str, Any] = {
@@ -174,9 +213,10 @@ def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> Pytho
         "isolation_level": "read_committed",
         "allow_auto_create_topics": False,
         "fetch_max_wait_ms": 100,
+        "metrics_enabled": False,
         **(member_options(kafka, member) if member else {}),
     }
-    return PythonConsumer(KafkaConsumer(**{**options, **client_options(kafka, KafkaConsumer)}))
+    return PythonConsumer(connected(kafka, KafkaConsumer, options))
 
 
 def committed(kafka: KafkaSection, topics: Sequence[str]) -> dict[Place, Commit | None]:

@@ -37,6 +37,8 @@ class Counts(msgspec.Struct):
     rejected: int = 0
     recoveries: int = 0
     commits: int = 0
+    older: int = 0
+    """Partitions of which the store held less than what was committed: it is an older copy."""
 
 
 class KafkaLink:
@@ -73,7 +75,7 @@ class KafkaLink:
         """Return what is there, at most a batch; None after `stop`."""
         if self._stopping:
             return None
-        if self._store.mode is Mode.BEGIN_AGAIN:
+        if self._store.mode is Mode.BEGIN_AGAIN or self._offsets.behind:
             self._recover(self._offsets.held)
             self._store.begun_again()
         records = self._reader.poll()
@@ -96,6 +98,8 @@ class KafkaLink:
             return
         now = clock.monotonic_ns()
         self._publisher.carry(in_hand.read, answers)
+        if not self._looked(now):
+            return
         if not self._transactional and self._offsets.due(now):
             self._commit(now)
         # All at once they would hold up whatever came meanwhile.
@@ -206,6 +210,7 @@ class KafkaLink:
         self.flush()
         self._offsets.begin(self._recovery.begin(set(places)))
         self.counts.recoveries += 1
+        self.counts.older = self._recovery.older
 
     # ---- what is sent, and what is noted
 
@@ -226,17 +231,33 @@ class KafkaLink:
             return
         commits = None
         if self._store.mode is Mode.NORMAL:
+            self._offsets.note(Done(self._in_hand.read))
             now = clock.monotonic_ns()
-            self._offsets.note(now, Done(self._in_hand.read))
-            commits = self._offsets.commits(now)
+            if self._looked(now):
+                commits = self._offsets.commits(now)
         self._publisher.publish_at_once(messages, commits, self._consumer.group())
         if commits is not None:
             self._offsets.cover()
 
     def _commit_behind(self, *, wait: bool) -> None:
         """Commit what is noted, where that is done beside the publishing, and a store holds it."""
-        if not self._transactional and self._store.mode is Mode.NORMAL:
-            self._commit(clock.monotonic_ns(), wait=wait)
+        if self._transactional or self._store.mode is not Mode.NORMAL:
+            return
+        now = clock.monotonic_ns()
+        self._look(now)
+        if self._store.mode is Mode.NORMAL:
+            self._commit(now, wait=wait)
+
+    def _looked(self, now: int) -> bool:
+        """Look at the store when it is time to; tell whether it is there."""
+        if self._offsets.look_due(now):
+            self._look(now)
+        return self._store.mode is Mode.NORMAL
+
+    def _look(self, now: int) -> None:
+        """Ask the store what it has applied; where it is gone that is noticed here."""
+        if (applied := self._recovery.standing(self._offsets.held)) is not None:
+            self._offsets.seen(now, applied)
 
     def _commit(self, now: int, *, wait: bool = False) -> None:
         if commits := self._offsets.commits(now):

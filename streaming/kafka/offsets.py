@@ -2,7 +2,8 @@
 
 Three offsets, in order: `absorb_from`, below which the store's promise holds; the committed one; and `resume`, below
 which everything has been published. A worker begins at `absorb_from`, absorbs again what the store may have lost, and
-publishes nothing below `resume`.
+publishes nothing below `resume`. Once a second the store is asked what it has applied: that goes into the commit with
+`absorb_from`, and a store that says less later is an older copy.
 """
 
 from collections import deque
@@ -10,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from fraud.core.records import Answer, Position
+from fraud.core.records import SECOND, Answer, Position
 from streaming.kafka.client import Commit, Place
 
+LOOK_EVERY = SECOND
 AnswerId = tuple[str, int]
 """Id and version of the transaction that was answered."""
 
@@ -21,13 +23,15 @@ class CommitMark(msgspec.Struct, frozen=True):
     """What travels in a commit's metadata: where to begin, and where the answers since then begin in the output.
 
     `birth` names the state that holds what came before: on another one it would be missing. `encoder` names the
-    histories that hold it; in those of another encoder it may be missing.
+    histories that hold it; in those of another encoder it may be missing. `applied` is the highest offset that the
+    state had applied when it held all below `absorb_from`, -1 when none is known.
     """
 
     absorb_from: int
     output: int = 0
     birth: str = ""
     encoder: str = ""
+    applied: int = -1
 
     def text(self) -> str:
         """Return it as the metadata of a commit."""
@@ -51,22 +55,39 @@ class Track:
         """Begin at a mark; `resume` is the offset after the last published; state and encoder are those in use."""
         self.resume = self.next = max(resume, mark.absorb_from)
         self.output = mark.output
-        self._durable = CommitMark(mark.absorb_from, mark.output, birth, encoder)
+        self._after = mark.absorb_from
+        self._durable = msgspec.structs.replace(mark, birth=birth, encoder=encoder)
         self._steps: deque[tuple[int, CommitMark]] = deque()
+
+    @property
+    def applied(self) -> int:
+        """Return the highest offset that the state must have applied, -1 when none is known."""
+        return self._durable.applied
 
     def publishes(self, offset: int) -> bool:
         """Tell whether the answer to an offset is still to be published."""
         return offset >= self.resume
 
+    def ends(self, output: int) -> None:
+        """Note where the output ended when this began: where nothing is absorbed again nothing of it is read again."""
+        self.output = max(self.output, output)
+        if self._durable.absorb_from >= self.resume:
+            self._durable = msgspec.structs.replace(self._durable, output=self.output)
+
     def published(self, output: int) -> None:
         """Note the offset of a published answer."""
         self.output = max(self.output, output + 1)
 
-    def done(self, now: int, after: int) -> None:
+    def done(self, after: int) -> None:
         """Note that everything below `after` is stored and published."""
-        self.next = max(self.next, after)
-        output = self.output if after >= self.resume else self._durable.output
-        self._steps.append((now, msgspec.structs.replace(self._durable, absorb_from=after, output=output)))
+        self.next, self._after = max(self.next, after), after
+
+    def seen(self, now: int, applied: int) -> None:
+        """Note that the state holds all that is done, and says to have applied everything up to an offset."""
+        output = self.output if self._after >= self.resume else self._durable.output
+        step = msgspec.structs.replace(self._durable, absorb_from=self._after, output=output, applied=applied)
+        if step != (self._steps[-1][1] if self._steps else self._durable):
+            self._steps.append((now, step))
 
     def commit(self, now: int, durable_after: int) -> tuple[int, CommitMark]:
         """Return the offset to commit, and the mark for its metadata; times in nanoseconds."""
@@ -78,7 +99,7 @@ class Track:
 class Done(msgspec.Struct, frozen=True):
     """What is stored and acknowledged: the offset after the last record read of each partition, and the answers.
 
-    `outputs` are the offsets of the last decisions in the output, by the partition that they answer.
+    `outputs` are the offsets of the last decisions and applied labels in the output, by the partition that they answer.
     """
 
     read: Mapping[Place, int] = {}
@@ -89,7 +110,7 @@ class Done(msgspec.Struct, frozen=True):
 class Offsets:
     """The partitions that a worker holds: assigned, noted, committed; and the answers that a commit has covered.
 
-    Times are monotonic, in nanoseconds.
+    `behind` says that the state was seen to have applied less than it had. Times are monotonic, in nanoseconds.
     """
 
     def __init__(self, durable_after: int, commit_every: int) -> None:
@@ -99,7 +120,8 @@ class Offsets:
         self._fresh: set[Place] = set()
         self._unsettled: list[tuple[Place, AnswerId]] = []
         self._covered: deque[AnswerId] = deque()
-        self._committed_at = 0
+        self._committed_at = self._seen_at = 0
+        self.behind = False
 
     def __len__(self) -> int:
         """Return how many partitions are held, less those that were assigned a moment ago."""
@@ -129,6 +151,7 @@ class Offsets:
         """Stand in partitions as their recovery found them."""
         self._tracks.update(tracks)
         self._fresh -= tracks.keys()
+        self.behind = False
         self._unsettled = [entry for entry in self._unsettled if entry[0] not in tracks]
 
     def next(self) -> dict[Place, int]:
@@ -140,17 +163,31 @@ class Offsets:
         track = self._tracks.get(place_of(position))
         return track is not None and track.publishes(position.offset)
 
-    def note(self, now: int, done: Done) -> None:
+    def note(self, done: Done) -> None:
         """Note what is done, of the partitions that are still held."""
         for place, offset in done.outputs.items():
             if (track := self._tracks.get(place)) is not None:
                 track.published(offset)
         for place, after in done.read.items():
             if (track := self._tracks.get(place)) is not None:
-                track.done(now, after)
+                track.done(after)
         for answer in done.answers:
             if answer.repeat_of is None:
                 self._unsettled.append((place_of(answer.position), (answer.decision.tx_id, answer.decision.version)))
+
+    def look_due(self, now: int) -> bool:
+        """Tell whether it is time to ask the state what it has applied."""
+        return now - self._seen_at >= min(LOOK_EVERY, self._durable_after)
+
+    def seen(self, now: int, applied: Mapping[Place, int]) -> None:
+        """Note what the state says to have applied of each partition, now that it holds all that is done."""
+        self._seen_at = now
+        for place, offset in applied.items():
+            if (track := self._tracks.get(place)) is not None:
+                if offset < track.applied:
+                    self.behind = True
+                else:
+                    track.seen(now, offset)
 
     def due(self, now: int) -> bool:
         """Tell whether it is time for a commit."""

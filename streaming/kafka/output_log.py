@@ -1,6 +1,7 @@
 """Read the output: its end, to know which positions have been answered; and all of it, each effect exactly once."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -8,11 +9,13 @@ import msgspec
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, Position
 from streaming.kafka.client import Place, Record
-from streaming.kafka.topics import Topics, client_options
+from streaming.kafka.topics import Topics, connected
 from streaming.messages import envelope
 from streaming.settings import KafkaSection
 
 POLL_MS = 200
+BACK = 500
+NONE = 2**63
 MOST_IDS = 100_000
 """Alerts and dead letters that a reader remembers: what is published twice comes within minutes."""
 
@@ -21,20 +24,24 @@ def consumer(kafka: KafkaSection, **options: Any) -> Any:
     """Return a consumer that belongs to no group and sees committed messages only."""
     from kafka import KafkaConsumer
 
-    return KafkaConsumer(
-        **{
-            "enable_auto_commit": False,
-            "isolation_level": "read_committed",
-            "auto_offset_reset": "earliest",
-            "fetch_max_wait_ms": 50,
-            **client_options(kafka, KafkaConsumer),
-            **options,
-        }
-    )
+    given = {
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "auto_offset_reset": "earliest",
+        "fetch_max_wait_ms": 50,
+        **options,
+    }
+    return connected(kafka, KafkaConsumer, given)
 
 
-def records(kafka: KafkaSection, starts: Mapping[tuple[str, int], int], **options: Any) -> Iterator[Any]:
+def records(kafka: KafkaSection, starts: Mapping[Place, int], **options: Any) -> Iterator[Any]:
     """Yield what stands in some partitions from given offsets up to their ends as they are now."""
+    for piece in pieces(kafka, starts, **options):
+        yield from piece
+
+
+def pieces(kafka: KafkaSection, starts: Mapping[Place, int], **options: Any) -> Iterator[list[Any]]:
+    """Yield the same, some hundred at a time; an empty piece says that there is more to wait for."""
     from kafka import TopicPartition
 
     reader = consumer(kafka, **options)
@@ -47,38 +54,80 @@ def records(kafka: KafkaSection, starts: Mapping[tuple[str, int], int], **option
             reader.seek(partition, max(offset, first[partition]))
         while any(reader.position(partition) < ends[partition] for partition in begins):
             for partition, found in reader.poll(POLL_MS).items():
-                yield from (record for record in found if record.offset < ends[partition])
+                yield [record for record in found if record.offset < ends[partition]]
+            yield []
     finally:
         reader.close()
 
 
+def first_offset(kafka: KafkaSection, place: Place) -> int:
+    """Return the offset at which the log of a partition begins."""
+    from kafka import TopicPartition
+
+    reader = consumer(kafka)
+    try:
+        return int(reader.beginning_offsets([TopicPartition(*place)])[TopicPartition(*place)])
+    finally:
+        reader.close()
+
+
+def begin_of(kafka: KafkaSection, output: Place, answered: tuple[str, int], before: int) -> int:
+    """Return an offset of an output partition from which on stands every answer to what lies above a source offset.
+
+    `answered` is the source's topic, as positions name it, and that offset; `before` an offset of the output at which
+    later answers stand. Answers follow each other as their sources do, but for what a worker published that woke up
+    late; so some hundred records are looked at, further and further back.
+    """
+    back = BACK
+    while (start := max(before - back, 0)) > 0:
+        if max(islice(sources(kafka, output, start, answered[0]), BACK), default=NONE) <= answered[1]:
+            break
+        back *= 4
+    return start
+
+
+def sources(kafka: KafkaSection, output: Place, start: int, topic: str) -> Iterator[int]:
+    """Yield the source offsets of what answers a topic, from an offset of an output partition on."""
+    for record in records(kafka, {output: start}, max_poll_records=BACK):
+        position = source_of(record.headers)
+        if position is not None and position.topic == topic:
+            yield position.offset
+
+
 class Answered(msgspec.Struct):
-    """What the output says of one input partition: the offset after the last answered, and the answers."""
+    """What the output says of one input partition: the offset after the last answered, and where the output ends."""
 
     resume: int = 0
-    answers: list[Answer] = []
     output: int = 0
 
 
-def answered(found: Iterable[Any], inputs: Mapping[tuple[str, int], str], *, decisions: str) -> dict[Any, Answered]:
-    """Return, for each (output topic, partition), what has been answered.
+class Tail:
+    """What the end of the output tells. `reached` says of each (output topic, partition) what has been answered."""
 
-    `inputs` names the input topic with its id, as positions do; what speaks of another one, deleted since, is left out.
-    """
-    held: dict[tuple[str, int], Answered] = {key: Answered() for key in inputs}
-    for record in found:
-        key = record.topic, record.partition
-        state = held[key]
+    def __init__(self, inputs: Mapping[Place, str], decisions: str) -> None:
+        """Take the input topic of each output partition, named with its id as positions do, and the decisions' topic.
+
+        What speaks of another topic, deleted since, is left out.
+        """
+        self._inputs, self._decisions = inputs, decisions
+        self.reached = {place: Answered() for place in inputs}
+
+    def take(self, records: Iterable[Any]) -> list[Answer]:
+        """Take in some records; return the first answers among them."""
+        return [answer for record in records if (answer := self._take(record)) is not None]
+
+    def _take(self, record: Any) -> Answer | None:
+        place = record.topic, record.partition
+        state = self.reached[place]
         state.output = max(state.output, record.offset + 1)
         position = source_of(record.headers)
-        if position is None or position.topic != inputs[key]:
-            continue
+        if position is None or position.topic != self._inputs[place]:
+            return None
         state.resume = max(state.resume, position.offset + 1)
-        if record.topic == decisions:
-            answer = envelope.answer_in(record.value, record.headers)
-            if answer.repeat_of is None:
-                state.answers.append(answer)
-    return held
+        if record.topic != self._decisions:
+            return None
+        answer = envelope.answer_in(record.value, record.headers)
+        return answer if answer.repeat_of is None else None
 
 
 def source_of(headers: Iterable[tuple[str, bytes]]) -> Position | None:

@@ -17,10 +17,14 @@ from streaming.messages.envelope import Outgoing
 
 
 class Messages(NamedTuple):
-    """What one batch publishes: alerts first, then letters and labels, then decisions, each with what it answers."""
+    """What one batch publishes: alerts first, then dead letters, applied labels and decisions.
+
+    Labels and decisions come with the partition that they answer.
+    """
 
     alerts: list[Outgoing]
-    others: list[Outgoing]
+    letters: list[Outgoing]
+    labels: list[tuple[Outgoing, Place]]
     decisions: list[tuple[Outgoing, Place]]
 
 
@@ -31,6 +35,7 @@ class InFlight(msgspec.Struct):
     """
 
     others: list[Any] = []
+    labels: list[tuple[Any, Place]] = []
     decisions: list[tuple[Any, Place]] = []
     sent_at: int = 0
     ack_ns: int = 0
@@ -44,8 +49,8 @@ class Publisher:
     newest batch with decisions took.
     """
 
-    def __init__(self, producer: Producer, topics: Topics, note: Callable[[int, Done], None]) -> None:
-        """Take a producer, and what is told of batches that are acknowledged, with the time (monotonic ns)."""
+    def __init__(self, producer: Producer, topics: Topics, note: Callable[[Done], None]) -> None:
+        """Take a producer, and what is told of batches that are acknowledged."""
         self._producer, self._topics, self._note = producer, topics, note
         self._in_flight: InFlight | None = None
         self.failed = False
@@ -58,7 +63,12 @@ class Publisher:
         topics = self._topics
         return Messages(
             [envelope.alert_out(answer, topics.alerts) for answer in answers if answer.alert is not None],
-            [envelope.reject_out(reject, topics.dead) for reject in rejects] + applied(labels, topics.applied),
+            [envelope.reject_out(reject, topics.dead) for reject in rejects],
+            [
+                (message, (topics.known, arrival.position.partition))
+                for arrival in labels
+                if (message := applied(arrival, topics.applied)) is not None
+            ],
             [
                 (
                     envelope.decision_out(answer, topics.decisions, stages),
@@ -77,10 +87,13 @@ class Publisher:
         with self._failing():
             # A decision in the log says that its alert is there too, so alerts are waited for.
             alerts = self._send(messages.alerts)
+            self._producer.push()
             self.flush()
             self._wait(alerts)
-            in_flight = InFlight(others=self._send(messages.others), sent_at=clock.monotonic_ns())
+            in_flight = InFlight(others=self._send(messages.letters), sent_at=clock.monotonic_ns())
+            in_flight.labels = self._send_placed(messages.labels)
             self._send_decisions(in_flight, messages.decisions)
+            self._producer.push()
             self._in_flight = in_flight
 
     def publish_at_once(self, messages: Messages, commits: Mapping[Place, Commit] | None, group: Any) -> None:
@@ -91,8 +104,9 @@ class Publisher:
         """
         with self._failing():
             self._producer.begin()
-            self._in_flight = in_flight = InFlight(others=self._send([*messages.alerts, *messages.others]))
-            in_flight.decisions = [(self._producer.send(message), place) for message, place in messages.decisions]
+            self._in_flight = in_flight = InFlight(others=self._send([*messages.alerts, *messages.letters]))
+            in_flight.labels = self._send_placed(messages.labels)
+            in_flight.decisions = self._send_placed(messages.decisions)
             self._producer.end(commits, group)
             self.flush()
 
@@ -108,16 +122,15 @@ class Publisher:
         with self._failing():
             self._wait(in_flight.others)
             # Of each partition the last one counts: its offset is the highest.
-            outputs = {place: self._producer.wait(sent) for sent, place in in_flight.decisions}
-        now = clock.monotonic_ns()
+            outputs = {place: self._producer.wait(sent) for sent, place in (*in_flight.labels, *in_flight.decisions)}
         if in_flight.decisions and in_flight.sent_at:
-            self.ack_ns = in_flight.ack_ns or now - in_flight.sent_at
-        self._note(now, msgspec.structs.replace(in_flight.done, outputs=outputs))
+            self.ack_ns = in_flight.ack_ns or clock.monotonic_ns() - in_flight.sent_at
+        self._note(msgspec.structs.replace(in_flight.done, outputs=outputs))
 
     def carry(self, read: Mapping[Place, int], answers: Sequence[Answer]) -> None:
         """Let what was read and answered be noted once what is under way is acknowledged: at once when nothing is."""
         if self._in_flight is None:
-            self._note(clock.monotonic_ns(), Done(read, answers))
+            self._note(Done(read, answers))
         else:
             self._in_flight.done = Done(read, answers)
 
@@ -127,6 +140,9 @@ class Publisher:
 
     def _send(self, messages: Sequence[Outgoing]) -> list[Any]:
         return [self._producer.send(message) for message in messages]
+
+    def _send_placed(self, messages: Sequence[tuple[Outgoing, Place]]) -> list[tuple[Any, Place]]:
+        return [(self._producer.send(message), place) for message, place in messages]
 
     def _send_decisions(self, in_flight: InFlight, decisions: Sequence[tuple[Outgoing, Place]]) -> None:
         """Send decisions, and have the client note when the last one is acknowledged."""
@@ -154,15 +170,9 @@ class Publisher:
             raise
 
 
-def applied(labels: Sequence[Arrival], topic: str) -> list[Outgoing]:
-    """Return the messages of labels that were applied, each for the partition that it came from."""
-    return [
-        envelope.known_out(
-            arrival.event,
-            topic,
-            ((envelope.SOURCE, envelope.position_text(arrival.position)),),
-            arrival.position.partition,
-        )
-        for arrival in labels
-        if isinstance(arrival.event, KnownLabel)
-    ]
+def applied(arrival: Arrival, topic: str) -> Outgoing | None:
+    """Return the message of a label that was applied, for the partition that it came from; None for other events."""
+    if not isinstance(arrival.event, KnownLabel):
+        return None
+    source = ((envelope.SOURCE, envelope.position_text(arrival.position)),)
+    return envelope.known_out(arrival.event, topic, source, arrival.position.partition)

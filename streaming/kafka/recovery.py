@@ -1,8 +1,10 @@
 """Where to begin in a partition: at the commit's mark, after reading what the output says has been answered."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from fraud.core.errors import StateError
 from fraud.core.records import Answer
@@ -41,6 +43,13 @@ class Recoverable(Protocol):
     def put_answers(self, answers: Sequence[Answer]) -> None:
         """Make published answers the first ones again where they are lost."""
 
+    def applied(self) -> Mapping[tuple[str, int], int] | None:
+        """Return the highest offset applied of each (topic, partition), positions' topics; None without a store.
+
+        Raises:
+            StateError: when the state was emptied since.
+        """
+
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:
         """Let the first answers to (transaction id, version) age: their offsets are committed."""
 
@@ -56,44 +65,87 @@ class Reached(NamedTuple):
 
 
 class Recovery:
-    """Begins partitions. `pointer` names the histories in use, None where no model was ever pointed to."""
+    """Begins partitions. `pointer` names the histories in use, None where no model was ever pointed to.
+
+    `older` counts partitions of which the store held less than it had: they were read again from where it stands.
+    """
 
     def __init__(
         self, kafka: KafkaSection, ids: Mapping[str, str], consumer: Consumer, store: Recoverable,
-        pointer: Pointer | None = None,
+        pointer: Pointer | None = None, alive: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        """Take the ids of the input topics, the worker's consumer, and the store whose promise is made good."""
+        """Take the ids of the input topics, the worker's consumer, and the store whose promise is made good.
+
+        `alive` is called between pieces of what is read: a long one is no standstill.
+        """
         self._kafka, self._ids = kafka, ids
         self._consumer, self._store = consumer, store
-        self.pointer = pointer
+        self.pointer, self._alive = pointer, alive
+        self.older = 0
         topics = Topics.of(kafka)
-        self._decisions = topics.decisions
+        self._decisions, self._labels = topics.decisions, topics.known
         self._outputs = {topics.transactions: topics.decisions, topics.known: topics.applied}
 
     def begin(self, places: Collection[Place]) -> dict[Place, Track]:
         """Read the end of the output, put lost answers back, and seek to where the store's promise ends.
 
         Raises:
-            StateError: when the store is not the one that the commits speak of.
+            StateError: when the store is not the one that the commits speak of, or holds less than can be read again.
         """
         reached = {place: self._reached(place) for place in places}
-        found = self._answered(reached)
+        for place, at in reached.items():
+            self._need_same_state(at.mark, place)
+        if (standing := self.standing(places)) is not None:
+            reached = {place: self._stand_at(place, at, standing[place]) for place, at in reached.items()}
+        found = self._read_output(reached)
         return {place: self._begin(place, at, found[self._output(place)]) for place, at in reached.items()}
 
+    def standing(self, places: Collection[Place]) -> dict[Place, int] | None:
+        """Return the highest offset that the store has applied of some partitions, -1 for none; None without a store.
+
+        Raises:
+            StateError: when the state was emptied since.
+        """
+        if (applied := self._store.applied()) is None:
+            return None
+        return {place: applied.get((self._named(place), place[1]), -1) for place in places}
+
+    def _stand_at(self, place: Place, at: Reached, applied: int) -> Reached:
+        """Return where to begin, given what the store has applied: further back when that is less than it had."""
+        if applied >= at.mark.applied:
+            return at
+        self.older += 1
+        begins = output_log.first_offset(self._kafka, place)
+        if begins > applied + 1:
+            msg = (
+                f"the state store holds {place[0]} partition {place[1]} up to offset {applied} and once held it up to "
+                f"{at.mark.applied}: it is an older copy, and the log begins at {begins}, so what lies between cannot "
+                "be absorbed again; restore a newer copy, or empty the store and fill it with 'fraud state rebuild'"
+            )
+            raise StateError(msg)
+        output = at.mark.output
+        if place[0] != self._labels:
+            output = output_log.begin_of(self._kafka, self._output(place), (self._named(place), applied), output)
+        # What was committed stays published; what the store lacks is absorbed again, with its first answers put back.
+        lower = min(at.mark.absorb_from, applied + 1)
+        return Reached(at.offset, msgspec.structs.replace(at.mark, absorb_from=lower, output=output, applied=applied))
+
     def _begin(self, place: Place, at: Reached, state: output_log.Answered) -> Track:
-        self._need_same_state(at.mark, place)
         track = Track(at.mark, max(at.offset, state.resume), self._store.birth, self._encoder)
-        track.published(state.output - 1)
-        self._store.put_answers(state.answers)
+        track.ends(state.output)
         # Without a store rules go on alone, until it comes back and this is done again.
         down = self._store.mode is Mode.STORE_DOWN
         self._consumer.seek(place, track.resume if down else at.mark.absorb_from)
         return track
 
-    def _answered(self, reached: Mapping[Place, Reached]) -> dict[Place, output_log.Answered]:
+    def _read_output(self, reached: Mapping[Place, Reached]) -> dict[Place, output_log.Answered]:
+        """Read the output from where the marks say, piece by piece, and put its answers back."""
         starts = {self._output(place): at.mark.output for place, at in reached.items()}
-        inputs = {self._output(place): self._named(place) for place in reached}
-        return output_log.answered(output_log.records(self._kafka, starts), inputs, decisions=self._decisions)
+        tail = output_log.Tail({self._output(place): self._named(place) for place in reached}, self._decisions)
+        for piece in output_log.pieces(self._kafka, starts):
+            self._store.put_answers(tail.take(piece))
+            self._alive()
+        return tail.reached
 
     def _need_same_state(self, mark: CommitMark, place: Place) -> None:
         """Raise StateError when the store is not the one that the commit speaks of: it was emptied, or is another."""

@@ -1,5 +1,6 @@
 """The topics: names, how they are made, and the ids that tell a recreated one from its namesake."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ RETENTION_DAYS = 32
 """The longest window and its lateness: from a topic kept that long an empty store can be rebuilt."""
 DAY_MS = 86_400_000
 PARTITIONS = 4
+CONNECT_MS = 10_000
 METADATA_NS = 30_000_000_000
 
 
@@ -57,16 +59,59 @@ def client_options(kafka: KafkaSection, kind: Any) -> dict[str, Any]:
     return {"bootstrap_servers": kafka.bootstrap.split(","), **passed}
 
 
+class Heard(logging.Handler):
+    """Hears why kafka-python could not connect: it tries again, writes that to its log, and in the end says nothing."""
+
+    def __init__(self) -> None:
+        """Hear warnings."""
+        super().__init__(logging.WARNING)
+        self.why: Exception | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note the first error in the log, or the first that is about the user."""
+        for each in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(each, Exception) and (self.why is None or "Authentication" in type(each).__name__):
+                self.why = each
+
+
+def connected(kafka: KafkaSection, kind: Any, options: Mapping[str, Any]) -> Any:
+    """Return a connected client of kafka-python; what the site passes goes before `options`.
+
+    Raises:
+        SettingsError: when no broker answers, or none takes the user.
+    """
+    from kafka.errors import KafkaError
+
+    given = {"bootstrap_timeout_ms": CONNECT_MS, **options, **client_options(kafka, kind)}
+    heard, log = Heard(), logging.getLogger("kafka.net.manager")
+    log.addHandler(heard)
+    try:
+        return kind(**given)
+    except KafkaError as error:
+        raise SettingsError(unconnected(kafka, heard.why or error)) from error
+    finally:
+        log.removeHandler(heard)
+
+
+def unconnected(kafka: KafkaSection, why: object) -> str:
+    """Return what is said when no broker took a client in, with the repair and without a password."""
+    user, checks = kafka.client.get("sasl_plain_username"), ["[kafka] bootstrap, whether the brokers run"]
+    login = "sasl_mechanism, sasl_plain_username and sasl_plain_password in [kafka.client]"
+    if user is not None and "authenticat" in str(why).lower():
+        return f"Kafka at {kafka.bootstrap} does not take user {user!r} ({why}): check {login}"
+    if "SSL" in str(kafka.client.get("security_protocol", "")):
+        checks.append("ssl_cafile in [kafka.client]")
+    if user is not None:
+        # Seen with SCRAM: the other side hangs up before it is heard why.
+        checks.append(f"{login}, for brokers hang up on a wrong password of user {user!r}")
+    return f"no Kafka at {kafka.bootstrap} ({why}): check {', and '.join(checks)}"
+
+
 def admin(kafka: KafkaSection) -> Any:
     """Return a connected admin client; raise SettingsError when no broker answers."""
     from kafka.admin import KafkaAdminClient
-    from kafka.errors import KafkaError
 
-    try:
-        return KafkaAdminClient(**{"bootstrap_timeout_ms": 10_000, **client_options(kafka, KafkaAdminClient)})
-    except KafkaError as error:
-        msg = f"no Kafka at {kafka.bootstrap} ({error}): check [kafka] bootstrap, and whether the brokers run"
-        raise SettingsError(msg) from error
+    return connected(kafka, KafkaAdminClient, {})
 
 
 def create(kafka: KafkaSection, partitions: int = PARTITIONS, replication: int = -1) -> list[str]:

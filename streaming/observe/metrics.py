@@ -30,6 +30,9 @@ class Gauges:
         self.degraded = Gauge("fraud_degraded", "1 while the state store is gone", **options)
         self.recoveries = Gauge("fraud_recoveries", "Times the end of the output was read", **options)
         self.store_restarts = Gauge("fraud_store_restarts", "Restarts of the state store noticed", **options)
+        self.store_older = Gauge(
+            "fraud_store_older", "Partitions read again because the state store was an older copy", **options
+        )
         self.rules_refused = Gauge("fraud_rules_refused", "Changed rule files refused", **options)
         self.build = Gauge("fraud_build_info", "What this worker runs", ["model", "spec", "policy", "rules"], **options)
 
@@ -110,6 +113,10 @@ class Health:
         """Note a turn of the loop, and what is missing for being ready."""
         self.turned_at = clock.monotonic_ns()
         self.waits_for = tuple(waits_for)
+
+    def beat(self) -> None:
+        """Note that work goes on, though the loop does not turn."""
+        self.turned_at = clock.monotonic_ns()
 
     @property
     def alive(self) -> bool:

@@ -1,6 +1,6 @@
 """What decides while the state store is gone: analyst rules alone; and the mode that a worker is in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from fraud.core.decisions import Scored, answer_of
 from fraud.core.engine import Strategy
-from fraud.core.errors import StoreRestartedError, StoreUnavailableError
+from fraud.core.errors import StateError, StoreRestartedError, StoreUnavailableError
 from fraud.core.records import (
     Answer,
     Arrival,
@@ -31,6 +31,12 @@ class LosableStore(Protocol):
     """What a worker asks of a store that may go away. `birth` names the state, another one when it was lost."""
 
     birth: str
+
+    def birth_now(self) -> str:
+        """Return the name that the state has now, empty when it was emptied."""
+
+    def applied_offsets(self) -> dict[tuple[str, int], int]:
+        """Return the highest offset applied of each (topic, partition)."""
 
     def reopen(self) -> None:
         """Connect again; raise StoreUnavailableError while nothing answers."""
@@ -108,6 +114,26 @@ class FallbackEngine:
             with self._noticing():
                 self._store.put_answers(answers)
 
+    def applied(self) -> Mapping[tuple[str, int], int] | None:
+        """Return what the state has applied, None while the store is gone.
+
+        Raises:
+            StateError: when the state was emptied, or is another, since it was opened.
+        """
+        if self._mode is Mode.STORE_DOWN:
+            return None
+        found, now = None, self.birth
+        with self._noticing():
+            now, found = self._store.birth_now(), self._store.applied_offsets()
+        if now != self.birth:
+            msg = (
+                f"the state store was born {now or 'never'} and not {self.birth}: it was emptied, or another one was "
+                "put in its place, while this worker ran; end the other workers, empty it, and fill it with "
+                "'fraud state rebuild'"
+            )
+            raise StateError(msg)
+        return found
+
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:
         """Let first answers age; where the store fails nothing is lost but room: they stay as they are."""
         with self._noticing():
@@ -146,5 +172,6 @@ class FallbackEngine:
         """Go on by rules when the store fails in here."""
         try:
             yield
-        except (StoreUnavailableError, StoreRestartedError):
+        except (StoreUnavailableError, StoreRestartedError) as error:
+            self.restarts += isinstance(error, StoreRestartedError)
             self._mode = Mode.STORE_DOWN

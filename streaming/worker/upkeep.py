@@ -26,6 +26,7 @@ class Upkeep:
         self._link, self._fallback, self._model = link, fallback, model
         self._metrics, self._log = metrics, log
         self._refreshed_at = self._collected_at = clock.monotonic_ns()
+        self._older = 0
 
     def turn(self, *, idle: bool) -> None:
         """Do what is due; `idle` says that nothing waits."""
@@ -46,6 +47,10 @@ class Upkeep:
         gauges.degraded.set(self._fallback.mode is not Mode.NORMAL)
         gauges.recoveries.set(link.counts.recoveries)
         gauges.store_restarts.set(self._fallback.restarts)
+        if link.counts.older > self._older:
+            self._log.say("store is an older copy", partitions=link.counts.older - self._older)
+            self._older = link.counts.older
+        gauges.store_older.set(self._older)
         self._model.look()
         self._refresh_rules()
 

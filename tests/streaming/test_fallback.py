@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fraud.core.errors import FraudError, StoreRestartedError, StoreUnavailableError
+from fraud.core.errors import FraudError, StateError, StoreRestartedError, StoreUnavailableError
 from fraud.core.records import Answer, Arrival, Position, Transaction
 from fraud.core.settings import Settings
 from streaming import clock
@@ -22,9 +22,16 @@ class Failing:
     """A store, and an engine on it, that raise what they are told to."""
 
     def __init__(self) -> None:
-        self.birth = "first"
+        self.birth = self.born = "first"
         self.fault: FraudError | None = None
         self.reopened = 0
+
+    def birth_now(self) -> str:
+        self._fail()
+        return self.born
+
+    def applied_offsets(self) -> dict[tuple[str, int], int]:
+        return {("transactions", 0): 7}
 
     def reopen(self) -> None:
         self.reopened += 1
@@ -123,3 +130,28 @@ def test_what_the_link_asks_of_a_failing_store_changes_the_mode_and_raises_nothi
     other = FallbackEngine(store, store, RulesFallback(strategy(Settings(), ""), 3, "spec"))
     other.put_answers([])
     assert other.mode is Mode.STORE_DOWN
+
+
+def test_a_state_that_is_asked_says_what_it_has_applied(store: Failing, fallback: FallbackEngine) -> None:
+    assert fallback.applied() == {("transactions", 0): 7}
+
+
+@pytest.mark.parametrize("now", ["", "second"])
+def test_a_state_emptied_or_exchanged_while_the_worker_runs_is_refused_with_the_repair(
+    now: str, store: Failing, fallback: FallbackEngine
+) -> None:
+    store.born = now
+    with pytest.raises(StateError, match="fraud state rebuild"):
+        fallback.applied()
+
+
+@pytest.mark.parametrize("fault", [GONE, RESTARTED])
+def test_a_store_that_fails_when_it_is_asked_leaves_the_rules_alone(
+    fault: FraudError, store: Failing, fallback: FallbackEngine
+) -> None:
+    store.fault = fault
+    assert fallback.applied() is None
+    assert fallback.mode is Mode.STORE_DOWN
+    assert fallback.restarts == (fault is RESTARTED)
+    store.fault = None
+    assert fallback.applied() is None

@@ -3,10 +3,12 @@
 import json
 import re
 import signal
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from shutil import copytree, rmtree
 
 import msgspec
 import pytest
@@ -25,6 +27,7 @@ from tests.redis_rows import stored_rows
 from tests.site import Site, until
 
 Make = Callable[..., Site]
+both = pytest.mark.parametrize("library", ["kafka-python", "confluent"])
 
 
 @pytest.fixture
@@ -59,8 +62,9 @@ def http(site: Site, page: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_every_transaction_gets_one_decision_and_sigterm_leaves_in_order(make: Make) -> None:
-    site = make()
+@both
+def test_every_transaction_gets_one_decision_and_sigterm_leaves_in_order(make: Make, library: str) -> None:
+    site = make(library=library)
     worker = site.worker()
     sent = payments(600)
     site.send(sent)
@@ -165,9 +169,10 @@ def test_label_comes_back_as_known_and_changes_the_state_of_card_and_merchant(ma
     assert sum(RedisStore(redis_url).applied_offsets().values()) > 0
 
 
+@both
 @pytest.mark.parametrize("delivery", ["fast", "transactional"])
-def test_worker_killed_and_restarted_loses_and_doubles_nothing(make: Make, delivery: str) -> None:
-    site = make(extra=("--delivery", delivery))
+def test_worker_killed_and_restarted_loses_and_doubles_nothing(make: Make, delivery: str, library: str) -> None:
+    site = make(extra=("--delivery", delivery), library=library)
     worker = site.worker()
     sent = payments(1_500)
     site.send(sent[:500])
@@ -214,6 +219,51 @@ def test_emptied_store_is_refused_and_rebuilt_from_the_topics(make: Make, redis_
     assert json.loads(forgotten.stdout.splitlines()[-1])["records"] >= 2
 
 
+def test_a_store_emptied_under_a_live_worker_ends_it_with_the_repair(make: Make, redis_url: str) -> None:
+    site = make(model="rules")
+    worker = site.worker()
+    site.send(payments(200))
+    site.wait_for(200)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+    site.send(payments(300)[200:])
+    assert worker.wait(10) == 2
+    assert "fraud state rebuild" in site.log()
+
+
+@both
+def test_an_older_copy_of_the_store_is_noticed_and_filled_from_the_log(
+    make: Make, fresh_redis: Callable[..., RedisServer], tmp_path: Path, library: str
+) -> None:
+    server = fresh_redis()
+    site = make(model="rules", library=library)
+    site.redis_url = server.url
+    worker = site.worker()
+    sent = payments(650)
+    site.send(sent[:300])
+    site.wait_for(300)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(20)
+    server.stop()
+    copytree(server.folder / "appendonlydir", tmp_path / "older")
+    server.start(tied=True)
+    site.worker()
+    site.send(sent[300:600], rate=100)
+    site.wait_for(600)
+    # What was written longer ago than a sync may take is promised to be there.
+    time.sleep(4.5)
+    server.kill()
+    rmtree(server.folder / "appendonlydir")
+    copytree(tmp_path / "older", server.folder / "appendonlydir")
+    server.start(tied=True)
+    until(
+        lambda: '"store is an older copy"' in site.log(), lambda: f"the copy is noticed; log: {site.log()[-2000:]}", 20
+    )
+    site.send(sent[600:])
+    until(lambda: site.decided() >= 650, "all")
+    assert set(judged(site, sent, []).values()) == {0}
+
+
 def rows(redis_url: str, sent: Sequence[Transaction]) -> dict[str, bytes]:
     """Return the bytes of every row of some payments."""
     entities = sorted({key for tx in sent for key in entity_keys(tx)})
@@ -222,8 +272,9 @@ def rows(redis_url: str, sent: Sequence[Transaction]) -> dict[str, bytes]:
     return found | stored_rows(redis_url, pairs, lambda cache: cache.pairs)
 
 
-def test_label_book_killed_again_and_again_publishes_each_label_once(make: Make) -> None:
-    site = make(model="rules")
+@both
+def test_label_book_killed_again_and_again_publishes_each_label_once(make: Make, library: str) -> None:
+    site = make(model="rules", library=library)
     site.worker()
     sent = payments(1_200)
     labels = [Label(tx_id=tx.id, verdict=Verdict.FRAUD, happened_at=tx.happened_at + DAY, seen_at=0) for tx in sent]
@@ -246,11 +297,12 @@ def known(site: Site) -> list[str]:
     return [envelope.known_in(record.value).tx_id for record in site.records(site.topics.known)]
 
 
+@both
 def test_worker_goes_on_by_rules_while_redis_is_gone_and_makes_it_good(
-    make: Make, fresh_redis: Callable[..., RedisServer]
+    make: Make, fresh_redis: Callable[..., RedisServer], library: str
 ) -> None:
     server = fresh_redis()
-    site = make()
+    site = make(library=library)
     site.redis_url = server.url
     site.worker()
     sent = payments(900)

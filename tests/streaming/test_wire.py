@@ -101,6 +101,6 @@ def test_end_of_the_output_tells_what_has_been_answered() -> None:
     foreign = answer(payment("old"), Position("transactions@old", 2, 99))
     repeat = msgspec.structs.replace(own[0], position=Position("transactions@abc", 2, 6), repeat_of=own[0].position)
     records = [published(one, n) for n, one in enumerate([own[0], foreign, own[1], repeat])]
-    found = output_log.answered(records, {key: "transactions@abc"}, decisions="decisions")[key]
-    assert (found.resume, found.output) == (7, 4)
-    assert [one.decision.tx_id for one in found.answers] == ["t4", "t5"]
+    tail = output_log.Tail({key: "transactions@abc"}, "decisions")
+    assert [one.decision.tx_id for piece in (records[:1], records[1:]) for one in tail.take(piece)] == ["t4", "t5"]
+    assert tail.reached[key] == output_log.Answered(resume=7, output=4)
