@@ -64,6 +64,10 @@ class RunIds:
             msg = f"Redis at {address} was restarted (it was {held[:8]}, now {life[:8]}): it is read anew"
             raise StoreRestartedError(msg)
 
+    def lives(self) -> str:
+        """Return what names the lives that all of them are in."""
+        return " ".join(sorted(self._known.values()))
+
     def seal(self) -> None:
         """Take no further server: all there are have been met."""
         self._sealed = True

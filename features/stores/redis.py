@@ -54,8 +54,9 @@ class RedisStore:
         retry_horizon: int = RETRY_HORIZON,
         keep: int = KEEP,
         namespace: str = "fraud",
+        at_once: bool = True,
     ) -> None:
-        """Connect and load the functions.
+        """Connect and load the functions, or, unless `at_once`, leave that to the first `reopen`.
 
         `timeout` is in seconds; a retry of a transaction finds its answer for `retry_horizon` ns after its commit, a
         row that nothing touches is dropped after `keep` ns.
@@ -72,7 +73,8 @@ class RedisStore:
         self._small: dict[tuple[str, int], bytes] = {}
         self._client: Any = None
         self.birth = ""
-        self.reopen()
+        if at_once:
+            self.reopen()
 
     def reopen(self) -> None:
         """Connect again, to whatever life the server is in now; raise StoreUnavailableError while nothing answers."""
@@ -84,6 +86,11 @@ class RedisStore:
             self._load_functions(where, FUNCTIONS, LIBRARY)
             self._load_functions(where, HISTORIES, HISTORY_LIBRARY)
         self.birth = self._born()
+
+    @property
+    def life(self) -> str:
+        """Return what names the life that the servers are in: another one may have lost what was last."""
+        return self._ids.lives()
 
     def _born(self) -> str:
         """Return the name that this state was given when it was empty: another one means that all was lost."""
@@ -112,7 +119,8 @@ class RedisStore:
 
     def close(self) -> None:
         """Release the connections; a second call does nothing."""
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
     # ---- a batch
 

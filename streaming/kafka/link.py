@@ -60,7 +60,7 @@ class KafkaLink:
     ) -> None:
         """Take the parts, which `streaming.service_wiring` puts together; partitions come with the first reads."""
         self._consumer, self._reader, self._publisher = consumer, reader, publisher
-        self._offsets, self._recovery = offsets, recovery
+        self._offsets, self.recovery = offsets, recovery
         self._store, self._watch = store, watch
         self._transactional = transactional
         self._in_hand = InHand()
@@ -163,14 +163,23 @@ class KafkaLink:
         self._stopping = True
 
     def swap_model(self, pointer: Pointer) -> None:
-        """Use the histories of another encoder from here on: read again, between two batches, what they lack."""
-        self._recovery.pointer = pointer
-        self._recover(self._offsets.held)
+        """Use the histories of another encoder from here on: read again, between two batches, what they lack.
+
+        Without a store that waits until it is back.
+        """
+        self.recovery.pointer = pointer
+        if self._store.mode is Mode.NORMAL:
+            self._recover(self._offsets.held)
 
     @property
     def assigned(self) -> int:
         """Return how many partitions this worker holds."""
         return len(self._offsets)
+
+    @property
+    def held(self) -> set[Place]:
+        """Return the partitions that this worker has begun."""
+        return self._offsets.held
 
     @property
     def ack_ns(self) -> int:
@@ -204,7 +213,7 @@ class KafkaLink:
     def _recover(self, places: Iterable[Place]) -> None:
         """Begin partitions where the store's promise ends, once what is under way is acknowledged."""
         self.flush()
-        self._offsets.begin(self._recovery.begin(set(places)))
+        self._offsets.begin(self.recovery.begin(set(places)))
         self.counts.recoveries += 1
 
     # ---- what is sent, and what is noted

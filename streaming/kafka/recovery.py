@@ -49,10 +49,16 @@ class Recoverable(Protocol):
 
 
 class Reached(NamedTuple):
-    """What is committed for a partition: the offset, and the mark, moved back to what the histories in use lack."""
+    """What is committed for a partition: the offset, and the mark, moved back to what the histories in use lack.
+
+    Below `absorbed` the store has taken everything in since, and the answers below `output` are its first ones; that is
+    not durable yet, so the mark stays.
+    """
 
     offset: int
     mark: CommitMark
+    absorbed: int = 0
+    output: int = 0
 
 
 class Recovery:
@@ -62,10 +68,14 @@ class Recovery:
         self, kafka: KafkaSection, ids: Mapping[str, str], consumer: Consumer, store: Recoverable,
         pointer: Pointer | None = None,
     ) -> None:  # fmt: skip
-        """Take the ids of the input topics, the worker's consumer, and the store whose promise is made good."""
-        self._kafka, self._ids = kafka, ids
+        """Take the ids of the input topics, the worker's consumer, and the store whose promise is made good.
+
+        `caught` says, once, how far partitions have been caught up with since their commit.
+        """
+        self._kafka, self.ids = kafka, ids
         self._consumer, self._store = consumer, store
         self.pointer = pointer
+        self.caught: dict[Place, Reached] = {}
         topics = Topics.of(kafka)
         self._decisions = topics.decisions
         self._outputs = {topics.transactions: topics.decisions, topics.known: topics.applied}
@@ -76,9 +86,21 @@ class Recovery:
         Raises:
             StateError: when the store is not the one that the commits speak of.
         """
-        reached = {place: self._reached(place) for place in places}
+        caught, self.caught = self.caught, {}
+        reached = {place: caught[place] if place in caught else self._reached(place) for place in places}
         found = self._answered(reached)
         return {place: self._begin(place, at, found[self._output(place)]) for place, at in reached.items()}
+
+    def committed(self, places: Collection[Place]) -> dict[Place, Reached]:
+        """Return where the store's promise ends in partitions of transactions, by their commits.
+
+        Raises:
+            StateError: when the store is not the one that the commits speak of.
+        """
+        reached = {place: self._reached(place) for place in places if self._outputs[place[0]] == self._decisions}
+        for place, at in reached.items():
+            self._need_same_state(at.mark, place)
+        return reached
 
     def _begin(self, place: Place, at: Reached, state: output_log.Answered) -> Track:
         self._need_same_state(at.mark, place)
@@ -87,18 +109,23 @@ class Recovery:
         self._store.put_answers(state.answers)
         # Without a store rules go on alone, until it comes back and this is done again.
         down = self._store.mode is Mode.STORE_DOWN
-        self._consumer.seek(place, track.resume if down else at.mark.absorb_from)
+        self._consumer.seek(place, track.resume if down else max(at.mark.absorb_from, at.absorbed))
         return track
 
     def _answered(self, reached: Mapping[Place, Reached]) -> dict[Place, output_log.Answered]:
-        starts = {self._output(place): at.mark.output for place, at in reached.items()}
+        starts = {self._output(place): max(at.mark.output, at.output) for place, at in reached.items()}
         inputs = {self._output(place): self._named(place) for place in reached}
-        return output_log.answered(output_log.records(self._kafka, starts), inputs, decisions=self._decisions)
+        # Without a store nobody takes the answers, of which an outage makes many.
+        wanted = "" if self._store.mode is Mode.STORE_DOWN else self._decisions
+        return output_log.answered(output_log.records(self._kafka, starts), inputs, decisions=wanted)
 
     def _need_same_state(self, mark: CommitMark, place: Place) -> None:
-        """Raise StateError when the store is not the one that the commit speaks of: it was emptied, or is another."""
+        """Raise StateError when the store is not the one that the commit speaks of: it was emptied, or is another.
+
+        One that has not answered yet has no name; it is asked again before anything is done on it.
+        """
         birth = self._store.birth
-        if mark.birth and mark.birth != birth:
+        if mark.birth and birth and mark.birth != birth:
             msg = (
                 f"the state store (born {birth}) is not the one that {place[0]} partition {place[1]} was committed "
                 f"with (born {mark.birth}): it was emptied or is another; fill it with 'fraud state rebuild'"
@@ -120,4 +147,4 @@ class Recovery:
         return self._outputs[place[0]], place[1]
 
     def _named(self, place: Place) -> str:
-        return f"{place[0]}@{self._ids[place[0]]}"
+        return f"{place[0]}@{self.ids[place[0]]}"

@@ -46,7 +46,10 @@ class Upkeep:
         gauges.degraded.set(self._fallback.mode is not Mode.NORMAL)
         gauges.recoveries.set(link.counts.recoveries)
         gauges.store_restarts.set(self._fallback.restarts)
-        self._model.look()
+        # A store that is gone is asked by nobody on the path.
+        if self._fallback.mode is Mode.NORMAL:
+            with self._fallback.noticing():
+                self._model.look()
         self._refresh_rules()
 
     def _refresh_rules(self) -> None:
