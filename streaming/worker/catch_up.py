@@ -146,6 +146,7 @@ class CatchUp:
         if job.lost:
             self._done = job
             self._fallback.lose()
+            self._log.say("catching up cut off", transactions=job.absorbed)
             return
         self._done = None
         self._link.recovery.caught = job.reached

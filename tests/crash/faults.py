@@ -133,7 +133,7 @@ def one(name: str, folder: Path, rate: float, seconds: float) -> dict[str, Any]:
         sent = sent[: counted[0]]
         revive(stage)
         until(lambda: site.decided() >= len(sent), "every decision", 150)
-        until(lambda: settled(site), "the store to be back in every worker", 60)
+        until(lambda: settled(site), lambda: f"the store back in every worker; log: {site.log()[-1_500:]}", 60)
         found: dict[str, Any] = dict(judged(site, sent, []))
         by_rules = sum("store-down" in answer.decision.marks for answer in site.read().answers)
         found |= {"sent": len(sent), "by_rules": by_rules, "seconds": round(time.monotonic() - began)}
