@@ -83,9 +83,13 @@ def open_store(settings: ServiceSettings) -> RedisStore:
 
 def path_store(settings: ServiceSettings) -> RedisStore:
     """Return the state store as the path uses it: it waits for little, and is not connected yet."""
-    store = settings.store
-    timeout = min(store.path_timeout, store.timeout) / SECOND
-    return RedisStore(store.url, timeout=timeout, retry_horizon=settings.engine.retry_horizon, at_once=False)
+    timeout = path_timeout(settings)
+    return RedisStore(settings.store.url, timeout=timeout, retry_horizon=settings.engine.retry_horizon, at_once=False)
+
+
+def path_timeout(settings: ServiceSettings) -> float:
+    """Return for how many seconds a decision waits for the store."""
+    return min(settings.store.path_timeout, settings.store.timeout) / SECOND
 
 
 def first_look(store: RedisStore, patience: int) -> bytes | None:
@@ -236,7 +240,9 @@ def service(
     reporter = Reporter(link, fallback, levels, outside.watch, metrics, outside.health, log)
     upkeep = Upkeep(link, fallback, model, metrics, log)
     backlog = partial(Backlog, settings.kafka, Codec(rates(settings), ANY_TIME), link.recovery.ids)
-    catch_up = CatchUp(fallback, link, store, partial(Job, deciding.engine, store, backlog), model.swap, log)
+    catch_up = CatchUp(
+        fallback, link, store, partial(Job, deciding.engine, store, backlog, path_timeout(settings)), model.swap, log
+    )
     pages = listen(settings, metrics, outside.health)
     return Service(link, fallback, model, reporter, upkeep, catch_up, store, log, pages, settings.kafka.group)
 

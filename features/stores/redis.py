@@ -87,6 +87,12 @@ class RedisStore:
             self._load_functions(where, HISTORIES, HISTORY_LIBRARY)
         self.birth = self._born()
 
+    def wait_for(self, seconds: float) -> None:
+        """Give the servers so long for each answer, from now on; a restart meanwhile is noticed as ever."""
+        self._timeout = seconds
+        self.close()
+        self._client = connect(self._url, seconds, self._ids)
+
     @property
     def life(self) -> str:
         """Return what names the life that the servers are in: another one may have lost what was last."""
@@ -247,8 +253,11 @@ class RedisStore:
         held = results(lambda: pipe.execute(raise_on_error=False))
         pipe = self._client.pipeline(transaction=False)
         for key, answer, value in zip(keys, answers, held, strict=True):
-            if value is None or decode(value).decision != answer.decision:
-                pipe.set(key, stored(answer))
+            first = decode(value) if value is not None else None
+            if first is None or first.decision != answer.decision:
+                # What the first attempt began to absorb is completed, whatever was published.
+                begun = first.changes if first is not None and first.position == answer.position else ()
+                pipe.set(key, stored(answer, begun))
             self._remember(answer)
         results(lambda: pipe.execute(raise_on_error=False))
 

@@ -21,6 +21,7 @@ from streaming.worker.fallback import FallbackEngine, LosableStore
 NEAR = 128
 """Answers that the store may lack when the engine begins again: a few batches."""
 BATCH = 32
+PATIENT_SECONDS = 5.0
 PATIENCE_NS = 10_000_000_000
 """What does not come nearer for so long will not: the engine begins again where it is."""
 
@@ -34,10 +35,16 @@ class Job:
     """
 
     def __init__(
-        self, engine: Handler, store: LosableStore, open_backlog: Open, starts: Mapping[Place, Reached]
+        self,
+        engine: Handler,
+        store: LosableStore,
+        open_backlog: Open,
+        path_timeout: float,
+        starts: Mapping[Place, Reached],
     ) -> None:
-        """Begin at `starts`."""
+        """Begin at `starts`; the path waits for the store for `path_timeout` seconds."""
         self._engine, self._store, self._open = engine, store, open_backlog
+        self._path_timeout = path_timeout
         self._starts = starts
         self._stopped = Event()
         self.life, self.reached = store.life, dict(starts)
@@ -59,8 +66,11 @@ class Job:
 
     def _run(self) -> None:
         try:
+            # Beside the path there is time, and a write that is cut off costs more than a wait.
+            self._store.wait_for(PATIENT_SECONDS)
             with closing(self._open(self._starts)) as backlog:
                 self._catch_up(backlog)
+            self._store.wait_for(self._path_timeout)
         except (StoreUnavailableError, StoreRestartedError):
             self.lost = True
         except Exception as error:

@@ -38,6 +38,9 @@ class LosableStore(Protocol):
     def reopen(self) -> None:
         """Connect again; raise StoreUnavailableError while nothing answers."""
 
+    def wait_for(self, seconds: float) -> None:
+        """Give it so long for each answer, from now on."""
+
     def put_answers(self, answers: Sequence[Answer]) -> None:
         """Make published answers the first ones again where they are lost."""
 

@@ -37,6 +37,9 @@ class Failing:
         if self.fault is not None and self.fault is not RESTARTED:
             raise self.fault
 
+    def wait_for(self, seconds: float) -> None:
+        self._fail()
+
     def put_answers(self, answers: Sequence[Answer]) -> None:
         self._fail()
 
