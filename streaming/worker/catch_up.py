@@ -5,7 +5,7 @@ answered lies in the topic of decisions, so nothing of it waits in memory but a 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from threading import Event, Thread
 
 from fraud.core.errors import StoreRestartedError, StoreUnavailableError
@@ -21,7 +21,7 @@ from streaming.worker.fallback import FallbackEngine, LosableStore
 NEAR = 128
 """Answers that the store may lack when the engine begins again: a few batches."""
 BATCH = 32
-PATIENT_SECONDS = 5.0
+PATIENT_SECONDS, STOP_SECONDS = 5.0, 2.0
 PATIENCE_NS = 10_000_000_000
 """What does not come nearer for so long will not: the engine begins again where it is."""
 
@@ -60,9 +60,12 @@ class Job:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Leave it, and return when the piece in hand is through."""
+        """Leave it, when the piece in hand is through."""
         self._stopped.set()
-        self._thread.join()
+
+    def join(self) -> None:
+        """Return when it has ended; a store that hangs is not waited for long."""
+        self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         try:
@@ -72,6 +75,8 @@ class Job:
                 self._catch_up(backlog)
             self._store.wait_for(self._path_timeout)
         except (StoreUnavailableError, StoreRestartedError):
+            with suppress(StoreUnavailableError, StoreRestartedError):
+                self._store.wait_for(self._path_timeout)
             self.lost = True
         except Exception as error:
             self.fault = error
@@ -128,20 +133,21 @@ class CatchUp:
         if not self._fallback.back:
             return
         held = sorted(self._link.held)
-        if self._job is None or held != self._places:
+        if self._job is None:
             self._begin(held)
-        elif not self._job.running:
-            self._end(self._job)
+        elif self._job.running:
+            if held != self._places:
+                self._job.stop()  # while it runs no other may begin
+        else:
+            self._end(self._job, whole=held == self._places)
 
     def close(self) -> None:
         """Leave what is under way."""
-        job, self._job = self._job, None
-        if job is not None:
-            job.stop()
-            self._done = job
+        if self._job is not None:
+            self._job.stop()
+            self._job.join()
 
     def _begin(self, held: Sequence[Place]) -> None:
-        self.close()
         self._swap()
         self._places, self._began = held, clock.monotonic_ns()
         starts, done = self._link.recovery.committed(held), self._done
@@ -149,13 +155,14 @@ class CatchUp:
             starts |= {place: at for place, at in done.reached.items() if place in starts}
         self._job = self._make(starts)
 
-    def _end(self, job: Job) -> None:
-        self._job = None
+    def _end(self, job: Job, *, whole: bool) -> None:
+        """Begin the engine again, or, where the store went away or partitions did, this."""
+        self._job, self._done = None, job
         if job.fault is not None:
             raise job.fault
         if job.lost:
-            self._done = job
             self._fallback.lose()
+        if job.lost or not whole:
             self._log.say("catching up cut off", transactions=job.absorbed)
             return
         self._done = None

@@ -5,7 +5,7 @@ from threading import Event, Thread
 
 from fraud.core.errors import StoreRestartedError, StoreUnavailableError
 
-FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0
+FIRST_WAIT, LONGEST_WAIT, STOP_SECONDS = 0.1, 1.0, 2.0
 
 
 class Probe:
@@ -34,10 +34,10 @@ class Probe:
         return self._back.is_set()
 
     def close(self) -> None:
-        """Ask no more, and return when the last question is over."""
+        """Ask no more; the last question is not waited for long."""
         self._stopped.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(STOP_SECONDS)
 
     def _ask(self) -> None:
         pause = FIRST_WAIT
