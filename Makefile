@@ -34,8 +34,8 @@ check: setup ## ruff, mypy, import contracts, size budget
 test: setup services check ## everything that CI asks
 	.venv/bin/python -m pytest
 
-bench: setup services ## load test on real Kafka and Redis beside the bare pass-through; writes build/bench.json
-	.venv/bin/python -m tests.bench.load $(if $(MODEL),--model $(MODEL)) $(BENCH)
+bench: setup services ## load test beside the bare pass-through, both clients, an hour; BENCH=--help tells how; writes build/bench.json
+	.venv/bin/python -m tests.bench.live.load $(if $(MODEL),--model $(MODEL)) $(if $(LIBRARY),--library $(LIBRARY)) $(BENCH)
 
 bench-state: setup ## cost of an event by cards and histories, bytes of state
 	.venv/bin/python -m tests.bench.state
@@ -51,14 +51,14 @@ parity: setup services ## a recorded live run against its replay; DATA=FILE take
 kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 with warm standbys
 	.venv/bin/python -m tests.crash.kills $(N) $(if $(STANDBY),--standby) $(if $(MODEL),--model $(MODEL))
 
-faults: setup services ## Redis killed, cut, gone; Kafka restarted; a zombie; death between write and publish
-	.venv/bin/python -m tests.crash.faults
+faults: setup services ## Redis killed, cut, gone, hung; Kafka restarted; a zombie; death between write and publish
+	.venv/bin/python -m tests.crash.faults $(FAULTS)
 
 fuzz: setup services ## 10,000 broken messages among good ones
 	.venv/bin/python -m tests.crash.fuzz
 
-soak: setup services ## half an hour at 300/s: memory of the worker
-	.venv/bin/python -m tests.bench.soak
+soak: setup services ## half an hour at 500/s with the blend: memory, p99.9, rewrites; RATE, SECONDS, MODEL
+	.venv/bin/python -m tests.bench.live.soak $(if $(RATE),--rate $(RATE)) $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS)) $(if $(MODEL),--model $(MODEL))
 
 clean: ## remove environments and builds
 	rm -rf .venv .venv-run .uv build

@@ -15,12 +15,13 @@ from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
 from features.stores.rowlog.owner import MIB
 from fraud.core.engine import Engine, Lateness, Strategy
-from fraud.core.errors import ArtifactError
+from fraud.core.errors import ArtifactError, StoreRestartedError, StoreUnavailableError
 from fraud.core.labels import Deadlines
 from fraud.core.ports import RuleBook
 from fraud.core.records import SECOND, Level
-from streaming import wiring
+from streaming import clock, wiring
 from streaming.kafka import confluent, kafka_python
+from streaming.kafka.backlog import Backlog
 from streaming.kafka.client import Consumer, Producer
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.model_pointer import Pointer, pointer_in
@@ -39,15 +40,18 @@ from streaming.rebuild.histories import Reencode
 from streaming.rebuild.inputs import InputLog
 from streaming.rebuild.state import Rebuild
 from streaming.settings import KafkaSection, ServiceSettings, changed, rates
+from streaming.worker.catch_up import CatchUp, Job
 from streaming.worker.deadlines import LevelChooser
 from streaming.worker.fallback import FallbackEngine, RulesFallback
 from streaming.worker.model_swap import ModelInUse, ModelSwap
+from streaming.worker.probe import Probe
 from streaming.worker.reporter import Reporter
 from streaming.worker.service import Service
 from streaming.worker.standby import take_turn
 from streaming.worker.upkeep import Upkeep
 from streaming.worker.warm_up import warm_up
 
+LOOK_AGAIN = 0.05
 ANY_TIME = Limits(ahead=2**62)
 """What was taken in once is read again, whatever the clock says now."""
 
@@ -65,6 +69,7 @@ class Deciding(msgspec.Struct, frozen=True):
     """What a worker decides by: the engine, what answers without its store, and the pointer that it follows."""
 
     strategy: Strategy
+    engine: Engine
     fallback: FallbackEngine
     users: tuple[Callable[[Strategy], None], ...]
     swap: ModelSwap
@@ -82,6 +87,30 @@ def open_store(settings: ServiceSettings) -> RedisStore:
     )
 
 
+def path_store(settings: ServiceSettings) -> RedisStore:
+    """Return the state store as the path uses it: it waits for little, and is not connected yet."""
+    timeout = path_timeout(settings)
+    return RedisStore(settings.store.url, timeout=timeout, retry_horizon=settings.engine.retry_horizon, at_once=False)
+
+
+def path_timeout(settings: ServiceSettings) -> float:
+    """Return for how many seconds a decision waits for the store."""
+    return min(settings.store.path_timeout, settings.store.timeout) / SECOND
+
+
+def first_look(store: RedisStore, patience: int) -> bytes | None:
+    """Connect; return what names the model in use, None when the store does not answer within `patience` (ns)."""
+    until = clock.monotonic_ns() + patience
+    while True:
+        try:
+            store.reopen()
+            return store.pointer()
+        except (StoreUnavailableError, StoreRestartedError):
+            if clock.monotonic_ns() >= until:
+                return None
+            clock.sleep(LOOK_AGAIN)
+
+
 def worker(settings: ServiceSettings, number: int, member: str = "", standby: Path | None = None) -> Service:
     """Return a worker: its model loaded and warm, connected, listening; partitions come with `run`.
 
@@ -96,7 +125,7 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
     warm_up(embedded.engine)
     if standby is not None:
         take_turn(standby, member)
-    store = open_store(settings)
+    store = path_store(settings)
     deciding = decider(settings, embedded.strategy, store, outside)
     levels = LevelChooser(settings.serving.budget, (Level.FULL, *deciding.strategy.reduced))
     link = kafka_link(
@@ -106,9 +135,12 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
 
 
 def decider(settings: ServiceSettings, configured: Strategy, store: RedisStore, outside: Outside) -> Deciding:
-    """Return what decides by the model that the store points to, by the settings' own where it points to none."""
-    text = store.pointer()
-    pointer = pointer_in(text)
+    """Return what decides by the model that the store points to, by the settings' own where it points to none.
+
+    Where no store answers rules decide until one does; then its model is taken up.
+    """
+    text = first_look(store, settings.store.timeout)
+    pointer = pointer_in(text or b"")
     load = partial(pointed, settings, configured.rules)
     chosen = configured if pointer is None or pointer.version == configured.scorer.version else load(pointer)
     watch = outside.watch
@@ -121,8 +153,14 @@ def decider(settings: ServiceSettings, configured: Strategy, store: RedisStore, 
         outside.metrics.gauges.show_build,
     )
     outside.metrics.gauges.show_build(chosen)
-    fallback = FallbackEngine(TimedEngine(engine, watch), store, rules)
-    return Deciding(chosen, fallback, users, ModelSwap(store, load, text), pointer)
+    swap = ModelSwap(store, load, text)
+
+    def back() -> None:
+        store.reopen()
+        swap.follow()
+
+    fallback = FallbackEngine(TimedEngine(engine, watch), store, rules, Probe(back), down=text is None)
+    return Deciding(chosen, engine, fallback, users, swap, pointer)
 
 
 def pointed(settings: ServiceSettings, rules: RuleBook, pointer: Pointer) -> Strategy:
@@ -212,8 +250,12 @@ def service(
     model = ModelInUse(deciding.strategy, deciding.swap, log, deciding.users, link.swap_model)
     reporter = Reporter(link, fallback, levels, outside.watch, metrics, outside.health, log)
     upkeep = Upkeep(link, fallback, model, metrics, log)
+    backlog = partial(Backlog, settings.kafka, Codec(rates(settings), ANY_TIME), link.recovery.ids)
+    catch_up = CatchUp(
+        fallback, link, store, partial(Job, deciding.engine, store, backlog, path_timeout(settings)), model.swap, log
+    )
     pages = listen(settings, metrics, outside.health)
-    return Service(link, fallback, model, reporter, upkeep, store, log, pages, settings.kafka.group)
+    return Service(link, fallback, model, reporter, upkeep, catch_up, store, log, pages, settings.kafka.group)
 
 
 def listen(settings: ServiceSettings, metrics: Metrics, health: Health) -> Pages | None:

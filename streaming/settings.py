@@ -77,6 +77,10 @@ class StoreSection(Section, frozen=True):
     timeout: Annotated[Duration, setting("A store that is silent for so long is taken for gone.", "duration")] = (
         Duration(SECOND)
     )
+    path_timeout: Annotated[
+        Duration,
+        setting("The same on the path of a decision, where rules alone decide until the store is back.", "duration"),
+    ] = Duration(SECOND // 4)
 
 
 class ServingSection(Section, frozen=True):

@@ -62,7 +62,7 @@ class KafkaLink:
     ) -> None:
         """Take the parts, which `streaming.service_wiring` puts together; partitions come with the first reads."""
         self._consumer, self._reader, self._publisher = consumer, reader, publisher
-        self._offsets, self._recovery = offsets, recovery
+        self._offsets, self.recovery = offsets, recovery
         self._store, self._watch = store, watch
         self._transactional = transactional
         self._in_hand = InHand()
@@ -167,14 +167,23 @@ class KafkaLink:
         self._stopping = True
 
     def swap_model(self, pointer: Pointer) -> None:
-        """Use the histories of another encoder from here on: read again, between two batches, what they lack."""
-        self._recovery.pointer = pointer
-        self._recover(self._offsets.held)
+        """Use the histories of another encoder from here on: read again, between two batches, what they lack.
+
+        Without a store that waits until it is back.
+        """
+        self.recovery.pointer = pointer
+        if self._store.mode is Mode.NORMAL:
+            self._recover(self._offsets.held)
 
     @property
     def assigned(self) -> int:
         """Return how many partitions this worker holds."""
         return len(self._offsets)
+
+    @property
+    def held(self) -> set[Place]:
+        """Return the partitions that this worker has begun."""
+        return self._offsets.held
 
     @property
     def ack_ns(self) -> int:
@@ -208,9 +217,9 @@ class KafkaLink:
     def _recover(self, places: Iterable[Place]) -> None:
         """Begin partitions where the store's promise ends, once what is under way is acknowledged."""
         self.flush()
-        self._offsets.begin(self._recovery.begin(set(places)))
+        self._offsets.begin(self.recovery.begin(set(places)))
         self.counts.recoveries += 1
-        self.counts.older = self._recovery.older
+        self.counts.older = self.recovery.older
 
     # ---- what is sent, and what is noted
 
@@ -256,7 +265,7 @@ class KafkaLink:
 
     def _look(self, now: int) -> None:
         """Ask the store what it has applied; where it is gone that is noticed here."""
-        if (applied := self._recovery.standing(self._offsets.held)) is not None:
+        if (applied := self.recovery.standing(self._offsets.held)) is not None:
             self._offsets.seen(now, applied)
 
     def _commit(self, now: int, *, wait: bool = False) -> None:

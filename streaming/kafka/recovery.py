@@ -58,10 +58,16 @@ class Recoverable(Protocol):
 
 
 class Reached(NamedTuple):
-    """What is committed for a partition: the offset, and the mark, moved back to what the histories in use lack."""
+    """What is committed for a partition: the offset, and the mark, moved back to what the histories in use lack.
+
+    Below `absorbed` the store has taken everything in since, and the answers below `output` are its first ones; that is
+    not durable yet, so the mark stays.
+    """
 
     offset: int
     mark: CommitMark
+    absorbed: int = 0
+    output: int = 0
 
 
 class Recovery:
@@ -76,11 +82,13 @@ class Recovery:
     ) -> None:  # fmt: skip
         """Take the ids of the input topics, the worker's consumer, and the store whose promise is made good.
 
-        `alive` is called between pieces of what is read: a long one is no standstill.
+        `alive` is called between pieces of what is read: a long one is no standstill. `caught` says, once, how far
+        partitions have been caught up with since their commit.
         """
-        self._kafka, self._ids = kafka, ids
+        self._kafka, self.ids = kafka, ids
         self._consumer, self._store = consumer, store
         self.pointer, self._alive = pointer, alive
+        self.caught: dict[Place, Reached] = {}
         self.older = 0
         topics = Topics.of(kafka)
         self._decisions, self._labels = topics.decisions, topics.known
@@ -92,7 +100,8 @@ class Recovery:
         Raises:
             StateError: when the store is not the one that the commits speak of, or holds less than can be read again.
         """
-        reached = {place: self._reached(place) for place in places}
+        caught, self.caught = self.caught, {}
+        reached = {place: caught[place] if place in caught else self._reached(place) for place in places}
         for place, at in reached.items():
             self._need_same_state(at.mark, place)
         if (standing := self.standing(places)) is not None:
@@ -128,29 +137,49 @@ class Recovery:
             output = output_log.begin_of(self._kafka, self._output(place), (self._named(place), applied), output)
         # What was committed stays published; what the store lacks is absorbed again, with its first answers put back.
         lower = min(at.mark.absorb_from, applied + 1)
-        return Reached(at.offset, msgspec.structs.replace(at.mark, absorb_from=lower, output=output, applied=applied))
+        mark = msgspec.structs.replace(at.mark, absorb_from=lower, output=output, applied=applied)
+        return Reached(at.offset, mark)
+
+    def committed(self, places: Collection[Place], applied: Mapping[tuple[str, int], int]) -> dict[Place, Reached]:
+        """Return where the store's promise ends in partitions of transactions, by commits and what it has applied.
+
+        Raises:
+            StateError: when the store is not the one that the commits speak of, or holds less than can be read again.
+        """
+        reached = {place: self._reached(place) for place in places if self._outputs[place[0]] == self._decisions}
+        for place, at in reached.items():
+            self._need_same_state(at.mark, place)
+        return {
+            place: self._stand_at(place, at, applied.get((self._named(place), place[1]), -1))
+            for place, at in reached.items()
+        }
 
     def _begin(self, place: Place, at: Reached, state: output_log.Answered) -> Track:
         track = Track(at.mark, max(at.offset, state.resume), self._store.birth, self._encoder)
         track.ends(state.output)
         # Without a store rules go on alone, until it comes back and this is done again.
         down = self._store.mode is Mode.STORE_DOWN
-        self._consumer.seek(place, track.resume if down else at.mark.absorb_from)
+        self._consumer.seek(place, track.resume if down else max(at.mark.absorb_from, at.absorbed))
         return track
 
     def _read_output(self, reached: Mapping[Place, Reached]) -> dict[Place, output_log.Answered]:
         """Read the output from where the marks say, piece by piece, and put its answers back."""
-        starts = {self._output(place): at.mark.output for place, at in reached.items()}
-        tail = output_log.Tail({self._output(place): self._named(place) for place in reached}, self._decisions)
+        starts = {self._output(place): max(at.mark.output, at.output) for place, at in reached.items()}
+        # Without a store nobody takes the answers, of which an outage makes many.
+        wanted = "" if self._store.mode is Mode.STORE_DOWN else self._decisions
+        tail = output_log.Tail({self._output(place): self._named(place) for place in reached}, wanted)
         for piece in output_log.pieces(self._kafka, starts):
             self._store.put_answers(tail.take(piece))
             self._alive()
         return tail.reached
 
     def _need_same_state(self, mark: CommitMark, place: Place) -> None:
-        """Raise StateError when the store is not the one that the commit speaks of: it was emptied, or is another."""
+        """Raise StateError when the store is not the one that the commit speaks of: it was emptied, or is another.
+
+        One that has not answered yet has no name; it is asked again before anything is done on it.
+        """
         birth = self._store.birth
-        if mark.birth and mark.birth != birth:
+        if mark.birth and birth and mark.birth != birth:
             msg = (
                 f"the state store (born {birth}) is not the one that {place[0]} partition {place[1]} was committed "
                 f"with (born {mark.birth}): it was emptied or is another; fill it with 'fraud state rebuild'"
@@ -172,4 +201,4 @@ class Recovery:
         return self._outputs[place[0]], place[1]
 
     def _named(self, place: Place) -> str:
-        return f"{place[0]}@{self._ids[place[0]]}"
+        return f"{place[0]}@{self.ids[place[0]]}"

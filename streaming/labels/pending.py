@@ -1,11 +1,13 @@
 """Pending vectors on disk: an SQLite file that survives kill -9, and what belongs to the same transaction.
 
 Beside the items lie the offsets consumed and an outbox of messages to be published, so that one commit covers all
-three: after a crash nothing was taken up without its consequences.
+three: after a crash nothing was taken up without its consequences. Items are packed (`packing.py`) and found by a hash
+of their id; what leaves gives its room back to the disk, a little with each commit.
 """
 
+import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,19 +15,26 @@ import msgspec
 from fraud.core.errors import StateError
 from fraud.core.labels import Pending, PendingState
 from fraud.core.records import Label
+from streaming.labels.packing import item_in, packed_item
 from streaming.messages.envelope import Outgoing
 
-LAYOUT = 1
+LAYOUT = 2
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS items (tx_id TEXT PRIMARY KEY, deadline INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS items_due ON items (deadline, tx_id);
+CREATE TABLE IF NOT EXISTS items (key INTEGER NOT NULL, deadline INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS items_by_key ON items (key);
+CREATE INDEX IF NOT EXISTS items_by_deadline ON items (deadline);
 CREATE TABLE IF NOT EXISTS early (number INTEGER PRIMARY KEY, tx_id TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 """
 
+SPARE_SHARE, SPARE_PAGES, GIVEN_BACK = 0.1, 256, 256
+"""Pages without content are kept up to that share or number for what comes next; of more, so many go in a commit."""
+MOST_LOG = 64 * 1024 * 1024
+MOVED = 1_000
+
 _encode = msgspec.msgpack.Encoder().encode
-_item = msgspec.msgpack.Decoder(Pending)
+_first_layout = msgspec.msgpack.Decoder(Pending)
 _label = msgspec.msgpack.Decoder(Label)
 _outgoing = msgspec.msgpack.Decoder(Outgoing)
 
@@ -38,14 +47,23 @@ class SqlitePending:
     """
 
     def __init__(self, path: Path, most_early: int = 100_000) -> None:
-        """Open or make the file; raise StateError when it is of another layout or no such file."""
+        """Open or make the file; one of the first layout is upgraded, and goes on where it was if that is cut off.
+
+        Raises:
+            StateError: when it is of a layout that this release does not know, or no such file.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._most_early = most_early
         self.early_dropped = 0
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
+            # For a new file; one of the first layout is made to shrink at the end of its upgrade.
+            self._db.execute("PRAGMA page_size = 8192")
+            self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA journal_size_limit = {MOST_LOG}")
+            upgrade(self._db)
             self._db.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
             msg = f"{path} cannot be used as a file of waiting vectors ({error}): name another, or remove it"
@@ -62,21 +80,24 @@ class SqlitePending:
 
     def put(self, item: Pending) -> None:
         """Keep an item, in place of any earlier one under its id."""
-        self._write("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", item.tx_id, item.deadline, _encode(item))
+        body = packed_item(item)
+        if (held := self._held(item.tx_id)) is None:
+            self._write("INSERT INTO items VALUES (?, ?, ?)", key_of(item.tx_id), item.deadline, body)
+        else:
+            self._write("UPDATE items SET deadline = ?, body = ? WHERE rowid = ?", item.deadline, body, held[0])
 
     def get(self, tx_id: str) -> Pending | None:
         """Return the item, or None."""
-        row = self._db.execute("SELECT body FROM items WHERE tx_id = ?", (tx_id,)).fetchone()
-        return _item.decode(row[0]) if row else None
+        held = self._held(tx_id)
+        return held[1] if held is not None else None
 
     def due(self, now: int) -> Iterator[Pending]:
         """Remove and yield, in order of deadline, every item whose deadline is at or before `now`."""
-        rows = self._db.execute(
-            "SELECT tx_id, body FROM items WHERE deadline <= ? ORDER BY deadline, tx_id", (now,)
-        ).fetchall()
-        for tx_id, body in rows:
-            self._write("DELETE FROM items WHERE tx_id = ?", tx_id)
-            yield _item.decode(body)
+        rows = self._db.execute("SELECT rowid, body FROM items WHERE deadline <= ?", (now,)).fetchall()
+        found = [(row, item_in(body)) for row, body in rows]
+        for row, item in sorted(found, key=lambda each: (each[1].deadline, each[1].tx_id)):
+            self._write("DELETE FROM items WHERE rowid = ?", row)
+            yield item
 
     def next_due(self) -> int | None:
         """Return the earliest deadline, or None when nothing waits."""
@@ -117,7 +138,8 @@ class SqlitePending:
 
     def snapshot(self) -> bytes:
         """Return the whole content."""
-        items = [_item.decode(row[0]) for row in self._db.execute("SELECT body FROM items ORDER BY deadline, tx_id")]
+        items = [item_in(row[0]) for row in self._db.execute("SELECT body FROM items")]
+        items.sort(key=lambda item: (item.deadline, item.tx_id))
         early = [_label.decode(row[0]) for row in self._db.execute("SELECT body FROM early ORDER BY number")]
         return _encode(PendingState(items, early))
 
@@ -158,15 +180,27 @@ class SqlitePending:
         self._write("DELETE FROM outbox WHERE seq <= ?", seq)
 
     def commit(self) -> None:
-        """Make everything since the last commit durable, all or nothing."""
+        """Make everything since the last commit durable, all or nothing; give some room back if there is much."""
         if self._db.in_transaction:
             self._db.execute("COMMIT")
+            self._give_back()
 
     def close(self) -> None:
         """Close the file. What was not committed is gone, as after a kill: it is read again."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._db.close()
+
+    def _held(self, tx_id: str) -> tuple[int, Pending] | None:
+        """Return the row of an item, and the item; ids whose hashes are equal are told apart."""
+        rows = self._db.execute("SELECT rowid, body FROM items WHERE key = ?", (key_of(tx_id),)).fetchall()
+        return next(((row, item) for row, body in rows if (item := item_in(body)).tx_id == tx_id), None)
+
+    def _give_back(self) -> None:
+        spare, pages = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+        if spare > max(SPARE_PAGES, SPARE_SHARE * pages):
+            # As a single statement it would give back one page: each is a step without a row.
+            self._db.executescript(f"PRAGMA incremental_vacuum({GIVEN_BACK})")
 
     def _write(self, statement: str, *values: object) -> None:
         if not self._db.in_transaction:
@@ -176,3 +210,34 @@ class SqlitePending:
     def _count(self, table: str) -> int:
         counts = {"items": "SELECT count(*) FROM items", "early": "SELECT count(*) FROM early"}
         return int(self._db.execute(counts[table]).fetchone()[0])
+
+
+def key_of(tx_id: str) -> int:
+    """Return the number under which an item is found: a hash of its id, in 64 bits."""
+    return int.from_bytes(hashlib.blake2b(tx_id.encode(), digest_size=8).digest(), signed=True)
+
+
+def upgrade(db: sqlite3.Connection) -> None:
+    """Bring a file of the first layout to this one, in place: a thousand items at a time, so it may be cut off."""
+    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "first_items" not in tables and not is_first(db, tables):
+        return
+    if "first_items" not in tables:
+        db.executescript("BEGIN; ALTER TABLE items RENAME TO first_items; DROP INDEX items_due; " + SCHEMA + "COMMIT;")
+    while rows := db.execute("SELECT rowid, body FROM first_items LIMIT ?", (MOVED,)).fetchall():
+        moved = [(row, _first_layout.decode(body)) for row, body in rows]
+        db.execute("BEGIN IMMEDIATE")
+        with db:  # all of them or none
+            for row, item in moved:
+                db.execute("INSERT INTO items VALUES (?, ?, ?)", (key_of(item.tx_id), item.deadline, packed_item(item)))
+                db.execute("DELETE FROM first_items WHERE rowid = ?", (row,))
+    # Only a file that is written anew can shrink later.
+    db.execute("VACUUM")
+    db.executescript("BEGIN; DROP TABLE first_items; UPDATE numbers SET value = 2 WHERE name = 'layout'; COMMIT;")
+
+
+def is_first(db: sqlite3.Connection, tables: Container[str]) -> bool:
+    """Tell whether a file is of the first layout."""
+    if "numbers" not in tables:
+        return False
+    return db.execute("SELECT 1 FROM numbers WHERE name = 'layout' AND value = 1").fetchone() is not None

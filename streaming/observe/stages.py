@@ -1,5 +1,6 @@
 """Where the time of a decision goes: proxies that time the parts they wrap."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,8 +12,8 @@ from streaming.run import Handler
 STAGES = ("decode", "read", "features", "model", "reasons", "write", "publish")
 
 
-class Watch:
-    """Nanoseconds spent in each stage of the batch at hand."""
+class Watch(threading.local):
+    """Nanoseconds spent in each stage of the batch at hand, by thread: what runs beside the path is no part of it."""
 
     def __init__(self) -> None:
         """Start at zero."""

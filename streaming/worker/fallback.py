@@ -18,13 +18,12 @@ from fraud.core.records import (
     Score,
     Transaction,
 )
-from streaming import clock
 from streaming.kafka.recovery import Mode
 from streaming.run import Handler
+from streaming.worker.probe import Probe
 
 STORE_DOWN = Mark.STORE_DOWN.value
 """The name that stands in the place of a model's version when rules alone have decided."""
-RETRY_NS = 200_000_000
 
 
 class LosableStore(Protocol):
@@ -38,8 +37,15 @@ class LosableStore(Protocol):
     def applied_offsets(self) -> dict[tuple[str, int], int]:
         """Return the highest offset applied of each (topic, partition)."""
 
+    @property
+    def life(self) -> str:
+        """Return what names the life it is in since `reopen`; in another one what was last may be missing."""
+
     def reopen(self) -> None:
         """Connect again; raise StoreUnavailableError while nothing answers."""
+
+    def wait_for(self, seconds: float) -> None:
+        """Give it so long for each answer, from now on."""
 
     def put_answers(self, answers: Sequence[Answer]) -> None:
         """Make published answers the first ones again where they are lost."""
@@ -73,16 +79,20 @@ class FallbackEngine:
     """The engine, with something to say when its store does not answer.
 
     It owns the mode: whoever meets a store that fails does so here, and nobody else sets it. The link reads it, and
-    asks this engine for what it wants of the store (`Recoverable`). `restarts` counts lives of the store, `by_rules`
-    the answers without it.
+    asks this engine for what it wants of the store (`Recoverable`). While the store is gone nothing on the path asks
+    it: a probe does, in a thread of its own, and `CatchUp` brings it up to date before the engine goes on. `restarts`
+    counts lives of the store, `by_rules` the answers without it.
     """
 
-    def __init__(self, engine: Handler, store: LosableStore, rules: RulesFallback) -> None:
-        """Take the engine, its store, and what answers without them."""
-        self._engine, self._store, self._rules = engine, store, rules
+    def __init__(
+        self, engine: Handler, store: LosableStore, rules: RulesFallback, probe: Probe, *, down: bool = False
+    ) -> None:
+        """Take the engine, its store, what answers without them, and what asks for the store; `down`: it is gone."""
+        self._engine, self._store, self._rules, self._probe = engine, store, rules, probe
         self._mode = Mode.NORMAL
-        self._tried_at = 0
         self.by_rules = self.restarts = 0
+        if down:
+            self.lose()
 
     @property
     def mode(self) -> Mode:
@@ -94,24 +104,24 @@ class FallbackEngine:
         """Return the name of the state."""
         return self._store.birth
 
+    @property
+    def back(self) -> bool:
+        """Tell whether a store that was gone answers again; raise what it says when that is a fault to be mended."""
+        return self._mode is Mode.STORE_DOWN and self._probe.back
+
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Return the engine's answers, or those of the rules alone; none when the batch will be read again."""
-        if self._mode is Mode.STORE_DOWN:
-            return self._without_store(batch)
-        try:
-            return self._engine.handle(batch)
-        except StoreRestartedError:
-            self.restarts += 1
-            self._mode = Mode.STORE_DOWN
-            return self._without_store(batch)
-        except StoreUnavailableError:
-            self._mode = Mode.STORE_DOWN
-            return self._answer_by_rules(batch)
+        if self._mode is Mode.BEGIN_AGAIN:
+            return []
+        if self._mode is Mode.NORMAL:
+            with self.noticing():
+                return self._engine.handle(batch)
+        return self._answer_by_rules(batch)
 
     def put_answers(self, answers: Sequence[Answer]) -> None:
         """Put published answers back; without a store that waits until it is back and all is read again."""
         if self._mode is not Mode.STORE_DOWN:
-            with self._noticing():
+            with self.noticing():
                 self._store.put_answers(answers)
 
     def applied(self) -> Mapping[tuple[str, int], int] | None:
@@ -123,7 +133,7 @@ class FallbackEngine:
         if self._mode is Mode.STORE_DOWN:
             return None
         found, now = None, self.birth
-        with self._noticing():
+        with self.noticing():
             now, found = self._store.birth_now(), self._store.applied_offsets()
         if now != self.birth:
             msg = (
@@ -136,29 +146,38 @@ class FallbackEngine:
 
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:
         """Let first answers age; where the store fails nothing is lost but room: they stay as they are."""
-        with self._noticing():
-            self._store.settle(answers)
+        if self._mode is not Mode.STORE_DOWN:
+            with self.noticing():
+                self._store.settle(answers)
+
+    def lose(self) -> None:
+        """Go on by rules, and have the store asked until it is back."""
+        self._mode = Mode.STORE_DOWN
+        self._probe.begin()
+
+    def caught_up(self) -> None:
+        """Have the little that the store still lacks read again."""
+        self._mode = Mode.BEGIN_AGAIN
 
     def begun_again(self) -> None:
         """Go on as ever, unless the store went away once more."""
         if self._mode is Mode.BEGIN_AGAIN:
             self._mode = Mode.NORMAL
 
-    def _without_store(self, batch: Sequence[Arrival]) -> list[Answer]:
-        return [] if self._is_back() else self._answer_by_rules(batch)
+    def close(self) -> None:
+        """Ask for the store no more."""
+        self._probe.close()
 
-    def _is_back(self) -> bool:
-        """Try to come back, now and then: if the store answers, the batch in hand is left and read again."""
-        now = clock.monotonic_ns()
-        if now - self._tried_at < RETRY_NS:
-            return False
-        self._tried_at = now
+    @contextmanager
+    def noticing(self) -> Iterator[None]:
+        """Go on by rules when the store fails in here."""
         try:
-            self._store.reopen()
+            yield
+        except StoreRestartedError:
+            self.restarts += 1
+            self.lose()
         except StoreUnavailableError:
-            return False
-        self._mode = Mode.BEGIN_AGAIN
-        return True
+            self.lose()
 
     def _answer_by_rules(self, batch: Sequence[Arrival]) -> list[Answer]:
         found = [
@@ -166,12 +185,3 @@ class FallbackEngine:
         ]
         self.by_rules += len(found)
         return found
-
-    @contextmanager
-    def _noticing(self) -> Iterator[None]:
-        """Go on by rules when the store fails in here."""
-        try:
-            yield
-        except (StoreUnavailableError, StoreRestartedError) as error:
-            self.restarts += isinstance(error, StoreRestartedError)
-            self._mode = Mode.STORE_DOWN

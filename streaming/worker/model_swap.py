@@ -5,7 +5,7 @@ from threading import Thread
 from typing import Protocol
 
 from fraud.core.engine import Strategy
-from fraud.core.errors import FraudError, StoreRestartedError, StoreUnavailableError
+from fraud.core.errors import ArtifactError, FraudError
 from streaming import clock
 from streaming.kafka.model_pointer import Pointer, pointer_in
 from streaming.observe.logs import Log
@@ -23,25 +23,42 @@ class Pointing(Protocol):
 class ModelSwap:
     """Follows the pointer. `load` makes the strategy of a pointer, warm; it runs in a thread of its own."""
 
-    def __init__(self, store: Pointing, load: Load, text: bytes = b"") -> None:
-        """Begin at the pointer that is in use already, as the store gave it."""
-        self._store, self._load, self._text = store, load, text
+    def __init__(self, store: Pointing, load: Load, text: bytes | None = b"") -> None:
+        """Begin at the pointer that is in use already, as the store gave it; None when no store has answered yet."""
+        self._store, self._load = store, load
+        self._text = text
         self._thread: Thread | None = None
         self._made: tuple[Pointer, Strategy] | None = None
         self._fault = ""
 
     def look(self) -> None:
-        """Ask the store; begin to load what it newly points to."""
+        """Ask the store; begin to load what it newly points to. Raises what the store raises."""
         if self._thread is not None and self._thread.is_alive():
             return
-        try:
-            text = self._store.pointer()
-        except (StoreUnavailableError, StoreRestartedError):
-            return
-        if text and text != self._text:
-            self._text, self._fault, self._made = text, "", None
+        if (text := self._news()) is not None:
             self._thread = Thread(target=self._prepare, args=(text,), daemon=True)
             self._thread.start()
+
+    def follow(self) -> None:
+        """Ask a store that is back, and return once what it newly points to is loaded.
+
+        Raises:
+            FraudError: when no store had answered before, and the model cannot be loaded; and what the store raises.
+        """
+        first = self._text is None
+        if (text := self._news()) is not None:
+            self._prepare(text)
+        if first and self._fault:
+            raise ArtifactError(self._fault)
+
+    def _news(self) -> bytes | None:
+        """Return what the store points to, if that is new."""
+        text = self._store.pointer()
+        held, self._text = self._text or b"", text
+        if not text or text == held:
+            return None
+        self._fault, self._made = "", None
+        return text
 
     def refused(self) -> str:
         """Return, once, why what was pointed to could not be loaded."""

@@ -15,6 +15,7 @@ from streaming.kafka.recovery import Mode
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Pages
 from streaming.run import run
+from streaming.worker.catch_up import CatchUp
 from streaming.worker.fallback import FallbackEngine
 from streaming.worker.model_swap import ModelInUse
 from streaming.worker.reporter import Reporter
@@ -43,6 +44,7 @@ class Service:
         model: ModelInUse,
         reporter: Reporter,
         upkeep: Upkeep,
+        catch_up: CatchUp,
         store: Store,
         log: Log,
         pages: Pages | None,
@@ -50,14 +52,14 @@ class Service:
     ) -> None:
         """Take the parts; `group` is told when it starts."""
         self._link, self._fallback, self._model = link, fallback, model
-        self._reporter, self._upkeep = reporter, upkeep
+        self._reporter, self._upkeep, self._catch_up = reporter, upkeep, catch_up
         self._store, self._log, self._pages = store, log, pages
         self._group = group
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT: then the batch in hand is finished and committed."""
-        for fault in self._store.faults():
-            self._log.say("store set up badly", fault=fault)
+        if self._fallback.mode is Mode.NORMAL:
+            self._tell_faults()
         port = self._pages.port if self._pages else None
         self._log.say("started", model=self._model.strategy.scorer.version, http_port=port, group=self._group)
         prepare_interpreter()
@@ -67,9 +69,16 @@ class Service:
             run(self._link, self._fallback, self._link, self._between)
         finally:
             self._log.say("stopped", **msgspec.structs.asdict(self._link.counts))
+            self._catch_up.close()
+            self._fallback.close()
             self._store.close()
             if self._pages:
                 self._pages.close()
+
+    def _tell_faults(self) -> None:
+        with self._fallback.noticing():
+            for fault in self._store.faults():
+                self._log.say("store set up badly", fault=fault)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -80,6 +89,7 @@ class Service:
         self._reporter.batch(intake, answers)
         if self._fallback.mode is Mode.NORMAL:
             self._model.swap()
+        self._catch_up.turn()
         self._upkeep.turn(idle=not intake.arrivals and not intake.rejects)
         self._reporter.turn()
         return True

@@ -51,7 +51,10 @@ class Upkeep:
             self._log.say("store is an older copy", partitions=link.counts.older - self._older)
             self._older = link.counts.older
         gauges.store_older.set(self._older)
-        self._model.look()
+        # A store that is gone is asked by nobody on the path.
+        if self._fallback.mode is Mode.NORMAL:
+            with self._fallback.noticing():
+                self._model.look()
         self._refresh_rules()
 
     def _refresh_rules(self) -> None:

@@ -3,7 +3,9 @@
     python -m tests.crash.faults [SCENARIO ...] [--rate 300] [--seconds 20]
 
 Each scenario runs a site under load, breaks something, lets it mend, and judges like `tests.crash.kills`: nothing lost,
-nothing double, no answer that differs, state as if nothing had happened.
+nothing double, no answer that differs, state as if nothing had happened. `in_time` is the share of what was sent while
+something was broken that was decided within 50 ms (of at least 95 % while Redis hangs), `longest_pause_ms` the longest
+time without any decision.
 """
 
 import argparse
@@ -15,12 +17,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from infra.services import KafkaServer, RedisServer
+from streaming.kafka import output_log
 from tests.crash.kills import judged, load, payments
 from tests.site import Site, until
+
+BUDGET_MS, IN_TIME = 50, 0.95
+"""What a decision may take, and the share of decisions that are to keep to it while Redis hangs."""
 
 
 class Stage(NamedTuple):
@@ -52,6 +59,13 @@ def redis_gone(stage: Stage, seconds: float = 30.0) -> None:
     stage.redis.kill()
     time.sleep(seconds)
     stage.redis.start(tied=True)
+
+
+def hung(stage: Stage, seconds: float = 30.0) -> None:
+    """Redis does not answer for half a minute, though its port is open."""
+    stage.redis.process.pause()
+    time.sleep(seconds)
+    stage.redis.process.wake()
 
 
 def kafka_restarted(stage: Stage) -> None:
@@ -92,7 +106,7 @@ def revive(stage: Stage) -> None:
 
 SCENARIOS: dict[str, Callable[[Stage], None]] = {
     function.__name__: function
-    for function in (redis_killed, redis_cut, redis_gone, kafka_restarted, zombie, unpublished)
+    for function in (redis_killed, redis_cut, redis_gone, hung, kafka_restarted, zombie, unpublished)
 }
 
 
@@ -106,24 +120,49 @@ def one(name: str, folder: Path, rate: float, seconds: float) -> dict[str, Any]:
         sent, stop, counted = payments(int(rate * (seconds + 90)), 3), threading.Event(), [0]
         thread = threading.Thread(target=lambda: counted.__setitem__(0, load(site, sent, rate, stop)))
         thread.start()
-        until(lambda: site.ends(site.topics.decisions) > rate, "the first decisions")
+        until(
+            lambda: site.ends(site.topics.decisions) > rate, lambda: f"the first decisions; log: {site.log()[-1_500:]}"
+        )
         time.sleep(seconds / 2)
-        began = time.monotonic()
+        began, broken = time.monotonic(), time.time()
         SCENARIOS[name](stage)
+        mended = time.time()
         time.sleep(seconds / 2)
         stop.set()
         thread.join()
         sent = sent[: counted[0]]
         revive(stage)
         until(lambda: site.decided() >= len(sent), "every decision", 150)
-        until(lambda: settled(site), "the store to be back in every worker", 60)
+        until(lambda: settled(site), lambda: f"the store back in every worker; log: {site.log()[-1_500:]}", 60)
         found: dict[str, Any] = dict(judged(site, sent, []))
         by_rules = sum("store-down" in answer.decision.marks for answer in site.read().answers)
-        return {**found, "sent": len(sent), "by_rules": by_rules, "seconds": round(time.monotonic() - began)}
+        found |= {"sent": len(sent), "by_rules": by_rules, "seconds": round(time.monotonic() - began)}
+        found |= punctuality(site, broken, mended)
+        return found | {"late": int(name == "hung" and found["in_time"] < IN_TIME)}
     finally:
         site.close()
         kafka.kill()
         redis.kill()
+
+
+def punctuality(site: Site, broken: float, mended: float) -> dict[str, float]:
+    """Return the share of what was sent while all was broken and decided within 50 ms, and pauses without a decision.
+
+    Times are those of the records; the longest pause is of the whole run.
+    """
+    sent = {(record.partition, record.offset): record.timestamp for record in site.records(site.topics.transactions)}
+    decided = sorted(site.records(site.topics.decisions), key=lambda record: record.timestamp)
+    waits = []
+    for record in decided:
+        source = output_log.source_of(record.headers)
+        assert source is not None
+        at = sent[source.partition, source.offset]
+        if broken <= at / 1e3 <= mended:
+            waits.append(record.timestamp - at)
+    times = [record.timestamp for record in decided]
+    pause = max((after - before for before, after in pairwise(times)), default=0)
+    in_time = sum(wait <= BUDGET_MS for wait in waits) / max(len(waits), 1)
+    return {"broken_sent": len(waits), "in_time": round(in_time, 4), "longest_pause_ms": pause}
 
 
 def settled(site: Site) -> bool:
@@ -147,7 +186,7 @@ def main() -> None:
             results[name] = one(name, Path(folder), given.rate, given.seconds)
         print(f"{name}: {results[name]}", file=sys.stderr)
     print(json.dumps(results))
-    wrong = ("lost", "double", "score_differs", "state_differs")
+    wrong = ("lost", "double", "score_differs", "state_differs", "late")
     sys.exit(1 if any(result[key] for result in results.values() for key in wrong) else 0)
 
 

@@ -1,0 +1,196 @@
+"""What the load test runs on: a worker and a floor for each client library, and one run on either."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import redis as client
+
+from infra.services import KafkaServer, RedisServer
+from streaming.kafka.topics import admin
+from streaming.observe.stages import STAGES
+from tests.bench.live.figures import Row, Run, figures
+from tests.bench.live.machine import look, noise, quiet, usage, used
+from tests.bench.live.traffic import PARTITIONS, Reader, generate
+from tests.site import Site, until
+
+LIBRARIES = ("kafka-python", "confluent")
+LIBRARY_VARIABLE = "FRAUD_KAFKA__LIBRARY"
+WARM_SECONDS, DRAIN_SECONDS = 5.0, 5.0
+
+
+class Plan(NamedTuple):
+    """What one run is made with."""
+
+    rate: float
+    seconds: float
+    cards: int
+    noise: float
+    tries: int
+
+
+class Lane(NamedTuple):
+    """One client library: its worker and its floor, each with the topics that it reads and writes."""
+
+    library: str
+    site: Site
+    worker: "subprocess.Popen[bytes]"
+    floor: "subprocess.Popen[bytes]"
+    floor_topics: tuple[str, str]
+
+    @property
+    def topics(self) -> tuple[str, str]:
+        """Return the worker's topics."""
+        return self.site.topics.transactions, self.site.topics.decisions
+
+
+class Rig:
+    """Servers, workers and floors, and runs on them."""
+
+    def __init__(
+        self,
+        kafka: KafkaServer,
+        redis: RedisServer,
+        folder: Path,
+        libraries: Sequence[str],
+        model: str,
+        words: Sequence[str],
+    ) -> None:
+        """Start a worker and a floor for each library; each worker has a database of its own."""
+        self._kafka, self._redis, self._sent = kafka, redis, 0
+        self._lanes: list[Lane] = []
+        try:
+            for number, library in enumerate(libraries):
+                url = redis.url.replace("/0", f"/{number}")
+                site = Site(kafka.bootstrap, url, folder / library, f"bench-{library}", model=model, extra=words)
+                self._lanes.append(lane(site, library))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End what was started."""
+        for each in self._lanes:
+            each.floor.kill()
+            each.floor.wait()
+            each.site.close()
+
+    def pairs(self, plan: Plan, times: int) -> list[Row]:
+        """Measure one rate: each library in turn, path and floor, so many times."""
+        rows = {each.library: Row(plan.rate, each.library, [], []) for each in self._lanes}
+        for _ in range(times):
+            for each in self._lanes:
+                for floor in (False, True):
+                    counts, discarded, noisy = quiet(
+                        partial(self._run, each, plan, floor=floor), lambda run: run.noise, plan.noise, plan.tries
+                    )
+                    row = rows[each.library]
+                    (row.floor if floor else row.path).append(counts)
+                    row.discarded.extend(discarded)
+                    rows[each.library] = msgspec.structs.replace(row, noisy=row.noisy + noisy)
+        return list(rows.values())
+
+    def stages(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return, for each library and stage, the milliseconds a batch and a decision have cost so far."""
+        return {each.library: stages_of(each.site) for each in self._lanes}
+
+    def _run(self, on: Lane, plan: Plan, *, floor: bool) -> Run:
+        """Run one of the two, after a warm-up, beside which nothing is measured."""
+        source, sink = on.floor_topics if floor else on.topics
+        pids = self._pids(on.floor if floor else on.worker)
+        before = look(pids)
+        reader = Reader(self._kafka.bootstrap, sink)
+        try:
+            self._send(source, plan, WARM_SECONDS)
+            began, file = usage(pids), self._file()
+            intended = self._send(source, plan, plan.seconds)
+            end = time.monotonic() + DRAIN_SECONDS
+            while len(reader.seen.keys() & intended.keys()) < len(intended) and time.monotonic() < end:
+                time.sleep(0.1)
+            ended = usage(pids)
+        finally:
+            reader.close()
+        count = len(intended)
+        cost = {f"{name}_cpu": used(began, ended, name) / count * 1e3 for name in ("worker", "redis", "broker")}
+        written = (self._file() - file) / count
+        found = figures(intended, reader.seen)
+        return msgspec.structs.replace(found, **cost, aof_bytes=written, noise=max(before, noise(began, ended)))
+
+    def _send(self, topic: str, plan: Plan, seconds: float) -> Mapping[str, int]:
+        first = self._sent
+        self._sent += int(plan.rate * seconds) + 1
+        return generate(self._kafka.bootstrap, topic, plan.rate, seconds, first, plan.cards)
+
+    def _pids(self, process: "subprocess.Popen[bytes]") -> dict[str, int]:
+        """Return every process of the bench: that which is measured is the worker, whichever it is."""
+        others = {f"other{n}": each.pid for n, each in enumerate(self._processes()) if each is not process}
+        redis, broker = self._redis.process.pid, self._kafka.processes[0].pid
+        assert redis is not None
+        assert broker is not None
+        return {**others, "worker": process.pid, "redis": redis, "broker": broker}
+
+    def _processes(self) -> list["subprocess.Popen[bytes]"]:
+        return [process for each in self._lanes for process in (each.worker, each.floor)]
+
+    def _file(self) -> int:
+        """Return the size of the append-only file, which is not rewritten while the bench runs."""
+        with client.Redis.from_url(self._redis.url) as asked:
+            return int(asked.info("persistence")["aof_current_size"])
+
+
+def lane(site: Site, library: str) -> Lane:
+    """Start a worker and a floor on a site."""
+    with library_chosen(library):
+        worker = site.worker()
+    until(lambda: '"http_port"' in site.log(), lambda: f"the worker's port; log: {site.log()[-1_500:]}")
+    source, sink = (f"{site.settings.prefix}floor.{name}" for name in ("in", "out"))
+    asked = admin(site.settings)
+    asked.create_topics(
+        {name: {"num_partitions": PARTITIONS, "replication_factor": 1} for name in (source, sink)},
+        wait_for_metadata=True,
+    )
+    asked.close()
+    words = ["-m", "tests.bench.live.floor", site.settings.bootstrap, source, sink, library]
+    return Lane(library, site, worker, subprocess.Popen([sys.executable, *words]), (source, sink))
+
+
+@contextmanager
+def library_chosen(library: str) -> Iterator[None]:
+    """Let workers that are started in here use a client library."""
+    held = os.environ.get(LIBRARY_VARIABLE)
+    os.environ[LIBRARY_VARIABLE] = library
+    try:
+        yield
+    finally:
+        del os.environ[LIBRARY_VARIABLE]
+        if held is not None:
+            os.environ[LIBRARY_VARIABLE] = held
+
+
+def metrics_of(site: Site) -> dict[str, float]:
+    """Return a worker's metrics by name and labels."""
+    port = json.loads(re.findall(r"\{.*\"http_port\".*\}", site.log())[0])["http_port"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+
+
+def stages_of(site: Site) -> dict[str, dict[str, float]]:
+    """Return, for each stage, the milliseconds a batch and a decision have cost a worker."""
+    values = metrics_of(site)
+    events, found = max(values["fraud_batch_events_sum"], 1.0), {}
+    for stage in STAGES:
+        total = values.get(f'fraud_stage_seconds_sum{{stage="{stage}"}}', 0.0) * 1e3
+        batches = max(values.get(f'fraud_stage_seconds_count{{stage="{stage}"}}', 0.0), 1.0)
+        found[stage] = {"batch": round(total / batches, 3), "decision": round(total / events, 3)}
+    return found

@@ -1,0 +1,198 @@
+"""The file of waiting items: bytes an item, room given back, upgrades in place, and vectors to the last bit."""
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from features.extractor import OnlineExtractor
+from features.stores.memory import MemoryStore
+from fraud.core.errors import StateError
+from fraud.core.labels import Pending
+from fraud.core.records import DAY, Arrival, Label, Position, Verdict
+from fraud.simulate import fdh
+from streaming.labels import pending as module
+from streaming.labels.packing import item_in, packed, packed_item, unpacked
+from streaming.labels.pending import SqlitePending, key_of
+from tests.tree import ROOT
+
+BYTES_AN_ITEM = 400
+"""Of the 1,129 that it was with the first layout."""
+FIRST = """
+CREATE TABLE items (tx_id TEXT PRIMARY KEY, deadline INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX items_due ON items (deadline, tx_id);
+CREATE TABLE early (number INTEGER PRIMARY KEY, tx_id TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
+CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
+INSERT INTO numbers VALUES ('layout', 1), ('watermark', 77);
+"""
+
+
+@pytest.fixture(scope="module")
+def items() -> list[Pending]:
+    """Waiting items of simulated payments, their vectors as they were scored."""
+    extractor = OnlineExtractor(MemoryStore())
+    traffic = fdh.generate(fdh.Fdh(cards=60, terminals=60, days=30, seed=5, radius=30.0))
+    found = []
+    for number, tx in enumerate(traffic.transactions()):
+        extractor.open([Arrival(tx, Position("t", 0, number))])
+        vector = extractor.look(tx)
+        extractor.absorb(tx, None)
+        extractor.close([])
+        found.append(
+            Pending(
+                tx_id=tx.id,
+                version=0,
+                card=tx.card,
+                merchant=tx.merchant,
+                device=tx.device,
+                paid_at=tx.happened_at,
+                base_amount=tx.base_amount,
+                unusual=False,
+                deadline=tx.happened_at + 45 * DAY,
+                score=0.125,
+                vector=vector.astype("<f4").tobytes(),
+            )
+        )
+    return found[:3_000]
+
+
+def first_layout(path: Path, items: list[Pending]) -> None:
+    """Write a file as the first layout had it."""
+    db = sqlite3.connect(path)
+    db.executescript(FIRST)
+    rows = [(item.tx_id, item.deadline, msgspec.msgpack.encode(item)) for item in items]
+    db.executemany("INSERT INTO items VALUES (?, ?, ?)", rows)
+    early = Label(tx_id="before", verdict=Verdict.FRAUD, happened_at=5, seen_at=6)
+    db.execute("INSERT INTO early (tx_id, body) VALUES (?, ?)", ("before", msgspec.msgpack.encode(early)))
+    db.commit()
+    db.close()
+
+
+def fill(store: SqlitePending, items: list[Pending]) -> None:
+    """Put each item three times, under names of their own; close the file."""
+    for number in range(3):
+        for item in items:
+            store.put(msgspec.structs.replace(item, tx_id=f"{number}-{item.tx_id}"))
+    store.commit()
+    store.close()
+
+
+def size(path: Path) -> int:
+    return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*"))
+
+
+# --- packing ---------------------------------------------------------------------------------------------------------
+
+BITS = st.one_of(st.sampled_from([0, 0x7FC00000, 0x80000000, 0x7F800000, 0x7FC00001]), st.integers(0, 2**32 - 1))
+VALUES = st.one_of(BITS, st.integers(0, 300).map(lambda n: int(np.float32(n).view(np.uint32))))
+
+
+@given(arrays.arrays("<u4", st.integers(0, 200), elements=VALUES))
+def test_a_vector_comes_back_to_the_last_bit_whatever_it_holds(
+    bits: "np.ndarray[tuple[int], np.dtype[np.uint32]]",
+) -> None:
+    assert unpacked(packed(bits.tobytes())) == bits.tobytes()
+
+
+@given(st.binary(max_size=40))
+def test_bytes_that_are_no_vector_come_back_too(some: bytes) -> None:
+    assert unpacked(packed(some)) == some
+
+
+def test_an_item_comes_back_with_all_it_holds(items: list[Pending]) -> None:
+    settled = msgspec.structs.replace(items[0], verdict=Verdict.FRAUD, verdict_at=7, device="d")
+    for item in (*items[:100], settled):
+        assert item_in(packed_item(item)) == item
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def test_an_item_takes_a_third_of_what_it_took(items: list[Pending], tmp_path: Path) -> None:
+    store = SqlitePending(tmp_path / "waiting.db")
+    fill(store, items)
+    assert size(tmp_path / "waiting.db") / (3 * len(items)) < BYTES_AN_ITEM
+
+
+def test_what_has_come_due_gives_its_room_back(items: list[Pending], tmp_path: Path) -> None:
+    store = SqlitePending(tmp_path / "waiting.db")
+    fill(store, items)
+    full = size(tmp_path / "waiting.db")
+    store = SqlitePending(tmp_path / "waiting.db")
+    assert len(list(store.due(2**62))) == 3 * len(items)
+    for turn in range(30):
+        store.set_number("watermark", turn)
+        store.commit()
+    store.close()
+    assert size(tmp_path / "waiting.db") < full / 2
+
+
+def test_ids_of_one_hash_are_told_apart(items: list[Pending], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "key_of", lambda tx_id: 7)
+    store = SqlitePending(tmp_path / "waiting.db")
+    for item in items[:3]:
+        store.put(item)
+    assert [store.get(item.tx_id) for item in items[:4]] == [*items[:3], None]
+    assert len(store) == 3
+
+
+def test_keys_stay_as_they_are_on_disk() -> None:
+    assert key_of("t1") == key_of("t1") != key_of("t2")
+    assert -(2**63) <= key_of("t1") < 2**63
+
+
+# --- upgrades --------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_of_the_first_layout_is_upgraded_in_place_and_shrinks(items: list[Pending], tmp_path: Path) -> None:
+    path = tmp_path / "waiting.db"
+    first_layout(path, items)
+    before = size(path)
+    store = SqlitePending(path)
+    assert [store.get(item.tx_id) for item in items] == items
+    assert (len(store), store.number("watermark"), store.number("layout")) == (len(items), 77, 2)
+    assert store.early("before") is not None
+    store.close()
+    assert size(path) < before / 2
+    assert SqlitePending(path).get(items[0].tx_id) == items[0]
+
+
+def test_an_upgrade_that_was_cut_off_goes_on(
+    items: list[Pending], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "waiting.db"
+    first_layout(path, items)
+    left = iter(range(1_500))
+
+    def fails(item: Pending) -> bytes:
+        next(left)
+        return packed_item(item)
+
+    monkeypatch.setattr(module, "packed_item", fails)
+    with pytest.raises(StopIteration):
+        SqlitePending(path)
+    monkeypatch.undo()
+    store = SqlitePending(path)
+    assert [store.get(item.tx_id) for item in items] == items
+    assert len(store) == len(items)
+
+
+def test_a_file_of_a_later_layout_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "waiting.db"
+    store = SqlitePending(path)
+    store.set_number("layout", 3)
+    store.commit()
+    store.close()
+    with pytest.raises(StateError, match="layout 3"):
+        SqlitePending(path)
+
+
+def test_the_size_told_in_the_documents_is_the_size(items: list[Pending]) -> None:
+    del items
+    assert f"{BYTES_AN_ITEM} bytes" in (ROOT / "docs" / "delivery.md").read_text()
