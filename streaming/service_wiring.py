@@ -16,7 +16,7 @@ from features.stores.redis import RedisStore
 from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.errors import ArtifactError
 from fraud.core.labels import Deadlines
-from fraud.core.ports import RuleBook
+from fraud.core.ports import RuleBook, TimeLeft
 from fraud.core.records import SECOND, Level
 from streaming import wiring
 from streaming.kafka import confluent, kafka_python
@@ -26,7 +26,7 @@ from streaming.kafka.model_pointer import Pointer, pointer_in
 from streaming.kafka.offsets import Offsets
 from streaming.kafka.publisher import Publisher
 from streaming.kafka.recovery import Recoverable, Recovery
-from streaming.kafka.source import ChooseLevel, RecordReader
+from streaming.kafka.source import RecordReader, TimeBudget
 from streaming.kafka.topics import Topics, ids
 from streaming.labels.pending import SqlitePending
 from streaming.labels.service import LabelJoiner, LabelLog, LabelService
@@ -38,7 +38,7 @@ from streaming.rebuild.histories import Reencode
 from streaming.rebuild.inputs import InputLog
 from streaming.rebuild.state import Rebuild
 from streaming.settings import KafkaSection, ServiceSettings, changed, rates
-from streaming.worker.deadlines import LevelChooser
+from streaming.worker.deadlines import LatencyBudget
 from streaming.worker.fallback import FallbackEngine, RulesFallback
 from streaming.worker.model_swap import ModelInUse, ModelSwap
 from streaming.worker.reporter import Reporter
@@ -87,17 +87,26 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
     member = member or f"{socket.gethostname()}-{number}"
     outside = Outside(Log(f"worker-{number}"), Metrics(), Health(), Watch())
     embedded = wiring.build(settings)
-    warm_up(embedded.engine)
+    warm_up(embedded)
     if standby is not None:
         take_turn(standby, member)
     store = open_store(settings)
-    deciding = decider(settings, embedded.strategy, store, outside)
-    levels = LevelChooser(settings.serving.budget, (Level.FULL, *deciding.strategy.reduced))
-    link = kafka_link(settings, member, deciding.fallback, outside.watch, levels.choose, deciding.pointer)
-    return service(settings, outside, deciding, store, levels, link)
+    budget = budget_of(settings, embedded.strategy)
+    deciding = decider(settings, embedded.strategy, store, outside, budget)
+    link = kafka_link(settings, member, deciding.fallback, outside.watch, budget, deciding.pointer)
+    return service(settings, outside, deciding, store, budget, link)
 
 
-def decider(settings: ServiceSettings, configured: Strategy, store: RedisStore, outside: Outside) -> Deciding:
+def budget_of(settings: ServiceSettings, strategy: Strategy) -> LatencyBudget:
+    """Return what a worker's decisions may take, at the levels of a strategy."""
+    levels = Level.FULL, *strategy.reduced
+    waits = settings.kafka.delivery == "transactional"
+    return LatencyBudget(settings.serving.budget, settings.engine.batch, levels, waits=waits)
+
+
+def decider(
+    settings: ServiceSettings, configured: Strategy, store: RedisStore, outside: Outside, time: TimeLeft
+) -> Deciding:
     """Return what decides by the model that the store points to, by the settings' own where it points to none."""
     text = store.pointer()
     pointer = pointer_in(text)
@@ -105,7 +114,7 @@ def decider(settings: ServiceSettings, configured: Strategy, store: RedisStore, 
     chosen = configured if pointer is None or pointer.version == configured.scorer.version else load(pointer)
     watch = outside.watch
     extractor = OnlineExtractor(TimedStore(store, watch))
-    engine = Engine(extractor, store, timed(chosen, watch), None, Lateness(settings.lateness.allowed))
+    engine = Engine(extractor, store, timed(chosen, watch), None, Lateness(settings.lateness.allowed), time)
     rules = RulesFallback(chosen, len(extractor.names), extractor.version)
     users = (
         lambda strategy: engine.replace_strategy(timed(strategy, watch)),
@@ -131,7 +140,7 @@ def pointed(settings: ServiceSettings, rules: RuleBook, pointer: Pointer) -> Str
             "put that version there, or run 'fraud state reencode' for this one"
         )
         raise ArtifactError(msg)
-    warm_up(parts.engine)
+    warm_up(parts)
     return msgspec.structs.replace(parts.strategy, rules=rules)
 
 
@@ -159,7 +168,7 @@ def kafka_link(
     member: str,
     store: Recoverable,
     watch: Watch,
-    level: ChooseLevel,
+    budget: TimeBudget,
     pointer: Pointer | None = None,
 ) -> KafkaLink:
     """Return source and sink of one worker, a member of its group; partitions come with the first reads.
@@ -176,8 +185,8 @@ def kafka_link(
     offsets = Offsets(settings.store.durable_after, kafka.commit_every)
     link = KafkaLink(
         consumer,
-        RecordReader(consumer, codec, topics, topic_ids, level, settings.engine.batch),
-        Publisher(producer, topics, offsets.note),
+        RecordReader(consumer, codec, topics, topic_ids, budget, settings.engine.batch),
+        Publisher(producer, topics, offsets.note, budget.late_before),
         offsets,
         Recovery(kafka, topic_ids, consumer, store, pointer),
         store,
@@ -193,13 +202,13 @@ def service(
     outside: Outside,
     deciding: Deciding,
     store: RedisStore,
-    levels: LevelChooser,
+    budget: LatencyBudget,
     link: KafkaLink,
 ) -> Service:
     """Return a worker made of its parts."""
     log, metrics, fallback = outside.log, outside.metrics, deciding.fallback
     model = ModelInUse(deciding.strategy, deciding.swap, log, deciding.users, link.swap_model)
-    reporter = Reporter(link, fallback, levels, outside.watch, metrics, outside.health, log)
+    reporter = Reporter(link, fallback, budget, outside.watch, metrics, outside.health, log)
     upkeep = Upkeep(link, fallback, model, metrics, log)
     pages = listen(settings, metrics, outside.health)
     return Service(link, fallback, model, reporter, upkeep, store, log, pages, settings.kafka.group)

@@ -7,13 +7,25 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fraud.core.errors import DeliveryError
-from fraud.core.records import Answer, Arrival, KnownLabel, Reject
+from fraud.core.records import Answer, Arrival, Decision, KnownLabel, Mark, Reject
 from streaming import clock
 from streaming.kafka.client import Commit, Place, Producer
 from streaming.kafka.offsets import Done
 from streaming.kafka.topics import Topics
-from streaming.messages import envelope
+from streaming.messages import envelope, schema
 from streaming.messages.envelope import Outgoing
+
+
+class Decided(NamedTuple):
+    """A decision as its message, the partition that it answers, and when its transaction was sent.
+
+    That is in ns since the epoch; 0 is never late.
+    """
+
+    message: Outgoing
+    place: Place
+    decision: Decision
+    sent_at: int = 0
 
 
 class Messages(NamedTuple):
@@ -21,7 +33,7 @@ class Messages(NamedTuple):
 
     alerts: list[Outgoing]
     others: list[Outgoing]
-    decisions: list[tuple[Outgoing, Place]]
+    decisions: list[Decided]
 
 
 class InFlight(msgspec.Struct):
@@ -41,28 +53,48 @@ class Publisher:
     """Sends batches. One of them may be under way while the next is worked on; `note` is told when it has arrived.
 
     `failed` says that something could not be delivered: no more is to be noted or committed. `ack_ns` is how long the
-    newest batch with decisions took.
+    newest batch with decisions took. `late` counts the decisions that were found to come too late when they were sent.
     """
 
-    def __init__(self, producer: Producer, topics: Topics, note: Callable[[int, Done], None]) -> None:
-        """Take a producer, and what is told of batches that are acknowledged, with the time (monotonic ns)."""
+    def __init__(
+        self,
+        producer: Producer,
+        topics: Topics,
+        note: Callable[[int, Done], None],
+        late_before: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """Take a producer, and what is told of batches that are acknowledged, with the time (monotonic ns).
+
+        What was sent before the time (ns since the epoch) that `late_before` returns comes too late if published now.
+        """
         self._producer, self._topics, self._note = producer, topics, note
+        self._late_before = late_before
         self._in_flight: InFlight | None = None
         self.failed = False
-        self.ack_ns = 0
+        self.ack_ns = self.late = 0
 
     def messages(
-        self, answers: Sequence[Answer], rejects: Sequence[Reject], labels: Sequence[Arrival], stages: bytes
+        self,
+        answers: Sequence[Answer],
+        rejects: Sequence[Reject],
+        labels: Sequence[Arrival],
+        stages: bytes,
+        sent: Mapping[tuple[int, int], int],
     ) -> Messages:
-        """Return what a batch publishes; `labels` are those applied, `stages` the times that decisions carry."""
+        """Return what a batch publishes; `labels` are those applied, `stages` the times that decisions carry.
+
+        `sent` is when transactions were sent, by partition and offset. A repeat says what the first answer said.
+        """
         topics = self._topics
         return Messages(
             [envelope.alert_out(answer, topics.alerts) for answer in answers if answer.alert is not None],
             [envelope.reject_out(reject, topics.dead) for reject in rejects] + applied(labels, topics.applied),
             [
-                (
+                Decided(
                     envelope.decision_out(answer, topics.decisions, stages),
                     (topics.transactions, answer.position.partition),
+                    answer.decision,
+                    0 if answer.repeat_of else sent.get((answer.position.partition, answer.position.offset), 0),
                 )
                 for answer in answers
             ],
@@ -92,7 +124,10 @@ class Publisher:
         with self._failing():
             self._producer.begin()
             self._in_flight = in_flight = InFlight(others=self._send([*messages.alerts, *messages.others]))
-            in_flight.decisions = [(self._producer.send(message), place) for message, place in messages.decisions]
+            in_flight.sent_at = clock.monotonic_ns()
+            in_flight.decisions = [
+                (self._producer.send(message), place) for message, place in self._told(messages.decisions)
+            ]
             self._producer.end(commits, group)
             self.flush()
 
@@ -128,7 +163,20 @@ class Publisher:
     def _send(self, messages: Sequence[Outgoing]) -> list[Any]:
         return [self._producer.send(message) for message in messages]
 
-    def _send_decisions(self, in_flight: InFlight, decisions: Sequence[tuple[Outgoing, Place]]) -> None:
+    def _told(self, decisions: Sequence[Decided]) -> list[tuple[Outgoing, Place]]:
+        """Return the messages of decisions and what they answer; those that come too late say so."""
+        limit = self._late_before()
+        return [(self._as_late(each) if 0 < each.sent_at < limit else each.message, each.place) for each in decisions]
+
+    def _as_late(self, decided: Decided) -> Outgoing:
+        decision = decided.decision
+        if Mark.OVERDUE in decision.marks:
+            return decided.message
+        self.late += 1
+        marked = msgspec.structs.replace(decision, marks=(*decision.marks, Mark.OVERDUE))
+        return decided.message._replace(value=schema.of_decision(marked))
+
+    def _send_decisions(self, in_flight: InFlight, decisions: Sequence[Decided]) -> None:
         """Send decisions, and have the client note when the last one is acknowledged."""
 
         def acked(took: int) -> None:
@@ -137,7 +185,7 @@ class Publisher:
         last = len(decisions) - 1
         in_flight.decisions = [
             (self._producer.send(message, acked if number == last else None), place)
-            for number, (message, place) in enumerate(decisions)
+            for number, (message, place) in enumerate(self._told(decisions))
         ]
 
     def _wait(self, sent: Sequence[Any]) -> None:
