@@ -3,9 +3,9 @@
     python -m tests.parity.live [--rows 200000] [--data FILE] [--model demo]
 
 One worker and the label book, undisturbed; payments as fast as they go, far beyond what the worker keeps in time, so
-that levels change and decisions are late; each label when the stream's time reaches it. The replay takes transactions, the
-applied labels, and of the decisions `seen_at`, level, explainer and what was late, in the order in which the worker saw
-them, through the engine with the embedded store. Compared: the whole decision, to the last digit.
+that levels change and decisions are late; each label when the stream's time reaches it. The replay takes transactions,
+the applied labels, and of the decisions `seen_at`, level, explainer and what was late, in the order in which the worker
+saw them, through the engine with the embedded store. Compared: the whole decision, to the last digit.
 """
 
 import argparse
