@@ -16,7 +16,7 @@ from features.stores.redis import RedisStore
 from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.errors import ArtifactError
 from fraud.core.labels import Deadlines
-from fraud.core.ports import RuleBook, TimeLeft
+from fraud.core.ports import RuleBook
 from fraud.core.records import SECOND, Level
 from streaming import wiring
 from streaming.kafka import confluent, kafka_python
@@ -91,21 +91,20 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
     if standby is not None:
         take_turn(standby, member)
     store = open_store(settings)
-    budget = budget_of(settings, embedded.strategy)
+    budget = budget_of(settings)
     deciding = decider(settings, embedded.strategy, store, outside, budget)
     link = kafka_link(settings, member, deciding.fallback, outside.watch, budget, deciding.pointer)
     return service(settings, outside, deciding, store, budget, link)
 
 
-def budget_of(settings: ServiceSettings, strategy: Strategy) -> LatencyBudget:
-    """Return what a worker's decisions may take, at the levels of a strategy."""
-    levels = Level.FULL, *strategy.reduced
+def budget_of(settings: ServiceSettings) -> LatencyBudget:
+    """Return what a worker's decisions may take; the model brings the levels."""
     waits = settings.kafka.delivery == "transactional"
-    return LatencyBudget(settings.serving.budget, settings.engine.batch, levels, waits=waits)
+    return LatencyBudget(settings.serving.budget, settings.engine.batch, (Level.FULL,), waits=waits)
 
 
 def decider(
-    settings: ServiceSettings, configured: Strategy, store: RedisStore, outside: Outside, time: TimeLeft
+    settings: ServiceSettings, configured: Strategy, store: RedisStore, outside: Outside, budget: LatencyBudget
 ) -> Deciding:
     """Return what decides by the model that the store points to, by the settings' own where it points to none."""
     text = store.pointer()
@@ -114,14 +113,16 @@ def decider(
     chosen = configured if pointer is None or pointer.version == configured.scorer.version else load(pointer)
     watch = outside.watch
     extractor = OnlineExtractor(TimedStore(store, watch))
-    engine = Engine(extractor, store, timed(chosen, watch), None, Lateness(settings.lateness.allowed), time)
+    engine = Engine(extractor, store, timed(chosen, watch), None, Lateness(settings.lateness.allowed), budget)
     rules = RulesFallback(chosen, len(extractor.names), extractor.version)
     users = (
         lambda strategy: engine.replace_strategy(timed(strategy, watch)),
         rules.replace_strategy,
+        lambda strategy: budget.take_levels((Level.FULL, *strategy.reduced)),
         outside.metrics.gauges.show_build,
     )
-    outside.metrics.gauges.show_build(chosen)
+    for use in users:
+        use(chosen)
     fallback = FallbackEngine(TimedEngine(engine, watch), store, rules)
     return Deciding(chosen, fallback, users, ModelSwap(store, load, text), pointer)
 

@@ -16,8 +16,11 @@ from streaming import clock
 from streaming.kafka.source import Waiting
 from streaming.worker.costs import BatchCost, Recent
 
-CALM = 0.5
-"""Share of the budget that the work at hand may take before a fuller level is taken up again."""
+ROOM, CALM = 0.5, 0.3
+"""Shares of the budget: the work at hand may take the first; for a fuller level to be taken up again, the second.
+
+The rest is for what is not known. Queues that end next to the deadline would also make every mark a guess.
+"""
 WORTH = 0.9
 """A level is worth going down to when an event costs at most this share of what it costs further up."""
 KNOWN, FORGOTTEN = 8, 500
@@ -66,6 +69,8 @@ class LevelChooser:
     def learn(self, level: Level, spent: Spent) -> None:
         """Take in what a batch cost at a level. Reasons are left out: they take what time there is."""
         total = spent.total - spent.reasons
+        if self._is_old(level):
+            self._costs[level] = BatchCost()
         self._batches += 1
         self._learned_at[level] = self._batches
         self._costs[level].learn(spent.events, total)
@@ -81,26 +86,31 @@ class LevelChooser:
         costs = [self._cost(level, waiting.records) for level in self._levels]
         left = self._budget - waiting.oldest - publishing
         lost = min(costs) > left
-        # Slow publishing is no queue: no level is quicker at it, so it never takes more than this share of the room.
-        calm = CALM * self._budget
-        room = max(self._budget - publishing, calm)
         for level, cost in zip(self._levels, costs, strict=True):
             fuller = self._levels.index(level) < self._levels.index(self.level)
+            # Slow publishing is no work: no level is quicker at it.
             work = cost + waiting.queue * self.each(level)
-            if (lost or cost <= left) and work <= (calm if fuller or lost else room):
+            if (lost or cost <= left) and work <= (CALM if fuller else ROOM) * self._budget:
                 return level
         return None
 
     def _quickest(self) -> Level:
-        """Return the fullest level that no other one is much quicker than; one that is not known is tried."""
+        """Return the fullest level that no other one is much quicker than, once each of them has been tried."""
+        for level in self._levels:
+            if not self._knows(level):
+                return level
         best = self._levels[0]
         for level in self._levels[1:]:
-            if not self._knows(level) or self.each(level) <= WORTH * self.each(best):
+            if self.each(level) <= WORTH * self.each(best):
                 best = level
         return best
 
     def _knows(self, level: Level) -> bool:
-        return self._costs[level].learned >= KNOWN and self._batches - self._learned_at[level] < FORGOTTEN
+        return self._costs[level].learned >= KNOWN and not self._is_old(level)
+
+    def _is_old(self, level: Level) -> bool:
+        """Tell whether what is known of a level is of another time."""
+        return self._batches - self._learned_at[level] >= FORGOTTEN
 
     def _cost(self, level: Level, events: int) -> float:
         """Return what a batch costs at a level; one never taken costs what the fullest does, less scoring."""
@@ -125,20 +135,23 @@ class LatencyBudget:
 
         With `waits` a batch ends when its answers are acknowledged, so what it takes includes publishing.
         """
-        self._budget, self._waits, self._now = budget, waits, now
+        self._budget, self._batch, self._waits, self._now = budget, batch, waits, now
         self._chooser = LevelChooser(budget, batch, levels)
-        self._publishing = Recent(PUBLISHING, HIGH, PUBLISHINGS)
+        self._publishing, self._usual = Recent(PUBLISHING, HIGH, PUBLISHINGS), Recent(PUBLISHING)
         self._reasons, self._closing = Recent(REASONS, HIGH), Recent(0.0)
         self._explain_until = ANY_TIME
 
+    def take_levels(self, levels: Sequence[Level]) -> None:
+        """Go on with the levels of another model, whose costs are not known yet."""
+        self._chooser = LevelChooser(self._budget, self._batch, levels)
+
     def choose(self, waiting: Waiting) -> Level:
         """Return the level for a batch that is taken up now."""
-        publishing = 0.0 if self._waits else self._publishing.value
-        level = self._chooser.choose(waiting, publishing)
+        level = self._chooser.choose(waiting, 0.0 if self._waits else self._usual.value)
         ahead = max(waiting.oldest, int(waiting.queue * self._chooser.each(level)))
-        left = self._budget - ahead - self._closing.value - publishing
+        left = self._budget - ahead - self._closing.value - (0.0 if self._waits else self._publishing.value)
         # Who comes meanwhile has waited for the reasons when it is taken up: it keeps a good part of its own time.
-        self._explain_until = self._now() + int(min(left, CALM * self._budget))
+        self._explain_until = self._now() + int(min(left, ROOM * self._budget))
         return level
 
     def explains(self) -> bool:
@@ -155,5 +168,6 @@ class LatencyBudget:
         self._closing.add(spent.closing)
         if spent.publishing:
             self._publishing.add(spent.publishing)
+            self._usual.add(spent.publishing)
         if spent.explained:
             self._reasons.add(spent.reasons / spent.explained)

@@ -4,14 +4,19 @@ import msgspec
 import numpy as np
 import pytest
 
+from features.stores.redis import RedisStore
 from fraud.core.engine import Engine
 from fraud.core.records import Arrival, Explainer, Level, Position
 from fraud.core.settings import ModelSection, Settings
 from models.blend import PROBE_ONE_IN, Blend
 from models.boosting.scorer import Booster
 from models.reasons.of_blend import Explainer as OfBlend
-from streaming import wiring
+from streaming import service_wiring, wiring
+from streaming.observe.logs import Log
+from streaming.observe.metrics import Health, Metrics
+from streaming.observe.stages import Watch
 from streaming.run import Parts
+from streaming.settings import read_settings
 from streaming.worker import warm_up as warming
 from streaming.worker.warm_up import warm_up
 
@@ -64,3 +69,17 @@ def test_warm_up_leaves_the_policy_as_it_was() -> None:
     warm_up(made)
     (answer,) = made.engine.handle([Arrival(warming.payment("another"), Position("warm", 0, 10**6))])
     assert answer.decision.versions.policy == made.strategy.policy.version
+
+
+def test_worker_has_the_levels_of_its_model_and_those_of_the_one_that_takes_its_place(redis_url: str) -> None:
+    found = read_settings(None, {})
+    store = RedisStore(redis_url, namespace="levels")
+    outside = service_wiring.Outside(Log("worker-0"), Metrics(), Health(), Watch())
+    budget = service_wiring.budget_of(found)
+    taken: list[tuple[Level, ...]] = []
+    budget.take_levels = lambda levels: taken.append(tuple(levels))  # type: ignore[method-assign]
+    deciding = service_wiring.decider(found, parts("demo-blend").strategy, store, outside, budget)
+    for use in deciding.users:
+        use(parts("demo").strategy)
+    assert taken == [(Level.FULL, Level.EARLY, Level.RULES), (Level.FULL, Level.RULES)]
+    store.close()
