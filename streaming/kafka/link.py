@@ -181,7 +181,7 @@ class KafkaLink:
 
     @property
     def ack_ns(self) -> int:
-        """Return how long the newest acknowledgement of decisions took, in nanoseconds."""
+        """Return how long publishing the newest batch took, in nanoseconds; 0 when it was not timed."""
         return self._publisher.ack_ns
 
     @property

@@ -15,6 +15,9 @@ from streaming.kafka.topics import Topics
 from streaming.messages import envelope, schema
 from streaming.messages.envelope import Outgoing
 
+TIMED_NS = 100_000_000
+"""How often publishing is timed: ten waits of some milliseconds a second."""
+
 
 class Decided(NamedTuple):
     """A decision as its message, the partition that it answers, and when its transaction was sent.
@@ -37,15 +40,10 @@ class Messages(NamedTuple):
 
 
 class InFlight(msgspec.Struct):
-    """What was sent and is not known to be acknowledged, and what is noted once it is.
-
-    `ack_ns` is how long the last decision took to arrive, set by the client (0 while that is under way).
-    """
+    """What was sent and is not known to be acknowledged, and what is noted once it is."""
 
     others: list[Any] = []
     decisions: list[tuple[Any, Place]] = []
-    sent_at: int = 0
-    ack_ns: int = 0
     done: Done = Done()
 
 
@@ -53,7 +51,8 @@ class Publisher:
     """Sends batches. One of them may be under way while the next is worked on; `note` is told when it has arrived.
 
     `failed` says that something could not be delivered: no more is to be noted or committed. `ack_ns` is how long the
-    newest batch with decisions took. `late` counts the decisions that were found to come too late when they were sent.
+    newest batch took to be acknowledged, 0 when it was not waited for. `late` counts the decisions that were found to
+    come too late when they were sent.
     """
 
     def __init__(
@@ -72,6 +71,7 @@ class Publisher:
         self._in_flight: InFlight | None = None
         self.failed = False
         self.ack_ns = self.late = 0
+        self._timed_at: int | None = None
 
     def messages(
         self,
@@ -111,9 +111,10 @@ class Publisher:
             alerts = self._send(messages.alerts)
             self.flush()
             self._wait(alerts)
-            in_flight = InFlight(others=self._send(messages.others), sent_at=clock.monotonic_ns())
-            self._send_decisions(in_flight, messages.decisions)
-            self._in_flight = in_flight
+            self._in_flight = in_flight = InFlight(others=self._send(messages.others))
+            began = clock.monotonic_ns()
+            in_flight.decisions = self._send_decisions(messages.decisions)
+            self._time(in_flight, began)
 
     def publish_at_once(self, messages: Messages, commits: Mapping[Place, Commit] | None, group: Any) -> None:
         """Publish, and commit if there is what, in one Kafka transaction: nothing is read as committed before all is.
@@ -124,12 +125,11 @@ class Publisher:
         with self._failing():
             self._producer.begin()
             self._in_flight = in_flight = InFlight(others=self._send([*messages.alerts, *messages.others]))
-            in_flight.sent_at = clock.monotonic_ns()
-            in_flight.decisions = [
-                (self._producer.send(message), place) for message, place in self._told(messages.decisions)
-            ]
+            began = clock.monotonic_ns()
+            in_flight.decisions = self._send_decisions(messages.decisions)
             self._producer.end(commits, group)
             self.flush()
+            self.ack_ns = clock.monotonic_ns() - began if messages.decisions else 0
 
     def flush(self) -> None:
         """Return when all that was sent is acknowledged, and noted as done.
@@ -144,10 +144,8 @@ class Publisher:
             self._wait(in_flight.others)
             # Of each partition the last one counts: its offset is the highest.
             outputs = {place: self._producer.wait(sent) for sent, place in in_flight.decisions}
-        now = clock.monotonic_ns()
-        if in_flight.decisions and in_flight.sent_at:
-            self.ack_ns = in_flight.ack_ns or now - in_flight.sent_at
-        self._note(now, msgspec.structs.replace(in_flight.done, outputs=outputs))
+        self._timed_at = self._timed_at or 0
+        self._note(clock.monotonic_ns(), msgspec.structs.replace(in_flight.done, outputs=outputs))
 
     def carry(self, read: Mapping[Place, int], answers: Sequence[Answer]) -> None:
         """Let what was read and answered be noted once what is under way is acknowledged: at once when nothing is."""
@@ -176,17 +174,20 @@ class Publisher:
         marked = msgspec.structs.replace(decision, marks=(*decision.marks, Mark.OVERDUE))
         return decided.message._replace(value=schema.of_decision(marked))
 
-    def _send_decisions(self, in_flight: InFlight, decisions: Sequence[Decided]) -> None:
-        """Send decisions, and have the client note when the last one is acknowledged."""
+    def _send_decisions(self, decisions: Sequence[Decided]) -> list[tuple[Any, Place]]:
+        return [(self._producer.send(message), place) for message, place in self._told(decisions)]
 
-        def acked(took: int) -> None:
-            in_flight.ack_ns = took
+    def _time(self, in_flight: InFlight, began: int) -> None:
+        """Now and then wait for a batch at once, to learn how long publishing takes.
 
-        last = len(decisions) - 1
-        in_flight.decisions = [
-            (self._producer.send(message, acked if number == last else None), place)
-            for number, (message, place) in enumerate(self._told(decisions))
-        ]
+        A client that tells of acknowledgements when it is asked tells too late of those that nobody waits for.
+        """
+        self.ack_ns = 0
+        # The first batch is not waited for: what cannot be delivered at all is told by `flush`, as ever.
+        if self._timed_at is not None and in_flight.decisions and began - self._timed_at >= TIMED_NS:
+            self._timed_at = began
+            self._producer.wait(in_flight.decisions[-1][0])
+            self.ack_ns = clock.monotonic_ns() - began
 
     def _wait(self, sent: Sequence[Any]) -> None:
         for each in sent:

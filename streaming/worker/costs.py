@@ -9,6 +9,7 @@ from collections import deque
 import msgspec
 
 KEPT = 15
+TRUSTED = 8
 SIZE_WEIGHT = 0.2
 FIRST_FIXED, FIRST_EACH = 1_000_000.0, 1_000_000.0
 """What a batch and each of its events are taken to cost until one has been measured."""
@@ -54,15 +55,17 @@ class BatchCost:
 
     def learn(self, events: int, spent: float) -> None:
         """Take in what a batch of one event or more has cost."""
-        group = (events - 1).bit_length()
-        held = self._sizes.setdefault(group, _Sizes(float(events), Recent(0.0)))
+        held = self._sizes.setdefault(group_of(events), _Sizes(float(events), Recent(0.0)))
         held.size += SIZE_WEIGHT * (events - held.size)
         held.each.add(spent / events)
         self.learned += 1
         self._fit()
 
     def of(self, events: int) -> float:
-        """Return what a batch of so many events costs."""
+        """Return what a batch of so many events costs: as measured, where enough of that size were, else as fitted."""
+        held = self._sizes.get(group_of(events))
+        if held is not None and len(held.each) >= TRUSTED:
+            return held.each.value * held.size + self._each * (events - held.size)
         return self._fixed + self._each * events
 
     def _fit(self) -> None:
@@ -75,3 +78,8 @@ class BatchCost:
         each = sum(w * (n - size) * (c - cost) for w, n, c in points) / spread if spread else cost / size
         self._each = min(max(each, 0.0), cost / size)
         self._fixed = cost - self._each * size
+
+
+def group_of(events: int) -> int:
+    """Return the number of a group of similar sizes: 0 for one event, 1 for two, 2 for three or four, and so on."""
+    return (events - 1).bit_length()

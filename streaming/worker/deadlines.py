@@ -23,6 +23,8 @@ The rest is for what is not known. Queues that end next to the deadline would al
 """
 WORTH = 0.9
 """A level is worth going down to when an event costs at most this share of what it costs further up."""
+RETRIED = 32
+"""After so many batches without it a fuller level is tried again, where nobody waits behind: it may be quicker now."""
 KNOWN, FORGOTTEN = 8, 500
 """A level's cost is known after so many batches of it, and not any more after so many of others."""
 PUBLISHING, REASONS = 5_000_000.0, 5_000_000.0
@@ -36,7 +38,7 @@ ANY_TIME = 2**63
 class Spent(NamedTuple):
     """What one batch took from taking it up to its end; of that scoring, reasons, and closing: writing, handing over.
 
-    `explained` counts the decisions that the model explained, `publishing` is how long the newest acknowledgement took.
+    `explained` counts decisions that the model explained, `publishing` is how long that took, 0 when it was not timed.
     """
 
     events: int
@@ -86,6 +88,8 @@ class LevelChooser:
         costs = [self._cost(level, waiting.records) for level in self._levels]
         left = self._budget - waiting.oldest - publishing
         lost = min(costs) > left
+        if not waiting.queue and (due := self._due()):
+            return due
         for level, cost in zip(self._levels, costs, strict=True):
             fuller = self._levels.index(level) < self._levels.index(self.level)
             # Slow publishing is no work: no level is quicker at it.
@@ -93,6 +97,11 @@ class LevelChooser:
             if (lost or cost <= left) and work <= (CALM if fuller else ROOM) * self._budget:
                 return level
         return None
+
+    def _due(self) -> Level | None:
+        """Return a fuller level than the one in use that was not taken for some time, None without one."""
+        fuller = self._levels[: self._levels.index(self.level)]
+        return next((level for level in fuller if self._batches - self._learned_at[level] >= RETRIED), None)
 
     def _quickest(self) -> Level:
         """Return the fullest level that no other one is much quicker than, once each of them has been tried."""

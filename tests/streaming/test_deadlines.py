@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fraud.core.records import Level
 from streaming.kafka.source import Waiting
 from streaming.worker.costs import BatchCost, Recent
-from streaming.worker.deadlines import FORGOTTEN, KNOWN, LatencyBudget, LevelChooser, Spent
+from streaming.worker.deadlines import FORGOTTEN, KNOWN, RETRIED, LatencyBudget, LevelChooser, Spent
 from tests.streaming.queueing import (
     ALIKE,
     BATCH,
@@ -98,6 +98,17 @@ def in_overload(chooser: LevelChooser, batches: int, **cost: int) -> list[Level]
 def test_every_level_is_tried_in_an_overload_before_the_quickest_is_kept() -> None:
     levels = in_overload(LevelChooser(BUDGET, BATCH, LADDER), 100, full=100, early=50, rules=48)
     assert levels == [level for level in LADDER for _ in range(KNOWN)] + [Level.EARLY] * (100 - 3 * KNOWN)
+
+
+def test_fuller_level_is_tried_again_in_calm_however_costly_it_was() -> None:
+    chooser = taught(full=60, rules=1)
+    assert chooser.choose(waiting(), 5 * MS) is Level.RULES
+    levels = []
+    for _ in range(20 * RETRIED):
+        levels.append(chooser.choose(waiting(), 5 * MS))
+        chooser.learn(levels[-1], Spent(1, MS))
+    assert levels[: RETRIED - 2] == [Level.RULES] * (RETRIED - 2)
+    assert set(levels[-100:]) == {Level.FULL}
 
 
 def test_level_that_became_quick_is_found_again() -> None:

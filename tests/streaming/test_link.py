@@ -257,6 +257,7 @@ def test_decision_that_becomes_late_on_the_way_says_so_when_it_is_published(
     late = dict(marked(site))
     assert [late[answer.decision.tx_id] for answer in answers] == [(Mark.OVERDUE,)] * 4 + [()]
     assert link.late == 4
+    link.write(answers, ())
     assert link.ack_ns > 0
 
 

@@ -82,7 +82,10 @@ def test_repeats_and_what_was_found_late_at_the_end_are_counted() -> None:
     assert 'fraud_decision_marks_total{mark="overdue"} 2.0' in text
 
 
-@given(st.lists(st.integers(0, 4 * 10**10), max_size=200))
+BOUNDS = st.sampled_from([round(bound * 10**9) for bound in SECONDS])
+
+
+@given(st.lists(st.integers(0, 4 * 10**10) | BOUNDS, max_size=200))
 def test_histogram_counts_as_the_client_library_does(values: list[int]) -> None:
     cells = Cells(SECONDS, 10**9)
     theirs = prometheus_client.Histogram("x", "x", buckets=SECONDS, registry=prometheus_client.CollectorRegistry())
