@@ -38,7 +38,7 @@ ANY_TIME = 2**63
 class Spent(NamedTuple):
     """What one batch took from taking it up to its end; of that scoring, reasons, and closing: writing, handing over.
 
-    `explained` counts decisions that the model explained, `publishing` is how long that took, 0 when it was not timed.
+    `explained` counts decisions that the model explained; `publishing` took so long, 0 when it was not timed.
     """
 
     events: int
