@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .SILENT:
-.PHONY: help setup services demo test check bench bench-state bench-network parity kills faults fuzz soak clean
+.PHONY: help setup services demo test check bench overload bench-state bench-network parity kills faults fuzz soak clean
 N ?= 10
 # LIBRARY=confluent: workers and label book of bench, parity, kills, faults, fuzz and soak on the fast client
 ifdef LIBRARY
@@ -36,6 +36,9 @@ test: setup services check ## everything that CI asks
 
 bench: setup services ## load test beside the bare pass-through, both clients, an hour; BENCH=--help tells how; writes build/bench.json
 	.venv/bin/python -m tests.bench.live.load $(if $(MODEL),--model $(MODEL)) $(if $(LIBRARY),--library $(LIBRARY)) $(BENCH)
+
+overload: setup services ## 3x the highest rate, then half of it: levels, marks, lost, backlog; RATE=N where it is known
+	.venv/bin/python -m tests.bench.overload $(if $(MODEL),--model $(MODEL)) $(if $(RATE),--rate $(RATE))
 
 bench-state: setup ## cost of an event by cards and histories, bytes of state
 	.venv/bin/python -m tests.bench.state

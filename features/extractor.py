@@ -105,10 +105,10 @@ class OnlineExtractor:
         """Return the version of the declared feature table."""
         return self._spec.version
 
-    def open(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> TableSet:
+    def open(self, batch: Sequence[Arrival], encoder: Encoder | None = None, *, reads: bool = True) -> TableSet:
         """Read the working set of a batch, with the histories of an encoder if one is given."""
         self._work = self._store.read(batch, encoder)
-        self._keeps_histories = self._histories.open(self._work)
+        self._keeps_histories = self._histories.open(self._work, reads=reads)
         return self._work
 
     def look(self, tx: Transaction) -> Values:
@@ -174,7 +174,7 @@ class OnlineExtractor:
 
     def histories(self, ids: Sequence[str]) -> Looked | None:
         """Return what `look` could read of these transactions' entities; None when no encoder was given."""
-        return self._histories.histories(ids) if self._keeps_histories else None
+        return self._histories.histories(ids)
 
     def unusual(self, values: Values) -> bool:
         """Tell whether a vector's amount stood out against the card's own median."""

@@ -63,21 +63,24 @@ class HistoryBatch:
         self._closed: Ints = np.zeros(tk.SIDES, np.int64)
         self._blocks: list[Block] = []
         self._since = 0
+        self._reads = False
         self._work: TableSet | None = None
 
-    def open(self, work: TableSet) -> bool:
-        """Begin a batch; return whether its histories are kept."""
+    def open(self, work: TableSet, *, reads: bool = True) -> bool:
+        """Begin a batch; return whether its histories are kept. Without `reads` they are only added to."""
         if work.histories is None:
-            self._work = None
+            self._work, self._reads = None, False
             return False
-        self._work, self._since = work, 0
+        self._work, self._reads, self._since = work, reads, 0
         self._texts, self._places, self._blocks = [], {}, []
         return True
 
     # ---- look
 
     def look(self, tx: Transaction, keys: Quad, change: Ints) -> None:
-        """Copy the rows of a transaction as they are, with what it asks of them."""
+        """Copy the rows of a transaction as they are, with what it asks of them, if somebody will read them."""
+        if not self._reads:
+            return
         table, place = self._table, len(self._texts)
         if place == len(self._copies):
             self._grow()
@@ -93,7 +96,7 @@ class HistoryBatch:
 
     def histories(self, ids: Sequence[str]) -> Looked | None:
         """Return what `look` has copied for these transactions, in their order; None without histories."""
-        if self._work is None:
+        if not self._reads:
             return None
         return Looked(self._copies, self._queries, self._texts, [self._places[tx_id] for tx_id in ids])
 

@@ -28,7 +28,7 @@ from streaming.kafka.model_pointer import Pointer, pointer_in
 from streaming.kafka.offsets import Offsets
 from streaming.kafka.publisher import Publisher
 from streaming.kafka.recovery import Recoverable, Recovery
-from streaming.kafka.source import ChooseLevel, RecordReader
+from streaming.kafka.source import RecordReader, TimeBudget
 from streaming.kafka.topics import Topics, ids
 from streaming.labels.pending import SqlitePending
 from streaming.labels.service import LabelJoiner, LabelLog, LabelService
@@ -41,7 +41,7 @@ from streaming.rebuild.inputs import InputLog
 from streaming.rebuild.state import Rebuild
 from streaming.settings import KafkaSection, ServiceSettings, changed, rates
 from streaming.worker.catch_up import CatchUp, Job
-from streaming.worker.deadlines import LevelChooser
+from streaming.worker.deadlines import LatencyBudget
 from streaming.worker.fallback import FallbackEngine, RulesFallback
 from streaming.worker.model_swap import ModelInUse, ModelSwap
 from streaming.worker.probe import Probe
@@ -122,19 +122,25 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
     member = member or f"{socket.gethostname()}-{number}"
     outside = Outside(Log(f"worker-{number}"), Metrics(), Health(), Watch())
     embedded = wiring.build(settings)
-    warm_up(embedded.engine)
+    warm_up(embedded)
     if standby is not None:
         take_turn(standby, member)
     store = path_store(settings)
-    deciding = decider(settings, embedded.strategy, store, outside)
-    levels = LevelChooser(settings.serving.budget, (Level.FULL, *deciding.strategy.reduced))
-    link = kafka_link(
-        settings, member, deciding.fallback, outside.watch, levels.choose, deciding.pointer, outside.health.beat
-    )
-    return service(settings, outside, deciding, store, levels, link)
+    budget = budget_of(settings)
+    deciding = decider(settings, embedded.strategy, store, outside, budget)
+    link = kafka_link(settings, member, deciding.fallback, outside.watch, budget, deciding.pointer, outside.health.beat)
+    return service(settings, outside, deciding, store, budget, link)
 
 
-def decider(settings: ServiceSettings, configured: Strategy, store: RedisStore, outside: Outside) -> Deciding:
+def budget_of(settings: ServiceSettings) -> LatencyBudget:
+    """Return what a worker's decisions may take; the model brings the levels."""
+    waits = settings.kafka.delivery == "transactional"
+    return LatencyBudget(settings.serving.budget, settings.engine.batch, (Level.FULL,), waits=waits)
+
+
+def decider(
+    settings: ServiceSettings, configured: Strategy, store: RedisStore, outside: Outside, budget: LatencyBudget
+) -> Deciding:
     """Return what decides by the model that the store points to, by the settings' own where it points to none.
 
     Where no store answers rules decide until one does; then its model is taken up.
@@ -145,14 +151,16 @@ def decider(settings: ServiceSettings, configured: Strategy, store: RedisStore, 
     chosen = configured if pointer is None or pointer.version == configured.scorer.version else load(pointer)
     watch = outside.watch
     extractor = OnlineExtractor(TimedStore(store, watch))
-    engine = Engine(extractor, store, timed(chosen, watch), None, Lateness(settings.lateness.allowed))
+    engine = Engine(extractor, store, timed(chosen, watch), None, Lateness(settings.lateness.allowed), budget)
     rules = RulesFallback(chosen, len(extractor.names), extractor.version)
     users = (
         lambda strategy: engine.replace_strategy(timed(strategy, watch)),
         rules.replace_strategy,
+        lambda strategy: budget.take_levels((Level.FULL, *strategy.reduced)),
         outside.metrics.gauges.show_build,
     )
-    outside.metrics.gauges.show_build(chosen)
+    for use in users:
+        use(chosen)
     swap = ModelSwap(store, load, text)
 
     def back() -> None:
@@ -177,7 +185,7 @@ def pointed(settings: ServiceSettings, rules: RuleBook, pointer: Pointer) -> Str
             "put that version there, or run 'fraud state reencode' for this one"
         )
         raise ArtifactError(msg)
-    warm_up(parts.engine)
+    warm_up(parts)
     return msgspec.structs.replace(parts.strategy, rules=rules)
 
 
@@ -205,7 +213,7 @@ def kafka_link(
     member: str,
     store: Recoverable,
     watch: Watch,
-    level: ChooseLevel,
+    budget: TimeBudget,
     pointer: Pointer | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> KafkaLink:
@@ -225,8 +233,8 @@ def kafka_link(
     offsets = Offsets(settings.store.durable_after, kafka.commit_every)
     link = KafkaLink(
         consumer,
-        RecordReader(consumer, codec, topics, topic_ids, level, settings.engine.batch),
-        Publisher(producer, topics, offsets.note),
+        RecordReader(consumer, codec, topics, topic_ids, budget, settings.engine.batch),
+        Publisher(producer, topics, offsets.note, budget.late_before),
         offsets,
         Recovery(kafka, topic_ids, consumer, store, pointer, alive),
         store,
@@ -242,13 +250,13 @@ def service(
     outside: Outside,
     deciding: Deciding,
     store: RedisStore,
-    levels: LevelChooser,
+    budget: LatencyBudget,
     link: KafkaLink,
 ) -> Service:
     """Return a worker made of its parts."""
     log, metrics, fallback = outside.log, outside.metrics, deciding.fallback
     model = ModelInUse(deciding.strategy, deciding.swap, log, deciding.users, link.swap_model)
-    reporter = Reporter(link, fallback, levels, outside.watch, metrics, outside.health, log)
+    reporter = Reporter(link, fallback, budget, outside.watch, metrics, outside.health, log)
     upkeep = Upkeep(link, fallback, model, metrics, log)
     backlog = partial(Backlog, settings.kafka, Codec(rates(settings), ANY_TIME), link.recovery.ids)
     catch_up = CatchUp(

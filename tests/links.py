@@ -8,12 +8,13 @@ from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from fraud.core.fields import Duration
-from fraud.core.records import Answer, Intake, KnownLabel, LabelSource, Level, Mark, Transaction, Verdict
+from fraud.core.records import Answer, Intake, KnownLabel, LabelSource, Level, Transaction, Verdict
 from infra.services import KafkaServer
 from streaming import service_wiring
 from streaming.kafka import output_log
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.recovery import Mode
+from streaming.kafka.source import Waiting
 from streaming.kafka.topics import Topics, admin, create
 from streaming.messages import envelope, schema
 from streaming.observe.stages import Watch
@@ -52,10 +53,22 @@ class Store:
         self.mode = Mode.NORMAL
 
 
-def in_full(age: int) -> tuple[Level, tuple[Mark, ...]]:
-    """Return that there is always time."""
-    del age
-    return Level.FULL, ()
+class Unhurried:
+    """A budget that nothing exceeds; a test may say what does, and looks at what it is told."""
+
+    def __init__(self, late_before: int = 0) -> None:
+        """Let what was sent before a time (ns since the epoch) come too late."""
+        self.late = late_before
+        self.told: list[Waiting] = []
+
+    def choose(self, waiting: Waiting) -> Level:
+        """Return that there is time for everything."""
+        self.told.append(waiting)
+        return Level.FULL
+
+    def late_before(self) -> int:
+        """Return what a test has set."""
+        return self.late
 
 
 class LinkSite:
@@ -91,10 +104,12 @@ class LinkSite:
         self._durable_after = Duration(durable_after)
         create(self.section, partitions=PARTITIONS)
 
-    def link(self, store: Any = None, alive: Callable[[], None] = lambda: None) -> KafkaLink:
+    def link(
+        self, store: Any = None, alive: Callable[[], None] = lambda: None, budget: Unhurried | None = None
+    ) -> KafkaLink:
         """Return a link; the one before must be closed. `alive` is called while it reads a long output."""
         settings = ServiceSettings(kafka=self.section, store=StoreSection(durable_after=self._durable_after))
-        return service_wiring.kafka_link(settings, "one", store or Store(), Watch(), in_full, None, alive)
+        return service_wiring.kafka_link(settings, "one", store or Store(), Watch(), budget or Unhurried(), None, alive)
 
     def put(self, values: Iterable[bytes], partition: int | None = None) -> None:
         """Send messages as transactions, into one partition or, without, one after the other."""

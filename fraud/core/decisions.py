@@ -1,6 +1,7 @@
 """Decisions, alerts and answers, made in one place from a transaction and what was computed of it."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,6 +13,7 @@ from fraud.core.records import (
     Answer,
     Arrival,
     Decision,
+    Explainer,
     FeatureVector,
     Mark,
     Reason,
@@ -21,7 +23,15 @@ from fraud.core.records import (
     alert_id,
 )
 
-Explain = Callable[[], tuple[Reason, ...]]
+
+class Explained(NamedTuple):
+    """The reasons that a model gave, and which part of it did."""
+
+    reasons: tuple[Reason, ...] = ()
+    explainer: Explainer = Explainer.NONE
+
+
+Explain = Callable[[], Explained]
 """What returns the model's reasons; costly, so called for what is not approved."""
 
 
@@ -43,9 +53,10 @@ def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain)
     """Return the answer to a scored transaction: rules and policy asked, its alert made."""
     outcome = rules.judge(scored.tx, scored.vector.values)
     action, value = decide(scored.tx, scored.score, outcome, policy)
-    reasons = outcome.reasons if action is Action.APPROVE else outcome.reasons + explain()
+    explained = Explained() if action is Action.APPROVE else explain()
+    explained = explained._replace(reasons=outcome.reasons + explained.reasons)
     versions = Versions(scored.score.model_version, scored.vector.spec_version, policy.version, rules.version)
-    decision = decision_of(scored, action, value, reasons, versions)
+    decision = decision_of(scored, action, value, explained, versions)
     return Answer(
         decision=decision,
         position=scored.arrival.position,
@@ -55,17 +66,16 @@ def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain)
     )
 
 
-def decision_of(
-    scored: Scored, action: Action, value: float, reasons: tuple[Reason, ...], versions: Versions
-) -> Decision:
+def decision_of(scored: Scored, action: Action, value: float, explained: Explained, versions: Versions) -> Decision:
     """Return the decision record; `value` is the score that the action rests on. Nothing else makes one."""
     tx, score = scored.tx, scored.score
+    brief = (Mark.BRIEF_REASONS,) if explained.explainer is Explainer.BOOSTER else ()
     return Decision(
         tx_id=tx.id,
         version=tx.version,
         action=action,
         score=value,
-        reasons=reasons,
+        reasons=explained.reasons,
         level=score.level,
         versions=versions,
         seen_at=tx.seen_at,
@@ -77,7 +87,9 @@ def decision_of(
         channel=tx.channel,
         unusual=scored.unusual,
         parts=score.parts,
-        marks=scored.marks,
+        # What is late is known last, so it stands last.
+        marks=scored.marks + brief + scored.arrival.marks,
+        explainer=explained.explainer,
     )
 
 

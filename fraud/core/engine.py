@@ -7,17 +7,19 @@ answers.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
 
-from fraud.core.decisions import Scored, answer_of
+from fraud.core.decisions import Explained, Scored, answer_of
 from fraud.core.labels import LabelBook
-from fraud.core.ports import Encoder, Extractor, Histories, Policy, RuleBook, Scorer, StateStore, WorkingSet
+from fraud.core.ports import Encoder, Extractor, Histories, Policy, RuleBook, Scorer, StateStore, TimeLeft, WorkingSet
 from fraud.core.records import (
     DAY,
     Answer,
     Arrival,
+    Explainer,
     FeatureVector,
     Label,
     Level,
@@ -48,6 +50,14 @@ class Lateness(msgspec.Struct, frozen=True):
     """How far behind the watermark of its partition an event may be before it is marked late, in nanoseconds."""
 
     allowed: int = DAY
+
+
+class Unhurried:
+    """The TimeLeft port of whoever waits for the whole answer."""
+
+    def explains(self) -> bool:
+        """Return that there is time."""
+        return True
 
 
 class _Looked(msgspec.Struct):
@@ -82,14 +92,16 @@ class Engine:
         strategy: Strategy,
         book: LabelBook | None = None,
         lateness: Lateness | None = None,
+        time: TimeLeft | None = None,
     ) -> None:
-        """Keep the parts; nothing is read before the first batch."""
+        """Keep the parts; nothing is read before the first batch. Without `time` there is always enough."""
         self._extractor = extractor
         self._store = store
         self._strategy = strategy
         self._encoder = encoder_of(strategy)
         self._book = book
         self._lateness = lateness or Lateness()
+        self._time = time or Unhurried()
         self._watermarks: dict[tuple[str, int], int] = {}
         self._watermark = 0
         self._answers: list[Answer] = []
@@ -98,7 +110,7 @@ class Engine:
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Return one answer per transaction of the batch, in order."""
-        work = self._extractor.open(batch, self._encoder)
+        work = self._extractor.open(batch, self._encoder, reads=self._reads(batch))
         self._answers, self._looked, self._label_due_at = [], {}, NEVER
         for arrival in batch:
             self._take(work, arrival)
@@ -211,6 +223,11 @@ class Engine:
                 found[ids[row]] = score, histories, row
         return found
 
+    def _reads(self, batch: Sequence[Arrival]) -> bool:
+        """Tell whether anything of a batch is scored at a level that reads histories."""
+        levels = {arrival.level for arrival in batch}
+        return any(self._reads_histories(self._strategy.at(level)) for level in levels)
+
     def _reads_histories(self, scorer: Scorer) -> bool:
         """Tell whether a scorer, of whatever level, reads the histories that are kept."""
         return self._encoder is not None and scorer.encoder == self._encoder.encoder
@@ -223,10 +240,19 @@ class Engine:
             vector=FeatureVector(item.tx.id, values, self._extractor.version, item.tx.seen_at),
             score=score,
             unusual=self._extractor.unusual(values),
-            marks=item.marks + item.arrival.marks,
+            marks=item.marks,
         )
-        scorer = strategy.at(item.arrival.level)
-        return answer_of(scored, strategy.rules, strategy.policy, lambda: scorer.explain(values, score, histories, row))
+        explain = partial(self._explained, item, score, histories, row)
+        return answer_of(scored, strategy.rules, strategy.policy, explain)
+
+    def _explained(self, item: _Looked, score: Score, histories: Histories | None, row: int) -> Explained:
+        """Return the model's reasons: its booster's alone where there is no time for what histories say."""
+        explainer = item.arrival.explainer
+        if explainer is None:
+            in_time = histories is None or self._time.explains()
+            explainer = Explainer.MODEL if in_time else Explainer.BOOSTER
+        read = histories if explainer is Explainer.MODEL else None
+        return Explained(self._strategy.at(item.arrival.level).explain(item.values, score, read, row), explainer)
 
     def _hold(self, answer: Answer) -> None:
         if self._book is not None and (match := self._book.hold(answer.decision, answer.vector)) is not None:

@@ -166,8 +166,11 @@ class Extractor(Protocol):
     def version(self) -> str:
         """Return the feature spec's version, a hash of the declared table."""
 
-    def open(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> WorkingSet:
-        """Begin a batch: read its working set, with the histories of an encoder if one is given."""
+    def open(self, batch: Sequence[Arrival], encoder: Encoder | None = None, *, reads: bool = True) -> WorkingSet:
+        """Begin a batch: read its working set, with the histories of an encoder if one is given.
+
+        Without `reads` nobody asks for `histories`: they are added to, and that is all. The state is left the same.
+        """
 
     def look(self, tx: Transaction) -> Values:
         """Return the vector of `tx` from what was absorbed before it; change nothing."""
@@ -233,6 +236,13 @@ class ReadsNoHistory:
         """Raise: nobody asks a scorer without an encoder."""
         msg = f"{type(self).__name__} has no encoder, so {len(blocks)} blocks cannot be encoded: ask `encoder` first"
         raise NotImplementedError(msg)
+
+
+class TimeLeft(Protocol):
+    """How much time a decision may take. The engine has no clock: a live worker gives it one, a replay has time."""
+
+    def explains(self) -> bool:
+        """Tell whether there is time for the model's own reasons of one more decision of this batch."""
 
 
 class RuleOutcome(msgspec.Struct, frozen=True):

@@ -72,13 +72,23 @@ class Level(enum.StrEnum):
     RULES = "rules"
 
 
+class Explainer(enum.StrEnum):
+    """What a decision's reasons come from, those of its rules aside."""
+
+    NONE = "none"
+    MODEL = "model"
+    BOOSTER = "booster"
+
+
 class Mark(enum.StrEnum):
     """What was unusual about how a decision came about."""
 
     LATE = "late"
     """The payment happened further behind its partition's watermark than `lateness.allowed`."""
     OVERDUE = "overdue"
-    """Its deadline had passed before it was taken up, so it was scored in full."""
+    """It came after its deadline: from when its transaction was sent to when it was published, and arrived."""
+    BRIEF_REASONS = "brief-reasons"
+    """There was no time left for the model's reasons: these are of its booster alone."""
     CORRECTION = "correction"
     """A higher version of a payment that is in: its predecessor was taken out of the state."""
     CORRECTION_UNMATCHED = "correction-unmatched"
@@ -162,7 +172,8 @@ class Position(msgspec.Struct, frozen=True, gc=False, order=True):
 class Arrival(msgspec.Struct, frozen=True):
     """An event with its position, the headers that travelled with it, and how much of the scorer there is time for.
 
-    `marks` go into the decision: `overdue` when its deadline had passed before it was taken up.
+    `marks` go into the decision: `overdue` when its deadline had passed before it was taken up. Without an `explainer`
+    the time left decides; one is given where a decision is made again.
     """
 
     event: Event
@@ -170,6 +181,7 @@ class Arrival(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes], ...] = ()
     level: Level = Level.FULL
     marks: tuple[Mark, ...] = ()
+    explainer: Explainer | None = None
 
 
 class Reject(msgspec.Struct, frozen=True):
@@ -230,7 +242,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The answer to one transaction, derived only from its inputs. `marks` names what was unusual about making it.
 
     Device, channel and `unusual` (did the amount stand out against the card's own history) let the label book join a
-    late verdict with the payment.
+    late verdict with the payment. `level`, `marks` and `explainer` tell what there was time for: see `as_decided`.
     """
 
     tx_id: str
@@ -250,6 +262,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     unusual: bool = False
     parts: Parts = ()
     marks: tuple[Mark, ...] = ()
+    explainer: Explainer = Explainer.NONE
 
 
 class Alert(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -294,3 +307,16 @@ def alert_id(tx_id: str, version: int, policy_version: str) -> str:
     """Return the alert's id, a hash of what it is about, so that the same alert always has the same id."""
     text = f"{tx_id}\0{version}\0{policy_version}"
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def as_decided(arrival: Arrival, decision: Decision) -> Arrival:
+    """Return an arrival for a replay that decides as a worker did: its level, its explainer, and whether it was late.
+
+    They depend on the clock, so they are taken from what is recorded; everything else is computed again.
+    """
+    return msgspec.structs.replace(
+        arrival,
+        level=decision.level,
+        marks=(Mark.OVERDUE,) if Mark.OVERDUE in decision.marks else (),
+        explainer=None if decision.explainer is Explainer.NONE else decision.explainer,
+    )

@@ -9,7 +9,7 @@ from fraud.core.records import Answer, Arrival, Level
 from streaming.kafka import output_log
 from streaming.kafka.client import Place
 from streaming.kafka.recovery import Reached
-from streaming.kafka.source import RecordReader
+from streaming.kafka.source import RecordReader, Waiting
 from streaming.kafka.topics import Topics
 from streaming.messages import envelope
 from streaming.messages.codec import Codec
@@ -25,6 +25,19 @@ class Piece(NamedTuple):
 
     arrivals: Sequence[Arrival]
     answers: Sequence[Answer]
+
+
+class Decided:
+    """The TimeBudget of what has its answer: there is time for all, and nothing comes too late."""
+
+    def choose(self, waiting: Waiting) -> Level:
+        """Return the whole of it."""
+        del waiting
+        return Level.FULL
+
+    def late_before(self) -> int:
+        """Return the beginning of time."""
+        return 0
 
 
 class Partition:
@@ -95,7 +108,7 @@ class Backlog:
             opened.callback(self._inputs.close)
             self._outputs = self._reader(kafka, topics.decisions, {n: p.output for n, p in self._partitions.items()})
             opened.pop_all()
-        self._decoder = RecordReader(self._inputs, codec, topics, ids, lambda _: (Level.FULL, ()), PIECE)
+        self._decoder = RecordReader(self._inputs, codec, topics, ids, Decided(), PIECE)
 
     def _reader(self, kafka: KafkaSection, topic: str, offsets: Mapping[int, int]) -> Any:
         reader = output_log.consumer(kafka)

@@ -16,17 +16,21 @@ from streaming.kafka.model_pointer import Pointer
 from streaming.kafka.offsets import Done, Offsets
 from streaming.kafka.publisher import Messages, Publisher
 from streaming.kafka.recovery import Mode, Recoverable, Recovery
-from streaming.kafka.source import RecordReader
+from streaming.kafka.source import RecordReader, sent_of
 from streaming.observe.stages import Watch
 
 SETTLED = 16
 
 
 class InHand(msgspec.Struct):
-    """What was read and is not committed: the offset after the last record of each partition, and the labels."""
+    """What was read and is not committed: the offset after the last record of each partition, and the labels.
+
+    `sent` is when transactions were sent (ns since the epoch), by partition and offset.
+    """
 
     read: dict[Place, int] = {}
     labels: list[Arrival] = []
+    sent: dict[tuple[int, int], int] = {}
 
 
 class Counts(msgspec.Struct):
@@ -78,14 +82,17 @@ class KafkaLink:
         if self._store.mode is Mode.BEGIN_AGAIN or self._offsets.behind:
             self._recover(self._offsets.held)
             self._store.begun_again()
+        polled, behind = clock.monotonic_ns(), self._reader.backlog
         records = self._reader.poll()
         if fresh := self._offsets.fresh:
             records = {place: found for place, found in records.items() if place not in fresh}
             self._recover(fresh)
-        self._watch.reset()
+        # Polling is waiting for payments, unless they waited: then it is part of what a batch costs.
+        self._watch.reset(polled if behind and not fresh else None)
         began = clock.monotonic_ns()
-        intake = self._reader.intake(records)
+        intake = self._reader.intake(records, self._offsets.held)
         self._in_hand.read.update({place: found[-1].offset + 1 for place, found in records.items()})
+        self._in_hand.sent.update(sent_of(records, self._reader.transactions))
         self._in_hand.labels += [arrival for arrival in intake.arrivals if isinstance(arrival.event, KnownLabel)]
         self.counts.read += len(intake.arrivals) + len(intake.rejects)
         self._watch.add("decode", began)
@@ -187,8 +194,13 @@ class KafkaLink:
 
     @property
     def ack_ns(self) -> int:
-        """Return how long the newest acknowledgement of decisions took, in nanoseconds."""
+        """Return how long publishing the newest batch took, in nanoseconds; 0 when it was not timed."""
         return self._publisher.ack_ns
+
+    @property
+    def late(self) -> int:
+        """Return how many decisions were marked `overdue` when they were published, being in time until then."""
+        return self._publisher.late
 
     def lag(self) -> dict[Place, int]:
         """Return, for each partition, how many messages wait beyond what has been noted."""
@@ -232,6 +244,7 @@ class KafkaLink:
             [reject for reject in rejects if publishes(reject.position)],
             [label for label in labels if publishes(label.position)],
             self._watch.text().encode(),
+            self._in_hand.sent,
         )
 
     def _publish_at_once(self, messages: Messages) -> None:

@@ -7,13 +7,28 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fraud.core.errors import DeliveryError
-from fraud.core.records import Answer, Arrival, KnownLabel, Reject
+from fraud.core.records import Answer, Arrival, Decision, KnownLabel, Mark, Reject
 from streaming import clock
 from streaming.kafka.client import Commit, Place, Producer
 from streaming.kafka.offsets import Done
 from streaming.kafka.topics import Topics
-from streaming.messages import envelope
+from streaming.messages import envelope, schema
 from streaming.messages.envelope import Outgoing
+
+TIMED_NS = 100_000_000
+"""How often publishing is timed: ten waits of some milliseconds a second."""
+
+
+class Decided(NamedTuple):
+    """A decision as its message, the partition that it answers, and when its transaction was sent.
+
+    That is in ns since the epoch; 0 is never late.
+    """
+
+    message: Outgoing
+    place: Place
+    decision: Decision
+    sent_at: int = 0
 
 
 class Messages(NamedTuple):
@@ -25,20 +40,15 @@ class Messages(NamedTuple):
     alerts: list[Outgoing]
     letters: list[Outgoing]
     labels: list[tuple[Outgoing, Place]]
-    decisions: list[tuple[Outgoing, Place]]
+    decisions: list[Decided]
 
 
 class InFlight(msgspec.Struct):
-    """What was sent and is not known to be acknowledged, and what is noted once it is.
-
-    `ack_ns` is how long the last decision took to arrive, set by the client (0 while that is under way).
-    """
+    """What was sent and is not known to be acknowledged, and what is noted once it is."""
 
     others: list[Any] = []
     labels: list[tuple[Any, Place]] = []
     decisions: list[tuple[Any, Place]] = []
-    sent_at: int = 0
-    ack_ns: int = 0
     done: Done = Done()
 
 
@@ -46,20 +56,40 @@ class Publisher:
     """Sends batches. One of them may be under way while the next is worked on; `note` is told when it has arrived.
 
     `failed` says that something could not be delivered: no more is to be noted or committed. `ack_ns` is how long the
-    newest batch with decisions took.
+    newest batch took to be acknowledged, 0 when it was not waited for. `late` counts the decisions that were found to
+    come too late when they were sent.
     """
 
-    def __init__(self, producer: Producer, topics: Topics, note: Callable[[Done], None]) -> None:
-        """Take a producer, and what is told of batches that are acknowledged."""
+    def __init__(
+        self,
+        producer: Producer,
+        topics: Topics,
+        note: Callable[[Done], None],
+        late_before: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """Take a producer, and what is told of batches that are acknowledged.
+
+        What was sent before the time (ns since the epoch) that `late_before` returns comes too late if published now.
+        """
         self._producer, self._topics, self._note = producer, topics, note
+        self._late_before = late_before
         self._in_flight: InFlight | None = None
         self.failed = False
-        self.ack_ns = 0
+        self.ack_ns = self.late = 0
+        self._timed_at: int | None = None
 
     def messages(
-        self, answers: Sequence[Answer], rejects: Sequence[Reject], labels: Sequence[Arrival], stages: bytes
+        self,
+        answers: Sequence[Answer],
+        rejects: Sequence[Reject],
+        labels: Sequence[Arrival],
+        stages: bytes,
+        sent: Mapping[tuple[int, int], int],
     ) -> Messages:
-        """Return what a batch publishes; `labels` are those applied, `stages` the times that decisions carry."""
+        """Return what a batch publishes; `labels` are those applied, `stages` the times that decisions carry.
+
+        `sent` is when transactions were sent, by partition and offset. A repeat says what the first answer said.
+        """
         topics = self._topics
         return Messages(
             [envelope.alert_out(answer, topics.alerts) for answer in answers if answer.alert is not None],
@@ -70,9 +100,11 @@ class Publisher:
                 if (message := applied(arrival, topics.applied)) is not None
             ],
             [
-                (
+                Decided(
                     envelope.decision_out(answer, topics.decisions, stages),
                     (topics.transactions, answer.position.partition),
+                    answer.decision,
+                    0 if answer.repeat_of else sent.get((answer.position.partition, answer.position.offset), 0),
                 )
                 for answer in answers
             ],
@@ -90,11 +122,13 @@ class Publisher:
             self._producer.push()
             self.flush()
             self._wait(alerts)
-            in_flight = InFlight(others=self._send(messages.letters), sent_at=clock.monotonic_ns())
+            in_flight = InFlight(others=self._send(messages.letters))
             in_flight.labels = self._send_placed(messages.labels)
-            self._send_decisions(in_flight, messages.decisions)
+            began = clock.monotonic_ns()
+            in_flight.decisions = self._send_decisions(messages.decisions)
             self._producer.push()
             self._in_flight = in_flight
+            self._time(in_flight, began)
 
     def publish_at_once(self, messages: Messages, commits: Mapping[Place, Commit] | None, group: Any) -> None:
         """Publish, and commit if there is what, in one Kafka transaction: nothing is read as committed before all is.
@@ -106,9 +140,11 @@ class Publisher:
             self._producer.begin()
             self._in_flight = in_flight = InFlight(others=self._send([*messages.alerts, *messages.letters]))
             in_flight.labels = self._send_placed(messages.labels)
-            in_flight.decisions = self._send_placed(messages.decisions)
+            began = clock.monotonic_ns()
+            in_flight.decisions = self._send_decisions(messages.decisions)
             self._producer.end(commits, group)
             self.flush()
+            self.ack_ns = clock.monotonic_ns() - began if messages.decisions else 0
 
     def flush(self) -> None:
         """Return when all that was sent is acknowledged, and noted as done.
@@ -123,8 +159,7 @@ class Publisher:
             self._wait(in_flight.others)
             # Of each partition the last one counts: its offset is the highest.
             outputs = {place: self._producer.wait(sent) for sent, place in (*in_flight.labels, *in_flight.decisions)}
-        if in_flight.decisions and in_flight.sent_at:
-            self.ack_ns = in_flight.ack_ns or clock.monotonic_ns() - in_flight.sent_at
+        self._timed_at = self._timed_at or 0
         self._note(msgspec.structs.replace(in_flight.done, outputs=outputs))
 
     def carry(self, read: Mapping[Place, int], answers: Sequence[Answer]) -> None:
@@ -144,17 +179,33 @@ class Publisher:
     def _send_placed(self, messages: Sequence[tuple[Outgoing, Place]]) -> list[tuple[Any, Place]]:
         return [(self._producer.send(message), place) for message, place in messages]
 
-    def _send_decisions(self, in_flight: InFlight, decisions: Sequence[tuple[Outgoing, Place]]) -> None:
-        """Send decisions, and have the client note when the last one is acknowledged."""
+    def _told(self, decisions: Sequence[Decided]) -> list[tuple[Outgoing, Place]]:
+        """Return the messages of decisions and what they answer; those that come too late say so."""
+        limit = self._late_before()
+        return [(self._as_late(each) if 0 < each.sent_at < limit else each.message, each.place) for each in decisions]
 
-        def acked(took: int) -> None:
-            in_flight.ack_ns = took
+    def _as_late(self, decided: Decided) -> Outgoing:
+        decision = decided.decision
+        if Mark.OVERDUE in decision.marks:
+            return decided.message
+        self.late += 1
+        marked = msgspec.structs.replace(decision, marks=(*decision.marks, Mark.OVERDUE))
+        return decided.message._replace(value=schema.of_decision(marked))
 
-        last = len(decisions) - 1
-        in_flight.decisions = [
-            (self._producer.send(message, acked if number == last else None), place)
-            for number, (message, place) in enumerate(decisions)
-        ]
+    def _send_decisions(self, decisions: Sequence[Decided]) -> list[tuple[Any, Place]]:
+        return [(self._producer.send(message), place) for message, place in self._told(decisions)]
+
+    def _time(self, in_flight: InFlight, began: int) -> None:
+        """Now and then wait for a batch at once, to learn how long publishing takes.
+
+        A client that tells of acknowledgements when it is asked tells too late of those that nobody waits for.
+        """
+        self.ack_ns = 0
+        # The first batch is not waited for: what cannot be delivered at all is told by `flush`, as ever.
+        if self._timed_at is not None and in_flight.decisions and began - self._timed_at >= TIMED_NS:
+            self._timed_at = began
+            self._producer.wait(in_flight.decisions[-1][0])
+            self.ack_ns = clock.monotonic_ns() - began
 
     def _wait(self, sent: Sequence[Any]) -> None:
         for each in sent:

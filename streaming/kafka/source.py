@@ -1,6 +1,7 @@
 """Records in: polled, stamped, decoded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -12,42 +13,110 @@ from streaming.messages import envelope
 from streaming.messages.codec import Codec
 
 IDLE_MS = 50
+ASK_AGAIN_NS = 5_000_000
+"""How old what the client knows of the ends of partitions may be: asking costs some microseconds a partition."""
 
 Records = Mapping[Place, Sequence[Record]]
-ChooseLevel = Callable[[int], tuple[Level, tuple[Mark, ...]]]
-"""From how long ago (ns) a batch's oldest transaction was sent: how much of the scorer runs, and the marks it gets."""
+MILLISECOND_NS = 1_000_000
+
+
+class Waiting(NamedTuple):
+    """What waits when a batch is taken up.
+
+    `records` are in it, `full` says that it could hold no more, `oldest` and `newest` are how long ago (ns) its
+    transactions were sent, `behind` is how many records are known to wait behind it.
+    """
+
+    records: int
+    full: bool = False
+    oldest: int = 0
+    newest: int = 0
+    behind: int = 0
+
+    @property
+    def queue(self) -> int:
+        """Return how many records wait behind the batch.
+
+        What the client knows is as old as its last fetch, of which it may hold seconds. So a full batch is asked too:
+        since its newest record as many came as its own pace says.
+        """
+        if not self.full:
+            return self.behind
+        return max(self.behind, self.records * self.newest // max(self.oldest - self.newest, MILLISECOND_NS))
+
+
+class TimeBudget(Protocol):
+    """What decides how much of the scorer there is time for."""
+
+    def choose(self, waiting: Waiting) -> Level:
+        """Return the level for a batch that is taken up now."""
+
+    def late_before(self) -> int:
+        """Return the time (ns since the epoch) before which sent was what comes too late if it is published now."""
 
 
 class RecordReader:
     """Turns records of `transactions` and `labels.known` into events, in the order in which they are taken up."""
 
     def __init__(
-        self, consumer: Consumer, codec: Codec, topics: Topics, ids: Mapping[str, str], level: ChooseLevel, batch: int
+        self, consumer: Consumer, codec: Codec, topics: Topics, ids: Mapping[str, str], budget: TimeBudget, batch: int
     ) -> None:
         """Take a consumer, the ids of its topics, and how many records a read brings at most."""
         self._consumer, self._codec = consumer, codec
         self._topics, self._ids = topics, ids
-        self._level, self._batch = level, batch
+        self._budget, self._batch = budget, batch
         self._seen_at = 0
+        self._next: dict[Place, int] = {}
+        self._ends: dict[Place, int] = {}
+        self._asked_at = 0
+
+    @property
+    def transactions(self) -> str:
+        """Return the topic of transactions."""
+        return self._topics.transactions
 
     def poll(self) -> Records:
         """Return what is there, at most a batch, waiting a moment when nothing is; a rebalance happens in here."""
         return self._consumer.poll(IDLE_MS, self._batch)
 
-    def intake(self, records: Records) -> Intake:
-        """Return records as events, labels first, with the level that there is time for."""
-        level, marks = self._level(age_of(records, self._topics.transactions))
+    @property
+    def backlog(self) -> int:
+        """Return how many records are known to wait behind what was polled, as of the last batch."""
+        return sum(max(end - self._next[place], 0) for place, end in self._ends.items())
+
+    def intake(self, records: Records, held: Collection[Place] = ()) -> Intake:
+        """Return records as events, labels first, with the level that there is time for; `held` are our partitions."""
+        level = self._level(records, held)
+        late_before = self._budget.late_before() // MILLISECOND_NS
         arrivals: list[Arrival] = []
         rejects: list[Reject] = []
         for record in in_order(records, self._topics):
             taken = self._take(record)
             if isinstance(taken, Reject):
                 rejects.append(taken)
-            elif marks or level is not Level.FULL:
-                arrivals.append(msgspec.structs.replace(taken, level=level, marks=marks))
-            else:
-                arrivals.append(taken)
+                continue
+            marks = (Mark.OVERDUE,) if record.timestamp < late_before else ()
+            if marks or level is not Level.FULL:
+                taken = msgspec.structs.replace(taken, level=level, marks=marks)
+            arrivals.append(taken)
         return Intake(tuple(arrivals), tuple(rejects))
+
+    def _level(self, records: Records, held: Collection[Place]) -> Level:
+        """Return the level for records that were polled."""
+        self._next.update({place: found[-1].offset + 1 for place, found in records.items() if found})
+        count = sum(map(len, records.values()))
+        sent = sent_of(records, self._topics.transactions).values()
+        if not sent:
+            return Level.FULL
+        now = clock.now_ns()
+        if now - self._asked_at >= ASK_AGAIN_NS:
+            self._asked_at, self._ends = now, self._known_ends(held)
+        ages = max(now - min(sent), 0), max(now - max(sent), 0)
+        return self._budget.choose(Waiting(count, count >= self._batch, *ages, self.backlog))
+
+    def _known_ends(self, held: Collection[Place]) -> dict[Place, int]:
+        """Return the end of each partition of ours that was read from, as the client last heard of it."""
+        return {place: self._consumer.end(place) or 0 for place in self._next.keys() & set(held)}
 
     def _take(self, record: Record) -> Arrival | Reject:
         """Stamp and decode one record; stamps rise strictly, so that they order a replay."""
@@ -70,7 +139,11 @@ def in_order(records: Records, topics: Topics) -> list[Record]:
     return [record for topic in wanted for place, found in records.items() if place[0] == topic for record in found]
 
 
-def age_of(records: Records, topic: str) -> int:
-    """Return how long ago the oldest of a topic's records was sent, in nanoseconds."""
-    sent = [record.timestamp for place, found in records.items() if place[0] == topic for record in found]
-    return max(clock.now_ns() - min(sent) * 1_000_000, 0) if sent else 0
+def sent_of(records: Records, topic: str) -> dict[tuple[int, int], int]:
+    """Return when each of a topic's records was sent (ns since the epoch), by partition and offset."""
+    return {
+        (place[1], record.offset): record.timestamp * MILLISECOND_NS
+        for place, found in records.items()
+        if place[0] == topic
+        for record in found
+    }

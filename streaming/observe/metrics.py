@@ -11,12 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from fraud.core.engine import Strategy
-from fraud.core.records import Answer, Intake, KnownLabel
+from fraud.core.records import Answer, Intake
 from streaming import clock
+from streaming.observe.counts import Counts
 
 STUCK_NS = 120_000_000_000
-BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5, 30)
-STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
 
 
 class Gauges:
@@ -48,51 +47,16 @@ class Metrics:
 
     def __init__(self) -> None:
         """Declare every metric."""
-        from prometheus_client import CollectorRegistry, Counter, Histogram
+        from prometheus_client import CollectorRegistry
 
-        self.registry = registry = CollectorRegistry()
-        options: dict[str, Any] = {"registry": registry}
-        self.events = Counter("fraud_events_total", "Records taken up", ["topic"], **options)
-        self.decisions = Counter("fraud_decisions_total", "Decisions made", ["action", "level"], **options)
-        self.marks = Counter("fraud_decision_marks_total", "Decisions with something unusual", ["mark"], **options)
-        self.repeats = Counter(
-            "fraud_repeats_total", "Transactions sent again, answered with the first answer", **options
-        )
-        self.rejects = Counter("fraud_rejects_total", "Messages that could not be used", ["code"], **options)
-        self.latency = Histogram(
-            "fraud_decision_seconds",
-            "From taking a transaction up to its decision handed to the broker",
-            buckets=BUCKETS,
-            **options,
-        )
-        self.stages = Histogram(
-            "fraud_stage_seconds", "Time of a batch by stage", ["stage"], buckets=STAGE_BUCKETS, **options
-        )
-        self.batch = Histogram(
-            "fraud_batch_events", "Events taken at once", buckets=(1, 2, 4, 8, 16, 32, 64, 128), **options
-        )
-        self.gauges = Gauges(options)
+        self.registry = CollectorRegistry()
+        self.counts = Counts()
+        self.registry.register(self.counts)
+        self.gauges = Gauges({"registry": self.registry})
 
     def batch_done(self, intake: Intake, answers: Sequence[Answer], spent: Mapping[str, int]) -> None:
         """Take in one batch; `spent` is nanoseconds by stage."""
-        now = clock.now_ns()
-        for arrival in intake.arrivals:
-            self.events.labels("labels.known" if isinstance(arrival.event, KnownLabel) else "transactions").inc()
-        for answer in answers:
-            decision = answer.decision
-            if answer.repeat_of is not None:
-                self.repeats.inc()
-                continue
-            self.decisions.labels(decision.action.value, decision.level.value).inc()
-            self.latency.observe(max(now - decision.seen_at, 0) / 1e9)
-            for mark in decision.marks:
-                self.marks.labels(mark).inc()
-        for reject in intake.rejects:
-            self.rejects.labels(reject.code).inc()
-        if intake.arrivals or intake.rejects:
-            self.batch.observe(len(intake.arrivals) + len(intake.rejects))
-            for stage, ns in spent.items():
-                self.stages.labels(stage).observe(ns / 1e9)
+        self.counts.add(intake, answers, spent)
 
     def text(self) -> bytes:
         """Return the metrics in Prometheus's text format."""

@@ -18,11 +18,18 @@ class Watch(threading.local):
     def __init__(self) -> None:
         """Start at zero."""
         self.spent = dict.fromkeys(STAGES, 0)
+        self.began = clock.monotonic_ns()
 
-    def reset(self) -> None:
-        """Begin a batch."""
+    def reset(self, began: int | None = None) -> None:
+        """Begin a batch, now or at an earlier time (monotonic ns)."""
         for stage in self.spent:
             self.spent[stage] = 0
+        self.began = clock.monotonic_ns() if began is None else began
+
+    @property
+    def taken(self) -> int:
+        """Return how long the batch at hand has taken so far, in nanoseconds."""
+        return clock.monotonic_ns() - self.began
 
     def add(self, stage: str, began: int) -> None:
         """Add the time since `began` to a stage."""

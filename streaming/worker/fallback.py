@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fraud.core.decisions import Scored, answer_of
+from fraud.core.decisions import Explained, Scored, answer_of
 from fraud.core.engine import Strategy
 from fraud.core.errors import StateError, StoreRestartedError, StoreUnavailableError
 from fraud.core.records import (
@@ -72,7 +72,7 @@ class RulesFallback:
         vector = FeatureVector(tx.id, self._missing, self._spec, tx.seen_at)
         score = Score(tx.id, 0.0, STORE_DOWN, Level.RULES)
         scored = Scored(tx, arrival, vector, score, marks=(Mark.STORE_DOWN,))
-        return answer_of(scored, self._strategy.rules, self._strategy.policy, lambda: ())
+        return answer_of(scored, self._strategy.rules, self._strategy.policy, Explained)
 
 
 class FallbackEngine:

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-from fraud.core.records import Answer, Intake
+from fraud.core.records import Answer, Explainer, Intake, Transaction
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.recovery import Mode
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics
 from streaming.observe.stages import Watch
-from streaming.worker.deadlines import LevelChooser
+from streaming.worker.deadlines import LatencyBudget, Spent
 from streaming.worker.fallback import FallbackEngine
-
-HANDLED = ("decode", "read", "features", "model", "reasons", "write")
 
 
 class Reporter:
@@ -21,7 +19,7 @@ class Reporter:
         self,
         link: KafkaLink,
         fallback: FallbackEngine,
-        levels: LevelChooser,
+        budget: LatencyBudget,
         watch: Watch,
         metrics: Metrics,
         health: Health,
@@ -29,7 +27,7 @@ class Reporter:
     ) -> None:
         """Take what is told of, and who is told."""
         self._link, self._fallback = link, fallback
-        self._levels, self._watch = levels, watch
+        self._budget, self._watch = budget, watch
         self._metrics, self._health, self._log = metrics, health, log
         self._store_down = False
 
@@ -37,8 +35,8 @@ class Reporter:
         """Tell of a batch."""
         if intake.arrivals or intake.rejects:
             self._metrics.batch_done(intake, answers, self._watch.spent)
-        if intake.arrivals:
-            self._learn_cost(intake)
+        if self._fallback.mode is Mode.NORMAL:
+            self._learn_cost(intake, answers)
         self._tell_of_store()
 
     def turn(self) -> None:
@@ -46,10 +44,22 @@ class Reporter:
         waits = [] if self._link.assigned else ["partitions"]
         self._health.turn(waits if self._fallback.mode is Mode.NORMAL else [*waits, "the state store"])
 
-    def _learn_cost(self, intake: Intake) -> None:
+    def _learn_cost(self, intake: Intake, answers: Sequence[Answer]) -> None:
+        """Let the budget learn from a batch of payments; one of labels alone says nothing of a level."""
+        taken = next((arrival for arrival in intake.arrivals if isinstance(arrival.event, Transaction)), None)
+        if taken is None:
+            return
         spent = self._watch.spent
-        handled, scored = sum(spent[stage] for stage in HANDLED), spent["model"] + spent["reasons"]
-        self._levels.learn(intake.arrivals[0].level, handled, scored, self._link.ack_ns)
+        given = Spent(
+            events=len(intake.arrivals) + len(intake.rejects),
+            total=self._watch.taken,
+            model=spent["model"],
+            reasons=spent["reasons"],
+            closing=spent["write"] + spent["publish"],
+            explained=sum(answer.decision.explainer is Explainer.MODEL for answer in answers),
+            publishing=self._link.ack_ns,
+        )
+        self._budget.learn(taken.level, given)
 
     def _tell_of_store(self) -> None:
         """Log that the store is gone, and that it is back once all it may have lost is being read again."""

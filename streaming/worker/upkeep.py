@@ -25,6 +25,7 @@ class Upkeep:
         """Take what is looked after."""
         self._link, self._fallback, self._model = link, fallback, model
         self._metrics, self._log = metrics, log
+        self._late = 0
         self._refreshed_at = self._collected_at = clock.monotonic_ns()
         self._older = 0
 
@@ -44,6 +45,8 @@ class Upkeep:
         link, gauges = self._link, self._metrics.gauges
         for (topic, partition), lag in link.lag().items():
             gauges.lag.labels(topic, str(partition)).set(lag)
+        self._metrics.counts.late(link.late - self._late)
+        self._late = link.late
         gauges.degraded.set(self._fallback.mode is not Mode.NORMAL)
         gauges.recoveries.set(link.counts.recoveries)
         gauges.store_restarts.set(self._fallback.restarts)

@@ -1,39 +1,106 @@
-"""Made-up events for an engine that is thrown away: compiled loops load, and first calls are slow."""
+"""Made-up events for an engine that is thrown away: compiled loops load, and what is built on first use is built.
 
-from fraud.core.records import DAY, Arrival, KnownLabel, LabelSource, Position, Transaction, Verdict
-from streaming.run import Handler
+A first decision above approve would otherwise wait for its explainer (31 ms), a first one that reads histories for the
+network. So everything is decided above approve here, at every level, with every explainer, and with ids that a blend
+sends to its last exit whatever it thinks of them.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import count, islice
+
+import msgspec
+
+from fraud.core.records import (
+    DAY,
+    Action,
+    Answer,
+    Arrival,
+    Explainer,
+    KnownLabel,
+    LabelSource,
+    Level,
+    Position,
+    Transaction,
+    Verdict,
+)
+from streaming.messages import envelope
+from streaming.run import Parts
+
+WHEN = 1_700_000_000_000_000_000
+SIZES = (1, 2, 4)
+PROBE_ONE_IN = 64
+"""As in a blend: payments whose id hashes to a multiple of this read everything."""
 
 
-def warm_up(engine: Handler) -> None:
-    """Run a few made-up events through an engine."""
-    when = 1_700_000_000_000_000_000
-    for number in range(3):
-        for size in (1, 2, 4):
-            batch = [
-                Arrival(payment(f"w{number}-{size}-{one}", when), Position("warm", 0, 100 * number + 10 * size + one))
-                for one in range(size)
-            ]
-            engine.handle(batch)
-    engine.handle([Arrival(verdict(when), Position("warm-labels", 0, 1))])
+class Reviewing:
+    """A policy that wants everything looked at, so that everything is explained."""
+
+    version = "warm"
+
+    def action(self, score: float, base_amount: int) -> Action:
+        """Return that somebody looks at it."""
+        del score, base_amount
+        return Action.REVIEW
+
+    def expected_loss(self, score: float, base_amount: int) -> int:
+        """Return nothing."""
+        del score, base_amount
+        return 0
 
 
-def payment(tx_id: str, when: int) -> Transaction:
+def warm_up(parts: Parts) -> None:
+    """Run made-up events through an engine, and encode what it answers; its scorers stay warm, its state is wasted."""
+    engine, strategy = parts.engine, parts.strategy
+    engine.replace_strategy(msgspec.structs.replace(strategy, policy=Reviewing()))
+    for batch in batches((Level.FULL, *strategy.reduced)):
+        encode(engine.handle(batch))
+    engine.handle([Arrival(verdict(), Position("warm-labels", 0, 1))])
+    engine.replace_strategy(strategy)
+
+
+def batches(levels: Iterable[Level]) -> Iterator[list[Arrival]]:
+    """Yield batches of several sizes, at each level, explained in full and in brief."""
+    ids, offsets = probes(), count(1)
+    for level in levels:
+        for explainer in (Explainer.MODEL, Explainer.BOOSTER):
+            for size in SIZES:
+                yield [
+                    Arrival(payment(tx_id), Position("warm", 0, next(offsets)), level=level, explainer=explainer)
+                    for tx_id in islice(ids, size)
+                ]
+
+
+def probes() -> Iterator[str]:
+    """Yield ids that a blend reads everything of."""
+    return (name for name in (f"w{number}" for number in count()) if zlib.crc32(name.encode()) % PROBE_ONE_IN == 0)
+
+
+def encode(answers: Iterable[Answer]) -> None:
+    """Make messages of answers."""
+    for answer in answers:
+        envelope.decision_out(answer, "warm")
+        if answer.alert is not None:
+            envelope.alert_out(answer, "warm")
+
+
+def payment(tx_id: str) -> Transaction:
     """Return a made-up payment."""
     return Transaction(
-        id=tx_id, card="warm", merchant="warm", device="warm", amount=1, base_amount=1, happened_at=when, seen_at=when
+        id=tx_id, card="warm", merchant="warm", device="warm", amount=1, base_amount=1, happened_at=WHEN, seen_at=WHEN
     )
 
 
-def verdict(when: int) -> KnownLabel:
+def verdict() -> KnownLabel:
     """Return a made-up verdict on one of them."""
     return KnownLabel(
-        tx_id="w0-1-0",
+        tx_id=next(probes()),
         verdict=Verdict.FRAUD,
         source=LabelSource.CHARGEBACK,
-        happened_at=when + DAY,
-        seen_at=when + DAY,
+        happened_at=WHEN + DAY,
+        seen_at=WHEN + DAY,
         card="warm",
         merchant="warm",
-        paid_at=when,
+        paid_at=WHEN,
         base_amount=1,
     )

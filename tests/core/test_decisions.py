@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fraud.core.decisions import Scored, answer_of
+from fraud.core.decisions import Explained, Scored, answer_of
 from fraud.core.policy import ThresholdPolicy
 from fraud.core.ports import RuleOutcome
 from fraud.core.records import (
@@ -15,6 +15,7 @@ from fraud.core.records import (
     Alert,
     Arrival,
     Decision,
+    Explainer,
     FeatureVector,
     Mark,
     Position,
@@ -52,7 +53,11 @@ def scored(value: float) -> Scored:
     return Scored(PAID, arrival, vector, score, unusual=True, marks=(Mark.LATE,))
 
 
-def no_reasons() -> tuple[Reason, ...]:
+def explained() -> Explained:
+    return Explained((MODEL,), Explainer.MODEL)
+
+
+def no_reasons() -> Explained:
     raise AssertionError("reasons of an approval are not asked for")
 
 
@@ -63,7 +68,7 @@ def test_approval_asks_for_no_reasons_and_raises_no_alert() -> None:
 
 def test_answer_holds_what_it_was_made_from() -> None:
     given = scored(0.6)
-    answer = answer_of(given, OneRule(RuleOutcome((RULE,))), POLICY, lambda: (MODEL,))
+    answer = answer_of(given, OneRule(RuleOutcome((RULE,))), POLICY, explained)
     decision = answer.decision
     assert (answer.position, answer.headers, answer.vector) == (
         given.arrival.position,
@@ -77,24 +82,24 @@ def test_answer_holds_what_it_was_made_from() -> None:
 
 
 def test_score_of_a_decision_is_the_one_that_its_action_rests_on() -> None:
-    decision = answer_of(scored(0.1), OneRule(RuleOutcome(floor=0.95)), POLICY, lambda: ()).decision
+    decision = answer_of(scored(0.1), OneRule(RuleOutcome(floor=0.95)), POLICY, Explained).decision
     assert (decision.action, decision.score) == (Action.DECLINE, 0.95)
 
 
 @pytest.mark.parametrize("name", sorted({*Decision.__struct_fields__} & {*Transaction.__struct_fields__}))
 def test_decision_says_what_its_transaction_says(name: str) -> None:
-    decision = answer_of(scored(0.6), OneRule(RuleOutcome()), POLICY, lambda: ()).decision
+    decision = answer_of(scored(0.6), OneRule(RuleOutcome()), POLICY, Explained).decision
     assert getattr(decision, name) == getattr(PAID, name)
 
 
 @pytest.mark.parametrize("name", sorted({*Alert.__struct_fields__} & {*Decision.__struct_fields__}))
 def test_alert_says_what_its_decision_says(name: str) -> None:
-    answer = answer_of(scored(0.6), OneRule(RuleOutcome((RULE,))), POLICY, lambda: (MODEL,))
+    answer = answer_of(scored(0.6), OneRule(RuleOutcome((RULE,))), POLICY, explained)
     assert getattr(answer.alert, name) == getattr(answer.decision, name)
 
 
 def test_alert_has_the_id_and_the_loss_of_its_decision() -> None:
-    alert = answer_of(scored(0.6), OneRule(RuleOutcome()), POLICY, lambda: ()).alert
+    alert = answer_of(scored(0.6), OneRule(RuleOutcome()), POLICY, Explained).alert
     assert alert is not None
     assert alert.id == alert_id(PAID.id, PAID.version, POLICY.version)
     assert alert.expected_loss == POLICY.expected_loss(0.6, PAID.base_amount) > 0

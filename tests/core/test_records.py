@@ -5,7 +5,7 @@ import enum
 import msgspec
 import pytest
 
-from fraud.core.records import Action, Decision, LabelSource, Level, Mark, Versions
+from fraud.core.records import Action, Decision, Explainer, LabelSource, Level, Mark, Versions
 
 PUBLISHED: dict[type[enum.StrEnum], set[str]] = {
     Action: {"approve", "challenge", "review", "decline"},
@@ -13,8 +13,9 @@ PUBLISHED: dict[type[enum.StrEnum], set[str]] = {
     LabelSource: {"chargeback", "analyst", "silence"},
     Mark: {
         "late", "overdue", "correction", "correction-unmatched", "superseded", "repeated", "redelivered", "recovered",
-        "store-down",
+        "store-down", "brief-reasons",
     },
+    Explainer: {"none", "model", "booster"},
 }  # fmt: skip
 
 

@@ -69,7 +69,7 @@ class Traced(NamedTuple):
 def traced(kafka_server: object, redis_server: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     """Send payments, then a label, through both processes on the real servers."""
     # Loops that are not compiled yet would be compiled under the tracer, which takes minutes.
-    warm_up(wiring.build(msgspec.structs.replace(Settings(), model=ModelSection(name="demo"))).engine)
+    warm_up(wiring.build(msgspec.structs.replace(Settings(), model=ModelSection(name="demo"))))
     folder = tmp_path_factory.mktemp("traced")
     site = Site(kafka_server.bootstrap, redis_server.url, folder, "traced")  # type: ignore[attr-defined]
     try:

@@ -8,14 +8,15 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from fraud.core.errors import DeliveryError
-from fraud.core.records import Answer, Intake, Transaction
-from streaming import service_wiring
+from fraud.core.records import Answer, Intake, Mark, Transaction
+from streaming import clock, service_wiring
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.offsets import commit_mark_in
 from streaming.kafka.recovery import Mode
+from streaming.messages import schema
 from tests.contract.driving import answer
 from tests.contract.sources import payments
-from tests.links import PARTITIONS, LinkSite, Store, read_until
+from tests.links import PARTITIONS, LinkSite, Store, Unhurried, read_until
 from tests.site import until
 
 BAD = b"{"
@@ -209,3 +210,71 @@ def test_commits_of_one_library_are_read_whole_by_the_other(first: str, then: st
     assert len(turn(again, read_until(again, 6))) == 6
     again.close()
     assert (committed(site), decisions(site)) == (6, 6)
+
+
+# --- deadlines -------------------------------------------------------------------------------------------------------
+
+
+def marked(site: LinkSite) -> list[tuple[str, tuple[Mark, ...]]]:
+    """Return the published decisions: id and marks."""
+    found = [schema.decision_in(record.value) for record in site.records(site.topics.decisions)]
+    return sorted((decision.tx_id, decision.marks) for decision in found)
+
+
+def test_link_tells_what_waits_behind_a_batch(site: LinkSite, ends: ExitStack) -> None:
+    sent = payments(200)
+    site.put((schema.of_transaction(tx) for tx in sent), partition=2)
+    budget = Unhurried()
+    link = site.link(budget=budget)
+    ends.callback(link.close)
+    read_until(link, 200)
+    assert sum(waiting.records for waiting in budget.told) == 200
+    first = budget.told[0]
+    assert first.full
+    assert first.behind == 200 - first.records
+    assert budget.told[-1].behind == 0
+    assert first.oldest >= first.newest > 0
+
+
+@pytest.mark.parametrize("delivery", ["fast", "transactional"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_decision_that_becomes_late_on_the_way_says_so_when_it_is_published(
+    library: str, delivery: str, ends: ExitStack
+) -> None:
+    site, budget = LinkSite(delivery, library=library), Unhurried()
+    sent = payments(5)
+    site.pay(sent)
+    link = site.link(budget=budget)
+    ends.callback(link.close)
+    intakes = read_until(link, 5)
+    answers = answers_to(intakes)
+    assert not any(answer.decision.marks for answer in answers)
+    repeat = msgspec.structs.replace(answers[4], repeat_of=answers[0].position)
+    budget.late = clock.now_ns() + DAY
+    link.write([*answers[:4], repeat], ())
+    link.commit(answers)
+    link.flush()
+    late = dict(marked(site))
+    assert [late[answer.decision.tx_id] for answer in answers] == [(Mark.OVERDUE,)] * 4 + [()]
+    assert link.late == 4
+    link.write(answers, ())
+    assert link.ack_ns > 0
+
+
+def test_payment_that_is_late_when_it_is_taken_up_is_marked_at_once_and_once_only(
+    site: LinkSite, ends: ExitStack
+) -> None:
+    site.pay(payments(3))
+    link = site.link(budget=Unhurried(late_before=clock.now_ns() + DAY))
+    ends.callback(link.close)
+    intakes = read_until(link, 3)
+    assert {arrival.marks for intake in intakes for arrival in intake.arrivals} == {(Mark.OVERDUE,)}
+    late = [
+        msgspec.structs.replace(each, decision=msgspec.structs.replace(each.decision, marks=(Mark.OVERDUE,)))
+        for each in answers_to(intakes)
+    ]
+    link.write(late, ())
+    link.commit(late)
+    link.flush()
+    assert [marks for _, marks in marked(site)] == [(Mark.OVERDUE,)] * 3
+    assert link.late == 0

@@ -72,7 +72,7 @@ def answers(count: int = ROWS) -> list[Answer]:
 def publisher(site: LinkSite, producer: Producer, noted: list[Done]) -> Publisher:
     """Return a publisher whose client has met broker and topics."""
     made = Publisher(producer, site.topics, noted.append)
-    made.publish(made.messages(answers(8), [reject()], (), b""))
+    made.publish(made.messages(answers(8), [reject()], (), b"", {}))
     made.flush()
     return made
 
@@ -88,11 +88,11 @@ def test_a_batch_leaves_in_one_request_and_its_alerts_in_one_before(
     mild = [answer for answer in answers() if answer.alert is None]
     counted.requests = counted.turns = 0
     for _ in range(BATCHES):
-        out.publish(out.messages(mild, [reject()], (), b""))
+        out.publish(out.messages(mild, [reject()], (), b"", {}))
     out.flush()
     assert counted.requests == BATCHES
     for _ in range(BATCHES):
-        out.publish(out.messages(answers(), [reject()], (), b""))
+        out.publish(out.messages(answers(), [reject()], (), b"", {}))
         # Else alerts may leave with the decisions of the batch before.
         out.flush()
     assert counted.requests == 3 * BATCHES
@@ -104,7 +104,7 @@ def test_the_sender_does_not_spin_while_a_request_is_under_way(
     out = publisher(site, producer, [])
     counted.turns = 0
     for _ in range(BATCHES):
-        out.publish(out.messages(answers(), [reject()], (), b""))
+        out.publish(out.messages(answers(), [reject()], (), b"", {}))
     out.flush()
     # Two requests a batch: a turn to send each, one or two to hear of it, now and then one for nothing.
     assert counted.turns <= 10 * BATCHES
@@ -113,10 +113,10 @@ def test_the_sender_does_not_spin_while_a_request_is_under_way(
 def test_nothing_leaves_before_the_push_however_long_the_batch_takes(
     site: LinkSite, producer: Producer, counted: type[Counting]
 ) -> None:
-    batch = publisher(site, producer, []).messages(answers(PARTITIONS), (), (), b"")
+    batch = publisher(site, producer, []).messages(answers(PARTITIONS), (), (), b"", {})
     counted.requests = 0
     sent = []
-    for message, _ in batch.decisions:
+    for message in (each.message for each in batch.decisions):
         sent.append(producer.send(message))
         time.sleep(0.01)
     assert counted.requests == 0
@@ -126,13 +126,13 @@ def test_nothing_leaves_before_the_push_however_long_the_batch_takes(
 
 
 def test_what_is_waited_for_leaves_without_a_push(site: LinkSite, producer: Producer) -> None:
-    message = publisher(site, producer, []).messages(answers(1), (), (), b"").decisions[0][0]
+    message = publisher(site, producer, []).messages(answers(1), (), (), b"", {}).decisions[0].message
     assert producer.wait(producer.send(message)) > 0
 
 
 def test_the_first_message_of_a_topic_is_sent_while_others_wait(site: LinkSite, producer: Producer) -> None:
     out = Publisher(producer, site.topics, lambda done: None)
-    messages = out.messages(answers(4), [reject()], (), b"")
+    messages = out.messages(answers(4), [reject()], (), b"", {})
     out.publish(messages)
     out.flush()
     until(lambda: len(site.records(site.topics.decisions)) == 4, "the decisions", 10)
@@ -140,7 +140,7 @@ def test_the_first_message_of_a_topic_is_sent_while_others_wait(site: LinkSite, 
 
 def test_messages_that_wait_leave_when_the_producer_is_closed(site: LinkSite, counted: type[Counting]) -> None:
     made = service_wiring.producer_of(site.section)
-    message = publisher(site, made, []).messages(answers(1), (), (), b"").decisions[0][0]
+    message = publisher(site, made, []).messages(answers(1), (), (), b"", {}).decisions[0].message
     before = len(site.records(site.topics.decisions))
     made.send(message)
     made.close()

@@ -3,9 +3,15 @@
 import io
 import json
 
+import msgspec
+import prometheus_client
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fraud.core.records import Arrival, Intake, Position, Reject
+from fraud.core.records import Arrival, Intake, Mark, Position, Reject
+from streaming import clock
+from streaming.observe.counts import SECONDS, Cells
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics, page
 from streaming.observe.stages import Watch
@@ -38,6 +44,59 @@ def test_metrics_count_a_batch_without_naming_card_or_merchant() -> None:
     assert "fraud_decision_seconds_count 1.0" in text
     assert "CARD7" not in text
     assert "SHOP9" not in text
+
+
+def test_counting_a_batch_touches_no_client_library_and_a_scrape_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, watch = Metrics(), Watch()
+    touched: list[str] = []
+    for kind in (prometheus_client.Counter, prometheus_client.Histogram, prometheus_client.Gauge):
+        monkeypatch.setattr(kind, "labels", lambda *_: touched.append("labels"))
+    monkeypatch.setattr(prometheus_client.metrics, "Lock", lambda: touched.append("lock"))
+    for number in range(3):
+        tx = payment(f"t{number}")
+        late = msgspec.structs.replace(answer(tx, AT).decision, marks=(Mark.OVERDUE,), seen_at=clock.now_ns())
+        made = msgspec.structs.replace(answer(tx, AT), decision=late)
+        metrics.batch_done(Intake((Arrival(tx, AT),) * 3), [made], {**watch.spent, "model": 600_000})
+    assert not touched
+    text = metrics.text().decode()
+    assert 'fraud_events_total{topic="transactions"} 9.0' in text
+    assert 'fraud_decision_marks_total{mark="overdue"} 3.0' in text
+    assert 'fraud_decisions_explained_total{explainer="none"} 3.0' in text
+    assert 'fraud_decision_seconds_bucket{le="30.0"} 3.0' in text
+    assert 'fraud_stage_seconds_bucket{le="0.0005",stage="model"} 0.0' in text
+    assert 'fraud_stage_seconds_bucket{le="0.001",stage="model"} 3.0' in text
+    assert 'fraud_stage_seconds_sum{stage="model"} 0.0018' in text
+    assert 'fraud_batch_events_bucket{le="2.0"} 0.0' in text
+    assert 'fraud_batch_events_bucket{le="4.0"} 3.0' in text
+    assert "fraud_batch_events_sum 9.0" in text
+
+
+def test_repeats_and_what_was_found_late_at_the_end_are_counted() -> None:
+    metrics, tx = Metrics(), payment("t1")
+    again = msgspec.structs.replace(answer(tx, AT), repeat_of=AT)
+    metrics.batch_done(Intake((Arrival(tx, AT),)), [again], {})
+    metrics.counts.late(2)
+    text = metrics.text().decode()
+    assert "fraud_repeats_total 1.0" in text
+    assert "fraud_decision_seconds_count 0.0" in text
+    assert 'fraud_decision_marks_total{mark="overdue"} 2.0' in text
+
+
+BOUNDS = st.sampled_from([round(bound * 10**9) for bound in SECONDS])
+
+
+@given(st.lists(st.integers(0, 4 * 10**10) | BOUNDS, max_size=200))
+def test_histogram_counts_as_the_client_library_does(values: list[int]) -> None:
+    cells = Cells(SECONDS, 10**9)
+    theirs = prometheus_client.Histogram("x", "x", buckets=SECONDS, registry=prometheus_client.CollectorRegistry())
+    for value in values:
+        cells.add(value)
+        theirs.observe(value / 1e9)
+    (family,) = theirs.collect()
+    expected = {each.labels["le"]: each.value for each in family.samples if each.name.endswith("bucket")}
+    counted, total = cells.told()
+    assert dict(counted) == expected
+    assert total == pytest.approx(sum(values) / 1e9)
 
 
 def test_pages_tell_what_is_missing() -> None:
