@@ -13,6 +13,7 @@ import msgspec
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
+from features.stores.rowlog.copies import warm_loops
 from features.stores.rowlog.owner import MIB
 from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.errors import ArtifactError, StoreRestartedError, StoreUnavailableError
@@ -78,19 +79,18 @@ class Deciding(msgspec.Struct, frozen=True):
 
 def open_store(settings: ServiceSettings) -> RedisStore:
     """Return the state store of the settings, connected. Raises what `RedisStore` raises."""
-    store = settings.store
-    return RedisStore(
-        store.url,
-        timeout=store.timeout / SECOND,
-        retry_horizon=settings.engine.retry_horizon,
-        cache=store.cache * MIB,
-    )
+    return store_of(settings, settings.store.timeout / SECOND)
 
 
 def path_store(settings: ServiceSettings) -> RedisStore:
     """Return the state store as the path uses it: it waits for little, and is not connected yet."""
-    timeout = path_timeout(settings)
-    return RedisStore(settings.store.url, timeout=timeout, retry_horizon=settings.engine.retry_horizon, at_once=False)
+    return store_of(settings, path_timeout(settings), at_once=False)
+
+
+def store_of(settings: ServiceSettings, timeout: float, *, at_once: bool = True) -> RedisStore:
+    """Return the state store of the settings, which waits for an answer for `timeout` seconds."""
+    store, horizon = settings.store, settings.engine.retry_horizon
+    return RedisStore(store.url, timeout=timeout, retry_horizon=horizon, cache=store.cache * MIB, at_once=at_once)
 
 
 def path_timeout(settings: ServiceSettings) -> float:
@@ -123,6 +123,7 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
     outside = Outside(Log(f"worker-{number}"), Metrics(), Health(), Watch())
     embedded = wiring.build(settings)
     warm_up(embedded)
+    warm_loops()
     if standby is not None:
         take_turn(standby, member)
     store = path_store(settings)
@@ -257,7 +258,7 @@ def service(
     log, metrics, fallback = outside.log, outside.metrics, deciding.fallback
     model = ModelInUse(deciding.strategy, deciding.swap, log, deciding.users, link.swap_model)
     reporter = Reporter(link, fallback, budget, outside.watch, metrics, outside.health, log)
-    upkeep = Upkeep(link, fallback, model, metrics, log)
+    upkeep = Upkeep(link, fallback, model, store.copies, metrics, log)
     backlog = partial(Backlog, settings.kafka, Codec(rates(settings), ANY_TIME), link.recovery.ids)
     catch_up = CatchUp(
         fallback, link, store, partial(Job, deciding.engine, store, backlog, path_timeout(settings)), model.swap, log

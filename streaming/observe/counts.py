@@ -60,6 +60,7 @@ class Counts:
         self._events, self._decisions, self._marks = Tally(), Tally(), Tally()
         self._explained, self._repeats, self._rejects = Tally(), Tally(), Tally()
         self._repeats.held[()] = 0
+        self._rows = Tally()
         self._latency = Cells(SECONDS, NS)
         self._batch = Cells(EVENTS)
         self._stages: dict[str, Cells] = {}
@@ -83,6 +84,10 @@ class Counts:
         """Count decisions that were found late only when they were published."""
         self._marks.add("overdue", times=decisions)
 
+    def rows(self, copies: int, whole: int) -> None:
+        """Note how many rows were at hand so far, and how many were read whole from the store."""
+        self._rows.held[("copy",)], self._rows.held[("whole",)] = copies, whole
+
     def _add_answers(self, answers: Sequence[Answer], now: int) -> None:
         for answer in answers:
             decision = answer.decision
@@ -103,6 +108,7 @@ class Counts:
         yield counter("fraud_decision_marks", "Decisions with something unusual", self._marks, "mark")
         yield counter("fraud_repeats", "Transactions sent again, answered with the first answer", self._repeats)
         yield counter("fraud_rejects", "Messages that could not be used", self._rejects, "code")
+        yield counter("fraud_store_rows", "Rows read: kept as a copy, or whole from the store", self._rows, "read")
         taken = "From taking a transaction up to its decision handed to the broker"
         yield histogram("fraud_decision_seconds", taken, {(): self._latency})
         stages: dict[tuple[str, ...], Cells] = {(stage,): cells for stage, cells in self._stages.copy().items()}

@@ -32,6 +32,7 @@ class Gauges:
         self.store_older = Gauge(
             "fraud_store_older", "Partitions read again because the state store was an older copy", **options
         )
+        self.cache_bytes = Gauge("fraud_store_cache_bytes", "Memory that copies of rows take", **options)
         self.rules_refused = Gauge("fraud_rules_refused", "Changed rule files refused", **options)
         self.build = Gauge("fraud_build_info", "What this worker runs", ["model", "spec", "policy", "rules"], **options)
 

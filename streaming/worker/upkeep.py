@@ -1,6 +1,7 @@
 """What a worker does between batches: once a second its gauges, rules and model, now and then its garbage."""
 
 import gc
+from typing import Protocol
 
 from fraud.core.records import SECOND
 from streaming import clock
@@ -16,13 +17,25 @@ REFRESH_NS = SECOND
 COLLECT_NS = 30 * SECOND
 
 
+class Copies(Protocol):
+    """The rows that a worker keeps: bytes, and how many were at hand or read whole so far."""
+
+    hits: int
+    misses: int
+
+    @property
+    def bytes(self) -> int:
+        """Return about how much memory they take."""
+
+
 class Upkeep:
     """The work that belongs to no batch."""
 
     def __init__(
-        self, link: KafkaLink, fallback: FallbackEngine, model: ModelInUse, metrics: Metrics, log: Log
+        self, link: KafkaLink, fallback: FallbackEngine, model: ModelInUse, copies: Copies, metrics: Metrics, log: Log
     ) -> None:
         """Take what is looked after."""
+        self._copies = copies
         self._link, self._fallback, self._model = link, fallback, model
         self._metrics, self._log = metrics, log
         self._late = 0
@@ -58,6 +71,8 @@ class Upkeep:
         if self._fallback.mode is Mode.NORMAL:
             with self._fallback.noticing():
                 self._model.look()
+        gauges.cache_bytes.set(self._copies.bytes)
+        self._metrics.counts.rows(self._copies.hits, self._copies.misses)
         self._refresh_rules()
 
     def _refresh_rules(self) -> None:

@@ -13,8 +13,9 @@ from features.state.tables import RecordTable
 from features.stores.rowlog import frames as fr
 from features.stores.rowlog.keys import BASE, LOG, Keys
 from fraud.common.compiled import Ints, Row
+from fraud.core import tokens as tk
 from fraud.core.errors import StateError
-from fraud.core.ports import Encoder
+from fraud.core.ports import Codes, Encoder, Matrix
 
 OVERHEAD = 600
 """Bytes that a copy takes beside its row: names, marks, places in tables (measured: 480 to 590)."""
@@ -245,3 +246,26 @@ class Cache:
         """Tell whether these are the copies for an encoder."""
         mine = self.encoder.encoder if self.encoder is not None else ""
         return mine == (encoder.encoder if encoder is not None else "")
+
+
+class NoCodes:
+    """An encoder for warming up, which is never asked for a code."""
+
+    encoder = "warm"
+
+    def encode(self, blocks: Matrix) -> Codes:
+        """Return nothing of use."""
+        return np.zeros((len(blocks), tk.CODE), np.float32)
+
+
+def warm_loops() -> None:
+    """Run the compiled loops once, so that the first row that is read does not wait for them."""
+    cache = Cache(Keys("warm"), 0, NoCodes())
+    seal = bytes(fr.SEAL_BYTES)
+    for kind, number in ((cache.entities, fr.ABSORB), (cache.pairs, fr.ABSORB), (cache.histories, fr.EVENT)):
+        assert kind is not None  # noqa: S101
+        ((key, _),) = kind.touch(["warm"])[1]
+        log = fr.frame(number, 0, 1, 1) + bytes(8 * int(fr.FIELDS[number])) + fr.end(seal)
+        kind.read_whole(key, None, log, [])
+        base = seal + fr.packed(kind.table.rows[kind.table.find(key)], {1: 1})
+        kind.read_whole(key, base, fr.log_on(seal) + log, [])
