@@ -39,8 +39,8 @@ KEEP = 180 * DAY
 RENEWALS = 64
 """How often in its life a row that is in use has its end put off."""
 CACHE = 512 * MIB
-REBASE_AFTER = {True: 4_096, False: 6_144}
-"""Bytes of a log, of rows that commute and of histories: some 30 changes."""
+REBASE_AFTER = {True: 3_072, False: 4_096}
+"""Bytes of a log, of rows that commute and of histories: some 35 and 45 changes."""
 # Answers whose commit is awaited: 20 s at 5,000 a second, while commits follow within a second.
 UNSETTLED = 100_000
 NEVER = -(2**63)

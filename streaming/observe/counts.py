@@ -77,7 +77,9 @@ class Counts:
             self._rejects.add(reject.code)
         self._batch.add(events)
         for stage, ns in spent.items():
-            self._stages.setdefault(stage, Cells(STAGE_SECONDS, NS)).add(ns)
+            if stage not in self._stages:
+                self._stages[stage] = Cells(STAGE_SECONDS, NS)
+            self._stages[stage].add(ns)
         self._add_answers(answers, clock.now_ns())
 
     def late(self, decisions: int) -> None:

@@ -69,6 +69,38 @@ def test_a_base_that_is_cut_off_is_no_base(cut: int) -> None:
         fr.unpack(base[:cut], np.zeros(at.PAIR_BYTES, np.uint8))
 
 
+# --- fields ---------------------------------------------------------------------------------------------------------
+
+
+I64 = st.integers(-(2**63), 2**63 - 1)
+EDGES = st.sampled_from([sign * 2**bits + more for bits in range(63) for sign in (1, -1) for more in (-1, 0, 1)])
+
+
+@settings(deadline=None, max_examples=300)
+@given(values=st.lists(I64 | EDGES | st.integers(-300, 300), min_size=1, max_size=19))
+def test_fields_are_what_they_were(values: list[int]) -> None:
+    change = np.array(values, np.int64)
+    text = fr.fields_of(change.tobytes())
+    back = np.zeros(len(values), np.int64)
+    assert fr.read_fields(np.frombuffer(text, np.uint8), 0, len(values), back) == len(text)
+    assert back.tolist() == values
+
+
+def test_fields_take_as_few_bytes_as_they_need() -> None:
+    for value, size in (
+        (0, 0),
+        (1, 1),
+        (-1, 1),
+        (127, 1),
+        (128, 2),
+        (-128, 1),
+        (-129, 2),
+        (2**63 - 1, 8),
+        (-(2**63), 8),
+    ):
+        assert len(fr.fields_of(np.array([value], np.int64).tobytes())) == 1 + size
+
+
 # --- logs ------------------------------------------------------------------------------------------------------------
 
 
@@ -89,7 +121,7 @@ def change(number: int, sign: int = 1) -> bytes:
     fields = np.zeros(at.CHANGE_FIELDS, np.int64)
     fields[at.C_AT], fields[at.C_AMOUNT], fields[at.C_TX] = 10**15 + number, 100 + number, 7 + number
     fields[at.C_SIGN], fields[at.C_COUNTED], fields[at.C_MERCHANT], fields[at.C_CARD] = sign, 1, 11, 12
-    return fields.tobytes()
+    return fr.fields_of(fields.tobytes())
 
 
 def taken(number: int, source: int, offset: int, side: int = 0) -> bytes:
@@ -145,7 +177,7 @@ def test_a_log_on_a_base_that_is_gone_or_another_is_refused_by_name() -> None:
         b"\x09" + bytes(40),
         taken(1, 5, 1)[:-1],
         taken(1, 5, 1) + fr.end(SEAL)[:-1],
-        fr.frame(fr.EVENT, 0, 5, 1) + bytes(8 * 19) + fr.end(SEAL),
+        fr.frame(fr.EVENT, 0, 5, 1) + bytes(10) + fr.end(SEAL),
     ],
     ids=["kind", "frame", "end", "history"],
 )
@@ -169,7 +201,7 @@ def test_a_copy_takes_in_what_follows_its_seal_only() -> None:
 
 
 def test_a_copy_of_a_row_that_is_not_there_takes_in_a_log_but_not_one_on_a_base() -> None:
-    copy = Copy("name")
+    copy = Copy("namel")
     more = taken(2, 5, 2) + fr.end(OTHER_SEAL)
     assert copy.question() == ("GETRANGE", "namel", 0, -1)
     assert copy.news(b"") == b""

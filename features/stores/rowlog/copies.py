@@ -25,9 +25,9 @@ Command = tuple[bytes | str | int, ...]
 
 
 class Copy(msgspec.Struct, gc=False):
-    """What is known of a row: how much of its log, the 8 bytes that this ends with, and the marks of the row."""
+    """What is known of a row: the key and how much of its log, the 8 bytes that this ends with, and the marks of the row."""
 
-    name: str
+    log: str
     size: int = 0
     seal: bytes = b""
     marks: dict[int, int] = {}
@@ -35,9 +35,9 @@ class Copy(msgspec.Struct, gc=False):
     """Stream time, ns, at which its end was put off."""
 
     @property
-    def log(self) -> str:
-        """Return the key of its log."""
-        return self.name + LOG
+    def name(self) -> str:
+        """Return the row's name, which both its keys begin with."""
+        return self.log[:-1]
 
     @property
     def base(self) -> str:
@@ -86,7 +86,7 @@ class Copies:
         for key in keys:
             copy = held.get(key)
             if copy is None:
-                copy = held[key] = Copy(self._name(key))
+                copy = held[key] = Copy(self._name(key) + LOG)
                 new.append((key, copy))
             else:
                 held.move_to_end(key)
@@ -265,7 +265,7 @@ def warm_loops() -> None:
     for kind, number in ((cache.entities, fr.ABSORB), (cache.pairs, fr.ABSORB), (cache.histories, fr.EVENT)):
         assert kind is not None  # noqa: S101
         ((key, _),) = kind.touch(["warm"])[1]
-        log = fr.frame(number, 0, 1, 1) + bytes(8 * int(fr.FIELDS[number])) + fr.end(seal)
+        log = fr.frame(number, 0, 1, 1) + fr.fields_of(bytes(8 * int(fr.FIELDS[number]))) + fr.end(seal)
         kind.read_whole(key, None, log, [])
         base = seal + fr.packed(kind.table.rows[kind.table.find(key)], {1: 1})
         kind.read_whole(key, base, fr.log_on(seal) + log, [])

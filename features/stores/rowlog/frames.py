@@ -6,7 +6,8 @@ A frame is a change with the position that it comes from::
     1   side       u8     whose row it changes: card 0, merchant 1, device 2, pair 3
     2   source     i64    hash of topic and partition; 0 without a position
     10  offset     i64
-    18  fields     i64 x  as many as its kind has
+    18  sizes      4 bits a field: how many bytes follow for it, 0 to 8
+    .   fields     signed integers, as many as its kind has, each in as few bytes as it needs
 
 What is appended at once ends with END and 8 bytes that nobody else writes, its seal. So whoever has read a log up to
 some place finds by the 8 bytes before it whether what he knows is still what is there. A log that rests on a base
@@ -44,7 +45,8 @@ SEAL_BYTES = 8
 END_BYTES = 1 + SEAL_BYTES
 FIELDS = np.array([0, at.CHANGE_FIELDS, at.CHANGE_FIELDS, at.LABEL_FIELDS, ev.EVENT_FIELDS, ev.VERDICT_FIELDS])
 """Fields of a frame, by its kind."""
-LEAST_FRAME = HEAD_BYTES + 8 * at.LABEL_FIELDS
+MOST_FIELDS = int(FIELDS.max())
+LEAST_FRAME = HEAD_BYTES + (at.LABEL_FIELDS + 1) // 2
 """Bytes of the shortest frame."""
 GAP = 6
 """Zeros that are worth a new piece of a squeezed row, which costs 4 bytes."""
@@ -58,6 +60,53 @@ NO_OFFSET = -2
 def frame(kind: int, side: int, source: int, offset: int) -> bytes:
     """Return the head of a frame."""
     return HEAD.pack(kind, side, source, offset)
+
+
+def fields_of(change: bytes) -> bytes:
+    """Return the int64 fields of a change as a frame has them."""
+    fields = np.frombuffer(change, np.int64)
+    out = np.empty(9 * MOST_FIELDS, np.uint8)
+    return out[: write_fields(fields, out)].tobytes()
+
+
+@compiled
+def write_fields(fields: Ints, out: Row) -> int:
+    """Write fields, each in as few bytes as it needs, behind their sizes; return how many bytes that takes."""
+    count = len(fields)
+    used = (count + 1) // 2
+    out[:used] = 0
+    for number in range(count):
+        value, size = fields[number], 0
+        rest = value
+        # As many bytes as bring the sign along.
+        while (rest != 0 and rest != -1) or (size > 0 and ((out[used + size - 1] >> 7) & 1) != (rest & 1)):
+            out[used + size] = rest & 255
+            rest >>= 8
+            size += 1
+        if size == 0 and value == -1:
+            out[used] = 255
+            size = 1
+        out[number // 2] |= size << (4 * (number % 2))
+        used += size
+    return used
+
+
+@compiled
+def read_fields(text: Row, begin: int, count: int, fields: Ints) -> int:
+    """Read so many fields from a place on; return the place behind them, one behind the end when they are cut off."""
+    place = begin + (count + 1) // 2
+    if place > len(text):
+        return place
+    for number in range(count):
+        size = (int(text[begin + number // 2]) >> (4 * (number % 2))) & 15
+        if size > 8 or place + size > len(text):
+            return len(text) + 1
+        value = -1 if size > 0 and text[place + size - 1] > 127 else 0
+        for each in range(size - 1, -1, -1):
+            value = (value << 8) | int(text[place + each])
+        fields[number] = value
+        place += size
+    return place
 
 
 def end(seal: bytes) -> bytes:
@@ -179,7 +228,8 @@ def next_frame(log: Row, marks: Ints, state: Ints, fields: Ints) -> int:
             continue
         if kind < ABSORB or kind > VERDICT:
             return DAMAGED
-        begin, stop = place + HEAD_BYTES, place + HEAD_BYTES + 8 * FIELDS[kind]
+        begin = place + HEAD_BYTES
+        stop = read_fields(log, begin, FIELDS[kind], fields)
         if stop > size:
             return DAMAGED
         state[PLACE] = stop
@@ -189,7 +239,6 @@ def next_frame(log: Row, marks: Ints, state: Ints, fields: Ints) -> int:
             state[OPEN_SOURCE], state[OPEN_OFFSET] = source, offset
             state[ADMITTED] = admits(marks, state, source, offset)
         if state[ADMITTED]:
-            fields.view(np.uint8)[: stop - begin] = log[begin:stop]
             return int(place)
     return DONE
 

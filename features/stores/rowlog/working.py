@@ -140,6 +140,7 @@ class LogSet:
         if self._keeps_changes and position is not None:
             self.changes.setdefault(position, []).append((kind, (card, merchant, device, pair), change))
         source, offset = self._place(position)
+        fields, number = fr.fields_of(change), KIND_OF[kind]
         for place, rows, key in self._rows(keys):
             if kind == "retract-card" and place not in {0, DEVICE_PLACE}:
                 continue
@@ -147,7 +148,7 @@ class LogSet:
             if position is not None and marks.get(source, -1) > offset:
                 # This row is past it: only others lack what the first attempt began.
                 continue
-            self._append(rows, key, position, fr.frame(KIND_OF[kind], place, source, offset) + change)
+            self._append(rows, key, position, fr.frame(number, place, source, offset) + fields)
             if position is not None:
                 marks[source] = offset
         if position is not None:
@@ -175,18 +176,18 @@ class LogSet:
         if self._keeps_changes and position is not None and kind == APPEND:
             self.changes.setdefault(position, []).append((kind, keys, change))
         source, offset = self._place(position)
-        number = fr.EVENT if kind == APPEND else fr.VERDICT
+        number, fields = fr.EVENT if kind == APPEND else fr.VERDICT, fr.fields_of(change)
         for side in range(tk.SIDES):
             if keys[side] and (mask >> side) & 1:
-                self._append(held, keys[side], position, fr.frame(number, side, source, offset) + change)
+                self._append(held, keys[side], position, fr.frame(number, side, source, offset) + fields)
                 if position is not None:
                     held.held[keys[side]].marks[source] = offset
 
     def _append(self, kind: Copies, key: str, position: Position | None, frame: bytes) -> None:
         copy = kind.held[key]
-        appended = self.appended.get(copy.name)
+        appended = self.appended.get(copy.log)
         if appended is None:
-            appended = self.appended[copy.name] = Appended(kind, key, copy)
+            appended = self.appended[copy.log] = Appended(kind, key, copy)
         appended.frames.append((position, frame))
 
     def _rows(self, keys: tuple[str, ...]) -> Iterator[tuple[int, Copies, str]]:
