@@ -25,7 +25,7 @@ Command = tuple[bytes | str | int, ...]
 
 
 class Copy(msgspec.Struct, gc=False):
-    """What is known of a row: the key and how much of its log, the 8 bytes that this ends with, and the marks of the row."""
+    """What is known of a row: the key and how much of its log, the 8 bytes that this ends with, and its marks."""
 
     log: str
     size: int = 0
