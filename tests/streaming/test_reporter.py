@@ -1,6 +1,8 @@
 """What a worker learns of each batch, and what it tells once a second of what was late."""
 
 import io
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,7 +41,7 @@ class Link:
 
     def __init__(self) -> None:
         self.assigned, self.ack_ns, self.late = 1, 7, 0
-        self.counts = msgspec.defstruct("Counts", [("recoveries", int, 0)])()
+        self.counts = msgspec.defstruct("Counts", [("recoveries", int, 0), ("older", int, 0)])()
 
     def lag(self) -> dict[tuple[str, int], int]:
         return {}
@@ -50,6 +52,9 @@ class Fallback:
 
     def __init__(self) -> None:
         self.mode, self.by_rules, self.restarts = Mode.NORMAL, 0, 0
+
+    def noticing(self) -> Any:
+        return nullcontext()
 
 
 class Model:
@@ -102,10 +107,14 @@ def test_labels_alone_and_a_store_that_is_gone_teach_nothing(parts: Parts) -> No
 
 def test_what_was_found_late_when_it_was_published_is_counted_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     link, metrics, now = Link(), Metrics(), clock.monotonic_ns()
-    made: Any = (link, Fallback(), Model(), metrics, Log("worker-0", io.StringIO()))
+    copies = SimpleNamespace(bytes=12, hits=3, misses=1)
+    made: Any = (link, Fallback(), Model(), copies, metrics, Log("worker-0", io.StringIO()))
     upkeep = Upkeep(*made)
     for number, late in enumerate((3, 3, 5), 1):
         link.late = late
         monkeypatch.setattr(clock, "monotonic_ns", lambda at=now + number * 2 * REFRESH_NS: at)
         upkeep.turn(idle=False)
     assert b'fraud_decision_marks_total{mark="overdue"} 5.0' in metrics.text()
+    assert b"fraud_store_cache_bytes 12.0" in metrics.text()
+    assert b'fraud_store_rows_total{read="copy"} 3.0' in metrics.text()
+    assert b'fraud_store_rows_total{read="whole"} 1.0' in metrics.text()
