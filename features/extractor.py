@@ -58,6 +58,7 @@ Change = tuple[str, tuple[str, str, str, str], bytes]
 
 PRESENCE = {"pos": 2, "atm": 2, "ecom": 1, "moto": 1}
 SOURCE_CODE = {LabelSource.CHARGEBACK: 0, LabelSource.ANALYST: 1, LabelSource.SILENCE: 2}
+SAID = {Verdict.GENUINE: at.SAID_GENUINE, Verdict.FRAUD: at.SAID_FRAUD, Verdict.WITHDRAWN: at.SAID_NOTHING}
 MARK_OF = {
     REPEATED: Mark.REPEATED,
     SUPERSEDED: Mark.SUPERSEDED,
@@ -147,7 +148,7 @@ class OnlineExtractor:
         return self._take_in(tx, keys, sides, position)
 
     def apply(self, label: KnownLabel, position: Position | None) -> None:
-        """Add a verdict to its entities, taking out the one it replaces."""
+        """Add a verdict to its entities, taking out the one it replaces; a withdrawn one adds none."""
         work, keys = self._working, keys_of(label)
         mask, sides = self._admitted(keys, position)
         if not mask | sides:
@@ -299,7 +300,7 @@ def label_fields(label: KnownLabel) -> tuple[int, ...]:
     """Return the int64 fields of a label change, in the order of `layout.L_*`."""
     return (
         label.happened_at // at.MICROSECOND_NS,
-        int(label.verdict is Verdict.FRAUD),
+        SAID[label.verdict],
         hash64(label.tx_id),
         label.paid_at // at.MICROSECOND_NS,
         int(label.unusual),

@@ -124,8 +124,8 @@ class HistoryBatch:
         self._working.applied_history(APPEND, keys, event.tobytes(), mask, position)
 
     def apply(self, keys: Quad, verdict: Ints, mask: int, position: Position | None) -> None:
-        """Add a verdict to the rows in `mask`; a genuine one makes no row."""
-        fraud = bool(verdict[at.L_FRAUD])
+        """Add a verdict to the rows in `mask`; only a fraud makes a row."""
+        fraud = bool(verdict[at.L_FRAUD] == at.SAID_FRAUD)
         table = self._place(keys, mask, make=fraud)
         held = sum(1 << side for side in range(tk.SIDES) if self._rows[side] > 0) & mask
         if held:

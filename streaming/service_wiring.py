@@ -17,7 +17,6 @@ from features.stores.rowlog.copies import warm_loops
 from features.stores.rowlog.owner import MIB
 from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.errors import ArtifactError, StoreRestartedError, StoreUnavailableError
-from fraud.core.labels import Deadlines
 from fraud.core.ports import RuleBook
 from fraud.core.records import SECOND, Level
 from streaming import clock, wiring
@@ -31,8 +30,11 @@ from streaming.kafka.publisher import Publisher
 from streaming.kafka.recovery import Recoverable, Recovery
 from streaming.kafka.source import RecordReader, TimeBudget
 from streaming.kafka.topics import Topics, ids
+from streaming.labels.counts import BookCounts
+from streaming.labels.joiner import LabelJoiner
+from streaming.labels.log import LabelLog
 from streaming.labels.pending import SqlitePending
-from streaming.labels.service import LabelJoiner, LabelLog, LabelService
+from streaming.labels.service import LabelService
 from streaming.messages.codec import Codec, Limits
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics, Pages
@@ -273,21 +275,22 @@ def listen(settings: ServiceSettings, metrics: Metrics, health: Health) -> Pages
     return Pages(serving.host, serving.http, metrics, health) if serving.http >= 0 else None
 
 
-def label_service(settings: ServiceSettings, folder: Path) -> LabelService:
-    """Return the label book's process, its file in `folder`.
+def label_service(settings: ServiceSettings, folder: Path, *, anew: bool = False) -> LabelService:
+    """Return the label book's process, its file in `folder`; `anew` goes on without one that is lost.
 
     Raises:
-        SettingsError: when no broker answers or a topic does not exist.
-        StateError: when the file cannot be used.
+        SettingsError: when no broker answers or a topic does not exist, or the settings of labels contradict.
+        StateError: when the file cannot be used, or is not the one that published last.
     """
     kafka, topics = settings.kafka, Topics.of(settings.kafka)
     topic_ids, group = ids(kafka, (topics.decisions, topics.labels)), f"{kafka.group}-book"
     pending = SqlitePending(folder / f"waiting-{kafka.group}.db")
-    joiner = LabelJoiner(pending, Deadlines(settings.labels.deadline, dict(settings.labels.by_channel)), topics)
+    joiner = LabelJoiner(pending, topics, settings.labels.deadlines(), settings.labels.believed())
     labels = LabelLog(consumer_of(kafka, group), producer_of(kafka, group), pending, topics, topic_ids)
-    labels.begin()
-    health = Health()
-    pages = listen(settings, Metrics(), health)
+    labels.begin(anew=anew)
+    health, metrics = Health(), Metrics()
+    metrics.registry.register(BookCounts(joiner.counts))
+    pages = listen(settings, metrics, health)
     codec, log = Codec(rates(settings)), Log("book")
     return LabelService(labels, codec, joiner, pending, topics, log, health, pages, kafka.group)
 

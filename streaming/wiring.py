@@ -12,7 +12,8 @@ from features.extractor import OnlineExtractor
 from features.spec import spec
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Lateness, Strategy
-from fraud.core.labels import Deadlines, LabelBook, MemoryPending
+from fraud.core.labels import LabelBook
+from fraud.core.pending import MemoryPending
 from fraud.core.ports import RuleBook, RuleOutcome, Scorer
 from fraud.core.records import Level
 from fraud.core.rules.vocabulary import Vocabulary
@@ -116,8 +117,9 @@ def build(settings: Settings) -> Parts:
 
 def assemble(settings: Settings, store: MemoryStore, extractor: OnlineExtractor, chosen: Strategy) -> Parts:
     """Return an embedded engine on the given parts, with a label book of its own."""
-    deadlines = Deadlines(settings.labels.deadline, dict(settings.labels.by_channel))
-    book = LabelBook(MemoryPending(), deadlines, keep_vectors=False)
+    labels = settings.labels
+    pending = MemoryPending(most_vectors=labels.most_vectors)
+    book = LabelBook(pending, labels.deadlines(), labels.believed(), keep_vectors=labels.most_vectors > 0)
     engine = Engine(extractor, store, chosen, book, Lateness(settings.lateness.allowed))
     return Parts(engine, store, extractor, chosen, book)
 
@@ -153,5 +155,8 @@ def recorded(settings: Settings, recorder: Recorder) -> Parts:
 
 
 def by_rules(settings: Settings) -> Settings:
-    """Return the settings without model, rules and policy: vectors depend on none of them."""
+    """Return the settings without model, rules and policy, so that nothing is refused.
+
+    Vectors depend on none of them, but for what silence says of payments that others refused.
+    """
     return msgspec.structs.replace(settings, model=ModelSection(), rules=RulesSection(), policy=PolicySection())

@@ -12,7 +12,8 @@ from features.stores.redis import RedisStore
 from features.stores.working_set import TableStore
 from fraud.core import tokens as tk
 from fraud.core.engine import Engine, Strategy
-from fraud.core.labels import LabelBook, MemoryPending
+from fraud.core.labels import LabelBook
+from fraud.core.pending import MemoryPending
 from fraud.core.ports import Codes, Histories, Matrix, Tokens
 from fraud.core.records import Arrival, KnownLabel, Score, Transaction
 from fraud.core.settings import Settings

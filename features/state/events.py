@@ -97,7 +97,11 @@ def replace(record: Row, event: Ints, side: int) -> None:
 
 @compiled
 def mark_record(record: Row, verdict: Ints) -> None:
-    """Note a verdict on a record."""
+    """Note a verdict on a record, or that nothing is known of it any more."""
+    if verdict[at.L_FRAUD] == at.SAID_NOTHING:
+        record[at.E_LABELLED : at.E_LABELLED + 4] = 0
+        record[at.E_LABEL] = at.LABEL_UNKNOWN
+        return
     record[at.E_LABELLED : at.E_LABELLED + 4].view(np.uint32)[0] = verdict[at.L_AT] // MICROSECONDS
     record[at.E_LABEL] = (at.LABEL_FRAUD if verdict[at.L_FRAUD] else at.LABEL_GENUINE) | (verdict[at.L_SOURCE] << 2)
 

@@ -138,7 +138,7 @@ def push_block(row: Row, block: int) -> None:
 
 @compiled
 def apply_verdict(row: Row, verdict: Ints, side: int) -> None:
-    """Add a verdict: to the ring's record, to the summary that covers the payment, to the ring of known frauds."""
+    """Add a verdict, or take one out: ring's record, summary that covers the payment, ring of known frauds."""
     sequence = find(row, verdict[at.L_TX])
     record = np.zeros(ev.RECORD_BYTES, np.uint8)
     if sequence >= 0:
@@ -151,9 +151,10 @@ def apply_verdict(row: Row, verdict: Ints, side: int) -> None:
         words, paid = summaries(row), verdict[at.L_PAID] // ev.MICROSECONDS
         if verdict[at.L_REPLACES]:
             pyramid.count_verdict(words, paid, -1, -verdict[at.L_OLD_FRAUD])
-        pyramid.count_verdict(words, paid, 1, verdict[at.L_FRAUD])
+        if verdict[at.L_FRAUD] != at.SAID_NOTHING:
+            pyramid.count_verdict(words, paid, 1, verdict[at.L_FRAUD])
     remove_fraud(row, verdict[at.L_TX])
-    if verdict[at.L_FRAUD]:
+    if verdict[at.L_FRAUD] == at.SAID_FRAUD:
         insert_fraud(row, record)
 
 

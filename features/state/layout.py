@@ -115,6 +115,8 @@ CHANGE_FIELDS = 14
 # A label change: the verdict now and the one it replaces, by when each was given and when the payment was made.
 L_AT, L_FRAUD, L_TX, L_PAID, L_UNUSUAL, L_SOURCE, L_OLD_AT, L_OLD_FRAUD, L_REPLACES = range(9)
 LABEL_FIELDS = 9
+# What L_FRAUD holds: nothing is said where a verdict was withdrawn, which only takes out the one it replaces.
+SAID_NOTHING, SAID_GENUINE, SAID_FRAUD = -1, 0, 1
 
 # Event record, byte offsets. E_LABELLED and E_LABEL are written in history rows only; in an entity row's ring they are
 # reserved: zero, or what an earlier version noted there, which nobody reads.

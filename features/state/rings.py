@@ -102,14 +102,32 @@ def insert_verdict(row: Row, key: int) -> None:
 
 
 @compiled
+def remove_verdict(row: Row, key: int) -> None:
+    """Take the verdict on a payment out of the ring; the older ones move up. What it had pushed out stays out."""
+    keys = row[at.VERDICTS_AT : at.RING_AT].view(np.int64)
+    for slot in range(at.VERDICTS):
+        if keys[slot] >> KEY_LOW_BITS == key >> KEY_LOW_BITS:
+            for index in range(slot, 0, -1):
+                keys[index] = keys[index - 1]
+            keys[0] = 0
+            return
+
+
+@compiled
 def apply_entity(row: Row, label: Ints) -> None:
-    """Add a verdict to an entity: label windows, totals, verdict ring; undo the one it replaces."""
+    """Add a verdict to an entity: label windows, totals, verdict ring; undo the one it replaces.
+
+    The times of the last verdict and of the last fraud only grow: a withdrawn verdict leaves them.
+    """
     head = row[: at.BUCKETS_AT].view(np.int64)
     fraud = label[at.L_FRAUD]
     if label[at.L_REPLACES]:
         absorb_risk(row, label[at.L_OLD_AT], -1, -label[at.L_OLD_FRAUD])
         head[at.H_LABELS] -= 1
         head[at.H_FRAUDS] -= label[at.L_OLD_FRAUD]
+    if fraud == at.SAID_NOTHING:
+        remove_verdict(row, verdict_key(label))
+        return
     absorb_risk(row, label[at.L_AT], 1, fraud)
     head[at.H_LABELS] += 1
     head[at.H_FRAUDS] += fraud
@@ -126,6 +144,8 @@ def apply_pair(row: Row, label: Ints) -> None:
     if label[at.L_REPLACES]:
         head[at.P_LABELS] -= 1
         head[at.P_FRAUDS] -= label[at.L_OLD_FRAUD]
+    if label[at.L_FRAUD] == at.SAID_NOTHING:
+        return
     head[at.P_LABELS] += 1
     head[at.P_FRAUDS] += label[at.L_FRAUD]
     if label[at.L_FRAUD]:

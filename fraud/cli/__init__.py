@@ -3,7 +3,9 @@
 Heavy imports happen inside commands, so that help is instant.
 """
 
+import os
 import sys
+import traceback
 
 import typer
 
@@ -52,7 +54,11 @@ app.add_typer(dead.app, name="dead")
 
 
 def main() -> None:
-    """Run the command line; a foreseen error is one message on standard error and exit status 2."""
+    """Run the command line; a foreseen error is one message on standard error and exit status 2.
+
+    One that nobody foresaw ends the process at once, with its traceback and status 1: what waits for it must not wait
+    for threads that a client has left, such as a standby for the lock that this process holds.
+    """
     try:
         app()
     except FraudError as error:
@@ -60,3 +66,8 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)

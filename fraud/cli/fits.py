@@ -24,7 +24,7 @@ def extracted(
     """Return the vectors of a history, with a progress bar when they are not in the cache yet."""
     from fraud.training import extraction
 
-    request = extraction.ExtractionRequest(data, mapping, options.duration(label_delay), settings, spread)
+    request = extraction.ExtractionRequest(data, mapping, options.label_delay(label_delay, settings), settings, spread)
     return extraction.extracted(
         request, cache, histories=histories, say=output.say,
         progress=lambda rows: output.progress("extract", rows, "payments"),

@@ -14,15 +14,19 @@ def learn(
     settings: options.SettingsFile = None,
     group: options.Group = None,
     prefix: options.Prefix = None,
-    http: Annotated[int | None, typer.Option(help="Port of /livez and /readyz.")] = None,
+    new_file: Annotated[
+        bool,
+        typer.Option("--new-file", help="Go on without a file that is lost: verdicts on payments of before find none."),
+    ] = False,
+    http: Annotated[int | None, typer.Option(help="Port of /metrics, /livez and /readyz.")] = None,
 ) -> None:
     """Keep the label book: join verdicts with the payments they speak of, until SIGTERM.
 
-    Decisions and labels come in; each verdict that was not known before leaves on topic `labels.known` for the workers,
-    exactly once. Payments wait for their verdict on disk; silence past a deadline means genuine. Run one: a second one
-    of the same group ends the first.
+    Decisions and labels come in; what changes what holds of a payment leaves on topic `labels.known` for the workers,
+    exactly once. Payments wait for their verdict on disk; silence past a deadline means genuine where the payment went
+    through. Run one: a second one of the same group ends the first. The last line says what became of the labels.
     """
     from streaming import service_wiring
 
     found = options.service(settings, bootstrap=bootstrap, group=group, prefix=prefix, http=http)
-    service_wiring.label_service(found, state or Path(found.paths.state)).run()
+    service_wiring.label_service(found, state or Path(found.paths.state), anew=new_file).run()

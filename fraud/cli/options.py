@@ -9,6 +9,7 @@ from fraud.core.errors import SettingsError
 from fraud.core.fields import Duration
 
 if TYPE_CHECKING:
+    from fraud.core.settings import Settings
     from streaming.settings import ServiceSettings
 
 Data = Annotated[Path, typer.Option("--data", help="Payments to read: CSV (also .gz, .xz), Parquet or JSON Lines.")]
@@ -68,6 +69,15 @@ def duration(text: str) -> int | None:
     except ValueError as error:
         msg = f"--label-delay: {error}, or 'none'"
         raise SettingsError(msg) from error
+
+
+def label_delay(text: str, settings: "Settings") -> int | None:
+    """Return `duration` of a text; raise SettingsError for one after which the payments are forgotten."""
+    delay, keep = duration(text), settings.labels.keep
+    if delay is not None and delay > keep:
+        msg = f"--label-delay {text}: payments are remembered for {keep}, so no label would find its own; "
+        raise SettingsError(msg + "give a shorter delay, or set labels.keep")
+    return delay
 
 
 def settings(

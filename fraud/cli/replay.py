@@ -37,7 +37,7 @@ def replay(
 
     found = options.settings(settings, model=model, models=models, rules=rules, dead=dead, batch=batch)
     request = Request(
-        data=data, mapping=mapping, delay=options.duration(label_delay), out=out, state=state, every=every,
+        data=data, mapping=mapping, delay=options.label_delay(label_delay, found), out=out, state=state, every=every,
         settings=found,
     )  # fmt: skip
     job = wiring.replay(request)
@@ -47,6 +47,7 @@ def replay(
         result = job.run(step)
     if not json:
         output.say(f"{result['decisions']:,} decisions, {result['alerts']:,} alerts, {result['rejects']:,} rejects")
+        output.say(f"labels: {', '.join(f'{count:,} {name}' for name, count in result['labels'].items())}")
         output.say(f"memory at the end: {peak_mib():,.0f} MiB at most")
     output.last_line(result)
 

@@ -1,9 +1,9 @@
 """The engine: events in, answers out. The one code path of live scoring, replay and the demo.
 
 The order is fixed: expire deadlines, look, absorb, score, decide, hold for label; labels: match, update neighbour
-label state. The engine has no clock: it is told the time by the events. Looking and absorbing run one event at a
-time, the model once over the batch; nothing that the model computes is an input of the state, so batches do not change
-answers.
+label state, expire deadlines. The engine has no clock: it is told the time by the events. Looking and absorbing run one
+event at a time, the model once over the batch; nothing that the model computes is an input of the state, so batches do
+not change answers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from fraud.core.decisions import Explained, Scored, answer_of
-from fraud.core.labels import LabelBook
+from fraud.core.labels import LabelBook, Match
 from fraud.core.ports import Encoder, Extractor, Histories, Policy, RuleBook, Scorer, StateStore, TimeLeft, WorkingSet
 from fraud.core.records import (
     DAY,
@@ -142,8 +142,9 @@ class Engine:
             self._advance(work, event.happened_at)
             self._take_transaction(work, event, arrival)
         elif isinstance(event, Label):
-            self._advance(work, event.happened_at)
+            # First the label: one that is given at the very deadline is no silence.
             self._take_label(work, event, arrival.position)
+            self._advance(work, event.happened_at)
         else:
             self._extractor.apply(event, arrival.position)
 
@@ -157,7 +158,7 @@ class Engine:
             self._score_looked(work)
         if self._book is not None and (due := self._book.next_due()) is not None and due <= self._watermark:
             for match in self._book.expire(self._watermark):
-                self._extractor.apply(match.known, None)
+                self._apply(match, None)
 
     def _take_transaction(self, work: WorkingSet, tx: Transaction, arrival: Arrival) -> None:
         if tx.id in self._looked:
@@ -194,10 +195,11 @@ class Engine:
     def _take_label(self, work: WorkingSet, label: Label, position: Position) -> None:
         if self._book is None:
             return
-        if label.tx_id in self._looked:
+        if label.tx_id in self._looked or self._label_due_at <= self._watermark:
+            # Held first: its own label finds it, and what came before its payment is applied before this.
             self._score_looked(work)
         if (match := self._book.match(label)) is not None:
-            self._extractor.apply(match.known, position)
+            self._apply(match, position)
 
     def _score_looked(self, work: WorkingSet) -> None:
         """Score, decide and hold what the batch has looked at so far."""
@@ -255,8 +257,14 @@ class Engine:
         return Explained(self._strategy.at(item.arrival.level).explain(item.values, score, read, row), explainer)
 
     def _hold(self, answer: Answer) -> None:
-        if self._book is not None and (match := self._book.hold(answer.decision, answer.vector)) is not None:
-            self._extractor.apply(match.known, None)
+        if self._book is not None:
+            for match in self._book.hold(answer.decision, answer.vector):
+                self._apply(match, None)
+
+    def _apply(self, match: Match, position: Position | None) -> None:
+        """Let the state take in what a match changes of what holds."""
+        for known in match.known:
+            self._extractor.apply(known, position)
 
 
 def encoder_of(strategy: Strategy) -> Encoder | None:

@@ -1,189 +1,200 @@
-"""The label book: a decision's vector is kept for its late label; silence past a deadline means genuine.
+"""The label book: a decision's vector is kept for its late labels; silence past a deadline means genuine.
 
-The book decides joins and deadlines. Where the pending items lie is behind a port (`PendingStore`): memory here, disk
-in `streaming`.
+The book decides joins, deadlines and who is believed. Where the pending items lie is behind a port (`PendingStore`):
+memory in `pending.py`, disk in `streaming`. What holds of a payment depends on what was said of it, never on the order
+in which it came.
 """
 
-import heapq
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
+from fraud.core.pending import Claim, Pending, PendingStore
 from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel, Label, LabelSource, Mark, Transaction, Verdict
 
-
-class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What is kept of a scored transaction until its deadline, its verdict known or not.
-
-    `verdict` and `verdict_at` are set once it is settled; `vector` is the float32 vector as bytes, empty where vectors
-    are not kept.
-    """
-
-    tx_id: str
-    version: int
-    card: str
-    merchant: str
-    device: str | None
-    paid_at: int
-    base_amount: int
-    unusual: bool
-    deadline: int
-    score: float = 0.0
-    vector: bytes = b""
-    verdict: Verdict | None = None
-    verdict_at: int = 0
-
-
-class PendingStore(Protocol):
-    """Where pending items lie, by transaction id, and come due by deadline."""
-
-    def put(self, item: Pending) -> None:
-        """Keep an item, in place of any earlier one under its id."""
-
-    def get(self, tx_id: str) -> Pending | None:
-        """Return the item, or None."""
-
-    def due(self, now: int) -> Iterator[Pending]:
-        """Remove and yield, in order of deadline, every item whose deadline is at or before `now`."""
-
-    def next_due(self) -> int | None:
-        """Return the earliest deadline, or None when nothing is kept."""
-
-    def put_early(self, label: Label) -> None:
-        """Keep a label whose transaction is not here yet."""
-
-    def early(self, tx_id: str) -> Label | None:
-        """Return the label that came before its transaction, if any; it stays."""
-
-    def take_early(self, tx_id: str) -> Label | None:
-        """Remove and return the label that came before its transaction, if any."""
-
-    def __len__(self) -> int:
-        """Return how many items are kept."""
-
-    def snapshot(self) -> bytes:
-        """Return the whole content."""
-
-    def restore(self, snapshot: bytes) -> None:
-        """Replace the whole content."""
-
-
-class PendingState(msgspec.Struct, frozen=True):
-    """A pending store's content, as written to a snapshot."""
-
-    items: list[Pending]
-    early: list[Label]
-
-
-class MemoryPending:
-    """The PendingStore port in this process, bounded by deadlines; the oldest early labels beyond `most_early` go."""
-
-    def __init__(self, most_early: int = 100_000) -> None:
-        """Start empty."""
-        self._items: dict[str, Pending] = {}
-        self._deadlines: list[tuple[int, str]] = []
-        self._early: dict[str, Label] = {}
-        self._most_early = most_early
-        self.early_dropped = 0
-
-    def put(self, item: Pending) -> None:
-        """Keep an item; a settled one replaces its former self under the same deadline."""
-        held = self._items.get(item.tx_id)
-        if held is None or held.deadline != item.deadline:
-            heapq.heappush(self._deadlines, (item.deadline, item.tx_id))
-        self._items[item.tx_id] = item
-
-    def get(self, tx_id: str) -> Pending | None:
-        """Return the item, or None."""
-        return self._items.get(tx_id)
-
-    def due(self, now: int) -> Iterator[Pending]:
-        """Remove and yield what is due."""
-        while self._deadlines and self._deadlines[0][0] <= now:
-            deadline, tx_id = heapq.heappop(self._deadlines)
-            item = self._items.get(tx_id)
-            if item is not None and item.deadline == deadline:
-                del self._items[tx_id]
-                yield item
-
-    def next_due(self) -> int | None:
-        """Return the earliest deadline, or None."""
-        return self._deadlines[0][0] if self._deadlines else None
-
-    def put_early(self, label: Label) -> None:
-        """Keep a label that came before its transaction."""
-        self._early[label.tx_id] = label
-        if len(self._early) > self._most_early:
-            self._early.pop(next(iter(self._early)))
-            self.early_dropped += 1
-
-    def early(self, tx_id: str) -> Label | None:
-        """Return an early label."""
-        return self._early.get(tx_id)
-
-    def take_early(self, tx_id: str) -> Label | None:
-        """Remove and return an early label."""
-        return self._early.pop(tx_id, None)
-
-    def __len__(self) -> int:
-        """Return how many items are kept."""
-        return len(self._items)
-
-    def snapshot(self) -> bytes:
-        """Return the whole content."""
-        return msgspec.msgpack.encode(PendingState(list(self._items.values()), list(self._early.values())))
-
-    def restore(self, snapshot: bytes) -> None:
-        """Replace the whole content."""
-        state = msgspec.msgpack.decode(snapshot, type=PendingState)
-        self._items = {item.tx_id: item for item in state.items}
-        self._deadlines = [(item.deadline, item.tx_id) for item in state.items]
-        heapq.heapify(self._deadlines)
-        self._early = {label.tx_id: label for label in state.early}
+PRECEDENCE = LabelSource.CHARGEBACK, LabelSource.ANALYST, LabelSource.SILENCE
+# Of two verdicts of one source, version and time, which cannot both be meant, the one that costs less when it is wrong.
+TIE = {Verdict.WITHDRAWN: 0, Verdict.GENUINE: 1, Verdict.FRAUD: 2}
 
 
 class Deadlines(msgspec.Struct, frozen=True):
-    """How long silence must last to mean genuine, in nanoseconds, and for which channels it differs."""
+    """When something falls due after a payment, in nanoseconds; deadlines of silence may differ by channel.
+
+    `keep` is how long a payment is remembered, so that a late label finds it; `keep_vectors` how long its vector is, to
+    be learned from. Both last to the deadline at least.
+    """
 
     default: int = 45 * DAY
     by_channel: dict[str, int] = {}
+    keep: int = 180 * DAY
+    keep_vectors: int = 45 * DAY
 
     def of(self, payment: Transaction | Decision) -> int:
         """Return the time at which silence about a payment becomes a verdict."""
         return payment.happened_at + self.by_channel.get(payment.channel, self.default)
 
+    def vector_until(self, item: Pending) -> int:
+        """Return when an item's vector goes."""
+        return max(item.deadline, item.paid_at + self.keep_vectors)
+
+    def until(self, item: Pending) -> int:
+        """Return when an item goes."""
+        return max(item.deadline, item.paid_at + self.keep)
+
+
+class Standing(NamedTuple):
+    """What holds of a payment: the verdict of whoever is believed most, since when it has been told, and by whom."""
+
+    verdict: Verdict
+    source: LabelSource
+    at: int
+
 
 class Match(msgspec.Struct, frozen=True, gc=False):
-    """A label that has found its payment: what entity state takes in, and the pending item as it stood before.
+    """What a label, or a correction of its payment, changes: what is to be learned, and what the state takes in.
 
-    The item holds the vector (where vectors are kept) and the score, to learn from, and the verdict known before.
+    `item` is the pending item as it stood before, with its vector (where one is kept). `label` says something new: its
+    source has not given this verdict, or has given another one since; None when nobody has spoken. `known` is what
+    entity state takes in, in order: empty when what holds of the payment is as before.
     """
 
-    known: KnownLabel
     item: Pending
+    label: Label | None = None
+    known: tuple[KnownLabel, ...] = ()
+
+
+class BookState(msgspec.Struct, frozen=True):
+    """A book's content, as written to a snapshot."""
+
+    pending: bytes
+    matched: int
+    unmatched: int
+    stale: int
 
 
 class LabelBook:
-    """Join labels with the payments they speak of, each verdict once, corrections as such.
+    """Join labels with the payments they speak of: each source's verdict once, corrections as such.
 
-    A settled item stays until its deadline, with its vector, so that a correction finds what it replaces; after that a
-    label for it is unmatched. Counters are for metrics only.
+    Of what one source says the highest (version, happened_at) counts; the rest is stale. Across sources `precedence`
+    tells who is believed; the book's own silence counts only where nobody has ever spoken. Counters are for metrics.
     """
 
-    def __init__(self, pending: PendingStore, deadlines: Deadlines | None = None, *, keep_vectors: bool = True) -> None:
+    def __init__(
+        self,
+        pending: PendingStore,
+        deadlines: Deadlines | None = None,
+        precedence: Sequence[LabelSource] = PRECEDENCE,
+        *,
+        keep_vectors: bool = True,
+    ) -> None:
         """Keep items in `pending`; without `keep_vectors` only what a join needs is kept."""
         self._pending = pending
         self._deadlines = deadlines or Deadlines()
+        self._ranks = {source: rank for rank, source in enumerate(precedence)}
         self._keep_vectors = keep_vectors
-        self.matched = 0
-        self.unmatched = 0
+        self.matched = self.unmatched = self.stale = 0
 
-    def hold(self, decision: Decision, vector: FeatureVector | None = None) -> Match | None:
-        """Keep a scored transaction, unless a newer version of it is in; return its match if its label came first."""
-        if Mark.SUPERSEDED in decision.marks:
+    def counts(self) -> dict[str, int]:
+        """Return what became of labels: those that joined, came without a payment, wait, were let go, were stale."""
+        return {
+            "matched": self.matched,
+            "unmatched": self.unmatched,
+            "early": self._pending.early_held(),
+            "dropped": self._pending.early_dropped,
+            "stale": self.stale,
+        }
+
+    def hold(self, decision: Decision, vector: FeatureVector | None = None) -> list[Match]:
+        """Keep a scored transaction, unless this or a newer version of it is in; return what its labels change.
+
+        Those are labels that came first, and verdicts on the version before: they hold for its correction too.
+        """
+        before = self._pending.get(decision.tx_id)
+        if Mark.SUPERSEDED in decision.marks or (before is not None and before.version >= decision.version):
+            return []
+        item = self._item(decision, vector)
+        matches = []
+        if before is not None:
+            item = corrected(before, item)
+            matches = [Match(before, None, self._moved(before, item, decision.seen_at))]
+        self._pending.put(item)
+        early = self._pending.take_early(decision.tx_id)
+        matches += [match for label in early if (match := self.match(label)) is not None]
+        return [match for match in matches if match.label or match.known]
+
+    def label_due_at(self, tx: Transaction) -> int:
+        """Return when `tx`, once held, may have a label: at its deadline, or at once (0) when one is here already."""
+        return 0 if self._pending.early(tx.id) else self._deadlines.of(tx)
+
+    def match(self, label: Label) -> Match | None:
+        """Join a label with its payment; None when the payment is not here (yet) or the label changes nothing."""
+        item = self._pending.get(label.tx_id)
+        if item is None:
+            self._wait(label)
             return None
-        item = Pending(
+        before = next((claim for claim in item.claims if claim.source is label.source), None)
+        if before is not None and not is_newer(label, before):
+            self.stale += 1
+            return None
+        after = msgspec.structs.replace(item, claims=with_claim(item.claims, label), silent_at=0)
+        self._pending.put(after)
+        self.matched += 1
+        said = Verdict.WITHDRAWN if before is None else before.verdict
+        return self._match(item, after, label, new=label.verdict is not said)
+
+    def release(self, tx_id: str, at: int) -> Match | None:
+        """Note that a payment that was held went through at `at`; return what silence about it says by then."""
+        item = self._pending.get(tx_id)
+        if item is None or item.went_through:
+            return None
+        after = released = msgspec.structs.replace(item, released_at=at)
+        passed = item.due > item.deadline and not item.claims
+        if passed:
+            after = msgspec.structs.replace(released, silent_at=silence(released).happened_at)
+        self._pending.put(after)
+        return self._match(released, after, silence(released), new=True) if passed else None
+
+    def expire(self, now: int) -> list[Match]:
+        """Return, as genuine, what stayed silent past its deadline; let go what need not be kept any longer.
+
+        `now` is the stream's watermark. Who calls this has taken in every label that was given until then.
+        """
+        if (due := self._pending.next_due()) is None or due > now:
+            return []
+        matches = [self._fall_due(item, now) for item in self._pending.due(now)]
+        return [match for match in matches if match is not None]
+
+    def next_due(self) -> int | None:
+        """Return when something falls due, or None when nothing is pending."""
+        return self._pending.next_due()
+
+    def snapshot(self) -> bytes:
+        """Return what is pending, and what was counted."""
+        state = BookState(self._pending.snapshot(), self.matched, self.unmatched, self.stale)
+        return msgspec.msgpack.encode(state)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace what is pending, and what was counted."""
+        state = msgspec.msgpack.decode(snapshot, type=BookState)
+        self._pending.restore(state.pending)
+        self.matched, self.unmatched, self.stale = state.matched, state.unmatched, state.stale
+
+    def standing(self, item: Pending) -> Standing | None:
+        """Return what holds of a payment, None when nothing does.
+
+        The time is the earliest at which anybody who still says so said it: a second source changes nothing.
+        """
+        said = [claim for claim in item.claims if claim.verdict is not Verdict.WITHDRAWN]
+        if not said:
+            return Standing(Verdict.GENUINE, LabelSource.SILENCE, item.silent_at) if item.silent_at else None
+        believed = min(said, key=lambda claim: self._ranks[claim.source]).verdict
+        agreeing = [claim for claim in said if claim.verdict is believed]
+        first = min(agreeing, key=lambda claim: (claim.happened_at, self._ranks[claim.source]))
+        return Standing(believed, first.source, first.happened_at)
+
+    def _item(self, decision: Decision, vector: FeatureVector | None) -> Pending:
+        return Pending(
             tx_id=decision.tx_id,
             version=decision.version,
             card=decision.card,
@@ -195,72 +206,103 @@ class LabelBook:
             deadline=self._deadlines.of(decision),
             score=decision.score,
             vector=vector.values.tobytes() if self._keep_vectors and vector is not None else b"",
+            action=decision.action,
+            level=decision.level,
+            parts=decision.parts,
+            versions=decision.versions,
         )
-        self._pending.put(item)
-        early = self._pending.take_early(decision.tx_id)
-        return self.match(early) if early is not None else None
 
-    def label_due_at(self, tx: Transaction) -> int:
-        """Return when `tx`, once held, has a label: at its deadline, or at once (0) when one is here already."""
-        return self._deadlines.of(tx) if self._pending.early(tx.id) is None else 0
+    def _wait(self, label: Label) -> None:
+        """Keep a label for its payment: of each source the newest."""
+        early = {each.source: each for each in self._pending.early(label.tx_id)}
+        if label.source in early and not is_newer(label, early[label.source]):
+            self.stale += 1
+            return
+        self.unmatched += 1
+        early[label.source] = label
+        self._pending.put_early(label.tx_id, tuple(early[source] for source in sorted(early)))
 
-    def match(self, label: Label) -> Match | None:
-        """Join a label with its payment; None when the payment is not here (yet) or the verdict is not new."""
-        item = self._pending.get(label.tx_id)
-        if item is None:
-            self.unmatched += 1
-            self._pending.put_early(label)
-            return None
-        if item.verdict is label.verdict:
-            return None
-        self.matched += 1
-        self._pending.put(msgspec.structs.replace(item, verdict=label.verdict, verdict_at=label.happened_at))
-        return Match(known(item, label), item)
+    def _fall_due(self, item: Pending, now: int) -> Match | None:
+        """Let silence speak of an item at its deadline; keep what is kept on."""
+        after, speaks = item, item.due <= item.deadline and is_silent(item)
+        if speaks:
+            after = msgspec.structs.replace(item, silent_at=silence(item).happened_at)
+        if (later := self._later(after, now)) is not None:
+            self._pending.put(later)
+        return self._match(item, after, silence(item), new=True) if speaks else None
 
-    def expire(self, now: int) -> list[Match]:
-        """Return, as genuine, what stayed silent past its deadline; `now` is the stream's watermark."""
-        if (due := self._pending.next_due()) is None or due > now:
-            return []
-        return [Match(known(item, silence(item)), item) for item in self._pending.due(now) if item.verdict is None]
+    def _later(self, item: Pending, now: int) -> Pending | None:
+        """Return an item as it is kept from `now` on, until it falls due again; None when it goes."""
+        if now < (due := self._deadlines.vector_until(item)):
+            return msgspec.structs.replace(item, due_at=due)
+        if now < (due := self._deadlines.until(item)):
+            # Without its vector there is nothing to learn from it, so what only a learner reads goes too.
+            return msgspec.structs.replace(item, due_at=due, vector=b"", parts=(), versions=None)
+        return None
 
-    def next_due(self) -> int | None:
-        """Return the earliest deadline, or None when nothing is pending."""
-        return self._pending.next_due()
+    def _match(self, item: Pending, after: Pending, label: Label, *, new: bool) -> Match | None:
+        moved = self._moved(item, after, label.seen_at)
+        return Match(item, label if new else None, moved) if new or moved else None
 
-    def snapshot(self) -> bytes:
-        """Return what is pending."""
-        return self._pending.snapshot()
+    def _moved(self, before: Pending, after: Pending, seen_at: int) -> tuple[KnownLabel, ...]:
+        """Return what state takes in when an item changes: in its rows, or out of one place and into another."""
+        old, new = self.standing(before), self.standing(after)
+        if before.place == after.place and new is not None:
+            return (known(after, new, old, seen_at),) if new != old else ()
+        out = (known(before, old._replace(verdict=Verdict.WITHDRAWN), old, seen_at),) if old else ()
+        return (*out, known(after, new, None, seen_at)) if new else out
 
-    def restore(self, snapshot: bytes) -> None:
-        """Replace what is pending."""
-        self._pending.restore(snapshot)
+
+def is_newer(label: Label, held: Label | Claim) -> bool:
+    """Tell whether a label says something after what its source has said."""
+    return order(label) > order(held)
 
 
-def silence(item: Pending) -> Label:
-    """Return the verdict that silence gives, at the deadline itself, whenever it was noticed."""
-    return Label(
-        tx_id=item.tx_id,
-        verdict=Verdict.GENUINE,
-        happened_at=item.deadline,
-        seen_at=item.deadline,
-        source=LabelSource.SILENCE,
+def order(said: Label | Claim) -> tuple[int, int, int]:
+    """Return what the verdicts of one source are ordered by."""
+    return said.version, said.happened_at, TIE[said.verdict]
+
+
+def with_claim(claims: tuple[Claim, ...], label: Label) -> tuple[Claim, ...]:
+    """Return the claims with that of a label in place of its source's former one."""
+    by_source = {claim.source: claim for claim in claims}
+    by_source[label.source] = Claim(label.source, label.verdict, label.version, label.happened_at)
+    return tuple(by_source[source] for source in sorted(by_source))
+
+
+def corrected(before: Pending, item: Pending) -> Pending:
+    """Return the item of a correction with what is known of the version before it."""
+    silent = before.silent_at if item.went_through or before.released_at else 0
+    return msgspec.structs.replace(
+        item, claims=before.claims, released_at=before.released_at, silent_at=silent, due_at=0
     )
 
 
-def known(item: Pending, label: Label) -> KnownLabel:
-    """Return a label with all that entity state needs to take it in."""
+def is_silent(item: Pending) -> bool:
+    """Tell whether nobody has spoken of a payment that went through, so that silence may, and it has not yet."""
+    return item.went_through and not item.claims and not item.silent_at
+
+
+def silence(item: Pending) -> Label:
+    """Return the verdict that silence gives: at the deadline, or at a release after it, whenever it was noticed."""
+    at = max(item.deadline, item.released_at)
+    return Label(tx_id=item.tx_id, verdict=Verdict.GENUINE, happened_at=at, seen_at=at, source=LabelSource.SILENCE)
+
+
+def known(item: Pending, new: Standing, old: Standing | None, seen_at: int) -> KnownLabel:
+    """Return what holds of an item with all that entity state needs to take it in, and to take out what held."""
     return KnownLabel(
         tx_id=item.tx_id,
-        verdict=label.verdict,
-        source=label.source,
-        happened_at=label.happened_at,
-        seen_at=label.seen_at,
+        verdict=new.verdict,
+        source=new.source,
+        happened_at=new.at,
+        seen_at=seen_at,
         card=item.card,
         merchant=item.merchant,
         paid_at=item.paid_at,
         base_amount=item.base_amount,
         device=item.device,
         unusual=item.unusual,
-        replaces=item.verdict,
-        replaces_at=item.verdict_at,
+        replaces=old.verdict if old else None,
+        replaces_at=old.at if old else 0,
     )

@@ -32,10 +32,11 @@ class Kind(enum.StrEnum):
 
 
 class Verdict(enum.StrEnum):
-    """What became known of a transaction."""
+    """What became known of a transaction; a source that withdraws its verdict has said nothing."""
 
     GENUINE = "genuine"
     FRAUD = "fraud"
+    WITHDRAWN = "withdrawn"
 
 
 class LabelSource(enum.StrEnum):
@@ -139,8 +140,8 @@ class Label(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class KnownLabel(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A label joined with the payment that it speaks of, ready to be applied to entity state.
 
-    `replaces` and `replaces_at` name the verdict (and its time) that this one corrects; `unusual` says whether the
-    payment's amount stood out against the card's own history when it was scored.
+    `replaces` and `replaces_at` name the verdict (and its time) that this one corrects; `withdrawn` corrects one by
+    none. `unusual` says whether the payment's amount stood out against the card's own history when it was scored.
     """
 
     tx_id: str

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from fraud.core.errors import SettingsError, nearest
 from fraud.core.fields import Duration, setting
+from fraud.core.labels import PRECEDENCE, Deadlines
 from fraud.core.policy import CostPolicy, ThresholdPolicy, fit_capacity
 from fraud.core.ports import Policy
-from fraud.core.records import DAY, MINUTE
+from fraud.core.records import DAY, MINUTE, LabelSource
 
 PREFIX = "FRAUD_"
 
@@ -144,7 +145,7 @@ class EngineSection(Section, frozen=True):
 
 
 class LabelsSection(Section, frozen=True):
-    """Verdicts by silence."""
+    """Verdicts: by silence, late ones, and whose counts."""
 
     deadline: Annotated[
         Duration, setting("Silence after a payment that long means that it was genuine.", "duration")
@@ -152,6 +153,45 @@ class LabelsSection(Section, frozen=True):
     by_channel: Annotated[
         dict[str, Duration], setting('Deadlines of channels where it differs, such as pos = "30d".', "duration")
     ] = {}
+    keep: Annotated[Duration, setting("A payment is remembered for so long; a later label finds none.", "duration")] = (
+        Duration(180 * DAY)
+    )
+    keep_vectors: Annotated[
+        Duration, setting("Its vector is kept for so long, to the deadline at least, to be learned from.", "duration")
+    ] = Duration(45 * DAY)
+    most_vectors: Annotated[
+        int, setting("Vectors kept in memory by replays and the demo; the oldest beyond it go.", "vectors", ge=0)
+    ] = 100_000
+    precedence: Annotated[
+        tuple[LabelSource, ...], setting("Whose verdict counts where sources differ, the most believed first.")
+    ] = PRECEDENCE
+
+    def deadlines(self) -> Deadlines:
+        """Return when things fall due.
+
+        Raises:
+            SettingsError: when payments would be forgotten before silence has spoken of them.
+        """
+        latest = max((self.deadline, *self.by_channel.values()))
+        if self.keep < latest:
+            msg = (
+                f"labels.keep is {self.keep}, less than the deadline of {latest}: a payment is kept until silence has "
+                f"spoken of it; set it to {latest} at least"
+            )
+            raise SettingsError(msg)
+        return Deadlines(self.deadline, dict(self.by_channel), self.keep, self.keep_vectors)
+
+    def believed(self) -> tuple[LabelSource, ...]:
+        """Return the sources by how much they are believed.
+
+        Raises:
+            SettingsError: when one is missing or named twice.
+        """
+        if sorted(self.precedence) != sorted(LabelSource):
+            given, known = ", ".join(self.precedence), ", ".join(PRECEDENCE)
+            msg = f"labels.precedence is [{given}]: expected each of {known} once"
+            raise SettingsError(msg)
+        return self.precedence
 
 
 class ModelSection(Section, frozen=True):
@@ -341,6 +381,8 @@ def _shown(value: Any) -> str:
     """Return a value as TOML writes it."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {_shown(one)}" for key, one in value.items()) + " }" if value else "{}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_shown, value)) + "]"
     if isinstance(value, Duration | str):
         return f'"{value}"'
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -18,7 +18,7 @@ from streaming.files.rows import TIME, Nanoseconds, Row, RowError, RowReader
 from streaming.files.table import Table, header_of, open_bytes, records, suffix
 
 MAPPING = "redriven"
-LABELS = {Verdict.FRAUD: "1", Verdict.GENUINE: "0", None: None}
+LABELS = {Verdict.FRAUD: "1", Verdict.GENUINE: "0", Verdict.WITHDRAWN: None, None: None}
 
 
 class Redriver:

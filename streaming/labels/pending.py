@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 
 from fraud.core.errors import StateError
-from fraud.core.labels import Pending, PendingState
+from fraud.core.pending import Pending, PendingState
 from fraud.core.records import Label
-from streaming.labels.packing import item_in, packed_item
+from streaming import clock
+from streaming.labels.packing import Forms, first_item, item_in, packed_item
 from streaming.messages.envelope import Outgoing
 
 LAYOUT = 2
@@ -24,6 +25,7 @@ CREATE TABLE IF NOT EXISTS items (key INTEGER NOT NULL, deadline INTEGER NOT NUL
 CREATE INDEX IF NOT EXISTS items_by_key ON items (key);
 CREATE INDEX IF NOT EXISTS items_by_deadline ON items (deadline);
 CREATE TABLE IF NOT EXISTS early (number INTEGER PRIMARY KEY, tx_id TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS forms (number INTEGER PRIMARY KEY, body BLOB NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 """
@@ -34,8 +36,7 @@ MOST_LOG = 64 * 1024 * 1024
 MOVED = 1_000
 
 _encode = msgspec.msgpack.Encoder().encode
-_first_layout = msgspec.msgpack.Decoder(Pending)
-_label = msgspec.msgpack.Decoder(Label)
+_labels = msgspec.msgpack.Decoder(tuple[Label, ...] | Label)
 _outgoing = msgspec.msgpack.Decoder(Outgoing)
 
 
@@ -43,7 +44,7 @@ class SqlitePending:
     """The PendingStore port on one SQLite file; `commit` ends what one batch changed.
 
     A write survives kill -9 and, since every commit is synced, a power cut. The oldest early labels beyond `most_early`
-    go, as in memory.
+    go, as in memory. `born` is when the file was made (UTC ns); it names the file.
     """
 
     def __init__(self, path: Path, most_early: int = 100_000) -> None:
@@ -53,6 +54,7 @@ class SqlitePending:
             StateError: when it is of a layout that this release does not know, or no such file.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
         self._most_early = most_early
         self.early_dropped = 0
         try:
@@ -73,18 +75,22 @@ class SqlitePending:
             msg = f"{path} has layout {layout}, this release reads {LAYOUT}: name another file"
             raise StateError(msg)
         self.set_number("layout", LAYOUT)
+        if (born := self.number("born")) < 0:
+            self.set_number("born", born := clock.now_ns())
+        self.born = born
         self._early = self._count("early")
+        self._forms = Forms(dict(self._db.execute("SELECT number, body FROM forms")), self._add_form)
         self.commit()
 
     # ---- PendingStore
 
     def put(self, item: Pending) -> None:
         """Keep an item, in place of any earlier one under its id."""
-        body = packed_item(item)
+        body = packed_item(item, self._forms)
         if (held := self._held(item.tx_id)) is None:
-            self._write("INSERT INTO items VALUES (?, ?, ?)", key_of(item.tx_id), item.deadline, body)
+            self._write("INSERT INTO items VALUES (?, ?, ?)", key_of(item.tx_id), item.due, body)
         else:
-            self._write("UPDATE items SET deadline = ?, body = ? WHERE rowid = ?", item.deadline, body, held[0])
+            self._write("UPDATE items SET deadline = ?, body = ? WHERE rowid = ?", item.due, body, held[0])
 
     def get(self, tx_id: str) -> Pending | None:
         """Return the item, or None."""
@@ -92,25 +98,25 @@ class SqlitePending:
         return held[1] if held is not None else None
 
     def due(self, now: int) -> Iterator[Pending]:
-        """Remove and yield, in order of deadline, every item whose deadline is at or before `now`."""
+        """Remove and yield, in order of `due` and id, every item that is due at or before `now`."""
         rows = self._db.execute("SELECT rowid, body FROM items WHERE deadline <= ?", (now,)).fetchall()
-        found = [(row, item_in(body)) for row, body in rows]
-        for row, item in sorted(found, key=lambda each: (each[1].deadline, each[1].tx_id)):
+        found = [(row, item_in(body, self._forms)) for row, body in rows]
+        for row, item in sorted(found, key=lambda each: (each[1].due, each[1].tx_id)):
             self._write("DELETE FROM items WHERE rowid = ?", row)
             yield item
 
     def next_due(self) -> int | None:
-        """Return the earliest deadline, or None when nothing waits."""
+        """Return when the first item is due, or None when nothing is kept."""
         found: int | None = self._db.execute("SELECT min(deadline) FROM items").fetchone()[0]
         return found
 
-    def put_early(self, label: Label) -> None:
-        """Keep a label whose transaction is not here yet."""
-        known = self._db.execute("SELECT 1 FROM early WHERE tx_id = ?", (label.tx_id,)).fetchone()
+    def put_early(self, tx_id: str, labels: tuple[Label, ...]) -> None:
+        """Keep labels whose transaction is not here yet."""
+        known = self._db.execute("SELECT 1 FROM early WHERE tx_id = ?", (tx_id,)).fetchone()
         self._write(
             "INSERT INTO early (tx_id, body) VALUES (?, ?) ON CONFLICT (tx_id) DO UPDATE SET body = excluded.body",
-            label.tx_id,
-            _encode(label),
+            tx_id,
+            _encode(labels),
         )
         self._early += known is None
         if self._early > self._most_early:
@@ -118,19 +124,23 @@ class SqlitePending:
             self._early -= 1
             self.early_dropped += 1
 
-    def early(self, tx_id: str) -> Label | None:
-        """Return the label that came before its transaction, if any; it stays."""
+    def early(self, tx_id: str) -> tuple[Label, ...]:
+        """Return the labels that came before their transaction; they stay."""
         if not self._early:
-            return None
+            return ()
         row = self._db.execute("SELECT body FROM early WHERE tx_id = ?", (tx_id,)).fetchone()
-        return _label.decode(row[0]) if row else None
+        return early_in(row[0]) if row else ()
 
-    def take_early(self, tx_id: str) -> Label | None:
-        """Remove and return the label that came before its transaction, if any."""
-        if (label := self.early(tx_id)) is not None:
+    def take_early(self, tx_id: str) -> tuple[Label, ...]:
+        """Remove and return the labels that came before their transaction."""
+        if labels := self.early(tx_id):
             self._write("DELETE FROM early WHERE tx_id = ?", tx_id)
             self._early -= 1
-        return label
+        return labels
+
+    def early_held(self) -> int:
+        """Return of how many transactions there are early labels."""
+        return self._early
 
     def __len__(self) -> int:
         """Return how many items are kept."""
@@ -138,10 +148,10 @@ class SqlitePending:
 
     def snapshot(self) -> bytes:
         """Return the whole content."""
-        items = [item_in(row[0]) for row in self._db.execute("SELECT body FROM items")]
-        items.sort(key=lambda item: (item.deadline, item.tx_id))
-        early = [_label.decode(row[0]) for row in self._db.execute("SELECT body FROM early ORDER BY number")]
-        return _encode(PendingState(items, early))
+        items = [item_in(row[0], self._forms) for row in self._db.execute("SELECT body FROM items")]
+        items.sort(key=lambda item: (item.due, item.tx_id))
+        early = [early_in(row[0]) for row in self._db.execute("SELECT body FROM early ORDER BY number")]
+        return _encode(PendingState(items, early, self.early_dropped))
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole content."""
@@ -151,8 +161,9 @@ class SqlitePending:
         self._early = 0
         for item in state.items:
             self.put(item)
-        for label in state.early:
-            self.put_early(label)
+        for labels in state.early:
+            self.put_early(labels[0].tx_id, labels)
+        self.early_dropped = state.dropped
         self.commit()
 
     # ---- what belongs to the same transaction
@@ -175,6 +186,11 @@ class SqlitePending:
         rows = self._db.execute("SELECT seq, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, most))
         return [(int(seq), _outgoing.decode(body)) for seq, body in rows]
 
+    def last_sent(self) -> int:
+        """Return the highest sequence number that was given, 0 for none."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        return int(row[0]) if row else 0
+
     def sent(self, seq: int) -> None:
         """Forget the messages up to a sequence number: they are published."""
         self._write("DELETE FROM outbox WHERE seq <= ?", seq)
@@ -194,7 +210,12 @@ class SqlitePending:
     def _held(self, tx_id: str) -> tuple[int, Pending] | None:
         """Return the row of an item, and the item; ids whose hashes are equal are told apart."""
         rows = self._db.execute("SELECT rowid, body FROM items WHERE key = ?", (key_of(tx_id),)).fetchall()
-        return next(((row, item) for row, body in rows if (item := item_in(body)).tx_id == tx_id), None)
+        return next(((row, item) for row, body in rows if (item := item_in(body, self._forms)).tx_id == tx_id), None)
+
+    def _add_form(self, body: bytes) -> int:
+        """Keep a form; return its number."""
+        self._write("INSERT INTO forms (body) VALUES (?)", body)
+        return int(self._db.execute("SELECT number FROM forms WHERE body = ?", (body,)).fetchone()[0])
 
     def _give_back(self) -> None:
         spare, pages = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
@@ -212,6 +233,12 @@ class SqlitePending:
         return int(self._db.execute(counts[table]).fetchone()[0])
 
 
+def early_in(body: bytes) -> tuple[Label, ...]:
+    """Return kept early labels; the release before kept one a transaction."""
+    found = _labels.decode(body)
+    return (found,) if isinstance(found, Label) else found
+
+
 def key_of(tx_id: str) -> int:
     """Return the number under which an item is found: a hash of its id, in 64 bits."""
     return int.from_bytes(hashlib.blake2b(tx_id.encode(), digest_size=8).digest(), signed=True)
@@ -224,12 +251,15 @@ def upgrade(db: sqlite3.Connection) -> None:
         return
     if "first_items" not in tables:
         db.executescript("BEGIN; ALTER TABLE items RENAME TO first_items; DROP INDEX items_due; " + SCHEMA + "COMMIT;")
+    forms = Forms({}, int)  # none is needed: what the first layout kept knows of none
     while rows := db.execute("SELECT rowid, body FROM first_items LIMIT ?", (MOVED,)).fetchall():
-        moved = [(row, _first_layout.decode(body)) for row, body in rows]
+        moved = [(row, first_item(body)) for row, body in rows]
         db.execute("BEGIN IMMEDIATE")
         with db:  # all of them or none
             for row, item in moved:
-                db.execute("INSERT INTO items VALUES (?, ?, ?)", (key_of(item.tx_id), item.deadline, packed_item(item)))
+                db.execute(
+                    "INSERT INTO items VALUES (?, ?, ?)", (key_of(item.tx_id), item.deadline, packed_item(item, forms))
+                )
                 db.execute("DELETE FROM first_items WHERE rowid = ?", (row,))
     # Only a file that is written anew can shrink later.
     db.execute("VACUUM")

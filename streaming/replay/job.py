@@ -164,5 +164,6 @@ class Replay:
             "rejects": ledger.rejects,
             "seconds": round(seconds, 3),
             "events_per_second": round((events - start) / seconds) if seconds else None,
+            "labels": self._parts.book.counts() if self._parts.book else {},
             "sha256": ledger.digest.hexdigest(),
         }

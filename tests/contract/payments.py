@@ -41,3 +41,11 @@ def header(row: bytes) -> list[int]:
 
 def count(store: TableStore, tx: Transaction, key: str) -> int:
     return header(store.read([sent(tx, 0)]).entities.get(key))[at.H_COUNT]
+
+
+def counts_of(row: bytes) -> tuple[list[int], list[int]]:
+    """Return the verdict totals and label buckets' counts of an entity or pair row, epochs left out when empty."""
+    if len(row) == at.PAIR_BYTES:
+        return [int(field) for field in np.frombuffer(row[:64], np.int64)[4:6]], []
+    cells = np.frombuffer(row[at.RISK_AT : at.AMOUNTS_AT], np.uint32).reshape(-1, 3)
+    return header(row)[at.H_LABELS : at.H_FRAUDS + 1], [int(count) for cell in cells if cell[1] for count in cell]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from fraud.core.labels import MemoryPending, PendingStore
+from fraud.core.pending import MemoryPending, PendingStore
 from streaming.labels.pending import SqlitePending
 
 

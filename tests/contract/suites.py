@@ -1,6 +1,6 @@
 """The contract suites: each port with the implementations that its suite runs on."""
 
-from fraud.core.labels import PendingStore
+from fraud.core.pending import PendingStore
 from fraud.core.ports import Extractor, Policy, RuleBook, Scorer, Sink, Source, StateStore
 from tests.contract.extractors import EXTRACTORS
 from tests.contract.pending_stores import PENDING_STORES

@@ -2,13 +2,14 @@
 
 import msgspec
 import numpy as np
+import pytest
 
 from features.extractor import OnlineExtractor
 from features.state import layout as at
 from features.state.tables import card_key, merchant_key, pair_key
 from fraud.core.records import HOUR, Kind, Mark, Transaction, Verdict
 from tests.contract.driving import Rows, feed, rows_of
-from tests.contract.payments import header, payment, sent, verdict_on
+from tests.contract.payments import counts_of, header, payment, sent, verdict_on
 from tests.contract.stores import StoreCase, every_store
 
 
@@ -104,14 +105,6 @@ def test_a_corrected_verdict_leaves_no_trace_in_the_counts(case: StoreCase) -> N
         assert counts_of(held) == counts_of(expected)
 
 
-def counts_of(row: bytes) -> tuple[list[int], list[int]]:
-    """Return the verdict totals and label buckets' counts of an entity or pair row, epochs left out when empty."""
-    if len(row) == at.PAIR_BYTES:
-        return [int(field) for field in np.frombuffer(row[:64], np.int64)[4:6]], []
-    cells = np.frombuffer(row[at.RISK_AT : at.AMOUNTS_AT], np.uint32).reshape(-1, 3)
-    return header(row)[at.H_LABELS : at.H_FRAUDS + 1], [int(count) for cell in cells if cell[1] for count in cell]
-
-
 @every_store
 def test_a_label_long_after_its_payment_is_applied(case: StoreCase) -> None:
     store, tx = case.fresh(), payment("t1")
@@ -119,3 +112,20 @@ def test_a_label_long_after_its_payment_is_applied(case: StoreCase) -> None:
     feed(store, [sent(tx, 0), *many, sent(verdict_on(tx, Verdict.FRAUD, 1_000 * HOUR), 0, "labels")])
     row = store.read([sent(tx, 0)]).entities.get(merchant_key("m"))
     assert header(row)[at.H_LABELS : at.H_FRAUDS + 1] == [1, 1]
+
+
+@every_store
+@pytest.mark.parametrize("verdict", [Verdict.FRAUD, Verdict.GENUINE])
+def test_a_withdrawn_verdict_leaves_no_trace_in_the_counts(case: StoreCase, verdict: Verdict) -> None:
+    tx, store, plain = payment("t1"), case.fresh(), case.fresh()
+    said = verdict_on(tx, verdict, HOUR)
+    withdrawn = verdict_on(tx, Verdict.WITHDRAWN, 2 * HOUR, replaces=said)
+    other = sent(verdict_on(payment("t0"), Verdict.FRAUD, HOUR), 0, "labels")
+    feed(store, [sent(tx, 0), other, sent(said, 1, "labels"), sent(withdrawn, 2, "labels")])
+    feed(plain, [sent(tx, 0), other])
+    for key in (card_key("a"), merchant_key("m"), pair_key("a", "m")):
+        table = "pairs" if key == pair_key("a", "m") else "entities"
+        held, expected = (getattr(each.read([sent(tx, 0)]), table).get(key) for each in (store, plain))
+        assert counts_of(held) == counts_of(expected)
+        if len(held) == at.ENTITY_BYTES:
+            assert held[at.VERDICTS_AT : at.RING_AT] == expected[at.VERDICTS_AT : at.RING_AT]

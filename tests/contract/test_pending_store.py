@@ -6,11 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fraud.core.labels import Pending, PendingState, PendingStore
-from fraud.core.records import DAY, Label, Verdict
+from fraud.core.pending import Claim, Pending, PendingState, PendingStore
+from fraud.core.records import DAY, Action, Label, LabelSource, Level, Verdict, Versions
 from tests.contract.pending_stores import PENDING_STORES, PendingCase
 
 Fresh = Callable[[], PendingStore]
+CLAIM = Claim(LabelSource.ANALYST, Verdict.FRAUD, 3, 7)
 
 
 @pytest.fixture(params=PENDING_STORES, ids=lambda case: case.name)
@@ -39,6 +40,10 @@ def item(name: str, deadline: int, **fields: object) -> Pending:
         deadline=deadline,
         score=0.125,
         vector=bytes(range(8)),
+        action=Action.REVIEW,
+        level=Level.EARLY,
+        parts=(("base", -3.25), ("exit", 0.0)),
+        versions=Versions("demo@1", "spec", "cost", "rules"),
     )
     return msgspec.structs.replace(plain, **fields)
 
@@ -62,7 +67,7 @@ def test_an_item_is_found_under_its_id_with_all_it_holds(fresh: Fresh) -> None:
 def test_an_item_put_again_replaces_its_earlier_self(fresh: Fresh) -> None:
     store = fresh()
     store.put(item("t1", 100))
-    settled = item("t1", 100, verdict=Verdict.FRAUD, verdict_at=7)
+    settled = item("t1", 100, claims=(CLAIM,))
     store.put(settled)
     assert store.get("t1") == settled
     assert list(store.due(100)) == [settled]
@@ -105,48 +110,61 @@ def test_an_empty_store_has_nothing_due(fresh: Fresh) -> None:
 
 def test_an_early_label_is_taken_once(fresh: Fresh) -> None:
     store = fresh()
-    store.put_early(label("t1"))
-    assert store.take_early("t2") is None
-    assert store.take_early("t1") == label("t1")
-    assert store.take_early("t1") is None
+    store.put_early("t1", (label("t1"),))
+    assert store.take_early("t2") == ()
+    assert store.early_held() == 1
+    assert store.take_early("t1") == (label("t1"),)
+    assert store.take_early("t1") == ()
+    assert store.early_held() == 0
 
 
 def test_an_early_label_that_is_read_stays(fresh: Fresh) -> None:
     store = fresh()
-    store.put_early(label("t1"))
+    store.put_early("t1", (label("t1"),))
     before = store.snapshot()
-    assert store.early("t2") is None
-    assert store.early("t1") == store.early("t1") == label("t1")
+    assert store.early("t2") == ()
+    assert store.early("t1") == store.early("t1") == (label("t1"),)
     assert store.snapshot() == before
-    assert store.take_early("t1") == label("t1")
-    assert store.early("t1") is None
+    assert store.take_early("t1") == (label("t1"),)
+    assert store.early("t1") == ()
 
 
 def test_reading_an_early_label_does_not_make_it_younger(fresh: Fresh) -> None:
     """The oldest early label goes first when there are too many: its place must not depend on who asks for it."""
     store = fresh()
     for name in ("old", "new"):
-        store.put_early(label(name))
+        store.put_early(name, (label(name),))
     store.early("old")
-    assert state_of(store).early == [label("old"), label("new")]
+    assert state_of(store).early == [(label("old"),), (label("new"),)]
 
 
-def test_of_two_early_labels_the_later_stands(fresh: Fresh) -> None:
+def test_early_labels_put_again_take_the_place_of_those_before(fresh: Fresh) -> None:
     store = fresh()
-    store.put_early(label("t1"))
-    store.put_early(label("t1", Verdict.GENUINE))
-    assert store.take_early("t1") == label("t1", Verdict.GENUINE)
+    both = label("t1"), label("t1", Verdict.GENUINE)
+    store.put_early("t1", both[:1])
+    store.put_early("t1", both)
+    assert store.early_held() == 1
+    assert store.take_early("t1") == both
+
+
+def test_an_item_that_is_due_later_than_its_deadline_comes_then(fresh: Fresh) -> None:
+    store = fresh()
+    store.put(item("later", 10, due_at=50, vector=b""))
+    store.put(item("sooner", 20))
+    assert [each.tx_id for each in store.due(40)] == ["sooner"]
+    assert store.next_due() == 50
+    assert list(store.due(50)) == [item("later", 10, due_at=50, vector=b"")]
 
 
 def test_going_on_from_a_snapshot_equals_no_interruption(fresh: Fresh) -> None:
     one, other = fresh(), fresh()
     for name, deadline in (("b", 20), ("a", 10), ("c", 20)):
         one.put(item(name, deadline))
-    one.put(item("b", 20, verdict=Verdict.FRAUD, verdict_at=3))
-    one.put_early(label("z"))
+    one.put(item("b", 20, claims=(CLAIM,), silent_at=20, released_at=30))
+    one.put_early("z", (label("z"),))
     other.put(item("gone", 1))
     other.restore(one.snapshot())
     assert len(other) == 3
     assert other.get("gone") is None
     assert list(other.due(100)) == list(one.due(100))
-    assert other.take_early("z") == label("z")
+    assert other.take_early("z") == (label("z"),)

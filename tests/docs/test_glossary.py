@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from fraud.cli import app
 from fraud.core import records
-from fraud.core.records import Action, Explainer, LabelSource, Level, Mark
+from fraud.core.records import Action, Explainer, LabelSource, Level, Mark, Verdict
 from streaming.kafka.topics import Topics
 from tests.contract import census
 
@@ -20,7 +20,8 @@ TEXT = (ROOT / "docs" / "glossary.md").read_text()
 TERM = re.compile(r"^- \*\*(?P<term>[^*]+)\*\*: (?P<meaning>\S.*\.)$", re.MULTILINE)
 WORD = re.compile(r"^- `(?P<word>[a-z-]+)`: \S.*\.$", re.MULTILINE)
 SECTIONS: dict[str, type[enum.StrEnum]] = {
-    "Actions": Action, "Levels": Level, "Explainers": Explainer, "Label sources": LabelSource, "Marks": Mark,
+    "Actions": Action, "Levels": Level, "Explainers": Explainer, "Verdicts": Verdict,
+    "Label sources": LabelSource, "Marks": Mark,
 }  # fmt: skip
 
 

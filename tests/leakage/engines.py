@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Strategy
-from fraud.core.labels import LabelBook, MemoryPending
+from fraud.core.labels import LabelBook
+from fraud.core.pending import MemoryPending
 from fraud.core.ports import Histories, Matrix
 from fraud.core.records import Answer, Arrival, KnownLabel, Mark, Position, Score, Transaction, Values
 from fraud.core.settings import Settings

@@ -7,15 +7,15 @@ import msgspec
 import pytest
 
 from fraud.core.labels import Deadlines
-from fraud.core.records import DAY, Answer, Decision, KnownLabel, Label, LabelSource, Position, Verdict
+from fraud.core.records import DAY, Action, Answer, Decision, KnownLabel, Label, LabelSource, Position, Verdict
 from streaming.kafka.topics import Topics
+from streaming.labels.joiner import LabelJoiner
 from streaming.labels.pending import SqlitePending
-from streaming.labels.service import LabelJoiner
 from streaming.messages import envelope
 from streaming.settings import KafkaSection
 from tests.filled import filled
 
-PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=())
+PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=(), action=Action.APPROVE)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def pending(tmp_path: Path) -> Iterator[SqlitePending]:
 
 @pytest.fixture
 def joiner(pending: SqlitePending) -> LabelJoiner:
-    return LabelJoiner(pending, Deadlines(2 * DAY), Topics.of(KafkaSection()))
+    return LabelJoiner(pending, Topics.of(KafkaSection()), Deadlines(2 * DAY))
 
 
 def decided(number: int, day: int) -> Answer:
@@ -46,6 +46,9 @@ def test_deadlines_that_passed_while_nothing_came_go_out_with_the_next_decision(
     for number in range(3):
         joiner.decision(decided(number, 100 + number))
     joiner.decision(decided(9, 200))
+    assert out(pending) == []
+    assert joiner.is_due()
+    joiner.expire(joiner.watermark)
     told = out(pending)
     assert [label.tx_id for label in told] == ["t0", "t1", "t2"]
     assert [label.happened_at for label in told] == [102 * DAY, 103 * DAY, 104 * DAY]
@@ -58,11 +61,12 @@ def test_verdict_goes_out_once_and_silence_does_not_repeat_it(joiner: LabelJoine
     joiner.label(verdict)
     joiner.label(verdict)
     joiner.decision(decided(9, 200))
+    joiner.expire(joiner.watermark)
     assert [(label.tx_id, label.verdict) for label in out(pending)] == [("t0", Verdict.FRAUD)]
 
 
 def test_verdict_that_comes_first_goes_out_with_its_decision(joiner: LabelJoiner, pending: SqlitePending) -> None:
     joiner.label(Label(tx_id="t0", verdict=Verdict.FRAUD, happened_at=101 * DAY, seen_at=101 * DAY))
-    assert (out(pending), joiner.unmatched) == ([], 1)
+    assert (out(pending), joiner.counts()["unmatched"], joiner.counts()["early"]) == ([], 1, 1)
     joiner.decision(decided(0, 100))
     assert [label.tx_id for label in out(pending)] == ["t0"]

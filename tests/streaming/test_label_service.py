@@ -7,16 +7,23 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from fraud.core.errors import DataError
-from fraud.core.labels import Deadlines
+from fraud.core.errors import StateError
+from fraud.core.records import DAY, Action, Answer, Decision, LabelSource, Position, Verdict
 from streaming.kafka.client import Commit, Place
 from streaming.kafka.topics import Topics
+from streaming.labels import log
+from streaming.labels.counts import BookCounts
+from streaming.labels.joiner import LabelJoiner
+from streaming.labels.log import LabelLog
 from streaming.labels.pending import SqlitePending
-from streaming.labels.service import LabelJoiner, LabelLog, LabelService
+from streaming.labels.service import LabelService
+from streaming.messages import envelope
 from streaming.messages.codec import Codec
+from streaming.messages.envelope import Outgoing
 from streaming.messages.money import Rates
 from streaming.observe.logs import Log
-from streaming.observe.metrics import Health
+from streaming.observe.metrics import Health, Metrics
+from tests.filled import filled
 
 TOPICS = Topics()
 IDS = {TOPICS.decisions: "d", TOPICS.labels: "l"}
@@ -36,9 +43,11 @@ class Read(NamedTuple):
 class Consumer:
     """A consumer that gives one batch, and notes where it is told to begin."""
 
-    def __init__(self, batch: Mapping[Place, Sequence[Read]]) -> None:
-        self._batch = dict(batch)
+    def __init__(self, *batches: Mapping[Place, Sequence[Read]], commits: Mapping[Place, Commit] | None = None) -> None:
+        self._batches = [dict(batch) for batch in batches]
+        self._commits = commits or {}
         self.begun: dict[Place, int] = {}
+        self.ends: dict[Place, int] = {}
 
     def assign(self, topics: Sequence[str]) -> list[Place]:
         return [(topic, 0) for topic in topics]
@@ -47,13 +56,17 @@ class Consumer:
         self.begun[place] = offset
 
     def committed(self, place: Place) -> Commit | None:
-        del place
-        return None
+        return self._commits.get(place)
+
+    def end(self, place: Place) -> int | None:
+        return self.ends.get(place)
 
     def poll(self, wait_ms: int, most: int) -> Mapping[Place, Sequence[Read]]:
         del wait_ms, most
-        batch, self._batch = self._batch, {}
-        return batch
+        return self._batches.pop(0) if self._batches else {}
+
+    def give(self, batch: Mapping[Place, Sequence[Read]]) -> None:
+        self._batches.append(dict(batch))
 
     def group(self) -> None:
         return None
@@ -63,36 +76,49 @@ class Consumer:
 
 
 class Producer:
-    """A producer that takes everything."""
+    """A producer that takes everything, and keeps it."""
+
+    def __init__(self) -> None:
+        self.sent: list[Outgoing] = []
+        self.commits: dict[Place, Commit] = {}
 
     def begin(self) -> None:
         """Nothing to begin."""
 
     def send(self, message: Any) -> None:
-        del message
+        self.sent.append(message)
 
     def end(self, commits: Any, group: Any) -> None:
-        del commits, group
+        del group
+        self.commits = dict(commits)
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def service(path: Path, consumer: Consumer) -> LabelService:
+def unforeseen(value: bytes, headers: object) -> None:
+    del value, headers
+    msg = "nobody thought of that"
+    raise RuntimeError(msg)
+
+
+def service(path: Path, consumer: Consumer, producer: Producer | None = None, *, anew: bool = False) -> LabelService:
     pending = SqlitePending(path)
-    labels = LabelLog(consumer, Producer(), pending, TOPICS, IDS)  # type: ignore[arg-type]
-    labels.begin()
-    joiner = LabelJoiner(pending, Deadlines(), TOPICS)
+    labels = LabelLog(consumer, producer or Producer(), pending, TOPICS, IDS)  # type: ignore[arg-type]
+    labels.begin(anew=anew)
+    joiner = LabelJoiner(pending, TOPICS)
     return LabelService(labels, Codec(Rates()), joiner, pending, TOPICS, Log("book"), Health(), None, "test")
 
 
-def test_batch_that_breaks_off_is_read_again_whole(tmp_path: Path) -> None:
-    unreadable = Read(TOPICS.decisions, 0, 7, b"no decision")
+def test_batch_that_breaks_off_is_read_again_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = Read(TOPICS.decisions, 0, 7, b"whatever")
     label = Read(TOPICS.labels, 0, 3, b'{"tx_id":"t1","verdict":"fraud","happened_at":5}')
-    batch = {(TOPICS.labels, 0): [label], (TOPICS.decisions, 0): [unreadable]}
+    batch = {(TOPICS.labels, 0): [label], (TOPICS.decisions, 0): [message]}
     first = service(tmp_path / "book.db", Consumer(batch))
-    with pytest.raises((DataError, msgspec.MsgspecError)):
+    monkeypatch.setattr(envelope, "answer_in", unforeseen)
+    with pytest.raises(RuntimeError, match="nobody thought of"):
         first.turn()
+    monkeypatch.undo()
     first.close()
     consumer = Consumer({})
     again = service(tmp_path / "book.db", consumer)
@@ -108,3 +134,192 @@ def test_batch_that_was_taken_is_not_read_again(tmp_path: Path) -> None:
     consumer = Consumer({})
     service(tmp_path / "book.db", consumer).close()
     assert consumer.begun[TOPICS.labels, 0] == 4
+
+
+# --- silence waits for what is not read yet --------------------------------------------------------------------------
+
+LABELS, DECISIONS = (TOPICS.labels, 0), (TOPICS.decisions, 0)
+PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=(), action=Action.APPROVE)
+
+
+def decided(tx_id: str, day: int, offset: int) -> Read:
+    decision = msgspec.structs.replace(PLAIN, tx_id=tx_id, happened_at=day * DAY, seen_at=day * DAY)
+    message = envelope.decision_out(Answer(decision=decision, position=Position("t@x", 0, offset)), TOPICS.decisions)
+    return Read(TOPICS.decisions, 0, offset, message.value, 0, message.headers)
+
+
+def given(tx_id: str, day: int, offset: int) -> Read:
+    text = f'{{"tx_id":"{tx_id}","verdict":"fraud","happened_at":{day * DAY}}}'
+    return Read(TOPICS.labels, 0, offset, text.encode())
+
+
+def told(producer: Producer) -> list[tuple[str, Verdict, LabelSource]]:
+    known = [envelope.known_in(message.value) for message in producer.sent if message.topic == TOPICS.known]
+    return [(label.tx_id, label.verdict, label.source) for label in known]
+
+
+def test_chargeback_in_time_that_is_read_late_is_not_beaten_by_silence(tmp_path: Path) -> None:
+    """The book was away: payments of months wait for it, and so does the label, behind another one."""
+    batches = [
+        {DECISIONS: [decided("t", 20_000, 0), decided("later", 20_100, 1)]},
+        {LABELS: [given("other", 20_001, 0)]},
+        {LABELS: [given("t", 20_010, 1)]},
+    ]
+    consumer, producer = Consumer(*batches), Producer()
+    consumer.ends[LABELS] = 2
+    book = service(tmp_path / "book.db", consumer, producer)
+    for _ in range(4):
+        book.turn()
+    book.close()
+    assert told(producer) == [("t", Verdict.FRAUD, LabelSource.CHARGEBACK)]
+
+
+def test_silence_speaks_once_the_labels_of_before_are_read_though_more_come(tmp_path: Path) -> None:
+    consumer, producer = Consumer({DECISIONS: [decided("t", 20_000, 0), decided("later", 20_100, 1)]}), Producer()
+    consumer.ends[LABELS] = 1
+    book = service(tmp_path / "book.db", consumer, producer)
+    book.turn()
+    assert told(producer) == []
+    consumer.ends[LABELS] = 1_000
+    consumer.give({LABELS: [given("other", 20_001, 0)]})
+    book.turn()
+    book.close()
+    assert told(producer) == [("t", Verdict.GENUINE, LabelSource.SILENCE)]
+
+
+def test_silence_waits_while_the_end_of_the_labels_is_not_known(tmp_path: Path) -> None:
+    consumer, producer = Consumer({DECISIONS: [decided("t", 20_000, 0), decided("later", 20_100, 1)]}), Producer()
+    book = service(tmp_path / "book.db", consumer, producer)
+    book.turn()
+    assert told(producer) == []
+    consumer.ends[LABELS] = 0
+    book.turn()
+    book.close()
+    assert told(producer) == [("t", Verdict.GENUINE, LabelSource.SILENCE)]
+
+
+def test_end_that_no_record_leads_to_is_reached_when_nothing_comes_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The marker of a sender's transaction takes an offset too."""
+    consumer, producer = Consumer({DECISIONS: [decided("t", 20_000, 0), decided("later", 20_100, 1)]}), Producer()
+    consumer.ends[LABELS] = 5
+    book = service(tmp_path / "book.db", consumer, producer)
+    book.turn()
+    assert told(producer) == []
+    monkeypatch.setattr(log, "QUIET_NS", -1)
+    book.turn()
+    book.close()
+    assert told(producer) == [("t", Verdict.GENUINE, LabelSource.SILENCE)]
+
+
+# --- what is no decision ---------------------------------------------------------------------------------------------
+
+
+def test_foreign_decision_is_counted_and_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = decided("t1", 20_000, 1)._replace(headers=())
+    foreign = [Read(TOPICS.decisions, 0, 0, b"no decision"), nowhere, Read(TOPICS.decisions, 0, 2, b"\xff{}")]
+    torn = decided("t2", 20_000, 3)
+    torn = torn._replace(headers=(*torn.headers, ("vector", b"\x09")))
+    batch = {DECISIONS: [*foreign, torn, decided("t3", 20_000, 4)]}
+    consumer = Consumer(batch, {LABELS: [given("t3", 20_001, 0)]})
+    producer = Producer()
+    book = service(tmp_path / "book.db", consumer, producer)
+    book.turn()
+    book.turn()
+    assert told(producer) == [("t3", Verdict.FRAUD, LabelSource.CHARGEBACK)]
+    assert book.counts()["foreign"] == 4
+    assert capsys.readouterr().err.count('"event":"no decision"') == 4
+    book.close()
+
+
+def test_decision_of_an_older_release_is_held(tmp_path: Path) -> None:
+    """It lacks what has a default today."""
+    read = decided("t", 20_000, 0)
+    needed = {field.name for field in msgspec.structs.fields(Decision) if field.default is msgspec.NODEFAULT}
+    value = {name: value for name, value in msgspec.json.decode(read.value).items() if name in needed}
+    consumer = Consumer(
+        {DECISIONS: [read._replace(value=msgspec.json.encode(value))]}, {LABELS: [given("t", 20_001, 0)]}
+    )
+    producer = Producer()
+    book = service(tmp_path / "book.db", consumer, producer)
+    book.turn()
+    book.turn()
+    book.close()
+    assert told(producer) == [("t", Verdict.FRAUD, LabelSource.CHARGEBACK)]
+
+
+# --- the file that goes on -------------------------------------------------------------------------------------------
+
+
+def published(path: Path) -> dict[Place, Commit]:
+    """Return what is committed after a label was published from a file."""
+    producer = Producer()
+    book = service(path, Consumer({DECISIONS: [decided("t", 20_000, 0)], LABELS: [given("t", 20_001, 0)]}), producer)
+    book.turn()
+    book.close()
+    assert len(producer.sent) == 1
+    return producer.commits
+
+
+def test_same_file_goes_on_and_publishes_nothing_twice(tmp_path: Path) -> None:
+    commits = published(tmp_path / "book.db")
+    producer = Producer()
+    book = service(tmp_path / "book.db", Consumer(commits=commits), producer)
+    book.turn()
+    book.close()
+    assert producer.sent == []
+
+
+def test_lost_file_is_refused_aloud_with_the_repair(tmp_path: Path) -> None:
+    commits = published(tmp_path / "book.db")
+    with pytest.raises(StateError, match=r"lost.*other/book.db.*1 messages.*fraud learn --new-file"):
+        service(tmp_path / "other" / "book.db", Consumer(commits=commits))
+
+
+def test_new_file_begins_where_the_lost_one_had_got_to(tmp_path: Path) -> None:
+    commits = published(tmp_path / "book.db")
+    consumer, producer = Consumer({LABELS: [given("t", 20_001, 1)]}, commits=commits), Producer()
+    book = service(tmp_path / "other.db", consumer, producer, anew=True)
+    assert consumer.begun == {DECISIONS: 1, LABELS: 1}
+    book.turn()
+    assert (producer.sent, book.counts()["unmatched"]) == ([], 1)
+    book.close()
+    service(tmp_path / "other.db", Consumer(commits=producer.commits)).close()
+
+
+def test_older_copy_of_the_file_is_refused_aloud(tmp_path: Path) -> None:
+    path = tmp_path / "book.db"
+    service(path, Consumer()).close()
+    copy = {file.name: file.read_bytes() for file in tmp_path.glob("book.db*")}
+    commits = published(path)
+    for name, content in copy.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(StateError, match="older copy"):
+        service(path, Consumer(commits=commits))
+
+
+def test_commit_of_an_earlier_release_names_no_file_and_is_taken(tmp_path: Path) -> None:
+    commits = {LABELS: Commit(0, '{"seq":0}')}
+    service(tmp_path / "book.db", Consumer(commits=commits)).close()
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def test_counts_are_metrics(tmp_path: Path) -> None:
+    twice = [given("nobody", 20_000, 0), given("nobody", 20_000, 1)]
+    book = service(tmp_path / "book.db", Consumer({LABELS: twice, DECISIONS: [Read(TOPICS.decisions, 0, 0, b"")]}))
+    book.turn()
+    metrics = Metrics()
+    metrics.registry.register(BookCounts(book.counts))
+    said = metrics.text().decode()
+    for line in (
+        'fraud_labels_total{outcome="unmatched"} 1.0',
+        'fraud_labels_total{outcome="stale"} 1.0',
+        'fraud_labels_total{outcome="dropped"} 0.0',
+        "fraud_labels_early 1.0",
+        'fraud_book_decisions_total{outcome="foreign"} 1.0',
+    ):
+        assert line in said.splitlines()
+    book.close()

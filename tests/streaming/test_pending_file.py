@@ -13,15 +13,15 @@ from hypothesis.extra import numpy as arrays
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from fraud.core.errors import StateError
-from fraud.core.labels import Pending
-from fraud.core.records import DAY, Arrival, Label, Position, Verdict
+from fraud.core.pending import Claim, Pending
+from fraud.core.records import DAY, Action, Arrival, Label, LabelSource, Level, Position, Verdict, Versions
 from fraud.simulate import fdh
 from streaming.labels import pending as module
-from streaming.labels.packing import item_in, packed, packed_item, unpacked
+from streaming.labels.packing import Forms, item_in, packed, packed_item, unpacked
 from streaming.labels.pending import SqlitePending, key_of
 from tests.tree import ROOT
 
-BYTES_AN_ITEM = 400
+BYTES_AN_ITEM, BYTES_SETTLED = 430, 160
 """Of the 1,129 that it was with the first layout."""
 FIRST = """
 CREATE TABLE items (tx_id TEXT PRIMARY KEY, deadline INTEGER NOT NULL, body BLOB NOT NULL);
@@ -56,17 +56,36 @@ def items() -> list[Pending]:
                 unusual=False,
                 deadline=tx.happened_at + 45 * DAY,
                 score=0.125,
+                action=Action.CHALLENGE if number % 50 == 0 else Action.APPROVE,
+                level=Level.FULL,
+                parts=(("base", -number / 7), ("exit", 0.0)),
+                versions=Versions("demo@60ab89d9fa6b", "0123456789ab", "cost-0123456789ab", "0123456789ab"),
                 vector=vector.astype("<f4").tobytes(),
             )
         )
     return found[:3_000]
 
 
+LATER = "action", "level", "parts", "versions", "claims", "silent_at", "released_at", "due_at"
+
+
+def known_then(item: Pending) -> dict[str, object]:
+    """Return an item as the first layout's release wrote it, settled by a fraud."""
+    fields = {name: value for name, value in msgspec.structs.asdict(item).items() if name not in LATER}
+    return fields | {"verdict": "fraud", "verdict_at": 7}
+
+
+def read_now(item: Pending) -> Pending:
+    """Return what of an item of the first layout is known after its upgrade."""
+    fields = {name: value for name, value in msgspec.structs.asdict(item).items() if name not in LATER}
+    return Pending(**fields, claims=(Claim(LabelSource.CHARGEBACK, Verdict.FRAUD, 0, 7),))
+
+
 def first_layout(path: Path, items: list[Pending]) -> None:
     """Write a file as the first layout had it."""
     db = sqlite3.connect(path)
     db.executescript(FIRST)
-    rows = [(item.tx_id, item.deadline, msgspec.msgpack.encode(item)) for item in items]
+    rows = [(item.tx_id, item.deadline, msgspec.msgpack.encode(known_then(item))) for item in items]
     db.executemany("INSERT INTO items VALUES (?, ?, ?)", rows)
     early = Label(tx_id="before", verdict=Verdict.FRAUD, happened_at=5, seen_at=6)
     db.execute("INSERT INTO early (tx_id, body) VALUES (?, ?)", ("before", msgspec.msgpack.encode(early)))
@@ -106,9 +125,13 @@ def test_bytes_that_are_no_vector_come_back_too(some: bytes) -> None:
 
 
 def test_an_item_comes_back_with_all_it_holds(items: list[Pending]) -> None:
-    settled = msgspec.structs.replace(items[0], verdict=Verdict.FRAUD, verdict_at=7, device="d")
-    for item in (*items[:100], settled):
-        assert item_in(packed_item(item)) == item
+    claim, due = Claim(LabelSource.ANALYST, Verdict.WITHDRAWN, 2, 7), items[0].deadline
+    settled = msgspec.structs.replace(items[0], claims=(claim,), device="d", due_at=due + 9, released_at=8)
+    silent = msgspec.structs.replace(items[0], silent_at=due, vector=b"")
+    late = msgspec.structs.replace(silent, silent_at=due + 5, due_at=due + 9)
+    forms = Forms({}, lambda body: len(body))
+    for item in (*items[:100], settled, silent, late):
+        assert item_in(packed_item(item, forms), forms) == item
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
@@ -155,12 +178,12 @@ def test_a_file_of_the_first_layout_is_upgraded_in_place_and_shrinks(items: list
     first_layout(path, items)
     before = size(path)
     store = SqlitePending(path)
-    assert [store.get(item.tx_id) for item in items] == items
+    assert [store.get(item.tx_id) for item in items] == [read_now(item) for item in items]
     assert (len(store), store.number("watermark"), store.number("layout")) == (len(items), 77, 2)
-    assert store.early("before") is not None
+    assert [label.tx_id for label in store.early("before")] == ["before"]
     store.close()
     assert size(path) < before / 2
-    assert SqlitePending(path).get(items[0].tx_id) == items[0]
+    assert SqlitePending(path).get(items[0].tx_id) == read_now(items[0])
 
 
 def test_an_upgrade_that_was_cut_off_goes_on(
@@ -170,16 +193,16 @@ def test_an_upgrade_that_was_cut_off_goes_on(
     first_layout(path, items)
     left = iter(range(1_500))
 
-    def fails(item: Pending) -> bytes:
+    def fails(item: Pending, forms: Forms) -> bytes:
         next(left)
-        return packed_item(item)
+        return packed_item(item, forms)
 
     monkeypatch.setattr(module, "packed_item", fails)
     with pytest.raises(StopIteration):
         SqlitePending(path)
     monkeypatch.undo()
     store = SqlitePending(path)
-    assert [store.get(item.tx_id) for item in items] == items
+    assert [store.get(item.tx_id) for item in items] == [read_now(item) for item in items]
     assert len(store) == len(items)
 
 
@@ -196,3 +219,32 @@ def test_a_file_of_a_later_layout_is_refused(tmp_path: Path) -> None:
 def test_the_size_told_in_the_documents_is_the_size(items: list[Pending]) -> None:
     del items
     assert f"{BYTES_AN_ITEM} bytes" in (ROOT / "docs" / "delivery.md").read_text()
+
+
+def test_an_item_of_the_release_before_is_read_with_what_it_knew(items: list[Pending], tmp_path: Path) -> None:
+    """Of this layout too, but without what came after the verdict's time; early labels stood alone."""
+    path = tmp_path / "waiting.db"
+    store = SqlitePending(path)
+    store.put(read_now(items[0]))
+    store.commit()
+    store.close()
+    db = sqlite3.connect(path)
+    (body,) = db.execute("SELECT body FROM items").fetchone()
+    before = [*msgspec.msgpack.decode(body)[:11], "fraud", 7]
+    db.execute("UPDATE items SET body = ?", (msgspec.msgpack.encode(before),))
+    early = Label(tx_id="before", verdict=Verdict.FRAUD, happened_at=5, seen_at=6)
+    db.execute("INSERT INTO early (tx_id, body) VALUES (?, ?)", ("before", msgspec.msgpack.encode(early)))
+    db.commit()
+    db.close()
+    store = SqlitePending(path)
+    assert store.get(items[0].tx_id) == read_now(items[0])
+    assert (store.early("before"), store.early_held()) == ((early,), 1)
+    store.close()
+
+
+def test_a_settled_item_without_its_vector_takes_little(items: list[Pending], tmp_path: Path) -> None:
+    store = SqlitePending(tmp_path / "waiting.db")
+    settled = [msgspec.structs.replace(item, vector=b"", parts=(), versions=None, silent_at=item.deadline,
+                                       due_at=item.paid_at + 180 * DAY) for item in items]  # fmt: skip
+    fill(store, settled)
+    assert size(tmp_path / "waiting.db") / (3 * len(items)) < BYTES_SETTLED
