@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Codes, Histories, Matrix, Tokens
-from fraud.core.records import Level, Reason, Score, Values
+from fraud.core.records import BASE, EXIT, Level, Parts, Reason, Score, Values
 from models.boosting import quickscorer
 from models.boosting.scorer import REFERENCE
 from models.boosting.trees import F64, Trees
-from models.calibration import Beta
+from models.calibration import Beta, probabilities
 from models.reasons.of_blend import Explainer, neutral_of
 from models.registry import Artifact, Card
 from models.tgn.runtime import Network
@@ -46,14 +46,23 @@ class Exit(NamedTuple):
 
     def probabilities(self, raw: F64, logit: F64) -> F64:
         """Return calibrated probabilities, float64 (rows,)."""
-        return np.array(self.calibration.probabilities(self.logit(raw, logit).tolist()), dtype=np.float64)
+        return self.calibrated(raw, logit)[0]
+
+    def calibrated(self, raw: F64, logit: F64) -> tuple[F64, F64]:
+        """Return calibrated probabilities and their log-odds, float64 (rows,) each."""
+        base = self.calibration.log_odds(self.logit(raw, logit).tolist())
+        return np.array(probabilities(base), dtype=np.float64), np.array(base, dtype=np.float64)
 
 
 class Reading(NamedTuple):
-    """What was computed of the rows of one batch, float64 (rows,) each: exit taken, probability, both parts' logits."""
+    """What was computed of the rows of one batch, float64 (rows,) each but for the exit taken.
+
+    `base` is the log-odds of `probability`, `raw` and `logit` are what booster and network say.
+    """
 
     exit: NDArray[np.int64]
     probability: F64
+    base: F64
     raw: F64
     logit: F64
 
@@ -140,14 +149,14 @@ class Blend:
         level = Level.FULL if histories is not None else Level.EARLY
         rows = zip(ids, *(part.tolist() for part in read), strict=True)
         return [
-            Score(tx_id, probability, self._version, level, self._parts(taken, raw, logit))
-            for tx_id, taken, probability, raw, logit in rows
+            Score(tx_id, probability, self._version, level, self._parts(taken, base, raw, logit))
+            for tx_id, taken, probability, base, raw, logit in rows
         ]
 
     def read(self, ids: Sequence[str], matrix: Matrix, histories: Histories | None) -> Reading:
         """Return what each row's exit says; histories are decoded only for the rows that go on."""
         raw = self.raw(matrix)
-        read = Reading(np.zeros(len(raw), np.int64), self.exits[0].probabilities(raw, raw), raw, np.zeros(len(raw)))
+        read = Reading(np.zeros(len(raw), np.int64), *self.exits[0].calibrated(raw, raw), raw, np.zeros(len(raw)))
         if histories is None:
             return read
         probe = np.array([zlib.crc32(tx_id.encode()) % PROBE_ONE_IN == 0 for tx_id in ids], dtype=bool)
@@ -172,16 +181,17 @@ class Blend:
     def _note(self, read: Reading, rows: NDArray[np.intp], taken: int, logit: NDArray[np.float32]) -> None:
         wide = logit.astype(np.float64)
         read.exit[rows], read.logit[rows] = taken, wide
-        read.probability[rows] = self.exits[taken].probabilities(read.raw[rows], wide)
+        read.probability[rows], read.base[rows] = self.exits[taken].calibrated(read.raw[rows], wide)
 
     def raw(self, matrix: Matrix) -> F64:
         """Return the booster's uncalibrated log-odds per row, float64 (rows,)."""
         return self._quickest.raw(matrix)
 
-    def _parts(self, taken: int, raw: float, logit: float) -> tuple[tuple[str, float], ...]:
-        """Return each part's share of the mixture's log-odds, and the exit taken."""
+    def _parts(self, taken: int, base: float, raw: float, logit: float) -> Parts:
+        """Return each part's share of the mixture's log-odds, what the calibration makes of them, the exit taken."""
         mix = self.exits[taken]
-        return ("booster", mix.booster * raw), ("network", mix.network * logit), ("exit", float(taken))
+        shares = ("booster", mix.booster * raw), ("network", mix.network * logit)
+        return *shares, (BASE, base), (EXIT, float(taken))
 
     def explain(
         self, values: Values, score: Score, histories: Histories | None = None, row: int = 0

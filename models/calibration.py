@@ -26,7 +26,16 @@ class Beta(NamedTuple):
 
     def probabilities(self, raw: Iterable[float]) -> list[float]:
         """Return a calibrated probability per raw score (log-odds), each from its own score alone."""
-        return [_sigmoid(self.a * _log_sigmoid(x) - self.b * _log_sigmoid(-x) + self.c) for x in raw]
+        return probabilities(self.log_odds(raw))
+
+    def log_odds(self, raw: Iterable[float]) -> list[float]:
+        """Return the log-odds of those probabilities: finite where a probability is rounded to 0 or 1."""
+        return [self.a * _log_sigmoid(x) - self.b * _log_sigmoid(-x) + self.c for x in raw]
+
+
+def probabilities(log_odds: Iterable[float]) -> list[float]:
+    """Return the probability of each log-odds."""
+    return [_sigmoid(x) for x in log_odds]
 
 
 def _log_sigmoid(x: float) -> float:

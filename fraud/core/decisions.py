@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from fraud.core.policy import decide
-from fraud.core.ports import Policy, RuleBook
+from fraud.core.ports import Policy, RuleBook, RuleOutcome
 from fraud.core.records import (
     Action,
     Alert,
@@ -15,7 +15,9 @@ from fraud.core.records import (
     Decision,
     Explainer,
     FeatureVector,
+    Level,
     Mark,
+    Raised,
     Reason,
     Score,
     Transaction,
@@ -56,17 +58,46 @@ def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain)
     explained = Explained() if action is Action.APPROVE else explain()
     explained = explained._replace(reasons=outcome.reasons + explained.reasons)
     versions = Versions(scored.score.model_version, scored.vector.spec_version, policy.version, rules.version)
-    decision = decision_of(scored, action, value, explained, versions)
+    alert = raised(scored, action, value, outcome, policy)
+    decision = decision_of(scored, action, value, explained, versions, alert)
     return Answer(
         decision=decision,
         position=scored.arrival.position,
-        alert=alert_of(decision, policy),
+        alert=alert_of(decision),
         vector=scored.vector,
         headers=scored.arrival.headers,
     )
 
 
-def decision_of(scored: Scored, action: Action, value: float, explained: Explained, versions: Versions) -> Decision:
+def raised(scored: Scored, action: Action, value: float, outcome: RuleOutcome, policy: Policy) -> Raised | None:
+    """Return the alert of what somebody should look at, in short; an approval has none."""
+    if action is Action.APPROVE:
+        return None
+    tx, believed = scored.tx, belief(scored, action, value, outcome, policy)
+    return Raised(
+        alert_id(tx.id, tx.version, policy.version),
+        policy.expected_loss(value, tx.base_amount),
+        policy.at_stake(action, believed, tx.base_amount),
+    )
+
+
+def belief(scored: Scored, action: Action, value: float, outcome: RuleOutcome, policy: Policy) -> float:
+    """Return the probability that what is at stake goes by.
+
+    The model's own where it alone would have taken this action, the one that the action rests on where a rule has
+    decided. What a block list names is taken for certain: a second look at it saves nothing.
+    """
+    if outcome.blocked:
+        return 1.0
+    alone = scored.score.value
+    if value == alone or policy.action(alone, scored.tx.base_amount) is action:
+        return alone
+    return value
+
+
+def decision_of(
+    scored: Scored, action: Action, value: float, explained: Explained, versions: Versions, alert: Raised | None
+) -> Decision:
     """Return the decision record; `value` is the score that the action rests on. Nothing else makes one."""
     tx, score = scored.tx, scored.score
     brief = (Mark.BRIEF_REASONS,) if explained.explainer is Explainer.BOOSTER else ()
@@ -90,23 +121,31 @@ def decision_of(scored: Scored, action: Action, value: float, explained: Explain
         # What is late is known last, so it stands last.
         marks=scored.marks + brief + scored.arrival.marks,
         explainer=explained.explainer,
+        model_score=None if score.level is Level.RULES else score.value,
+        kind=tx.kind,
+        amount=tx.amount,
+        currency=tx.currency,
+        mcc=tx.mcc,
+        text=tx.text,
+        alert=alert,
     )
 
 
-def alert_of(decision: Decision, policy: Policy) -> Alert | None:
-    """Return the alert of a decision that somebody should look at; an approval has none."""
-    if decision.action is Action.APPROVE:
+def alert_of(decision: Decision) -> Alert | None:
+    """Return the alert that a decision raises, None where it raises none."""
+    if (alert := decision.alert) is None:
         return None
     return Alert(
-        id=alert_id(decision.tx_id, decision.version, decision.versions.policy),
+        id=alert.id,
         tx_id=decision.tx_id,
         version=decision.version,
         action=decision.action,
         score=decision.score,
-        expected_loss=policy.expected_loss(decision.score, decision.base_amount),
+        expected_loss=alert.expected_loss,
         reasons=decision.reasons,
         seen_at=decision.seen_at,
         card=decision.card,
         merchant=decision.merchant,
         base_amount=decision.base_amount,
+        at_stake=alert.at_stake,
     )

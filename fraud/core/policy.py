@@ -81,6 +81,10 @@ class ThresholdPolicy(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fie
         """Return probability times amount, in minor units."""
         return math.floor(score * base_amount + 0.5)
 
+    def at_stake(self, action: Action, score: float, base_amount: int, timed_out: Action = Action.APPROVE) -> int:
+        """Return the expected cost of leaving a payment alone, by the default costs: thresholds have none."""
+        return DEFAULT_COSTS.left_alone(action, claimed(self, action, score, base_amount), base_amount, timed_out)
+
 
 class CapacityPolicy(ThresholdPolicy, frozen=True, forbid_unknown_fields=True):
     """The thresholds that an alert budget would have met on a reference sample of scores; `fit_capacity` makes it.
@@ -196,6 +200,15 @@ class CostPolicy(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=T
         """Return probability times what a fraud of this amount costs when let through, in minor units."""
         return math.floor(score * (self.fraud_share * base_amount + self.fraud_fixed) + 0.5)
 
+    def at_stake(self, action: Action, score: float, base_amount: int, timed_out: Action = Action.APPROVE) -> int:
+        """Return the expected cost of leaving a payment alone; a held one ends with the action `timed_out`."""
+        return self.left_alone(action, claimed(self, action, score, base_amount), base_amount, timed_out)
+
+    def left_alone(self, action: Action, score: float, base_amount: int, timed_out: Action) -> int:
+        """Return the same of a score that the action may rest on."""
+        last = timed_out if action is Action.REVIEW else action
+        return math.floor(self.costs(score, base_amount)[last.rank] + 0.5)
+
     @cached_property
     def _lines(self) -> tuple[tuple[float, float, float, float], ...]:
         return tuple(cost.line for cost in self.matrix.values())
@@ -232,6 +245,13 @@ def fit_capacity(
     alerts = int(budget * len(sample) + 1e-9)
     challenge, review, decline = (_least_of_top(sample, count) for count in (alerts, alerts // 2, alerts // 20))
     return CapacityPolicy(challenge, review, decline, alert_share=budget, sample=len(sample))
+
+
+def claimed(policy: ThresholdPolicy | CostPolicy, action: Action, score: float, base_amount: int) -> float:
+    """Return the score, or the least one that takes the action where a rule has asked for more than the score does."""
+    if policy.action(score, base_amount).rank >= action.rank:
+        return score
+    return min(policy.thresholds(base_amount)[action.rank - 1], 1.0)
 
 
 def content_hash(policy: msgspec.Struct) -> str:
@@ -305,3 +325,7 @@ def _least_of_top(ascending: NDArray[np.float64], count: int) -> float:
         above = np.searchsorted(ascending, threshold, "right")
         return float(ascending[above]) if above < len(ascending) else NEVER
     return float(threshold)
+
+
+DEFAULT_COSTS = CostPolicy()
+"""The costs that what is at stake goes by where a policy has none of its own."""

@@ -194,6 +194,9 @@ class Extractor(Protocol):
 class Scorer(Encoder, Protocol):
     """How numbers become a probability.
 
+    A model's score carries, beside the shares of its parts, its log-odds (part `base`) and the exit taken (`exit`); a
+    score at level `rules` carries neither, for no model has spoken.
+
     Promises: score, shares and reasons of a row do not depend, to the last bit, on the other rows of its batch nor on
     how many there are; scoring and explaining change nothing, neither what they are given nor what they say next.
     """
@@ -248,13 +251,15 @@ class TimeLeft(Protocol):
 class RuleOutcome(msgspec.Struct, frozen=True):
     """What the analyst rules say of one transaction.
 
-    `floor` is the least score, `at_least` the mildest action allowed, `at_most` the hardest (an allow list).
+    `floor` is the least score, `at_least` the mildest action allowed, `at_most` the hardest (an allow list); `blocked`
+    says that a block list has decided.
     """
 
     reasons: tuple[Reason, ...] = ()
     floor: float = 0.0
     at_least: Action | None = None
     at_most: Action | None = None
+    blocked: bool = False
 
 
 class RuleBook(Protocol):
@@ -280,3 +285,10 @@ class Policy(Protocol):
 
     def expected_loss(self, score: float, base_amount: int) -> int:
         """Return probability times amount at risk, in minor units, 0 or more."""
+
+    def at_stake(self, action: Action, score: float, base_amount: int) -> int:
+        """Return the expected cost, in minor units, 0 or more, of leaving a payment of this action alone.
+
+        A held payment ends as its time-out says. Where the action is harder than the score's own, a rule or a list
+        has asked for it: the score then counts as the least that takes the action.
+        """

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Values = NDArray[np.float32]
 Parts = tuple[tuple[str, float], ...]
 """Shares of a score by name, in order."""
+BASE, EXIT = "base", "exit"
+"""The two parts that a model's score always has: its calibrated log-odds, before rules, and the exit taken."""
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -213,7 +215,10 @@ class FeatureVector(msgspec.Struct, frozen=True):
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):
-    """A calibrated fraud probability in [0, 1] with the share of each part, and the level it was computed at."""
+    """A calibrated fraud probability in [0, 1] with the share of each part, and the level it was computed at.
+
+    A model's parts hold its log-odds (`BASE`) and its exit (`EXIT`); rules alone, at level `rules`, have none.
+    """
 
     tx_id: str
     value: float
@@ -239,11 +244,24 @@ class Versions(msgspec.Struct, frozen=True, gc=False):
     rules: str
 
 
+class Raised(msgspec.Struct, frozen=True, gc=False):
+    """The alert that a decision raises, in short; `expected_loss` and `at_stake` in minor units of the base currency.
+
+    `expected_loss` is probability times the amount at risk, `at_stake` the expected cost if nobody looks.
+    """
+
+    id: str
+    expected_loss: int
+    at_stake: int
+
+
 class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The answer to one transaction, derived only from its inputs. `marks` names what was unusual about making it.
 
     Device, channel and `unusual` (did the amount stand out against the card's own history) let the label book join a
     late verdict with the payment. `level`, `marks` and `explainer` tell what there was time for: see `as_decided`.
+    `model_score` is the model's own probability, before rules; None where no model has scored, as in what releases
+    before this field wrote. `kind`, `amount`, `currency`, `mcc` and `text` are the transaction's, as sent.
     """
 
     tx_id: str
@@ -264,6 +282,13 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     parts: Parts = ()
     marks: tuple[Mark, ...] = ()
     explainer: Explainer = Explainer.NONE
+    model_score: float | None = None
+    kind: Kind = Kind.PAYMENT
+    amount: int = 0
+    currency: str = ""
+    mcc: int = 0
+    text: str = ""
+    alert: Raised | None = None
 
 
 class Alert(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -280,6 +305,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     card: str
     merchant: str
     base_amount: int
+    at_stake: int = 0
 
 
 Outcome = Decision | Alert

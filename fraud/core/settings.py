@@ -27,7 +27,8 @@ from fraud.core.fields import Duration, setting
 from fraud.core.labels import PRECEDENCE, Deadlines
 from fraud.core.policy import CostPolicy, ThresholdPolicy, fit_capacity
 from fraud.core.ports import Policy
-from fraud.core.records import DAY, MINUTE, LabelSource
+from fraud.core.records import DAY, MINUTE, Action, LabelSource
+from fraud.core.stakes import Held, Hold
 
 PREFIX = "FRAUD_"
 
@@ -107,6 +108,7 @@ class PolicySection(Section, frozen=True):
     cost: Annotated[CostPolicy, setting("Costs of each action.", "shares of the amount; minor units")] = CostPolicy()
     capacity: Annotated[CapacityBudget, setting("The alert budget.")] = CapacityBudget()
     threshold: Annotated[ThresholdPolicy, setting("Fixed thresholds.", "probability")] = ThresholdPolicy()
+    hold: Annotated[Hold, setting("The time-out of held payments.")] = Hold()
 
     def build(self, scores: NDArray[np.floating] | Sequence[float] = ()) -> Policy:
         """Return the policy chosen; a capacity policy is fitted on reference `scores`.
@@ -114,6 +116,11 @@ class PolicySection(Section, frozen=True):
         Raises:
             SettingsError: when a capacity policy is chosen and there are no scores.
         """
+        chosen, timed_out = self._chosen(scores), Action(self.hold.action)
+        # A policy by itself lets held payments pass: it keeps the version that it had before there was a time-out.
+        return chosen if timed_out is Action.APPROVE else Held(chosen, timed_out)
+
+    def _chosen(self, scores: NDArray[np.floating] | Sequence[float]) -> CostPolicy | ThresholdPolicy:
         if self.kind == "cost":
             return self.cost
         if self.kind == "threshold":

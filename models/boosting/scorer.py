@@ -7,16 +7,17 @@ from numpy.typing import NDArray
 
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Histories, Matrix, ReadsNoHistory
-from fraud.core.records import Reason, Score, Values
+from fraud.core.records import BASE, EXIT, Level, Reason, Score, Values
 from models.boosting import quickscorer, treeshap
 from models.boosting.trees import F64, Trees
-from models.calibration import Beta
+from models.calibration import Beta, probabilities
 from models.reasons.of_booster import Explainer
 from models.registry import Artifact, Card
 
 KIND = "booster"
 CALIBRATION, REFERENCE = "calibration", "reference_scores"
 REFERENCE_COUNT = 4_001
+ONLY_EXIT = (EXIT, 0.0)
 
 
 class Booster(ReadsNoHistory):
@@ -71,8 +72,12 @@ class Booster(ReadsNoHistory):
 
     def score(self, ids: Sequence[str], matrix: Matrix, histories: Histories | None = None) -> list[Score]:
         """Return a calibrated score per row of `matrix`, float32 (rows, features); NaN means missing."""
-        values = self._calibration.probabilities(self.raw(matrix).tolist())
-        return [Score(tx_id, value, self._version) for tx_id, value in zip(ids, values, strict=True)]
+        base = self._calibration.log_odds(self.raw(matrix).tolist())
+        rows = zip(ids, probabilities(base), base, strict=True)
+        return [
+            Score(tx_id, value, self._version, Level.FULL, ((BASE, log_odds), ONLY_EXIT))
+            for tx_id, value, log_odds in rows
+        ]
 
     def raw(self, matrix: Matrix) -> F64:
         """Return uncalibrated log-odds per row, float64 (rows,)."""

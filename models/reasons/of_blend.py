@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.core.ports import Histories, Matrix, Tokens
-from fraud.core.records import Reason, Score, Values
+from fraud.core.records import EXIT, Reason, Score, Values
 from models.boosting import treeshap
 from models.boosting.trees import F64, Trees
 from models.reasons import coalitions
@@ -166,4 +166,4 @@ class Explainer:
 
 def exit_of(score: Score) -> int:
     """Return the exit that a score was taken at."""
-    return int(dict(score.parts).get("exit", 0.0))
+    return int(dict(score.parts).get(EXIT, 0.0))

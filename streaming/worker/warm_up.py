@@ -5,15 +5,16 @@ network. So everything is decided above approve here, at every level, with every
 sends to its last exit whatever it thinks of them.
 """
 
+import math
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
 
 import msgspec
 
+from fraud.core.policy import ThresholdPolicy
 from fraud.core.records import (
     DAY,
-    Action,
     Answer,
     Arrival,
     Explainer,
@@ -31,28 +32,14 @@ WHEN = 1_700_000_000_000_000_000
 SIZES = (1, 2, 4)
 PROBE_ONE_IN = 64
 """As in a blend: payments whose id hashes to a multiple of this read everything."""
-
-
-class Reviewing:
-    """A policy that wants everything looked at, so that everything is explained."""
-
-    version = "warm"
-
-    def action(self, score: float, base_amount: int) -> Action:
-        """Return that somebody looks at it."""
-        del score, base_amount
-        return Action.REVIEW
-
-    def expected_loss(self, score: float, base_amount: int) -> int:
-        """Return nothing."""
-        del score, base_amount
-        return 0
+REVIEWING = ThresholdPolicy(0.0, 0.0, math.inf)
+"""Wants everything looked at, so that everything is explained and has an alert."""
 
 
 def warm_up(parts: Parts) -> None:
     """Run made-up events through an engine, and encode what it answers; its scorers stay warm, its state is wasted."""
     engine, strategy = parts.engine, parts.strategy
-    engine.replace_strategy(msgspec.structs.replace(strategy, policy=Reviewing()))
+    engine.replace_strategy(msgspec.structs.replace(strategy, policy=REVIEWING))
     for batch in batches((Level.FULL, *strategy.reduced)):
         encode(engine.handle(batch))
     engine.handle([Arrival(verdict(), Position("warm-labels", 0, 1))])

@@ -16,8 +16,7 @@ from fraud.cli import output
 from fraud.cli.screen import Screen
 from fraud.core.decisions import alert_of
 from fraud.core.ports import Sink
-from fraud.core.records import Action, Answer, Position, Reason, Reject, Transaction
-from fraud.core.settings import Settings
+from fraud.core.records import Action, Answer, Position, Raised, Reason, Reject, Transaction
 from streaming.files.dead_letters import DeadLetterFile
 from streaming.files.decisions import FileSink, Tee
 from streaming.files.spool import NAME, Spool
@@ -28,7 +27,6 @@ from tests.contract.driving import answer
 from tests.contract.sources import payments
 from tests.links import LinkSite, read_until
 
-POLICY = Settings().policy.build(())
 CUT = Position("transactions", 0, 100)
 
 
@@ -37,8 +35,11 @@ def decided(tx: Transaction, position: Position, number: int) -> Answer:
     made = answer(tx, position, score=0.5)
     if number % 2 == 0:
         return made
-    decision = msgspec.structs.replace(made.decision, action=Action.REVIEW, reasons=(Reason("r", "a reason", 1.0),))
-    return msgspec.structs.replace(made, decision=decision, alert=alert_of(decision, POLICY))
+    reasons = (Reason("r", "a reason", 1.0),)
+    decision = msgspec.structs.replace(
+        made.decision, action=Action.REVIEW, reasons=reasons, alert=Raised(f"alert {number}", 2, 1)
+    )
+    return msgspec.structs.replace(made, decision=decision, alert=alert_of(decision))
 
 
 class Stage:

@@ -54,6 +54,19 @@ def test_expected_loss_grows_with_the_amount(policy: Policy) -> None:
     assert losses[-1] > losses[0]
 
 
+@pytest.mark.parametrize("action", Action)
+def test_what_is_at_stake_is_a_whole_number_from_0_and_the_same_when_asked_again(
+    policy: Policy, action: Action
+) -> None:
+    stakes = [policy.at_stake(action, score, amount) for score, amount in product(SCORES, AMOUNTS)]
+    assert all(type(stake) is int and stake >= 0 for stake in stakes)
+    assert [policy.at_stake(action, score, amount) for score, amount in product(SCORES, AMOUNTS)] == stakes
+
+
+def test_a_certain_fraud_that_is_declined_has_nothing_at_stake(policy: Policy) -> None:
+    assert [policy.at_stake(Action.DECLINE, 1.0, amount) for amount in AMOUNTS] == [0] * len(AMOUNTS)
+
+
 def test_version_is_that_of_equal_numbers(case: PolicyCase) -> None:
     same = type(case.policy)(*(getattr(case.policy, field) for field in case.fields))
     assert case.policy.version == same.version != ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.spec import spec
 from fraud.core.ports import Histories, Scorer
-from fraud.core.records import Reason, Score
+from fraud.core.records import BASE, EXIT, Level, Reason, Score
 from models.reasons.catalogue import INTERACTION
 from tests.contract.scorers import ROWS, SCORERS, Sample, ScorerCase, blend, sample
 
@@ -94,6 +94,16 @@ def test_shares_of_a_score_are_finite_and_have_one_name_each(whole: list[Score])
     for score in whole:
         assert all(math.isfinite(share) for _, share in score.parts)
         assert len(dict(score.parts)) == len(score.parts)
+
+
+def test_a_model_s_score_carries_its_log_odds_and_its_exit(whole: list[Score]) -> None:
+    for score in whole:
+        parts = dict(score.parts)
+        if score.level is Level.RULES:
+            assert not parts.keys() & {BASE, EXIT}
+        else:
+            assert 1 / (1 + math.exp(-parts[BASE])) == pytest.approx(score.value, rel=1e-12)
+            assert parts[EXIT] in {0.0, 1.0, 2.0}
 
 
 def test_spec_version_is_empty_or_that_of_the_features(made: Made) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from fraud.core.decisions import Explained, Scored, answer_of
 from fraud.core.policy import ThresholdPolicy
@@ -17,8 +18,10 @@ from fraud.core.records import (
     Decision,
     Explainer,
     FeatureVector,
+    Level,
     Mark,
     Position,
+    Raised,
     Reason,
     Score,
     Transaction,
@@ -103,6 +106,47 @@ def test_alert_has_the_id_and_the_loss_of_its_decision() -> None:
     assert alert is not None
     assert alert.id == alert_id(PAID.id, PAID.version, POLICY.version)
     assert alert.expected_loss == POLICY.expected_loss(0.6, PAID.base_amount) > 0
+    assert alert.at_stake == POLICY.at_stake(Action.REVIEW, 0.6, PAID.base_amount) > 0
+
+
+def test_decision_holds_its_alert_in_short() -> None:
+    answer = answer_of(scored(0.6), OneRule(RuleOutcome()), POLICY, Explained)
+    assert answer.alert is not None
+    assert answer.decision.alert == Raised(answer.alert.id, answer.alert.expected_loss, answer.alert.at_stake)
+    assert answer_of(scored(0.1), OneRule(RuleOutcome()), POLICY, no_reasons).decision.alert is None
+
+
+def test_model_score_is_the_models_own_whatever_rules_say() -> None:
+    decision = answer_of(scored(0.1), OneRule(RuleOutcome(floor=0.95)), POLICY, Explained).decision
+    assert (decision.model_score, decision.score) == (0.1, 0.95)
+
+
+def test_model_score_without_a_model_is_none() -> None:
+    given = scored(0.0)
+    by_rules = structs.replace(given, score=structs.replace(given.score, level=Level.RULES))
+    assert answer_of(by_rules, OneRule(RuleOutcome()), POLICY, no_reasons).decision.model_score is None
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome", "action", "believed"),
+    [
+        (0.6, RuleOutcome(), Action.REVIEW, 0.6),
+        (0.6, RuleOutcome(floor=0.7), Action.REVIEW, 0.6),
+        (0.3, RuleOutcome(floor=0.7), Action.REVIEW, 0.7),
+        (0.3, RuleOutcome(at_least=Action.REVIEW), Action.REVIEW, 0.5),
+        (0.3, RuleOutcome(floor=0.6, at_least=Action.DECLINE), Action.DECLINE, 0.9),
+        (0.3, RuleOutcome(at_least=Action.DECLINE, blocked=True), Action.DECLINE, 1.0),
+    ],
+    ids=["model", "rule that agrees", "floor", "rule's action", "harder than its floor", "block list"],
+)
+def test_at_stake_goes_by_the_model_unless_a_rule_or_a_list_decided(
+    value: float, outcome: RuleOutcome, action: Action, believed: float
+) -> None:
+    alert = answer_of(scored(value), OneRule(outcome), POLICY, Explained).alert
+    assert alert is not None
+    assert alert.action is action
+    assert alert.at_stake == POLICY.at_stake(action, believed, PAID.base_amount)
+    assert alert.expected_loss == POLICY.expected_loss(max(value, outcome.floor), PAID.base_amount)
 
 
 # --- one place -------------------------------------------------------------------------------------------------------

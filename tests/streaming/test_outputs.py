@@ -18,7 +18,9 @@ from streaming.messages import envelope
 from tests.filled import filled
 
 DECISION = filled(Decision)
-OTHER = structs.replace(DECISION, tx_id="other", device=None, reasons=(), parts=(), marks=())
+OTHER = structs.replace(
+    DECISION, tx_id="other", device=None, reasons=(), parts=(), marks=(), alert=None, model_score=None
+)
 ANSWERS = [Answer(decision=each, position=Position("transactions", 0, n)) for n, each in enumerate((DECISION, OTHER))]
 
 Back = Callable[[Path], list[Decision]]

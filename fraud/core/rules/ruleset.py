@@ -94,7 +94,7 @@ class RuleSet:
         """Return the joint outcome of every list and rule that matches."""
         for listed in self._block:
             if listed.holds(tx):
-                return RuleOutcome((listed.reason(tx),), at_least=Action.DECLINE)
+                return RuleOutcome((listed.reason(tx),), at_least=Action.DECLINE, blocked=True)
         for listed in self._allow:
             if listed.holds(tx):
                 return RuleOutcome((listed.reason(tx),), at_most=Action.APPROVE)

@@ -18,6 +18,14 @@ def test_entry_of_a_list_counts_until_its_end_when_the_payment_was_seen(until: s
     assert (outcome.at_least is Action.DECLINE) is expected
 
 
+def test_block_list_says_that_it_has_decided_and_a_rule_that_declines_does_not() -> None:
+    block = 'list bad block card { "C1" }\n'
+    assert said(block).blocked
+    assert not said(block, payment(card="C2")).blocked
+    assert not said("rule r : when amount > 1 then decline").blocked
+    assert not said('list good allow card { "C1" }').blocked
+
+
 def test_list_file_gives_values_with_their_ends() -> None:
     text = 'list bad block card from "bad.txt"'
     files = {"bad.txt": "# cards\nC7\n\nC1 until 2023-01-01  # gone\nC 9 until 2030-01-01\n"}
