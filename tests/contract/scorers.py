@@ -18,6 +18,9 @@ from fraud.simulate.source import merge
 from models import registry
 from models.blend import NETWORK, Blend, Early
 from models.boosting.scorer import Booster
+from models.boosting.trees import Trees
+from models.online.parameters import Parameters
+from models.online.refreshed import Refreshed
 from models.rules_only import RulesOnly
 from streaming.observe.stages import TimedScorer, Watch
 from streaming.replay.extraction import RecordingScorer
@@ -63,6 +66,32 @@ def network() -> Blend:
     return made
 
 
+@cache
+def shipped_trees(name: str) -> Trees:
+    """Return the trees of a shipped model."""
+    return Trees.from_arrays(registry.load(SHIPPED, name).arrays)
+
+
+def some_changes(trees: Trees) -> Parameters:
+    """Return parameters that move every score."""
+    changes = np.random.default_rng(4).normal(0, 0.1, (2, len(trees.leaf)))
+    return Parameters((0.2, 0.3, 0.5), changes.astype(np.float32))
+
+
+@cache
+def refreshed() -> Refreshed:
+    """Return the shipped booster with changes on top."""
+    trees = shipped_trees("demo")
+    return Refreshed(booster(), trees, booster().card.features, some_changes(trees))
+
+
+@cache
+def refreshed_blend() -> Refreshed:
+    """Return the shipped blend with changes on top."""
+    trees = blend().trees
+    return Refreshed(blend(), trees, blend().card.features, some_changes(trees))
+
+
 SCORERS = [
     ScorerCase("rules", RulesOnly, RulesOnly, Level.RULES),
     ScorerCase("booster", Booster, booster),
@@ -70,6 +99,8 @@ SCORERS = [
     ScorerCase("blend without histories", Blend, blend, Level.EARLY, encoder=True, given=False),
     ScorerCase("network", Blend, network, encoder=True),
     ScorerCase("early", Early, lambda: Early(blend()), Level.EARLY),
+    ScorerCase("refreshed", Refreshed, refreshed),
+    ScorerCase("refreshed blend", Refreshed, refreshed_blend, encoder=True),
     ScorerCase("timed", TimedScorer, lambda: TimedScorer(blend(), Watch()), encoder=True),
     ScorerCase("recording", RecordingScorer, RecordingScorer, Level.RULES, encoder=True),
 ]

@@ -1,0 +1,55 @@
+"""What a refresh publishes, and what it makes of a base probability; needs no River, so that serving does not."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.core.learning.outcomes import log_odds, probability
+from models.boosting.trees import F64
+from models.online import leaves as lv
+
+CLIP = 3.0
+"""A correction's bound in log-odds, so that no run of labels moves a payment further."""
+
+
+class Parameters(NamedTuple):
+    """What a refresh publishes: the experts' weights, (3,), and what each pace changes a leaf's value by, (2, leaves).
+
+    Changes are float32, as they travel; so the learner's own prequential probabilities are those that were served.
+    """
+
+    weights: tuple[float, ...]
+    changes: NDArray[np.float32]
+
+
+def neutral(leaves: int) -> Parameters:
+    """Return the parameters that change nothing."""
+    return Parameters((1.0, 0.0, 0.0), np.zeros((2, leaves), np.float32))
+
+
+def experts(base: F64, corrections: F64) -> F64:
+    """Return each expert's probability, float64 (rows, 3), of base log-odds (rows,) and sums of changes (rows, 2)."""
+    logits = np.column_stack([base, base[:, None] + np.clip(corrections, -CLIP, CLIP)])
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -500, 500))))
+
+
+def corrections(parameters: Parameters, leaves: lv.Leaves) -> F64:
+    """Return what each pace adds to the log-odds of rows whose leaves, (rows, trees), are known: float64 (rows, 2)."""
+    return lv.sums(leaves, parameters.changes.astype(np.float64))
+
+
+def mixed(parameters: Parameters, base: float, sums: Sequence[float]) -> float:
+    """Return the mixture's probability of a base probability and sums of changes, one a pace; in [0, 1].
+
+    The base's share is its own probability; where nothing is changed, that is the answer to the bit.
+    """
+    if not any(sums):
+        return base
+    logit, weights = log_odds(base), parameters.weights
+    moved = sum(
+        weight * probability(logit + min(max(each, -CLIP), CLIP))
+        for weight, each in zip(weights[1:], sums, strict=True)
+    )
+    return min(weights[0] * base + moved, 1.0)

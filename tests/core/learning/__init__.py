@@ -1,0 +1,1 @@
+"""What learning goes by, against formulas worked by hand, and through snapshots."""

@@ -1,0 +1,221 @@
+"""The gate: evidence by hand, who is held and for how long, order, release, drop, snapshots."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraud.core.errors import StateError
+from fraud.core.learning.gate import CHARTS, PATIENCE, Gate, evidence
+from fraud.core.records import KnownLabel, LabelSource, Verdict
+
+CHARGEBACK = "source/chargeback"
+
+
+def label(
+    number: int, fraud: bool, *, merchant: str = "", device: str | None = None,
+    source: LabelSource = LabelSource.CHARGEBACK,
+) -> KnownLabel:  # fmt: skip
+    """Return a known label at a merchant of its own, unless one is given."""
+    verdict = Verdict.FRAUD if fraud else Verdict.GENUINE
+    return KnownLabel(
+        tx_id=f"T{number}", verdict=verdict, source=source, happened_at=number, seen_at=number, card="C",
+        merchant=merchant or f"M{number}", paid_at=0, base_amount=1, device=device,
+    )  # fmt: skip
+
+
+def honest(rng: np.random.Generator, count: int, odds: float = 1.0) -> list[tuple[bool, float]]:
+    """Return verdicts with the base's probabilities, whose odds are off by a factor."""
+    p = rng.beta(0.05, 3, count)
+    truth = p * odds / (1 - p + p * odds)
+    return list(zip((rng.random(count) < truth).tolist(), p.tolist(), strict=True))
+
+
+def test_evidence_by_hand() -> None:
+    # p = 1/2: flipped 1/2; honest fraud at odds 3 is 3/4, so a fraud is no evidence; honest genuine is 3/4 too
+    assert evidence(0.5, 0.2, True) == 0
+    assert evidence(0.5, 0.2, False) == pytest.approx(math.log(0.5 / 0.75))
+    # p = .9: flipped is .9 * .6 + .2 = .74; genuine at a third of odds 9 is 1/4
+    assert evidence(0.9, 0.2, False) == pytest.approx(math.log(0.26 / 0.25))
+    # p = .01: flipped .01 * .9 + .05 = .059; fraud at three times odds 1/99 is 3/102
+    assert evidence(0.01, 0.05, True) == pytest.approx(math.log(0.059 / (3 / 102)))
+
+
+@given(st.floats(0, 1), st.sampled_from([0.05, 0.2, 0.4]))
+def test_fraud_label_never_lowers(p: float, rho: float) -> None:
+    assert evidence(p, rho, True) >= 0
+    assert math.isfinite(evidence(p, rho, False))
+
+
+@given(st.floats(0.001, 0.999), st.sampled_from([0.05, 0.2, 0.4]), st.floats(1 / 3, 3))
+def test_genuine_label_is_expected_to_lower_where_the_odds_are_off_by_three_at_most(
+    p: float, rho: float, odds: float
+) -> None:
+    genuine = 1 - p * odds / (1 - p + p * odds)
+    # E[likelihood ratio] of the genuine side never exceeds what the flipped model gives it
+    flipped = 1 - (p * (1 - 2 * rho) + rho)
+    assert genuine * math.exp(evidence(p, rho, False)) <= 3 * flipped + 1e-9
+
+
+def test_label_is_held_until_its_period_ends() -> None:
+    gate = Gate()
+    gate.take(label(1, False), 0.001, period=4)
+    assert gate.close(3).released == ()
+    assert [one.tx_id for one in gate.close(4).released] == ["T1"]
+
+
+def test_label_of_a_closed_period_is_refused() -> None:
+    gate = Gate()
+    gate.close(4)
+    with pytest.raises(ValueError, match="T1 came in period 4, which is closed; expected 5"):
+        gate.take(label(1, False), 0.001, period=4)
+
+
+def test_honest_labels_go_through_in_order() -> None:
+    gate, said = Gate(), honest(np.random.default_rng(1), 20_000)
+    out: list[str] = []
+    for number, (fraud, p) in enumerate(said):
+        gate.take(label(number, fraud), p, period=number // 500)
+        if number % 500 == 499:
+            closed = gate.close(number // 500)
+            assert closed.alarms == ()
+            out += [one.tx_id for one in closed.released]
+    out += [one.tx_id for one in gate.close(100 + PATIENCE).released]
+    assert sorted(out) == sorted(f"T{number}" for number in range(20_000))
+    assert out == [f"T{number}" for number in range(20_000)]
+
+
+@pytest.mark.parametrize("odds", [0.4, 2.5])
+def test_honest_labels_of_a_base_that_is_off_raise_no_alarm(odds: float) -> None:
+    gate = Gate()
+    for number, (fraud, p) in enumerate(honest(np.random.default_rng(2), 40_000, odds)):
+        gate.take(label(number, fraud), p, period=number)
+        assert gate.close(number).alarms == ()
+
+
+def test_flipped_labels_raise_an_alarm_and_none_goes_through() -> None:
+    gate, rng = Gate(), np.random.default_rng(3)
+    said = [(fraud != (rng.random() < 0.3), p) for fraud, p in honest(rng, 2_000)]
+    through: list[KnownLabel] = []
+    alarmed = -1
+    for number, (fraud, p) in enumerate(said):
+        gate.take(label(number, fraud), p, period=number)
+        closed = gate.close(number)
+        through += closed.released
+        if CHARGEBACK in closed.alarms:
+            alarmed = number
+    assert 0 < alarmed < 100
+    assert len(through) < alarmed
+    assert gate.held()[CHARGEBACK] > 1_800
+
+
+def test_lies_about_one_merchant_hold_that_merchant_alone() -> None:
+    gate, through = Gate(patience=1_000), list[KnownLabel]()
+    for number in range(60):
+        gate.take(label(2 * number, False, merchant="liar"), 0.97, period=number)
+        gate.take(label(2 * number + 1, False, source=LabelSource.ANALYST), 0.001, period=number)
+        through += gate.close(number).released
+    assert "merchant/liar" in gate.held()
+    assert not any(one.merchant == "liar" for one in through)
+    assert len(through) == 60
+
+
+def test_label_waits_while_a_chart_is_above_zero_and_no_longer_than_patience() -> None:
+    gate = Gate(patience=3)
+    gate.take(label(0, True), 0.001, period=0)
+    assert gate.close(0).released == ()
+    assert gate.close(2).released == ()
+    assert [one.tx_id for one in gate.close(3).released] == ["T0"]
+
+
+def test_chart_back_at_zero_lets_through() -> None:
+    gate = Gate()
+    gate.take(label(0, True), 0.01, period=0)
+    assert gate.close(0).released == ()
+    for number in range(1, 40):
+        gate.take(label(number, False), 0.001, period=1)
+    assert len(gate.close(1).released) == 40
+
+
+def test_decision_without_a_base_passes_and_is_counted() -> None:
+    gate = Gate()
+    alarmed(gate)
+    gate.take(label(99, True), None, period=1)
+    assert [one.tx_id for one in gate.close(1).released] == ["T99"]
+    assert gate.unjudged == 1
+
+
+def alarmed(gate: Gate, merchant: str = "") -> None:
+    """Raise an alarm of chargebacks with ten of them."""
+    for number in range(10):
+        gate.take(label(number, True, merchant=merchant), 0.0001, period=0)
+    assert CHARGEBACK in gate.close(0).alarms
+
+
+def test_alarm_ends_by_release_alone() -> None:
+    gate = Gate(patience=2)
+    alarmed(gate)
+    for number in range(100, 400):
+        gate.take(label(number, False), 0.001, period=number)
+        assert gate.close(number).released == ()
+    assert gate.held() == {CHARGEBACK: 310}
+    released = [one.tx_id for one in gate.release(CHARGEBACK)]
+    assert released == [f"T{number}" for number in [*range(10), *range(100, 400)]]
+    assert gate.held() == {}
+
+
+def test_drop_throws_away_what_the_alarm_held_and_no_more() -> None:
+    gate = Gate()
+    alarmed(gate)
+    gate.take(label(50, False, source=LabelSource.ANALYST), 0.001, period=1)
+    assert [one.tx_id for one in gate.close(1).released] == ["T50"]
+    assert len(gate.drop(CHARGEBACK)) == 10
+    assert gate.close(2).released == ()
+
+
+def test_label_held_by_two_alarms_needs_both_released() -> None:
+    gate = Gate(patience=1_000)
+    for number in range(60):
+        gate.take(label(number, False, merchant="liar", device="liar"), 0.97, period=0)
+    assert {"merchant/liar", "device/liar"} <= set(gate.close(0).alarms)
+    held = [name for name in gate.held() if name.startswith("source")]
+    for name in (*held, "merchant/liar"):
+        assert gate.release(name) == ()
+    assert len(gate.release("device/liar")) == 60
+
+
+def test_release_of_a_chart_without_alarm_is_refused() -> None:
+    gate = Gate()
+    alarmed(gate)
+    with pytest.raises(ValueError, match=r"chart 'source/analyst' has no alarm.*source/chargeback"):
+        gate.release("source/analyst")
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1), st.integers(0, 3), st.integers(0, 2)), max_size=60))
+def test_restored_gate_goes_on_as_if_nothing_had_been(said: list[tuple[bool, float, int, int]]) -> None:
+    one, other = Gate(patience=2), Gate(patience=2)
+    period = 0
+    for number, (fraud, p, merchant, later) in enumerate(said):
+        period += later
+        for gate in (one, other):
+            gate.take(label(number, fraud, merchant=f"M{merchant}"), p, period)
+        if later:
+            assert one.close(period) == other.close(period)
+            period += 1
+        fresh = Gate(patience=2)
+        fresh.restore(other.snapshot())
+        other = fresh
+    assert one.snapshot() == other.snapshot()
+
+
+def test_foreign_state_is_refused() -> None:
+    with pytest.raises(StateError, match="the gate's state cannot be read"):
+        Gate().restore(b"\xc1")
+
+
+def test_constants_are_those_that_were_measured() -> None:
+    assert [(c.name, c.rho, c.alarm, c.least) for c in CHARTS] == [
+        ("source", 0.05, 20, 0), ("source-strong", 0.2, 20, 0.3), ("merchant", 0.4, 8, 0.3), ("device", 0.4, 8, 0.3)
+    ]  # fmt: skip
