@@ -28,7 +28,7 @@ BEGINNING = ("account_takeover", "device_ring", "mule_ring")
 class Shift:
     """The stream's parameters: those of the rich stream, and `day`, counted from 0, on which tactics change.
 
-    `fraud_share` is that of the rich stream; what is taken out of it leaves about two thirds.
+    `fraud_share` is that of the rich stream; what is taken out of it leaves about seven in ten.
     """
 
     cards: int = 4_000
