@@ -7,12 +7,26 @@ from typing import Annotated
 import typer
 
 from fraud.cli import options, output
+from fraud.core.errors import SettingsError
 
 
 def replay(
     data: options.Data,
     mapping: options.MappingName = "native",
-    label_delay: options.LabelDelay = "7d",
+    label_delay: Annotated[
+        str | None,
+        typer.Option(
+            "--label-delay",
+            help="How long after a payment its verdict is known: 7d, 1h, 30m; 'none' for no labels; 7d.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labels with their own times, in place of those of the data: CSV, Parquet or JSON Lines with columns "
+            "tx_id, verdict, source, happened_at."
+        ),
+    ] = None,
     model: options.ModelName = None,
     out: Annotated[Path | None, typer.Option(help="Write decisions here: .parquet or .jsonl.")] = None,
     models: options.Models = None,
@@ -29,19 +43,24 @@ def replay(
     """Replay a history through the live engine, as fast as it goes.
 
     Events go in order of when they were known: each payment at its time, its label after `--label-delay`, in the
-    features as well. The same data, model and rules give the same decisions, to the last digit: the last line
-    carries a sha256 over them. With `--state`, a run that was killed continues and gives the same answer.
+    features as well. With `--labels` they come at the times that the file tells, from the sources that it names, and
+    payments that it leaves out are labelled by silence alone. The same data, model and rules give the same decisions,
+    to the last digit: the last line carries a sha256 over them. With `--state`, a run that was killed continues and
+    gives the same answer.
     """
     from streaming import wiring
     from streaming.replay.job import Request
 
+    if labels is not None and label_delay is not None:
+        msg = f"--labels {labels} and --label-delay {label_delay} both say when verdicts are known: give one of them"
+        raise SettingsError(msg)
     found = options.settings(settings, model=model, models=models, rules=rules, dead=dead, batch=batch)
+    delay = None if labels is not None else options.label_delay(label_delay or "7d", found)
     request = Request(
-        data=data, mapping=mapping, delay=options.label_delay(label_delay, found), out=out, state=state, every=every,
-        settings=found,
+        data=data, mapping=mapping, delay=delay, out=out, state=state, every=every, settings=found, labels=labels,
     )  # fmt: skip
     job = wiring.replay(request)
-    if warning := wiring.delay_warning(job.scorer, request.delay):
+    if labels is None and (warning := wiring.delay_warning(job.scorer, delay)):
         output.warn(warning)
     with output.progress("replay", job.total) as step:
         result = job.run(step)

@@ -22,14 +22,19 @@ def simulate(
         list[str] | None, typer.Option("--set", help="A parameter of the stream, as name=value; --list names them.")
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Say what traffic there is, and end.")] = False,
+    labels_out: Annotated[
+        Path | None, typer.Option(help="Write the labels here, for fraud replay --labels: .parquet, .csv or .jsonl.")
+    ] = None,
     mapping_example: Annotated[
         bool, typer.Option("--mapping-example", help="Print a mapping with every key explained, and end.")
     ] = False,
 ) -> None:
     """Make traffic with known fraud in it, for tests, demonstrations and benchmarks.
 
-    The file's columns are read by the mapping 'native'. Streams that know the best score of every payment write it as
-    the column 'optimum', which nothing reads, and print its average precision: no model can do better.
+    The file's columns are read by the mapping 'native'. `--labels-out` writes each verdict with who gives it, when it
+    is given and when it is seen, as the stream has it; fdh has no times for them and tells every verdict at once.
+    Streams that know the best score of every payment write it as the column 'optimum', which nothing reads, and print
+    its average precision: no model can do better.
     """
     if mapping_example:
         from streaming.files.mapping import EXAMPLE
@@ -47,13 +52,27 @@ def simulate(
     if out is None:
         msg = "fraud simulate: expected --out FILE (.parquet, .csv or .jsonl)"
         raise SettingsError(msg)
+    from streaming.files.column_file import write, writer_of
+
+    writer_of(out)
+    if labels_out is not None:
+        writer_of(labels_out, "--labels-out")
     given = {"cards": cards, "days": days, "seed": seed, **parameters(more or [])}
     traffic = registry.stream(stream).make(**{key: value for key, value in given.items() if value is not None})
-    from streaming.files.column_file import write
-
     write(out, traffic.columns())
     made = {"rows": len(traffic), "frauds": int(traffic.fraud.sum()), "file": str(out)}
-    output.last_line({**made, **best(traffic)})
+    output.last_line({**made, **told(traffic, labels_out), **best(traffic)})
+
+
+def told(traffic: "Traffic", path: Path | None) -> dict[str, int | str]:
+    """Write the labels where a file is named for them; return how many there are, and where."""
+    from streaming.files.column_file import write
+
+    if path is None:
+        return {}
+    verdicts = traffic.verdicts()
+    write(path, verdicts.columns())
+    return {"labels": len(verdicts), "labels_file": str(path)}
 
 
 def best(traffic: "Traffic") -> dict[str, float]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from fraud.core.errors import DataError, nearest
-from fraud.simulate import fdh, fronts, memory, rich, rings
+from fraud.simulate import fdh, fronts, memory, rich, rings, shift
 from fraud.simulate.demo import DEMO
 from fraud.simulate.traffic import Traffic
 
-Process = fdh.Fdh | rich.Rich | memory.Memory | fronts.Fronts | rings.Rings
+Process = fdh.Fdh | rich.Rich | shift.Shift | memory.Memory | fronts.Fronts | rings.Rings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ _RICH = {
     "fraud_share": "share of payments that are fraudulent, about",
     "chargeback_days": "median delay of a chargeback, days",
 }
+_SHIFT = {**_RICH, "day": "day, counted from 0, on which the tactics change"}
 _KNOWN = {**_COMMON, "label_days": "days after each payment at which its verdict becomes known"}
 _MEMORY = {
     **_KNOWN,
@@ -102,6 +103,15 @@ def streams() -> dict[str, Stream]:
             _RICH,
             _defaults(DEMO),
             _rich,
+        ),
+        Stream(
+            "shift",
+            "The rich stream, whose tactics change on one day: card testing, what follows a test, and stolen cards "
+            "end; takeovers, device rings and mule rings begin; skimmed cards and bust-outs go on. Each message comes "
+            "once.",
+            _SHIFT,
+            _defaults(shift.Shift()),
+            _shift,
         ),
         *_tests(),
     )
@@ -159,6 +169,10 @@ def _rich(**parameters: Any) -> Traffic:
     return rich.generate(rich.Rich(**parameters))
 
 
+def _shift(**parameters: Any) -> Traffic:
+    return shift.generate(shift.Shift(**parameters))
+
+
 def _memory(**parameters: Any) -> Traffic:
     return memory.generate(memory.Memory(**parameters))
 
@@ -171,8 +185,6 @@ def _rings(**parameters: Any) -> Traffic:
     return rings.generate(rings.Rings(**parameters))
 
 
-def _defaults(
-    process: fdh.Fdh | rich.Rich | memory.Memory | fronts.Fronts | rings.Rings,
-) -> dict[str, int | float | None]:
+def _defaults(process: Process) -> dict[str, int | float | None]:
     """Return a process's parameters by name."""
     return {f.name: getattr(process, f.name) for f in fields(process)}

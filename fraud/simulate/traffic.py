@@ -57,6 +57,17 @@ class Verdicts:
         """Return the number of labels."""
         return len(self.number)
 
+    def columns(self) -> dict[str, Column | Text]:
+        """Return columns to be written, as a replay reads labels: words in place of codes."""
+        return {
+            "tx_id": _named("T", 9, self.number),
+            "verdict": _spelt((Verdict.GENUINE, Verdict.FRAUD), self.fraud.astype(np.int64)),
+            "source": _spelt(SOURCES, self.source),
+            "happened_at": self.happened_at,
+            "seen_at": self.seen_at,
+            "version": self.version,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:

@@ -1,6 +1,6 @@
 """Columns to a file: Parquet, CSV or JSON Lines by its suffix."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,12 +14,18 @@ Columns = Mapping[str, NDArray[np.generic]]
 
 def write(path: Path, columns: Columns) -> None:
     """Write columns of equal length; raise DataError for an unknown suffix."""
+    put = writer_of(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    put(path, columns)
+
+
+def writer_of(path: Path, option: str = "--out") -> Callable[[Path, Columns], None]:
+    """Return what writes a file of this name; raise DataError, which names the option, for an unknown suffix."""
     writers = {".parquet": write_parquet, ".csv": write_csv, ".jsonl": write_lines}
     if path.suffix not in writers:
-        msg = f"--out {path}: expected a name that ends in {', '.join(writers)}"
+        msg = f"{option} {path}: expected a name that ends in {', '.join(writers)}"
         raise DataError(msg)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writers[path.suffix](path, columns)
+    return writers[path.suffix]
 
 
 def write_parquet(path: Path, columns: Columns) -> None:

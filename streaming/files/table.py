@@ -29,6 +29,8 @@ OVER_LINES = 16
 """Lines that a quoted field may run over."""
 DELIMITERS = ",;\t|"
 BOM = b"\xef\xbb\xbf"
+Picks = Callable[[list[str] | None], list[str]]
+"""Chooses among a file's columns, which are None where each row names its own."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -45,53 +47,19 @@ class Table(msgspec.Struct, frozen=True):
             DataError: when the file is missing, empty or of a kind that is not read.
             MappingError: when it lacks a column that the mapping names.
         """
-        readers: dict[str, Callable[[], Iterator[Row | Reject]]] = {
-            ".parquet": self._parquet,
-            ".csv": self._csv,
-            ".jsonl": self._jsonl,
-            ".ndjson": self._jsonl,
-        }
-        kind = suffix(self.path)
-        if kind not in readers:
-            known = ".csv, .parquet or .jsonl (the text ones also with .gz or .xz)"
-            msg = f"{self.path}: files named '{kind}' are not read: expected {known}"
-            raise DataError(msg)
-        if not self.path.exists():
-            msg = f"{self.path} does not exist: expected a CSV, Parquet or JSON Lines file"
-            raise DataError(msg)
-        return readers[kind]()
+        return self._read(pieces(self.path, self._picks))
 
     def count(self) -> int | None:
         """Return the number of rows where the file says so, for a progress bar."""
         return int(parquet_file(self.path).metadata.num_rows) if suffix(self.path) == ".parquet" else None
 
-    def _parquet(self) -> Iterator[Row | Reject]:
-        from streaming.files.pieces import ParquetPiece
+    def _picks(self, names: list[str] | None) -> list[str]:
+        """Return the columns that the mapping names; raise MappingError when the file lacks one."""
+        if names is not None:
+            self.mapping.check(names)
+        return list(self.mapping.roles().values())
 
-        file = parquet_file(self.path)
-        self.mapping.check(file.schema_arrow.names)
-        picks = list(self.mapping.roles().values())
-        batches = file.iter_batches(PIECE, columns=sorted(set(picks)), use_threads=False)
-        return self._read(ParquetPiece(batch, picks) for batch in batches)
-
-    def _csv(self) -> Iterator[Row | Reject]:
-        from streaming.files.pieces import CsvPiece, Layout
-
-        with open_bytes(self.path) as file:
-            header, delimiter = header_of(next(records(file), b""), self.path)
-            self.mapping.check(header)
-            layout = Layout(tuple(header), tuple(self.mapping.roles().values()), delimiter)
-            yield from self._read(CsvPiece(layout, held) for held in grouped(records(file)))
-
-    def _jsonl(self) -> Iterator[Row | Reject]:
-        from streaming.files.pieces import JsonPiece, Layout
-
-        layout = Layout((), tuple(self.mapping.roles().values()))
-        with open_bytes(self.path) as file:
-            lines = (line for line in file if line.strip())
-            yield from self._read(JsonPiece(layout, held) for held in grouped(lines))
-
-    def _read(self, pieces: Iterable[Any]) -> Iterator[Row | Reject]:
+    def _read(self, parts: Iterable[Any]) -> Iterator[Row | Reject]:
         """Yield the rows of all pieces."""
         from streaming.files.columns import ColumnReader
 
@@ -99,7 +67,7 @@ class Table(msgspec.Struct, frozen=True):
         rows = RowReader(self.mapping, roles, self.rates)
         reader = PieceReader(self.path.name, rows, ColumnReader(self.mapping, roles, self.rates, rows))
         number = 0
-        for piece in pieces:
+        for piece in parts:
             yield from reader.read(piece, number)
             number += len(piece)
 
@@ -137,6 +105,57 @@ class PieceReader:
             except RowError as error:
                 reason = f"row {number + 1}: {error}"
                 yield Reject(error.code, reason, original, Position(self._name, 0, number))
+
+
+def pieces(path: Path, picks: Picks) -> Iterator[Any]:
+    """Yield the pieces of a file, with the columns that `picks` chooses of those it has.
+
+    Raises:
+        DataError: when the file is missing, empty or of a kind that is not read.
+    """
+    kind = suffix(path)
+    if kind not in KINDS:
+        known = ".csv, .parquet or .jsonl (the text ones also with .gz or .xz)"
+        msg = f"{path}: files named '{kind}' are not read: expected {known}"
+        raise DataError(msg)
+    if not path.exists():
+        msg = f"{path} does not exist: expected a CSV, Parquet or JSON Lines file"
+        raise DataError(msg)
+    return KINDS[kind](path, picks)
+
+
+def of_parquet(path: Path, picks: Picks) -> Iterator[Any]:
+    """Yield the pieces of a Parquet file."""
+    from streaming.files.pieces import ParquetPiece
+
+    file = parquet_file(path)
+    chosen = picks(file.schema_arrow.names)
+    for batch in file.iter_batches(PIECE, columns=sorted(set(chosen)), use_threads=False):
+        yield ParquetPiece(batch, chosen)
+
+
+def of_csv(path: Path, picks: Picks) -> Iterator[Any]:
+    """Yield the pieces of a CSV file."""
+    from streaming.files.pieces import CsvPiece, Layout
+
+    with open_bytes(path) as file:
+        header, delimiter = header_of(next(records(file), b""), path)
+        layout = Layout(tuple(header), tuple(picks(header)), delimiter)
+        for held in grouped(records(file)):
+            yield CsvPiece(layout, held)
+
+
+def of_lines(path: Path, picks: Picks) -> Iterator[Any]:
+    """Yield the pieces of a JSON Lines file."""
+    from streaming.files.pieces import JsonPiece, Layout
+
+    layout = Layout((), tuple(picks(None)))
+    with open_bytes(path) as file:
+        for held in grouped(line for line in file if line.strip()):
+            yield JsonPiece(layout, held)
+
+
+KINDS = {".parquet": of_parquet, ".csv": of_csv, ".jsonl": of_lines, ".ndjson": of_lines}
 
 
 def suffix(path: Path) -> str:

@@ -3,7 +3,8 @@
 import hashlib
 import heapq
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Generic, TypeVar
 
 import msgspec
@@ -112,6 +113,27 @@ def history(rows: Iterator[Row | Reject], delay: int | None, spread: float = 0.0
     while waiting:
         yield Arrival(waiting.pop()[1], Position(LABELS, 0, labels))
         labels += 1
+
+
+def told(rows: Iterator[Row | Reject], labels: Iterable[Label]) -> Iterator[Arrival | Reject]:
+    """Yield payments by time, and among them `labels`, which are in the order of `seen_at`, each at that time.
+
+    A label comes before payments of the same instant. What the file of payments says of verdicts is left alone.
+    """
+    waiting = iter(labels)
+    label = next(waiting, None)
+    payments, told = count(), count()
+    for row in rows:
+        if isinstance(row, Reject):
+            yield row
+            continue
+        while label is not None and label.seen_at <= row.tx.happened_at:
+            yield Arrival(label, Position(LABELS, 0, next(told)))
+            label = next(waiting, None)
+        yield Arrival(row.tx, Position(TRANSACTIONS, 0, next(payments)))
+    while label is not None:
+        yield Arrival(label, Position(LABELS, 0, next(told)))
+        label = next(waiting, None)
 
 
 def varied(label: Label, paid_at: int, delay: int, spread: float) -> Label:

@@ -13,17 +13,22 @@ from fraud.core.settings import Settings
 from streaming import clock
 from streaming.files.dead_letters import DeadLetterFile
 from streaming.files.decisions import FileSink, Tee
+from streaming.files.labels import LabelFile
 from streaming.files.spool import ABSENT, Spool
 from streaming.files.table import Table
 from streaming.replay import snapshots
 from streaming.replay.digest import Digest
-from streaming.replay.history import HistorySource, history, ordered
+from streaming.replay.history import HistorySource, history, ordered, told
 from streaming.run import Parts, run
 from streaming.settings import fingerprint
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be replayed, and how. `delay` is in nanoseconds, None for no labels."""
+    """What is to be replayed, and how.
+
+    `delay` is that of the labels that the data names, in nanoseconds, None for none of them; `labels` is a file of
+    labels with times of their own.
+    """
 
     data: Path
     mapping: str
@@ -32,12 +37,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     out: Path | None
     state: Path | None
     every: int
+    labels: Path | None = None
 
     @property
     def inputs(self) -> str:
         """Return what the answers depend on, as text; a snapshot of other inputs is refused."""
         features = fingerprint(self.settings)
-        return f"{self.data.resolve()} {self.mapping} {self.delay} {features}"
+        labels = "" if self.labels is None else f" {self.labels.resolve()}"
+        return f"{self.data.resolve()} {self.mapping} {self.delay}{labels} {features}"
 
 
 class Ledger:
@@ -74,10 +81,11 @@ class Replay:
     """One replay. `total` is the number of payments and labels where the file tells, for a progress bar."""
 
     def __init__(self, request: Request, table: Table, parts: Parts) -> None:
-        """Take the file and an embedded engine that nobody else uses; the data is opened by `run`."""
+        """Take the file and an embedded engine that nobody else uses; labels are read here, the data by `run`."""
         self._request, self._table, self._parts = request, table, parts
+        self._labels = None if request.labels is None else LabelFile(request.labels)
         rows = table.count() if request.data.exists() else None
-        self.total = rows and rows * (1 if request.delay is None else 2)
+        self.total = rows and rows * (1 if request.delay is None else 2) + len(self._labels or ())
         self._ledger = Ledger()
         self._dead = DeadLetterFile(Path(request.settings.paths.dead))
         self._file = self._output()
@@ -101,7 +109,8 @@ class Replay:
         return self._result(source.read_items, start, seconds)
 
     def _source(self) -> HistorySource:
-        events = history(ordered(self._table.rows()), self._request.delay)
+        rows = ordered(self._table.rows())
+        events = history(rows, self._request.delay) if self._labels is None else told(rows, self._labels)
         saved = snapshots.newest(self._request.state) if self._request.state else None
         if saved is None:
             self._start_spool(0)

@@ -14,6 +14,7 @@ SIZES: dict[str, dict[str, int]] = {
     "fdh": {"cards": 200, "days": 20},
     "rich": {"cards": 200, "days": 20},
     "demo": {"days": 20},
+    "shift": {"cards": 200, "days": 20, "day": 9},
     "long-memory": {"cards": 20, "most": 1_300},
     "text": {"cards": 100, "days": 60},
     "rings": {"cards": 400, "days": 60},

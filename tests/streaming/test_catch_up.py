@@ -34,13 +34,19 @@ class Rig:
     def __init__(self) -> None:
         self.life, self.back, self.lost, self.caught_up_with = "one", True, 0, 0
         self.held = {PLACE}
-        self.recovery = SimpleNamespace(committed=lambda held: dict.fromkeys(held, START), caught={})
+        self.recovery = SimpleNamespace(committed=lambda held, applied: dict.fromkeys(held, START), caught={})
         self.did: list[str] = []
         self.begun: list[int] = []
         self.pieces, self.fault, self.fails_at = 3, StoreUnavailableError("hung again"), -1
         self.waits: list[float] = []
 
     # the store and the engine
+
+    def birth_now(self) -> str:
+        return self.birth
+
+    def applied_offsets(self) -> dict[tuple[str, int], int]:
+        return {}
 
     def reopen(self) -> None: ...
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fraud.core.errors import DataError
 from fraud.core.records import Arrival, Label, LabelSource, Position, Reject, Transaction, Verdict
 from streaming.files.rows import Row
-from streaming.replay.history import HistorySource, TimeQueue, history, ordered
+from streaming.replay.history import HistorySource, TimeQueue, history, ordered, told
 
 BAD = Reject("card", "row 1: no card", b"x", Position("f", 0, 0))
 
@@ -102,6 +102,38 @@ def test_history_is_the_same_for_any_batch(times: list[int | None], delay: int |
 @given(TIMES, DELAYS, st.integers(0, 30))
 def test_history_resumed_gives_the_rest(times: list[int | None], delay: int | None, skip: int) -> None:
     assert events(times, delay, 1, skip) == events(times, delay, 1)[skip:]
+
+
+def label(seen_at: int, name: str) -> Label:
+    return Label(tx_id=name, verdict=Verdict.FRAUD, happened_at=0, seen_at=seen_at, source=LabelSource.ANALYST)
+
+
+def test_told_labels_come_when_they_were_seen_before_payments_of_that_instant() -> None:
+    labels = [label(0, "t9"), label(5, "t0"), label(5, "t1"), label(9, "t1")]
+    found = list(told(rows_at([0, None, 5, 6]), labels))
+    assert found[2] is BAD
+    assert [item.event for item in found if isinstance(item, Arrival) and isinstance(item.event, Label)] == labels
+    assert shape([item for item in found if item is not BAD]) == [
+        ("Label", 0),
+        ("Transaction", 0),
+        ("Label", 5),
+        ("Label", 5),
+        ("Transaction", 5),
+        ("Transaction", 6),
+        ("Label", 9),
+    ]
+
+
+@given(TIMES, st.lists(st.integers(0, 40)))
+def test_told_is_in_order_complete_and_counted(times: list[int | None], seen: list[int]) -> None:
+    labels = [label(at, f"l{number}") for number, at in enumerate(sorted(seen))]
+    found = list(told(ordered(rows_at(times)), labels))
+    arrivals = [item for item in found if isinstance(item, Arrival)]
+    assert [at for _, at in shape(list(arrivals))] == sorted([*seen, *(time for time in times if time is not None)])
+    assert len(found) - len(arrivals) == times.count(None)
+    for topic, many in (("labels", len(seen)), ("transactions", len(times) - times.count(None))):
+        offsets = [item.position.offset for item in arrivals if item.position.topic == topic]
+        assert offsets == list(range(many))
 
 
 def test_spread_varies_delays_evenly_and_tells_half_of_the_genuine_by_silence() -> None:
