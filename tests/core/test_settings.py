@@ -174,3 +174,17 @@ def test_setting_without_annotation_would_be_found() -> None:
 
     assert [item.key for item in describe(More) if not item.help] == ["bare.x"]
     assert msgspec.structs.asdict(Bare()) == {"x": 1}
+
+
+def test_labels_that_contradict_are_refused_with_the_repair() -> None:
+    late = load('[labels]\nkeep = "20d"\nby_channel = {pos = "30d"}\ndeadline = "10d"', {})
+    with pytest.raises(SettingsError, match=r"labels.keep is 20d.*30d.*set it to 30d at least"):
+        late.labels.deadlines()
+    once = load('[labels]\nprecedence = ["analyst", "chargeback", "analyst"]', {})
+    with pytest.raises(SettingsError, match=r"labels.precedence is \[analyst, chargeback, analyst\].*once"):
+        once.labels.believed()
+
+
+def test_precedence_of_labels_is_read_in_its_order() -> None:
+    text = 'precedence = ["analyst", "chargeback", "silence"]'
+    assert load(f"[labels]\n{text}", {}).labels.believed() == ("analyst", "chargeback", "silence")
