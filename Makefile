@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .SILENT:
-.PHONY: help setup services demo test check bench overload bench-state bench-network parity kills faults fuzz soak clean
+.PHONY: help setup services demo test check bench overload bench-state bench-network learn-bench parity kills faults fuzz soak clean
 N ?= 10
 # LIBRARY=confluent: workers and label book of bench, parity, kills, faults, fuzz and soak on the fast client
 ifdef LIBRARY
@@ -47,6 +47,9 @@ bench-network: setup ## forward pass, attention by length, scaling of histories
 	.venv/bin/python -m tests.bench.forward
 	.venv/bin/python -m tests.bench.attention
 	.venv/bin/python -m tests.bench.scaling
+
+learn-bench: setup ## learning from late labels on a replayed stream: gain, guard, poison, cost; LEARN=--help tells how
+	.venv/bin/python -m tests.bench.learning $(LEARN)
 
 parity: setup services ## a recorded live run against its replay; DATA=FILE takes the handbook's payments
 	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS)) $(if $(MODEL),--model $(MODEL))

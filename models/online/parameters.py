@@ -53,3 +53,12 @@ def mixed(parameters: Parameters, base: float, sums: Sequence[float]) -> float:
         for weight, each in zip(weights[1:], sums, strict=True)
     )
     return min(weights[0] * base + moved, 1.0)
+
+
+def towards(live: Parameters, candidate: Parameters, share: float) -> Parameters:
+    """Return parameters that lie a share of the way from live to candidate: what a step bound leaves of a step."""
+    if share == 1:
+        return candidate
+    weights = tuple(one + share * (other - one) for one, other in zip(live.weights, candidate.weights, strict=True))
+    changes = live.changes + np.float32(share) * (candidate.changes - live.changes)
+    return Parameters(weights, changes.astype(np.float32))

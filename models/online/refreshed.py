@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 
 from fraud.core.errors import ArtifactError
@@ -47,7 +46,8 @@ class Refreshed:
         if len(names) != trees.features:
             message = f"The trees take {trees.features} features, got {len(names)} names: one for each is needed."
             raise ArtifactError(message)
-        self._explainer = Explainer(names)
+        self._names = tuple(names)
+        self._explainer: Explainer | None = None
         self._paths: treeshap.Paths | None = None
 
     @property
@@ -80,7 +80,8 @@ class Refreshed:
         """Return the base's reasons; where the base is the booster alone, those of the trees with their new values."""
         if self._base.encoder:
             return self._base.explain(values, score, histories, row)
-        if self._paths is None:
+        if self._paths is None or self._explainer is None:
+            self._explainer = Explainer(self._names)
             self._paths = treeshap.build(changed(self._trees, self._parameters))
         return self._explainer.reasons(values, self._paths.contributions(values)[:-1])
 
@@ -88,5 +89,5 @@ class Refreshed:
         value = mixed(self._parameters, score.value, sums)
         if value == score.value:
             return score
-        part = (PART, log_odds(value) - log_odds(score.value))
-        return msgspec.structs.replace(score, value=value, parts=(*score.parts, part))
+        parts = (*score.parts, (PART, log_odds(value) - log_odds(score.value)))
+        return Score(score.tx_id, value, score.model_version, score.level, parts)

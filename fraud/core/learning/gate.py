@@ -78,11 +78,18 @@ class GateState(msgspec.Struct, frozen=True, array_like=True):
     standing: dict[str, Standing]
 
 
+class Alarm(NamedTuple):
+    """A chart that alarmed, as `kind/key`, and the number of the label at which it did, in order of arrival from 0."""
+
+    chart: str
+    number: int
+
+
 class Closed(NamedTuple):
-    """What the end of a period lets through, in order of arrival, and the charts that alarmed at it, as `kind/key`."""
+    """What the end of a period lets through, in order of arrival, and the alarms at it."""
 
     released: tuple[KnownLabel, ...]
-    alarms: tuple[str, ...]
+    alarms: tuple[Alarm, ...]
 
 
 class Gate:
@@ -112,7 +119,12 @@ class Gate:
 
     def close(self, period: int) -> Closed:
         """End all periods up to `period`; judge what came in them, and let through what no chart holds."""
-        alarms = [name for held in self._waiting if self._period <= held.period <= period for name in self._judge(held)]
+        alarms = [
+            Alarm(name, held.number)
+            for held in self._waiting
+            if self._period <= held.period <= period
+            for name in self._judge(held)
+        ]
         self._period = max(self._period, period + 1)
         return Closed(self._let_through(), tuple(alarms))
 

@@ -131,6 +131,11 @@ class ToldShare:
             raise StateError(msg) from error
 
 
-def outcome_of(*, fraud: bool, sure: bool, told: float, kept: float) -> Outcome:
-    """Return what a verdict says when it is learned; `sure`: somebody looked (an analyst), so F plays no part."""
-    return Outcome(fraud, 1.0 if sure else told, kept)
+def outcome_of(tx_id: str, base: float, *, fraud: bool, told: float = 1.0) -> Outcome:
+    """Return what a verdict says when it is learned; `told` is F, 1 where somebody looked (an analyst).
+
+    `base` is the base probability at decision time. A told fraud is kept whatever the hash says; its slope still
+    asks at which chance it would have been kept untold.
+    """
+    kept = kept_share(tx_id, base)
+    return Outcome(fraud, told, kept or EASY_SHARE if fraud else kept)

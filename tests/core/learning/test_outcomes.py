@@ -94,9 +94,11 @@ def test_all_hard_payments_are_kept_and_a_share_of_the_others() -> None:
     assert easy == [kept_share(tx_id, 0.002) for tx_id in ids]
 
 
-def test_analyst_verdict_is_sure() -> None:
-    assert outcome_of(fraud=False, sure=True, told=0.4, kept=1.0) == Outcome(False)
-    assert outcome_of(fraud=False, sure=False, told=0.4, kept=1.0) == Outcome(False, 0.4)
+def test_outcome_of_a_told_fraud_is_kept_with_the_chance_it_would_have_had() -> None:
+    assert outcome_of("T1", 0.5, fraud=False) == Outcome(False)
+    assert outcome_of("T1", 0.5, fraud=True, told=0.4) == Outcome(True, 0.4)
+    assert {outcome_of(f"T{n}", 0.001, fraud=True) for n in range(200)} == {Outcome(True, 1.0, 0.05)}
+    assert {outcome_of(f"T{n}", 0.001, fraud=False).kept for n in range(200)} == {0.0, 0.05}
 
 
 def test_told_share_goes_from_the_prior_to_what_was_seen() -> None:

@@ -7,7 +7,7 @@ from fraud.core.errors import StateError
 from fraud.core.learning.mixture import Mixture
 from fraud.core.learning.outcomes import Outcome, loss
 from models.online.learner import FAST, SLOW, LeafLearner
-from models.online.parameters import CLIP, corrections, experts, neutral
+from models.online.parameters import CLIP, corrections, experts, neutral, towards
 from models.online.stack import MIXTURE, Learned, OnlineStack
 from tests.models.online.drawn import LEAVES, payments
 
@@ -81,3 +81,11 @@ def test_experts_of_a_correction_by_hand() -> None:
 def test_neutral_parameters_correct_nothing() -> None:
     leaves = np.array([[0, 5], [1, 6]], np.int32)
     assert not corrections(neutral(LEAVES), leaves).any()
+
+
+def test_share_of_a_step_lies_between() -> None:
+    live, then = neutral(LEAVES), taught(OnlineStack(LEAVES), labels(3, 50)).export()
+    half = towards(live, then, 0.5)
+    np.testing.assert_allclose(half.changes, then.changes / 2)
+    assert half.weights == pytest.approx([(a + b) / 2 for a, b in zip(live.weights, then.weights, strict=True)])
+    assert towards(live, then, 1) == then

@@ -1,0 +1,1 @@
+"""Learning from late labels on replayed vectors: payments in order of time, labels as they come, refreshes between."""
