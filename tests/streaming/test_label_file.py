@@ -101,8 +101,9 @@ EXPECTED_TIME = "expected RFC 3339 with a zone, such as 2026-01-31T12:00:00Z, or
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ("a,frod,analyst,1700000000000000000", "verdict is 'frod': expected genuine or fraud. Did you mean 'fraud'?"),
-        ("a,,analyst,1700000000000000000", "verdict is '': expected genuine or fraud."),
+        ("a,frod,analyst,1700000000000000000",
+         "verdict is 'frod': expected one of genuine, fraud, withdrawn. Did you mean 'fraud'?"),
+        ("a,,analyst,1700000000000000000", "verdict is '': expected one of genuine, fraud, withdrawn."),
         ("a,fraud,analist,1700000000000000000",
          "source is 'analist': expected one of chargeback, analyst, silence. Did you mean 'analyst'?"),
         (",fraud,analyst,1700000000000000000", "tx_id '' is no id: expected 1 to 256 printable characters"),

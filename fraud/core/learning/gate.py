@@ -47,7 +47,8 @@ CHARTS = (
     Chart("merchant", 0.4, 8.0, 0.3, lambda label: label.merchant),
     Chart("device", 0.4, 8.0, 0.3, lambda label: label.device),
 )
-"""Chosen on the handbook's stream and two simulated ones; none alarmed in 4.66 million honest labels."""
+"""Chosen on the handbook's stream and two simulated ones. In 886,773 honest labels of a replay no source alarmed, but
+two merchants did."""
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):
