@@ -38,7 +38,7 @@ from features.state.update import (
 from features.state.vector import WIDTH
 from features.state.vector import look as read_vector
 from features.state.windows import prepare
-from features.stores.working_set import EVERY_SIDE, TableSet, TableStore
+from features.stores.working_set import EVERY_SIDE, Change, TableSet, TableStore
 from fraud.core.ports import Encoder
 from fraud.core.records import (
     Answer,
@@ -54,7 +54,6 @@ from fraud.core.records import (
 )
 
 Ints = NDArray[np.int64]
-Change = tuple[str, tuple[str, str, str, str], bytes]
 
 PRESENCE = {"pos": 2, "atm": 2, "ecom": 1, "moto": 1}
 SOURCE_CODE = {LabelSource.CHARGEBACK: 0, LabelSource.ANALYST: 1, LabelSource.SILENCE: 2}

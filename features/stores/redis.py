@@ -23,17 +23,16 @@ from features.stores.rowlog import frames as fr
 from features.stores.rowlog import upgrade
 from features.stores.rowlog.answers import Stored, decode, small, stored
 from features.stores.rowlog.births import Births
-from features.stores.rowlog.copies import Command, Copies, Copy, Held
-from features.stores.rowlog.keys import BASE, LOG, Keys, history_end
+from features.stores.rowlog.copies import Copies, Copy, Held
+from features.stores.rowlog.keys import BASE, LIBRARY, LOG, Keys, history_end
 from features.stores.rowlog.owner import MIB, CacheOwner
 from features.stores.rowlog.working import Appended, LogSet, Rebased, source_of, touched
-from features.stores.server import AT_ONCE, Server, faults_of
+from features.stores.server import AT_ONCE, Command, Server, faults_of
 from fraud.core.errors import StateError
 from fraud.core.ports import Encoder, WorkingSet
 from fraud.core.records import DAY, MINUTE, Answer, Arrival, Position
 
 FUNCTIONS = Path(__file__).with_name("rowlog") / "functions.lua"
-LIBRARY = f"fraudlog{fr.FORMAT}"
 RETRY_HORIZON = 15 * MINUTE
 KEEP = 180 * DAY
 RENEWALS = 64
@@ -224,7 +223,7 @@ class RedisStore:
             written, lengths = bool(found[0][0]), found[0][1:]
         if written:
             for (one, text), length in zip(rows, lengths, strict=True):
-                settle_copy(one, length, len(text), seal)
+                one.settle(length, len(text), seal)
         else:
             lost(firsts, claims, lengths)
         for each, done in zip(rebases, found[many:], strict=False):
@@ -456,14 +455,6 @@ def rebased(kind: Copies, key: str, copy: Copy) -> Rebased:
     """Return the base that says what a copy does now."""
     row = kind.table.rows[kind.table.find(key)]
     return Rebased(copy, copy.size, copy.seal, fr.packed(row, copy.marks))
-
-
-def settle_copy(one: Appended, length: int, added: int, seal: bytes) -> None:
-    """Note what a row's log has become; a copy that has missed what others appended takes it in later, or goes."""
-    if length == one.copy.size + added:
-        one.copy.size, one.copy.seal = length, seal
-    elif not one.can_wait:
-        one.drop()
 
 
 def lost(firsts: dict[int, Stored], claims: Sequence[Answer], held: Sequence[Any]) -> None:

@@ -27,7 +27,7 @@ class Piece(NamedTuple):
     answers: Sequence[Answer]
 
 
-class Decided:
+class NoHurry:
     """The TimeBudget of what has its answer: there is time for all, and nothing comes too late."""
 
     def choose(self, waiting: Waiting) -> Level:
@@ -108,7 +108,7 @@ class Backlog:
             opened.callback(self._inputs.close)
             self._outputs = self._reader(kafka, topics.decisions, {n: p.output for n, p in self._partitions.items()})
             opened.pop_all()
-        self._decoder = RecordReader(self._inputs, codec, topics, ids, Decided(), PIECE)
+        self._decoder = RecordReader(self._inputs, codec, topics, ids, NoHurry(), PIECE)
 
     def _reader(self, kafka: KafkaSection, topic: str, offsets: Mapping[int, int]) -> Any:
         reader = output_log.consumer(kafka)

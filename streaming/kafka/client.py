@@ -4,7 +4,7 @@
 number. What a producer could not deliver is a DeliveryError, whatever the library calls it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fraud.core.errors import DeliveryError
@@ -95,8 +95,8 @@ class Consumer(Protocol):
 class Producer(Protocol):
     """Sends in order, one request in flight."""
 
-    def send(self, message: Outgoing, acked: Callable[[int], None] | None = None) -> Any:
-        """Take a message to send; return what `wait` takes. `acked` is told, on any thread, in how many ns it arrived.
+    def send(self, message: Outgoing) -> Any:
+        """Take a message to send; return what `wait` takes.
 
         It may leave at once, and leaves with `push` at the latest.
         """

@@ -191,11 +191,11 @@ class Heard:
 class Sent:
     """A message on its way."""
 
-    __slots__ = ("acked", "error", "offset")
+    __slots__ = ("error", "offset")
 
-    def __init__(self, acked: Callable[[int], None] | None) -> None:
-        """Take what is told when it is acknowledged."""
-        self.acked, self.error, self.offset = acked, None, -1
+    def __init__(self) -> None:
+        """Begin under way."""
+        self.error, self.offset = None, -1
 
     def delivered(self, error: Any, message: Any) -> None:
         """Note how it ended."""
@@ -203,8 +203,6 @@ class Sent:
             self.error = error
             return
         self.offset = message.offset()
-        if self.acked is not None:
-            self.acked(int(message.latency() * 1e9))
 
 
 class ConfluentProducer:
@@ -216,9 +214,9 @@ class ConfluentProducer:
 
         self._producer, self._heard, self._error = producer, heard, KafkaException
 
-    def send(self, message: Outgoing, acked: Callable[[int], None] | None = None) -> Sent:
+    def send(self, message: Outgoing) -> Sent:
         """Begin to send."""
-        sent = Sent(acked)
+        sent = Sent()
         given = {} if message.partition is None else {"partition": message.partition}
         try:
             self._producer.produce(

@@ -1,10 +1,9 @@
 """The Consumer and Producer ports on kafka-python, which is imported when something is connected."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fraud.core.errors import FraudError
-from streaming import clock
 from streaming.kafka.client import Commit, Member, Place, Record, undelivered
 from streaming.kafka.topics import await_topics, connected
 from streaming.messages.envelope import Outgoing
@@ -104,13 +103,12 @@ class PythonProducer:
         self._producer, self._client, self._error = producer, client, KafkaError
         self._known: set[str] = set()
 
-    def send(self, message: Outgoing, acked: Callable[[int], None] | None = None) -> Any:
+    def send(self, message: Outgoing) -> Any:
         """Take a message to send."""
-        began = clock.monotonic_ns()
         try:
             self._know(message.topic)
             self._client.hold()
-            sent = self._producer.send(
+            return self._producer.send(
                 message.topic,
                 value=message.value,
                 key=message.key,
@@ -119,9 +117,6 @@ class PythonProducer:
             )
         except self._error as error:
             raise undelivered(error) from error
-        if acked is not None:
-            sent.add_callback(lambda _: acked(clock.monotonic_ns() - began))
-        return sent
 
     def push(self) -> None:
         """Let everything that was sent leave."""

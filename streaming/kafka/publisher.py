@@ -125,7 +125,7 @@ class Publisher:
             in_flight = InFlight(others=self._send(messages.letters))
             in_flight.labels = self._send_placed(messages.labels)
             began = clock.monotonic_ns()
-            in_flight.decisions = self._send_decisions(messages.decisions)
+            in_flight.decisions = self._send_placed(self._told(messages.decisions))
             self._producer.push()
             self._in_flight = in_flight
             self._time(in_flight, began)
@@ -141,7 +141,7 @@ class Publisher:
             self._in_flight = in_flight = InFlight(others=self._send([*messages.alerts, *messages.letters]))
             in_flight.labels = self._send_placed(messages.labels)
             began = clock.monotonic_ns()
-            in_flight.decisions = self._send_decisions(messages.decisions)
+            in_flight.decisions = self._send_placed(self._told(messages.decisions))
             self._producer.end(commits, group)
             self.flush()
             self.ack_ns = clock.monotonic_ns() - began if messages.decisions else 0
@@ -191,9 +191,6 @@ class Publisher:
         self.late += 1
         marked = msgspec.structs.replace(decision, marks=(*decision.marks, Mark.OVERDUE))
         return decided.message._replace(value=schema.of_decision(marked))
-
-    def _send_decisions(self, decisions: Sequence[Decided]) -> list[tuple[Any, Place]]:
-        return [(self._producer.send(message), place) for message, place in self._told(decisions)]
 
     def _time(self, in_flight: InFlight, began: int) -> None:
         """Now and then wait for a batch at once, to learn how long publishing takes.

@@ -9,7 +9,8 @@ import redis
 
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
-from features.stores.redis import LIBRARY, RedisStore
+from features.stores.redis import RedisStore
+from features.stores.rowlog.keys import LIBRARY
 from features.stores.server import faults_of
 from fraud.core.errors import StoreRestartedError, StoreUnavailableError
 from fraud.core.records import HOUR, MINUTE, Arrival, Position

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from features.stores.working_set import Change
 from fraud.core.records import Alert, Answer, Decision, FeatureVector, Position
-
-Change = tuple[str, tuple[str, str, str, str], bytes]
-"""Kind, keys and int64 fields of a change."""
 
 
 class Stored(msgspec.Struct, frozen=True, array_like=True):

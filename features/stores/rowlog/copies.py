@@ -12,6 +12,7 @@ from features.state.history import HISTORY_BYTES
 from features.state.tables import RecordTable
 from features.stores.rowlog import frames as fr
 from features.stores.rowlog.keys import BASE, LOG, Keys
+from features.stores.server import Command
 from fraud.common.compiled import Ints, Row
 from fraud.core import tokens as tk
 from fraud.core.errors import StateError
@@ -21,7 +22,6 @@ OVERHEAD = 600
 """Bytes that a copy takes beside its row: names, marks, places in tables (measured: 480 to 590)."""
 PAIRS_AN_ENTITY = 2
 LEAST_COPIES = 4
-Command = tuple[bytes | str | int, ...]
 
 
 class Copy(msgspec.Struct, gc=False):

@@ -9,6 +9,8 @@ from features.stores.rowlog.frames import FORMAT
 from fraud.core.records import Position
 
 BRACES = re.compile("[%{}]")
+LIBRARY = f"fraudlog{FORMAT}"
+"""What the names of the functions begin with."""
 LOG, BASE = "l", "b"
 """The last letter of a row's two keys."""
 

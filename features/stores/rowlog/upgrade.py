@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from features.stores.rowlog import frames as fr
-from features.stores.rowlog.keys import BASE, LOG, Keys
+from features.stores.rowlog.keys import BASE, LIBRARY, LOG, Keys
 from features.stores.rowlog.working import source_of
 from features.stores.server import AT_ONCE, Server
 
@@ -40,7 +40,7 @@ def adopt(
     commands = []
     for (old, new), row in zip(names, rows, strict=True):
         base, log = converted(as_mapping(row), seal)
-        commands.append(("FCALL", f"fraudlog{fr.FORMAT}_adopt", 3, new + BASE, new + LOG, old, base, log, keep_ms))
+        commands.append(("FCALL", f"{LIBRARY}_adopt", 3, new + BASE, new + LOG, old, base, log, keep_ms))
     return sum(server.run(commands))
 
 

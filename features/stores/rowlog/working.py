@@ -1,6 +1,7 @@
 """One batch's share of the state: copies to compute on, first answers that were read, frames to be appended."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -8,15 +9,18 @@ from features.histories import APPEND
 from features.state.tables import RecordTable, entity_keys, hash64, pair_key
 from features.state.update import EVERY_ROW
 from features.stores.rowlog import frames as fr
-from features.stores.rowlog.answers import Change, Stored
+from features.stores.rowlog.answers import Stored
 from features.stores.rowlog.copies import Cache, Copies, Copy
 from features.stores.rowlog.keys import mark_field
+from features.stores.working_set import Change
 from fraud.core import tokens as tk
 from fraud.core.ports import Encoder
 from fraud.core.records import Answer, Arrival, KnownLabel, Position, Transaction
 
 KIND_OF = {"absorb": fr.ABSORB, "retract": fr.RETRACT, "retract-card": fr.RETRACT, "apply": fr.LABEL}
 PAIR_PLACE, DEVICE_PLACE = 3, 2
+MOST_SOURCES = 4_096
+"""Partitions whose number is kept: a hash for each event would cost as much as a change."""
 
 
 class Appended(msgspec.Struct):
@@ -39,10 +43,15 @@ class Appended(msgspec.Struct):
         """Forget the copy, which is no longer what the log says."""
         self.kind.drop(self.key)
 
-    @property
-    def can_wait(self) -> bool:
-        """Tell whether what others have appended before these frames may be taken in after them."""
-        return self.kind.commutes and all(position is not None for position, _ in self.frames)
+    def settle(self, length: int, added: int, seal: bytes) -> None:
+        """Note what the log has become; a copy that has missed what others appended takes it in later, or goes.
+
+        Later it may be taken in where changes commute and these frames are left out then, by their positions.
+        """
+        if length == self.copy.size + added:
+            self.copy.size, self.copy.seal = length, seal
+        elif not self.kind.commutes or any(position is None for position, _ in self.frames):
+            self.drop()
 
 
 class Rebased(msgspec.Struct):
@@ -77,7 +86,6 @@ class LogSet:
         self.reached: dict[str, int] = {}
         self.now = 0
         self._keeps_changes = keeps_changes
-        self._sources: dict[tuple[str, int], int] = {}
 
     # ---- what the extractor computes on
 
@@ -123,7 +131,7 @@ class LogSet:
         """Return which rows have not applied this position yet."""
         if position is None:
             return EVERY_ROW
-        source, offset, mask, refused = self._source(position), position.offset, 0, False
+        (source, offset), mask, refused = place_of(position), 0, False
         for place, kind, key in self._rows(keys):
             if kind.held[key].marks.get(source, -1) < offset:
                 mask |= 1 << place
@@ -139,7 +147,7 @@ class LogSet:
         card, merchant, device, pair = keys
         if self._keeps_changes and position is not None:
             self.changes.setdefault(position, []).append((kind, (card, merchant, device, pair), change))
-        source, offset = self._place(position)
+        source, offset = place_of(position)
         fields, number = fr.fields_of(change), KIND_OF[kind]
         for place, rows, key in self._rows(keys):
             if kind == "retract-card" and place not in {0, DEVICE_PLACE}:
@@ -159,7 +167,7 @@ class LogSet:
         held = self.cache.histories
         if held is None:
             return 0
-        source, offset = self._place(position)
+        source, offset = place_of(position)
         return sum(
             1 << side
             for side, key in enumerate(keys[: tk.SIDES])
@@ -175,7 +183,7 @@ class LogSet:
             return
         if self._keeps_changes and position is not None and kind == APPEND:
             self.changes.setdefault(position, []).append((kind, keys, change))
-        source, offset = self._place(position)
+        source, offset = place_of(position)
         number, fields = fr.EVENT if kind == APPEND else fr.VERDICT, fr.fields_of(change)
         for side in range(tk.SIDES):
             if keys[side] and (mask >> side) & 1:
@@ -202,18 +210,13 @@ class LogSet:
         field = mark_field(position)
         self.reached[field] = max(self.reached.get(field, -1), position.offset)
 
-    def _place(self, position: Position | None) -> tuple[int, int]:
-        return (self._source(position), position.offset) if position is not None else (0, 0)
 
-    def _source(self, position: Position) -> int:
-        """Return the number that stands for a position's topic and partition in logs and marks."""
-        name = position.topic, position.partition
-        found = self._sources.get(name)
-        if found is None:
-            found = self._sources[name] = source_of(mark_field(position))
-        return found
+def place_of(position: Position | None) -> tuple[int, int]:
+    """Return source and offset of a position in logs and marks, both 0 without one."""
+    return (source_of(mark_field(position)), position.offset) if position is not None else (0, 0)
 
 
+@lru_cache(maxsize=MOST_SOURCES)
 def source_of(field: str) -> int:
     """Return the number that stands for a mark's field, which is never 0."""
     return hash64(field) or 1
