@@ -169,6 +169,15 @@ def goes_left(value: float, threshold: float, missing: int) -> bool:
 
 
 @compiled
+def leaf_of(row: F32, root: int, feature: I32, threshold: F32, missing: U8, left: I32, right: I32) -> int:
+    """Return the leaf that a row, float32 (features,), ends in, from a tree's root on."""
+    node = root
+    while node >= 0:
+        node = left[node] if goes_left(row[feature[node]], threshold[node], missing[node]) else right[node]
+    return -1 - node
+
+
+@compiled
 def add_trees(
     rows: F32,
     roots: I32,
@@ -185,8 +194,4 @@ def add_trees(
         stop = min(start + BLOCK, rows.shape[0])
         for tree in range(roots.shape[0]):
             for row in range(start, stop):
-                node = roots[tree]
-                while node >= 0:
-                    x = rows[row, feature[node]]
-                    node = left[node] if goes_left(x, threshold[node], missing[node]) else right[node]
-                total[row] += leaf[-1 - node]
+                total[row] += leaf[leaf_of(rows[row], roots[tree], feature, threshold, missing, left, right)]

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from fraud.common.compiled import compiled
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Matrix
-from models.boosting.trees import F32, F64, I32, U8, Trees, Walk, as_rows, goes_left
+from models.boosting.trees import F32, F64, I32, U8, Trees, Walk, as_rows, leaf_of
 
 Leaves = NDArray[np.int32]
 """The leaf of each tree that a row ends in, (rows, trees); leaves are numbered through all trees."""
@@ -53,11 +53,7 @@ def _reach(
     """Write the leaf of each tree that each row ends in."""
     for row in range(rows.shape[0]):
         for tree in range(roots.shape[0]):
-            node = roots[tree]
-            while node >= 0:
-                x = rows[row, feature[node]]
-                node = left[node] if goes_left(x, threshold[node], missing[node]) else right[node]
-            out[row, tree] = -1 - node
+            out[row, tree] = leaf_of(rows[row], roots[tree], feature, threshold, missing, left, right)
 
 
 @compiled
@@ -67,12 +63,9 @@ def _walk(
     """Add the values of each row's leaves, (leaves, experts), tree by tree."""
     for row in range(rows.shape[0]):
         for tree in range(roots.shape[0]):
-            node = roots[tree]
-            while node >= 0:
-                x = rows[row, feature[node]]
-                node = left[node] if goes_left(x, threshold[node], missing[node]) else right[node]
+            leaf = leaf_of(rows[row], roots[tree], feature, threshold, missing, left, right)
             for expert in range(values.shape[1]):
-                out[row, expert] += values[-1 - node, expert]
+                out[row, expert] += values[leaf, expert]
 
 
 @compiled
