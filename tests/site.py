@@ -47,7 +47,8 @@ class Read(NamedTuple):
 class Site:
     """One site. `extra` are further words for each worker's command line.
 
-    `library` is the Kafka client of its processes; without one it is that of the environment.
+    `library` is the Kafka client of its processes; without one it is that of the environment. `environment` holds
+    settings of all of them.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Site:
         model: str = "demo",
         extra: Sequence[str] = (),
         library: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Create the topics."""
-        self._environment = {"FRAUD_KAFKA__LIBRARY": library} if library else {}
+        chosen = {"FRAUD_KAFKA__LIBRARY": library} if library else {}
+        self.environment = chosen | dict(environment or {})
         self.folder, self.redis_url, self.model, self.extra = folder, redis_url, model, tuple(extra)
         self.settings = KafkaSection(bootstrap=kafka, prefix=f"{name}.", group=name)
         self.topics = Topics.of(self.settings)
@@ -87,9 +90,9 @@ class Site:
         command += ["--prefix", kafka.prefix, "--group", kafka.group, "--number", str(number)]
         return [*command, "--member", f"{kafka.group}-{number}", "--http", "0", *self.extra]
 
-    def book(self) -> "subprocess.Popen[bytes]":
+    def book(self, *words: str) -> "subprocess.Popen[bytes]":
         """Start the label book."""
-        return self._start("book", ["-m", "fraud", *self._learn()])
+        return self._start("book", ["-m", "fraud", *self._learn(), *words])
 
     def traced_worker(self, out: Path, first: str) -> "subprocess.Popen[bytes]":
         """Start a worker that notes its calls in `out`, in turns that begin with `first`; see `tests.docs.traced`."""
@@ -114,7 +117,7 @@ class Site:
     ) -> "subprocess.Popen[bytes]":
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{name}.log").open("ab") as log:
-            every = {**os.environ, **self._environment, **(environment or {})}
+            every = {**os.environ, **self.environment, **(environment or {})}
             process = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log, env=every)
         self.processes.append(process)
         return process
@@ -155,7 +158,8 @@ class Site:
 
     def records(self, topic: str) -> list[Any]:
         """Return every record of a topic."""
-        return list(output_log.records(self.settings, {(topic, partition): 0 for partition in range(4)}))
+        partitions = range(1 if topic == self.topics.updates else 4)
+        return list(output_log.records(self.settings, {(topic, partition): 0 for partition in partitions}))
 
     def read(self) -> Read:
         """Return the decisions that our readers accept, in order of partition and source offset."""
@@ -179,8 +183,9 @@ class Site:
         from kafka import TopicPartition
 
         reader = output_log.consumer(self.settings)
+        partitions = range(1 if topic == self.topics.updates else 4)
         try:
-            return sum(reader.end_offsets([TopicPartition(topic, partition) for partition in range(4)]).values())
+            return sum(reader.end_offsets([TopicPartition(topic, partition) for partition in partitions]).values())
         finally:
             reader.close()
 

@@ -13,6 +13,9 @@ from streaming.settings import KafkaSection
 RETENTION_DAYS = 32
 """The longest window and its lateness: from a topic kept that long an empty store can be rebuilt."""
 DAY_MS = 86_400_000
+CONFIGS = {"retention.ms": str(RETENTION_DAYS * DAY_MS), "max.message.bytes": "1048576"}
+COMPACTED = {"cleanup.policy": "compact,delete", "segment.ms": str(DAY_MS)}
+"""For what was learned: of each key the newest is kept, no longer than anything else. Cleaned are whole segments."""
 PARTITIONS = 4
 CONNECT_MS = 10_000
 METADATA_NS = 30_000_000_000
@@ -28,6 +31,8 @@ class Topics(msgspec.Struct, frozen=True):
     decisions: str = "decisions"
     alerts: str = "alerts"
     dead: str = "transactions.dead"
+    actions: str = "actions"
+    updates: str = "model-updates"
 
     @classmethod
     def of(cls, kafka: KafkaSection) -> "Topics":
@@ -116,14 +121,15 @@ def admin(kafka: KafkaSection) -> Any:
 
 def create(kafka: KafkaSection, partitions: int = PARTITIONS, replication: int = -1) -> list[str]:
     """Create the topics that are missing; return their names. Transactions and labels share a number of partitions."""
-    client = admin(kafka)
+    client, topics = admin(kafka), Topics.of(kafka)
     try:
         present = set(client.list_topics())
-        missing = [name for name in Topics.of(kafka) if name not in present]
-        configs = {"retention.ms": str(RETENTION_DAYS * DAY_MS), "max.message.bytes": "1048576"}
-        options = {"num_partitions": partitions, "replication_factor": replication, "configs": configs}
+        missing = [name for name in topics if name not in present]
+        options: dict[str, Any] = {"num_partitions": partitions, "replication_factor": replication, "configs": CONFIGS}
+        updates = options | {"num_partitions": 1, "configs": CONFIGS | COMPACTED}
         if missing:
-            client.create_topics(dict.fromkeys(missing, options), wait_for_metadata=True)
+            wanted = {name: updates if name == topics.updates else options for name in missing}
+            client.create_topics(wanted, wait_for_metadata=True)
         return missing
     finally:
         client.close()

@@ -84,7 +84,7 @@ class Codec:
         for name, value in (("id", sent.id), ("card", sent.card), ("merchant", sent.merchant), ("device", sent.device)):
             need_printable(name, value)
         currency = sent.currency or self._rates.base
-        happened_at = self._time(sent.happened_at, seen_at)
+        happened_at = time_in(sent.happened_at, seen_at, self._limits.ahead)
         return Transaction(
             id=sent.id,
             card=sent.card,
@@ -112,7 +112,7 @@ class Codec:
         return Label(
             tx_id=sent.tx_id,
             verdict=sent.verdict,
-            happened_at=self._time(sent.happened_at, seen_at),
+            happened_at=time_in(sent.happened_at, seen_at, self._limits.ahead),
             seen_at=seen_at,
             source=sent.source,
             version=sent.version,
@@ -144,19 +144,19 @@ class Codec:
             )
         return base
 
-    def _time(self, sent: int | str, seen_at: int) -> int:
-        expected, repair = EXPECTED[HAPPENED_AT]
-        try:
-            ns = sent if isinstance(sent, int) else from_text(sent)
-        except ValueError:
-            raise BadMessage(HAPPENED_AT, f"happened_at is {shown(sent)}: expected {expected}; {repair}") from None
-        if ns < OLDEST:
-            reason = f"happened_at is {shown(sent)}, before 2000: expected {expected}; is it in another unit?"
-            raise BadMessage(HAPPENED_AT, reason)
-        if ns > seen_at + self._limits.ahead:
-            ahead = (ns - seen_at) / 1e9
-            reason = f"happened_at is {shown(sent)}, {ahead:.0f} s after it was seen ({to_text(seen_at)})"
-            raise BadMessage(
-                FUTURE, f"{reason}: expected at most {self._limits.ahead / 1e9:.0f} s; set the sender's clock"
-            )
-        return ns
+
+def time_in(sent: int | str, seen_at: int, ahead: int) -> int:
+    """Return when something happened, ns UTC; raise BadMessage for no time, or one over `ahead` ns after `seen_at`."""
+    expected, repair = EXPECTED[HAPPENED_AT]
+    try:
+        ns = sent if isinstance(sent, int) else from_text(sent)
+    except ValueError:
+        raise BadMessage(HAPPENED_AT, f"happened_at is {shown(sent)}: expected {expected}; {repair}") from None
+    if ns < OLDEST:
+        reason = f"happened_at is {shown(sent)}, before 2000: expected {expected}; is it in another unit?"
+        raise BadMessage(HAPPENED_AT, reason)
+    if ns > seen_at + ahead:
+        late = (ns - seen_at) / 1e9
+        reason = f"happened_at is {shown(sent)}, {late:.0f} s after it was seen ({to_text(seen_at)})"
+        raise BadMessage(FUTURE, f"{reason}: expected at most {ahead / 1e9:.0f} s; set the sender's clock")
+    return ns

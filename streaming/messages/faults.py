@@ -1,12 +1,13 @@
 """Faults of messages in words: the field, its value, what was expected, the repair."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from fraud.core.settings import MOST_MINOR
-from streaming.messages.schema import LONGEST_ID, LONGEST_TEXT
+from streaming.messages.schema import LONGEST_CHART, LONGEST_ID, LONGEST_TEXT
 
 SIZE, JSON, FUTURE = "size", "json", "future"
 AMOUNT, CURRENCY, HAPPENED_AT = "amount", "currency", "happened_at"
@@ -36,6 +37,20 @@ EXPECTED = {
     "text": (f"text of at most {LONGEST_TEXT} characters", "shorten it"),
     "attrs": ("an object", "put other fields beside the known ones or in this object"),
 }
+ACTIONS = {
+    "kind": ("release, refresh or labels", "say what is done; see the published JSON Schemas"),
+    "tx_id": (_ID, "name the payment that went through"),
+    "happened_at": (_TIME, "say when the payment went through"),
+    "do": (
+        "pin, unpin, rollback, freeze or thaw of kind refresh, release or drop of kind labels",
+        "say what is to be done",
+    ),
+    "version": (f"text of at most {LONGEST_ID} characters", "take it from 'fraud refresh history'"),
+    "chart": (f"text of 1 to {LONGEST_CHART} characters", "take it from 'fraud labels held'"),
+    "base": (f"text of at most {LONGEST_ID} characters", "leave the field out for the model in use"),
+    "by": (f"text of at most {LONGEST_ID} characters", "shorten it"),
+}
+"""The same of messages on topic `actions`."""
 
 
 class BadMessage(Exception):
@@ -65,11 +80,13 @@ def content_of(message: bytes) -> dict[str, Any]:
     return content
 
 
-def fault_of(content: dict[str, Any], error: Exception) -> BadMessage:
-    """Return what to say of a field that does not fit."""
+def fault_of(
+    content: dict[str, Any], error: Exception, expected_of: Mapping[str, tuple[str, str]] = EXPECTED
+) -> BadMessage:
+    """Return what to say of a field that does not fit; `expected_of` says what each is to be, and the repair."""
     match = _PATH.search(str(error))
     name = (match[1] or match[2]) if match else "json"
-    expected, repair = EXPECTED.get(name, (str(error), "see the published JSON Schema"))
+    expected, repair = expected_of.get(name, (str(error), "see the published JSON Schema"))
     state = f"is {shown(content[name])}" if name in content else "is missing"
     return BadMessage(name, f"{name} {state}: expected {expected}; {repair}")
 

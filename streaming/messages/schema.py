@@ -10,6 +10,7 @@ text or as a whole number of nanoseconds since the epoch.
 """
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,12 +25,15 @@ from streaming.messages.times import from_text, to_text
 FOLDER = Path(__file__).parents[1] / "schema"
 LONGEST_ID = 256
 LONGEST_TEXT = 1024
+LONGEST_CHART = 512
 
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID, description="Printable characters only.")]
 TimeIn = Annotated[int | str, Meta(description="RFC 3339 with a zone, or whole nanoseconds since 1970 UTC.")]
 TimeOut = Annotated[str, Meta(description="RFC 3339, UTC, nine decimals.", extra_json_schema={"format": "date-time"})]
 Minor = Annotated[int, Meta(ge=0, le=MOST_MINOR, description="Minor units of `currency`: 12.34 EUR is 1234.")]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Name = Annotated[str, Meta(max_length=LONGEST_ID)]
+Base = Annotated[str, Meta(max_length=LONGEST_ID, description="NAME@VERSION; left out: the model in use.")]
 
 
 class TransactionMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -61,6 +65,51 @@ class LabelMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     happened_at: TimeIn
     source: LabelSource = LabelSource.CHARGEBACK
     version: Count = 0
+
+
+class Do(StrEnum):
+    """What an operator can order of what was learned: which version payments get, whether anything is learned."""
+
+    PIN = "pin"
+    UNPIN = "unpin"
+    ROLLBACK = "rollback"
+    FREEZE = "freeze"
+    THAW = "thaw"
+
+
+class Deal(StrEnum):
+    """What an operator can order of labels that the gate holds."""
+
+    RELEASE = "release"
+    DROP = "drop"
+
+
+class ReleaseMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="release"):
+    """A payment that was held went through after all, so that its holder could complain; keyed by `tx_id`."""
+
+    tx_id: Id
+    happened_at: TimeIn
+
+
+class RefreshMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="refresh"):
+    """An operator's order about what was learned, keyed by `base`; only `pin` has a `version`."""
+
+    do: Do
+    version: Name = ""
+    base: Base = ""
+    by: Name = ""
+
+
+class LabelsMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="labels"):
+    """An operator's order about labels that the gate holds, keyed by `base`; `chart` is the one that alarmed."""
+
+    do: Deal
+    chart: Annotated[str, Meta(min_length=1, max_length=LONGEST_CHART, description="KIND/KEY.")]
+    base: Base = ""
+    by: Name = ""
+
+
+ActionMessage = ReleaseMessage | RefreshMessage | LabelsMessage
 
 
 def written(record: type[msgspec.Struct], text: str) -> type[msgspec.Struct]:
@@ -104,6 +153,9 @@ def _message(record: type[msgspec.Struct], fields: list[Any], namespace: dict[st
 MESSAGES: dict[str, type[msgspec.Struct]] = {
     "transaction": TransactionMessage,
     "label": LabelMessage,
+    "action-release": ReleaseMessage,
+    "action-refresh": RefreshMessage,
+    "action-labels": LabelsMessage,
     "decision": written(Decision, "The answer to one transaction, on topic `decisions`."),
     "alert": written(
         Alert, "A decision that somebody should look at, on topic `alerts`; the same alert always has the same id."
