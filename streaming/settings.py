@@ -12,9 +12,9 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from fraud.core.errors import SettingsError
-from fraud.core.fields import Duration, setting
+from fraud.core.fields import Duration, Section, setting
 from fraud.core.records import SECOND
-from fraud.core.settings import Section, Settings, load
+from fraud.core.settings import Settings, load
 from streaming.messages.money import Rates
 
 S = TypeVar("S", bound=Settings)

@@ -1,8 +1,9 @@
-"""What settings are made of: fields that carry their help and unit, and spans of time as people write them."""
+"""What settings are made of: sections, fields that carry their help and unit, spans of time as people write them."""
 
 import re
 from typing import Any
 
+import msgspec
 from msgspec import Meta
 
 from fraud.core.records import DAY, HOUR, MINUTE, SECOND
@@ -14,6 +15,10 @@ PATTERN = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 def setting(description: str, unit: str = "", **limits: Any) -> Meta:
     """Return the annotation of a setting: its help, its unit and, as in `msgspec.Meta`, its limits."""
     return Meta(description=description, extra={"unit": unit}, **limits)
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every section; unknown keys are refused."""
 
 
 class Duration(int):
@@ -36,3 +41,11 @@ class Duration(int):
         """Return the span in its largest whole unit."""
         unit = next((name for name in reversed(UNITS) if self and self % UNITS[name] == 0), "s")
         return f"{self / UNITS[unit]:g}{unit}"
+
+
+def positive(section: msgspec.Struct, *names: str) -> None:
+    """Raise ValueError unless spans of time in a section are above 0: a limit on them is no business of msgspec's."""
+    for name in names:
+        if (value := getattr(section, name)) <= 0:
+            msg = f"{name} is {value}, expected a span of time above 0, such as '15m'"
+            raise ValueError(msg)

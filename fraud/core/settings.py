@@ -23,8 +23,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from fraud.core.errors import SettingsError, nearest
-from fraud.core.fields import Duration, setting
+from fraud.core.fields import Duration, Section, setting
 from fraud.core.labels import PRECEDENCE, Deadlines
+from fraud.core.learning.settings import DriftSection, GateSection, LearningSection, RefreshSection
 from fraud.core.policy import CostPolicy, ThresholdPolicy, fit_capacity
 from fraud.core.ports import Policy
 from fraud.core.records import DAY, MINUTE, Action, LabelSource
@@ -46,10 +47,6 @@ COMMON_RATES = {
 }
 # ISO 4217: currencies whose minor unit is not a hundredth.
 DIGITS = {"JPY": 0, "KRW": 0, "CLP": 0, "BHD": 3, "KWD": 3, "TND": 3}
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every section; unknown keys are refused."""
 
 
 class Money(Section, frozen=True):
@@ -159,7 +156,7 @@ class LabelsSection(Section, frozen=True):
     ] = Duration(45 * DAY)
     by_channel: Annotated[
         dict[str, Duration], setting('Deadlines of channels where it differs, such as pos = "30d".', "duration")
-    ] = {}
+    ] = msgspec.field(default_factory=dict)
     keep: Annotated[Duration, setting("A payment is remembered for so long; a later label finds none.", "duration")] = (
         Duration(180 * DAY)
     )
@@ -187,6 +184,10 @@ class LabelsSection(Section, frozen=True):
             )
             raise SettingsError(msg)
         return Deadlines(self.deadline, dict(self.by_channel), self.keep, self.keep_vectors)
+
+    def vectors_for(self) -> int:
+        """Return for how long every payment's vector is kept at least, ns."""
+        return max(self.keep_vectors, min((self.deadline, *self.by_channel.values())))
 
     def believed(self) -> tuple[LabelSource, ...]:
         """Return the sources by how much they are believed.
@@ -225,6 +226,10 @@ class Settings(Section, frozen=True):
     engine: EngineSection = EngineSection()
     labels: LabelsSection = LabelsSection()
     model: ModelSection = ModelSection()
+    refresh: RefreshSection = RefreshSection()
+    gate: GateSection = GateSection()
+    learning: LearningSection = LearningSection()
+    drift: DriftSection = DriftSection()
     paths: PathsSection = PathsSection()
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.core.errors import SettingsError
-from fraud.core.fields import UNITS, Duration, setting
+from fraud.core.fields import UNITS, Duration, Section, setting
 from fraud.core.policy import CapacityPolicy, CostPolicy, ThresholdPolicy
 from fraud.core.records import DAY, HOUR, MINUTE
-from fraud.core.settings import Section, Settings, describe, load, reference
+from fraud.core.settings import Settings, describe, load, reference
 
 
 class Kafka(Section, frozen=True):
