@@ -31,8 +31,11 @@ class Interval(NamedTuple):
 
 
 def average_precision(fraud: ArrayLike, score: ArrayLike) -> Measure:
-    """Return `metrics.average_precision` as a measure of weighted rows; equal scores are one threshold."""
-    truth, value = np.asarray(fraud, bool), np.asarray(score, np.float64)
+    """Return `metrics.average_precision` as a measure of weighted rows; equal scores are one threshold.
+
+    `fraud` tells which rows are, or how many frauds each stands for.
+    """
+    truth, value = np.asarray(fraud, np.float64), np.asarray(score, np.float64)
     if truth.shape != value.shape or np.isnan(value).any():
         message = f"fraud has shape {truth.shape}, score {value.shape}: expected one number for each row, none NaN"
         raise DataError(message)

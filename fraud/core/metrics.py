@@ -15,6 +15,9 @@ from fraud.core.errors import DataError
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+NEWTON = 50
+"""Most steps of a fit with two parameters."""
+
 
 class Precision(NamedTuple):
     """Card precision at k and the best value that any ranking could have had."""
@@ -174,6 +177,36 @@ def calibration_error(fraud: ArrayLike, probability: ArrayLike, bins: int = 10) 
     """
     groups = reliability(fraud, probability, bins)
     return _share(sum(abs(p - share) * rows for p, share, rows in groups), sum(rows for _, _, rows in groups))
+
+
+def calibration_slope(fraud: ArrayLike, probability: ArrayLike) -> float:
+    """Return b of the logistic regression logit P(fraud) = a + b logit(p), probabilities clipped at 1e-6.
+
+    1 is calibrated; below 1 probabilities are too extreme (Cox, Biometrika 1958). NaN when one kind is missing or all
+    probabilities are equal.
+    """
+    truth, p = _binary(fraud, probability)
+    x = np.log(np.clip(p, 1e-6, 1 - 1e-6)) - np.log1p(-np.clip(p, 1e-6, 1 - 1e-6))
+    if not truth.any() or truth.all() or np.ptp(x) == 0:
+        return float("nan")
+    design, beta = np.column_stack([np.ones(len(x)), x]), np.array([0.0, 1.0])
+    for _ in range(NEWTON):
+        q = 1 / (1 + np.exp(-np.clip(design @ beta, -500, 500)))
+        step = np.linalg.lstsq((design.T * (q * (1 - q))) @ design, design.T @ (truth - q), rcond=None)[0]
+        beta = beta + np.clip(step, -1, 1)
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(beta[1])
+
+
+def top_ratio(fraud: ArrayLike, probability: ArrayLike, share: float = 0.01) -> float:
+    """Return mean probability over share of frauds, among the `share` of rows that score highest; 1 is calibrated.
+
+    NaN when there is no fraud among them.
+    """
+    truth, p = _binary(fraud, probability)
+    top = np.argsort(-p, kind="stable")[: max(1, int(share * len(p)))]
+    return _share(float(p[top].mean()), float(truth[top].mean())) if len(top) else float("nan")
 
 
 def _cumulative(fraud: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats]:

@@ -308,3 +308,34 @@ def test_amounts_of_other_length_are_refused() -> None:
         metrics.money([True], [0.5], [1, 2], 0.5, review=1.0, margin=0.1)
     with pytest.raises(DataError, match="shapes"):
         metrics.value_recall([True], [0.5], [1, 2], 0.5)
+
+
+# --- calibration of a served model -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stretch", [0.5, 1.0, 2.0])
+def test_calibration_slope_tells_how_much_too_extreme_probabilities_are(stretch: float) -> None:
+    rng = np.random.default_rng(1)
+    logit = rng.normal(-3, 1.5, 40_000)
+    fraud = rng.random(40_000) < 1 / (1 + np.exp(-logit))
+    said = 1 / (1 + np.exp(-stretch * logit))
+    assert metrics.calibration_slope(fraud, said) == pytest.approx(1 / stretch, rel=0.04)
+
+
+def test_calibration_slope_is_nan_where_there_is_none() -> None:
+    assert np.isnan(metrics.calibration_slope([0, 0], [0.1, 0.2]))
+    assert np.isnan(metrics.calibration_slope([1, 1], [0.1, 0.2]))
+    assert np.isnan(metrics.calibration_slope([0, 1], [0.1, 0.1]))
+    assert np.isnan(metrics.calibration_slope([], []))
+
+
+def test_calibration_slope_of_a_perfect_ranking_ends() -> None:
+    assert metrics.calibration_slope([0] * 50 + [1] * 50, np.linspace(0.01, 0.99, 100)) > 1
+
+
+def test_top_ratio_compares_the_highest_scores_with_what_came_of_them() -> None:
+    fraud = [True, False] * 5 + [False] * 990
+    said = [0.9] * 10 + [0.001] * 990
+    assert metrics.top_ratio(fraud, said) == pytest.approx(0.9 / 0.5)
+    assert np.isnan(metrics.top_ratio([False] * 100, [0.1] * 100))
+    assert np.isnan(metrics.top_ratio([], []))
