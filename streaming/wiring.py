@@ -21,6 +21,7 @@ from fraud.core.settings import ModelSection, PolicySection, RulesSection, Setti
 from models import blend, registry, rules_only
 from models.blend import Blend, Early
 from models.boosting.scorer import Booster
+from models.online.refreshed import Refreshing
 from models.rules_only import RulesOnly
 from streaming.files import mapping
 from streaming.files.table import Table
@@ -61,6 +62,16 @@ def reduced(full: Scorer) -> dict[Level, Scorer]:
     """Return the scorers of the levels below the full one: early exit where there is one, rules alone."""
     lower: dict[Level, Scorer] = {Level.RULES: RulesOnly()}
     return {Level.EARLY: Early(full), **lower} if isinstance(full, Blend) else lower
+
+
+def refreshing(chosen: Strategy) -> Refreshing | None:
+    """Return what makes the scorers of learned parameters on a strategy; None where its model has no leaves."""
+    full = chosen.scorer
+    if not isinstance(full, Booster | Blend):
+        return None
+    bases: dict[Level, Scorer] = {Level.FULL: full}
+    bases |= {level: each for level, each in chosen.reduced.items() if level is not Level.RULES}
+    return Refreshing(bases, full.trees)
 
 
 class NoRules:

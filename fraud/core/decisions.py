@@ -57,7 +57,10 @@ def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain)
     action, value = decide(scored.tx, scored.score, outcome, policy)
     explained = Explained() if action is Action.APPROVE else explain()
     explained = explained._replace(reasons=outcome.reasons + explained.reasons)
-    versions = Versions(scored.score.model_version, scored.vector.spec_version, policy.version, rules.version)
+    score = scored.score
+    versions = Versions(
+        score.model_version, scored.vector.spec_version, policy.version, rules.version, score.parameters
+    )
     alert = raised(scored, action, value, outcome, policy)
     decision = decision_of(scored, action, value, explained, versions, alert)
     return Answer(

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from fraud.core.decisions import Explained, Scored, answer_of
+from fraud.core.errors import StateError
 from fraud.core.labels import LabelBook, Match
 from fraud.core.ports import Encoder, Extractor, Histories, Policy, RuleBook, Scorer, StateStore, TimeLeft, WorkingSet
 from fraud.core.records import (
@@ -34,16 +35,33 @@ NEVER = 2**63
 
 
 class Strategy(msgspec.Struct, frozen=True):
-    """What turns a vector into an action: scorer, rules and policy; `reduced` are the scorers of the lower levels."""
+    """What turns a vector into an action: scorer, rules and policy; `reduced` are the scorers of the lower levels.
+
+    `parameters` is the version of what was learned since the scorer was trained that is in force, `""` for none.
+    `versions` holds, of each version that payments may be scored by, the scorers of the levels that it changes.
+    """
 
     scorer: Scorer
     rules: RuleBook
     policy: Policy
     reduced: Mapping[Level, Scorer] = {}
+    parameters: str = ""
+    versions: Mapping[str, Mapping[Level, Scorer]] = {}
 
-    def at(self, level: Level) -> Scorer:
-        """Return the scorer of a level of the ladder."""
-        return self.reduced.get(level, self.scorer)
+    def at(self, level: Level, parameters: str | None = None) -> Scorer:
+        """Return the scorer of a level of the ladder, by a version of parameters (None: by what is in force).
+
+        Raises:
+            StateError: when that version is not at hand.
+        """
+        version = self.parameters if parameters is None else parameters
+        if not version:
+            return self.reduced.get(level, self.scorer)
+        if version not in self.versions:
+            msg = f"parameters {version} are not at hand: read their snapshot from the topic of model updates first"
+            raise StateError(msg)
+        scorers = self.versions[version]
+        return scorers.get(level) or self.reduced.get(level) or scorers.get(Level.FULL, self.scorer)
 
 
 class Lateness(msgspec.Struct, frozen=True):
@@ -118,7 +136,7 @@ class Engine:
         return self._extractor.close(self._answers)
 
     def replace_strategy(self, strategy: Strategy) -> None:
-        """Swap scorer, rules and policy between two batches."""
+        """Swap scorer, rules, policy and parameters between two batches."""
         self._strategy, self._encoder = strategy, encoder_of(strategy)
 
     def snapshot(self) -> bytes:
@@ -214,12 +232,14 @@ class Engine:
             self._hold(answer)
 
     def _scores(self, looked: Sequence[_Looked]) -> dict[str, tuple[Score, Histories | None, int]]:
-        """Return, by id, score, histories and the row in them; each level in one go."""
+        """Return, by id, score, histories and the row in them; each level and version of parameters in one go."""
         found: dict[str, tuple[Score, Histories | None, int]] = {}
-        for level in dict.fromkeys(item.arrival.level for item in looked):
-            same = [item for item in looked if item.arrival.level is level]
+        ways: dict[tuple[Level, str | None], list[_Looked]] = {}
+        for item in looked:
+            ways.setdefault((item.arrival.level, item.arrival.parameters), []).append(item)
+        for way, same in ways.items():
             matrix = np.stack([item.values for item in same])
-            ids, scorer = [item.tx.id for item in same], self._strategy.at(level)
+            ids, scorer = [item.tx.id for item in same], self._strategy.at(*way)
             histories = self._extractor.histories(ids) if self._reads_histories(scorer) else None
             for row, score in enumerate(scorer.score(ids, matrix, histories)):
                 found[ids[row]] = score, histories, row
@@ -227,8 +247,8 @@ class Engine:
 
     def _reads(self, batch: Sequence[Arrival]) -> bool:
         """Tell whether anything of a batch is scored at a level that reads histories."""
-        levels = {arrival.level for arrival in batch}
-        return any(self._reads_histories(self._strategy.at(level)) for level in levels)
+        ways = {(arrival.level, arrival.parameters) for arrival in batch}
+        return any(self._reads_histories(self._strategy.at(*way)) for way in ways)
 
     def _reads_histories(self, scorer: Scorer) -> bool:
         """Tell whether a scorer, of whatever level, reads the histories that are kept."""
@@ -254,7 +274,8 @@ class Engine:
             in_time = histories is None or self._time.explains()
             explainer = Explainer.MODEL if in_time else Explainer.BOOSTER
         read = histories if explainer is Explainer.MODEL else None
-        return Explained(self._strategy.at(item.arrival.level).explain(item.values, score, read, row), explainer)
+        scorer = self._strategy.at(item.arrival.level, item.arrival.parameters)
+        return Explained(scorer.explain(item.values, score, read, row), explainer)
 
     def _hold(self, answer: Answer) -> None:
         if self._book is not None:

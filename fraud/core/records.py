@@ -176,7 +176,8 @@ class Arrival(msgspec.Struct, frozen=True):
     """An event with its position, the headers that travelled with it, and how much of the scorer there is time for.
 
     `marks` go into the decision: `overdue` when its deadline had passed before it was taken up. Without an `explainer`
-    the time left decides; one is given where a decision is made again.
+    the time left decides, without `parameters` (a version, `""` for none) what is in force; both are given where a
+    decision is made again.
     """
 
     event: Event
@@ -185,6 +186,7 @@ class Arrival(msgspec.Struct, frozen=True):
     level: Level = Level.FULL
     marks: tuple[Mark, ...] = ()
     explainer: Explainer | None = None
+    parameters: str | None = None
 
 
 class Reject(msgspec.Struct, frozen=True):
@@ -218,6 +220,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     """A calibrated fraud probability in [0, 1] with the share of each part, and the level it was computed at.
 
     A model's parts hold its log-odds (`BASE`) and its exit (`EXIT`); rules alone, at level `rules`, have none.
+    `parameters` is the version of what was learned since that it was computed with, empty where there was none.
     """
 
     tx_id: str
@@ -225,6 +228,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     model_version: str
     level: Level = Level.FULL
     parts: Parts = ()
+    parameters: str = ""
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
@@ -236,12 +240,16 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 
 
 class Versions(msgspec.Struct, frozen=True, gc=False):
-    """What made a decision: needed, and enough, to make it again."""
+    """What made a decision: needed, and enough, to make it again.
+
+    `parameters` is what was learned since the model was trained, empty where the model decided as it was trained.
+    """
 
     model: str
     spec: str
     policy: str
     rules: str
+    parameters: str = ""
 
 
 class Raised(msgspec.Struct, frozen=True, gc=False):
@@ -337,13 +345,14 @@ def alert_id(tx_id: str, version: int, policy_version: str) -> str:
 
 
 def as_decided(arrival: Arrival, decision: Decision) -> Arrival:
-    """Return an arrival for a replay that decides as a worker did: its level, its explainer, and whether it was late.
+    """Return an arrival for a replay that decides as a worker did: level, explainer, parameters, whether it was late.
 
-    They depend on the clock, so they are taken from what is recorded; everything else is computed again.
+    They depend on the clock, so they are taken from the record; everything else is computed again.
     """
     return msgspec.structs.replace(
         arrival,
         level=decision.level,
         marks=(Mark.OVERDUE,) if Mark.OVERDUE in decision.marks else (),
         explainer=None if decision.explainer is Explainer.NONE else decision.explainer,
+        parameters=decision.versions.parameters,
     )

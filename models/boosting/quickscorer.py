@@ -35,7 +35,7 @@ class LeafBits:
     """Nodes grouped by tree, those that send missing values left first; leaves from left to right in each tree.
 
     Tree `i` owns nodes `start[i]:start[i + 1]`, of which `start[i]:middle[i]` send missing values left, and the
-    leaves from `base[i]` on.
+    leaves from `base[i]` on; leaf `order[j]` of the trees is the j-th here.
     """
 
     start: I32
@@ -45,6 +45,7 @@ class LeafBits:
     threshold: F32
     mask: U32
     leaf: F64
+    order: I32
     features: int
 
     def raw(self, matrix: Matrix) -> F64:
@@ -52,6 +53,18 @@ class LeafBits:
         rows = as_rows(matrix, self.features)
         total = np.zeros(len(rows), dtype=np.float64)
         _add(rows, self.start, self.middle, self.base, self.feature, self.threshold, self.mask, self.leaf, total)
+        return total
+
+    def sums(self, matrix: Matrix, values: F64) -> F64:
+        """Return sums of other values, float64 (rows, kinds), over the leaves of `matrix`, float32 (rows, features).
+
+        `values` is float64 (leaves, kinds), leaves in `order`. One pass for all kinds; each is added in the order of a
+        walk, so it has the same bits.
+        """
+        rows = as_rows(matrix, self.features)
+        total = np.zeros((len(rows), values.shape[1]), dtype=np.float64)
+        nodes = self.start, self.middle, self.base, self.feature, self.threshold, self.mask
+        _add_each(rows, *nodes, values, total)
         return total
 
 
@@ -110,6 +123,7 @@ def build(trees: Trees, thresholds: F32) -> LeafBits:
         thresholds[nodes],
         masks[nodes],
         trees.leaf[order],
+        np.array(order, dtype=np.int32),
         trees.features,
     )
 
@@ -166,3 +180,22 @@ def _add(
                 lowest = np.uint32(alive[lane] & np.uint32(~alive[lane] + np.uint32(1)))
                 place = POSITION[np.uint64(np.uint32(lowest * DE_BRUIJN) >> np.uint32(27))]
                 total[first + lane] += leaf[np.uint64(base[tree] + place)]
+
+
+@compiled
+def _add_each(
+    rows: F32, start: I32, middle: I32, base: I32, feature: I32, threshold: F32, mask: U32, values: F64, total: F64
+) -> None:
+    """Add each kind of values, (leaves, kinds), to `total`, (rows, kinds), as `_add` does one kind."""
+    columns = np.zeros((rows.shape[1], LANES), dtype=np.float32)
+    alive = np.empty(LANES, dtype=np.uint32)
+    for first in range(0, rows.shape[0], LANES):
+        count = min(LANES, rows.shape[0] - first)
+        _load(rows, first, count, columns)
+        for tree in range(base.shape[0]):
+            _cross_out(columns, start[tree], middle[tree], start[tree + 1], feature, threshold, mask, alive)
+            for lane in range(count):
+                lowest = np.uint32(alive[lane] & np.uint32(~alive[lane] + np.uint32(1)))
+                place = POSITION[np.uint64(np.uint32(lowest * DE_BRUIJN) >> np.uint32(27))]
+                for kind in range(values.shape[1]):
+                    total[first + lane, kind] += values[np.uint64(base[tree] + place), kind]

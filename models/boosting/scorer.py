@@ -70,6 +70,11 @@ class Booster(ReadsNoHistory):
         """Return the feature spec that the trees were fitted on."""
         return self._card.spec_version
 
+    @property
+    def trees(self) -> Trees:
+        """Return the trees."""
+        return self._trees
+
     def score(self, ids: Sequence[str], matrix: Matrix, histories: Histories | None = None) -> list[Score]:
         """Return a calibrated score per row of `matrix`, float32 (rows, features); NaN means missing."""
         base = self._calibration.log_odds(self.raw(matrix).tolist())

@@ -1,12 +1,15 @@
 """Leaves of boosted trees as what is learned: which ones a row ends in, and sums of other values over them."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.common.compiled import compiled
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Matrix
-from models.boosting.trees import F32, F64, I32, U8, Trees, Walk, as_rows, leaf_of
+from models.boosting import quickscorer
+from models.boosting.trees import F32, F64, I32, U8, Trees, as_rows, leaf_of
 
 Leaves = NDArray[np.int32]
 """The leaf of each tree that a row ends in, (rows, trees); leaves are numbered through all trees."""
@@ -27,22 +30,53 @@ def sums(leaves: Leaves, values: F64) -> F64:
     return out
 
 
+class LeafValues(NamedTuple):
+    """Values a leaf, float64 (leaves, experts): as the trees number their leaves, and as their bits do, if they do."""
+
+    walked: F64
+    crossed: F64 | None
+
+
 class LeafSums:
-    """Sums of several values a leaf over the leaves that rows end in, in one pass; a row's bits are its own alone."""
+    """Sums of values over the leaves that rows end in, in one pass, by whichever form of the trees is quicker.
 
-    def __init__(self, walk: Walk, features: int, values: F64) -> None:
-        """Take values, float64 (experts, leaves); raise ArtifactError unless there is one for each leaf."""
-        if values.ndim != 2 or values.shape[1] != len(walk.leaf):
-            message = f"The trees have {len(walk.leaf)} leaves, got values of shape {values.shape}: one a leaf needed."
+    Both forms give the same bits, and a row's bits are its own alone. What does not depend on the values is built once.
+    """
+
+    def __init__(self, trees: Trees) -> None:
+        """Take the trees."""
+        self._trees = trees
+        self._bits = quickscorer.build(trees, trees.walk.threshold) if quickscorer.suits(trees) else None
+
+    @property
+    def leaves(self) -> int:
+        """Return how many leaves the trees have in all."""
+        return len(self._trees.leaf)
+
+    @property
+    def features(self) -> int:
+        """Return how many features a row has."""
+        return self._trees.features
+
+    def values(self, values: F64) -> LeafValues:
+        """Return values, float64 (experts, leaves), as `of` takes them.
+
+        Raises:
+            ArtifactError: unless there is one for each leaf.
+        """
+        if values.ndim != 2 or values.shape[1] != self.leaves:
+            message = f"The trees have {self.leaves} leaves, got values of shape {values.shape}: one a leaf needed."
             raise ArtifactError(message)
-        self._walk, self._features = walk, features
-        self._values = np.ascontiguousarray(values.T)
+        walked = np.ascontiguousarray(values.T)
+        return LeafValues(walked, None if self._bits is None else np.ascontiguousarray(walked[self._bits.order]))
 
-    def of(self, matrix: Matrix) -> F64:
+    def of(self, matrix: Matrix, values: LeafValues) -> F64:
         """Return the sums, float64 (rows, experts), of `matrix`, float32 (rows, features)."""
-        rows, w = as_rows(matrix, self._features), self._walk
-        out = np.zeros((len(rows), self._values.shape[1]))
-        _walk(rows, w.roots, w.feature, w.threshold, w.missing, w.left, w.right, self._values, out)
+        if self._bits is not None and values.crossed is not None and len(matrix) >= quickscorer.FEW:
+            return self._bits.sums(matrix, values.crossed)
+        rows, w = as_rows(matrix, self._trees.features), self._trees.walk
+        out = np.zeros((len(rows), values.walked.shape[1]))
+        _walk(rows, w.roots, w.feature, w.threshold, w.missing, w.left, w.right, values.walked, out)
         return out
 
 

@@ -18,10 +18,12 @@ class Parameters(NamedTuple):
     """What a refresh publishes: the experts' weights, (3,), and what each pace changes a leaf's value by, (2, leaves).
 
     Changes are float32, as they travel; so the learner's own prequential probabilities are those that were served.
+    A correction is cut at +-`clip` in log-odds.
     """
 
     weights: tuple[float, ...]
     changes: NDArray[np.float32]
+    clip: float = CLIP
 
 
 def neutral(leaves: int) -> Parameters:
@@ -29,9 +31,9 @@ def neutral(leaves: int) -> Parameters:
     return Parameters((1.0, 0.0, 0.0), np.zeros((2, leaves), np.float32))
 
 
-def experts(base: F64, corrections: F64) -> F64:
+def experts(base: F64, corrections: F64, clip: float = CLIP) -> F64:
     """Return each expert's probability, float64 (rows, 3), of base log-odds (rows,) and sums of changes (rows, 2)."""
-    logits = np.column_stack([base, base[:, None] + np.clip(corrections, -CLIP, CLIP)])
+    logits = np.column_stack([base, base[:, None] + np.clip(corrections, -clip, clip)])
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -500, 500))))
 
 
@@ -43,16 +45,17 @@ def corrections(parameters: Parameters, leaves: lv.Leaves) -> F64:
 def mixed(parameters: Parameters, base: float, sums: Sequence[float]) -> float:
     """Return the mixture's probability of a base probability and sums of changes, one a pace; in [0, 1].
 
-    The base's share is its own probability; where nothing is changed, that is the answer to the bit.
+    The base's share is its own probability; where nothing is changed, that is the answer to the bit. Written out, for
+    it is computed for each payment.
     """
-    if not any(sums):
+    slow, fast = sums
+    if slow == 0.0 and fast == 0.0:
         return base
-    logit, weights = log_odds(base), parameters.weights
-    moved = sum(
-        weight * probability(logit + min(max(each, -CLIP), CLIP))
-        for weight, each in zip(weights[1:], sums, strict=True)
-    )
-    return min(weights[0] * base + moved, 1.0)
+    logit, clip, (of_base, of_slow, of_fast) = log_odds(base), parameters.clip, parameters.weights
+    slow = clip if slow > clip else max(slow, -clip)
+    fast = clip if fast > clip else max(fast, -clip)
+    value = of_base * base + (of_slow * probability(logit + slow) + of_fast * probability(logit + fast))
+    return min(value, 1.0)
 
 
 def towards(live: Parameters, candidate: Parameters, share: float) -> Parameters:
@@ -61,4 +64,4 @@ def towards(live: Parameters, candidate: Parameters, share: float) -> Parameters
         return candidate
     weights = tuple(one + share * (other - one) for one, other in zip(live.weights, candidate.weights, strict=True))
     changes = live.changes + np.float32(share) * (candidate.changes - live.changes)
-    return Parameters(weights, changes.astype(np.float32))
+    return Parameters(weights, changes.astype(np.float32), candidate.clip)

@@ -1,31 +1,20 @@
-"""The scorer that serves what was learned: a base scorer, unchanged, and the mixture on top of what it says."""
+"""The scorers that serve what was learned: base scorers, unchanged, and the mixture on top of what they say."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fraud.core.errors import ArtifactError
 from fraud.core.learning.outcomes import log_odds
 from fraud.core.ports import Codes, Histories, Matrix, Scorer
-from fraud.core.records import Reason, Score, Values
-from models.boosting import treeshap
+from fraud.core.records import Level, Reason, Score, Values
 from models.boosting.trees import Trees
-from models.online import leaves as lv
+from models.online.leaves import LeafSums
 from models.online.parameters import Parameters, mixed
-from models.reasons.of_booster import Explainer
+from models.online.snapshots import Snapshot, need_base, parameters_in
+from models.reasons.lately import lately_of, with_lately
+from models.reasons.reading import NOTHING, Lately
 
 PART = "refreshed"
-
-
-def changed(trees: Trees, parameters: Parameters) -> Trees:
-    """Return the trees with new leaf values: each expert's change by its weight.
-
-    To first order the mixture's log-odds are those of these trees; exact contributions of them add up exactly. The
-    mixture itself is made of probabilities, and clips, so it is served by `Refreshed` and only explained by these.
-    """
-    shift = np.asarray(parameters.weights[1:]) @ parameters.changes.astype(np.float64)
-    return replace(trees, leaf=trees.leaf + shift)
 
 
 class Refreshed:
@@ -33,22 +22,20 @@ class Refreshed:
 
     The base scores first and alone: the early exits of a blend read its own probability, as their proof asks, and a
     base without parameters is this scorer to the bit. Then sums of changes over the booster's leaves, clipped, are
-    added to the base's log-odds, one for each pace, and the probabilities are mixed.
+    added to the base's log-odds, one for each pace, and the probabilities are mixed. Its reasons are the base's, and
+    one more for what was learned.
     """
 
-    def __init__(self, base: Scorer, trees: Trees, names: Sequence[str], parameters: Parameters) -> None:
-        """Take a base, its booster's trees with the names of their features, and parameters that belong to them.
+    def __init__(
+        self, base: Scorer, sums: LeafSums, parameters: Parameters, version: str = "", lately: Lately = NOTHING
+    ) -> None:
+        """Take a base, its booster's leaves, and parameters that belong to them, with their version.
 
-        Raises ArtifactError when there are not as many changes as leaves.
+        `lately` says what they were learned of. Raises ArtifactError when there are not as many changes as leaves.
         """
-        self._base, self._trees, self._parameters = base, trees, parameters
-        self._sums = lv.LeafSums(trees.walk, trees.features, parameters.changes.astype(np.float64))
-        if len(names) != trees.features:
-            message = f"The trees take {trees.features} features, got {len(names)} names: one for each is needed."
-            raise ArtifactError(message)
-        self._names = tuple(names)
-        self._explainer: Explainer | None = None
-        self._paths: treeshap.Paths | None = None
+        self._base, self._sums, self._parameters = base, sums, parameters
+        self._values = sums.values(parameters.changes.astype(np.float64))
+        self._version, self._lately = version, lately
 
     @property
     def version(self) -> str:
@@ -71,23 +58,47 @@ class Refreshed:
 
     def score(self, ids: Sequence[str], matrix: Matrix, histories: Histories | None = None) -> list[Score]:
         """Return the base's scores with what was learned on top; the part `refreshed` is what that adds, log-odds."""
-        scores, sums = self._base.score(ids, matrix, histories), self._sums.of(matrix).tolist()
+        scores, sums = self._base.score(ids, matrix, histories), self._sums.of(matrix, self._values).tolist()
         return [self._moved(score, row) for score, row in zip(scores, sums, strict=True)]
 
     def explain(
         self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
     ) -> tuple[Reason, ...]:
-        """Return the base's reasons; where the base is the booster alone, those of the trees with their new values."""
-        if self._base.encoder:
-            return self._base.explain(values, score, histories, row)
-        if self._paths is None or self._explainer is None:
-            self._explainer = Explainer(self._names)
-            self._paths = treeshap.build(changed(self._trees, self._parameters))
-        return self._explainer.reasons(values, self._paths.contributions(values)[:-1])
+        """Return the base's reasons and, where it has raised the score, what was learned lately among them."""
+        reasons = self._base.explain(values, score, histories, row)
+        return with_lately(reasons, values, self._lately, dict(score.parts).get(PART, 0.0))
 
     def _moved(self, score: Score, sums: Sequence[float]) -> Score:
-        value = mixed(self._parameters, score.value, sums)
-        if value == score.value:
-            return score
-        parts = (*score.parts, (PART, log_odds(value) - log_odds(score.value)))
-        return Score(score.tx_id, value, score.model_version, score.level, parts)
+        before, parts = score.value, score.parts
+        value = mixed(self._parameters, before, sums)
+        if value != before:
+            parts = (*parts, (PART, log_odds(value) - log_odds(before)))
+        return Score(score.tx_id, value, score.model_version, score.level, parts, self._version)
+
+
+class Refreshing:
+    """Makes the scorers of learned parameters over one base. What does not depend on them is built once."""
+
+    def __init__(self, bases: Mapping[Level, Scorer], trees: Trees) -> None:
+        """Take the scorers that parameters change, by level, the full one among them, and their booster's trees."""
+        self._bases, self._sums = dict(bases), LeafSums(trees)
+        self.base, self.spec = bases[Level.FULL].version, bases[Level.FULL].spec_version
+
+    def warm(self) -> None:
+        """Load the compiled loops, for which the first payments would wait otherwise."""
+        nothing = self._sums.values(np.zeros((1, self._sums.leaves)))
+        for rows in (1, 2):
+            self._sums.of(np.zeros((rows, self._sums.features), np.float32), nothing)
+
+    def scorers(self, snapshot: Snapshot) -> dict[Level, Scorer]:
+        """Return the scorers of a snapshot by level.
+
+        Raises:
+            ArtifactError: when it is damaged, or was learned on another model, other features or other trees.
+        """
+        need_base(snapshot, self.base, self.spec)
+        parameters, lately = parameters_in(snapshot, self._sums.leaves), lately_of(snapshot.labels, snapshot.since)
+        return {
+            level: Refreshed(base, self._sums, parameters, snapshot.version, lately)
+            for level, base in self._bases.items()
+        }

@@ -136,10 +136,14 @@ CODES = (
         "interaction", "What the groups above add together and none of them alone",
         (), (), sentences.interaction, needs_history=True,
     ),
+    Code(
+        "learned-lately", "What the model has learned of late labels since its training",
+        (), (), sentences.learned,
+    ),
 )  # fmt: skip
-GROUPS = CODES[:-1]
+GROUPS = CODES[:-2]
 """The codes that speak for features or parts of a history: the players of both games, in this order."""
-INTERACTION = CODES[-1]
+INTERACTION, LEARNED = CODES[-2:]
 PLACES = {code.name: place for place, code in enumerate(GROUPS)}
 OTHER = PLACES["other"]
 

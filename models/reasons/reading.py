@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,17 @@ from fraud.core.tokens import (
 F32 = NDArray[np.float32]
 FRAUD_SUMS = (SUM_FRAUDS, SUM_SHARE, SUM_HAS_FRAUD, SUM_LAST_FRAUD, SUM_FIRST_FRAUD)
 """Columns of a summary that tell of known frauds."""
+
+
+class Lately(NamedTuple):
+    """What was learned since a model was trained: of how many payments, of them frauds, since when (UTC ns)."""
+
+    payments: int = 0
+    frauds: int = 0
+    since: int = 0
+
+
+NOTHING = Lately()
 
 
 class EntityHistory:
@@ -64,18 +76,20 @@ class Reading:
 
     def __init__(
         self, places: Mapping[str, int], values: Values, strongest: str = "", tokens: Tokens | None = None,
-        remainder: float = 0.0,
+        remainder: float = 0.0, lately: Lately = NOTHING,
     ) -> None:  # fmt: skip
         """Take a vector (features,) and, where histories were read, one row's tokens (1, sides, ...).
 
         `strongest` names the group's feature that raised the score most, where that is known; `remainder` is what the
         groups add to the log-odds together and none adds alone.
+        `lately` is what was learned since the model was trained.
         """
         self._places = places
         self._values = values
         self._tokens = tokens
         self.strongest = strongest
         self.remainder = remainder
+        self.lately = lately
 
     def __call__(self, name: str) -> float:
         """Return a feature's value, NaN when the vector has none or it is beyond measure."""

@@ -5,8 +5,10 @@ A vector describes the time just before its payment; where a sentence counts pay
 """
 
 import math
+from datetime import UTC, datetime
 from typing import NamedTuple
 
+from fraud.core.records import SECOND
 from models.reasons.reading import Reading
 
 WINDOWS = {"10m": ("10 minutes", 1 / 144), "1h": ("1 hour", 1 / 24), "1d": ("1 day", 1.0), "7d": ("7 days", 7.0)}
@@ -235,6 +237,15 @@ def interaction(read: Reading) -> str:
     """Tell what the groups do together and none does alone."""
     more = "more" if read.remainder > 0 else "less"
     return f"Together these facts count {abs(read.remainder):.2f} {more} in log-odds than one by one"
+
+
+def learned(read: Reading) -> str:
+    """Tell what was learned since the model was trained."""
+    lately = read.lately
+    since = datetime.fromtimestamp(lately.since // SECOND, UTC)
+    payments, frauds = plural(lately.payments, "payment"), plural(lately.frauds, "fraud")
+    of = f"{payments} since {since:%Y-%m-%d %H:%M} UTC, {frauds} among them"
+    return f"What was learned of {of}, speaks for fraud"
 
 
 def other(read: Reading) -> str:

@@ -1,6 +1,7 @@
 """Waiting items as few bytes: fields without their names, vectors without what most of them hold.
 
-What many items have in common, as the versions that decided them, is kept once and named by a number (`Forms`).
+What many items have in common, as the versions that decided them, is kept once and named by a number (`Forms`). The
+version of learned parameters is not: there is another one every minute.
 
 A vector is mostly zeros and missing values, and some small counts; each of these costs a bit or a byte, all others
 their four bytes. Nothing is rounded: what is unpacked is what was packed, bit by bit. General compression gains 4 % on
@@ -57,6 +58,7 @@ class Packed(msgspec.Struct, frozen=True, gc=False, array_like=True):
     silent: int = 0
     released_at: int = 0
     later: int = 0
+    parameters: str = ""
 
 
 class First(Pending, frozen=True, gc=False, kw_only=True):
@@ -109,12 +111,13 @@ def packed_item(item: Pending, forms: Forms) -> bytes:
             item.deadline,
             item.score,
             packed(item.vector),
-            form=forms.number(Form(item.action, item.level, item.versions, names)),
+            form=forms.number(Form(item.action, item.level, with_parameters(item.versions, ""), names)),
             parts=tuple(value for _, value in item.parts),
             claims=item.claims,
             silent=item.silent_at and item.silent_at - item.deadline + 1,
             released_at=item.released_at,
             later=item.due - item.deadline,
+            parameters=item.versions.parameters if item.versions else "",
         )
     )
 
@@ -138,12 +141,19 @@ def item_in(body: bytes, forms: Forms) -> Pending:
         action=form.action,
         level=form.level,
         parts=tuple(zip(form.parts, kept.parts, strict=True)),
-        versions=form.versions,
+        versions=with_parameters(form.versions, kept.parameters),
         claims=kept.claims or claimed(kept.verdict, kept.verdict_at),
         silent_at=kept.silent and kept.deadline + kept.silent - 1,
         released_at=kept.released_at,
         due_at=kept.later and kept.deadline + kept.later,
     )
+
+
+def with_parameters(versions: Versions | None, parameters: str) -> Versions | None:
+    """Return the versions of an item with this one of the learned parameters."""
+    if versions is None or versions.parameters == parameters:
+        return versions
+    return msgspec.structs.replace(versions, parameters=parameters)
 
 
 def first_item(body: bytes) -> Pending:

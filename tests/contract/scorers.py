@@ -19,14 +19,17 @@ from models import registry
 from models.blend import NETWORK, Blend, Early
 from models.boosting.scorer import Booster
 from models.boosting.trees import Trees
+from models.online.leaves import LeafSums
 from models.online.parameters import Parameters
 from models.online.refreshed import Refreshed
+from models.reasons.reading import Lately
 from models.rules_only import RulesOnly
 from streaming.observe.stages import TimedScorer, Watch
 from streaming.replay.extraction import RecordingScorer
 from streaming.wiring import SHIPPED
 
 WARM, ROWS, SIDES = 3_000, 67, 3
+SOME = Lately(41_320, 96, 1_793_620_800_000_000_000)
 
 
 class ScorerCase(NamedTuple):
@@ -82,14 +85,14 @@ def some_changes(trees: Trees) -> Parameters:
 def refreshed() -> Refreshed:
     """Return the shipped booster with changes on top."""
     trees = shipped_trees("demo")
-    return Refreshed(booster(), trees, booster().card.features, some_changes(trees))
+    return Refreshed(booster(), LeafSums(trees), some_changes(trees), "7-0123abcd", SOME)
 
 
 @cache
 def refreshed_blend() -> Refreshed:
     """Return the shipped blend with changes on top."""
     trees = blend().trees
-    return Refreshed(blend(), trees, blend().card.features, some_changes(trees))
+    return Refreshed(blend(), LeafSums(trees), some_changes(trees), "7-0123abcd", SOME)
 
 
 SCORERS = [

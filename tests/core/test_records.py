@@ -5,7 +5,20 @@ import enum
 import msgspec
 import pytest
 
-from fraud.core.records import Action, Decision, Explainer, LabelSource, Level, Mark, Versions
+from fraud.core.records import (
+    Action,
+    Arrival,
+    Decision,
+    Explainer,
+    KnownLabel,
+    LabelSource,
+    Level,
+    Mark,
+    Position,
+    Verdict,
+    Versions,
+    as_decided,
+)
 
 PUBLISHED: dict[type[enum.StrEnum], set[str]] = {
     Action: {"approve", "challenge", "review", "decline"},
@@ -42,3 +55,24 @@ def test_mark_that_is_not_known_is_refused() -> None:
     written = msgspec.json.encode(decision(Mark.LATE)).replace(b"late", b"tardy")
     with pytest.raises(msgspec.ValidationError, match="'tardy'"):
         msgspec.json.decode(written, type=Decision)
+
+
+# --- what was learned since ------------------------------------------------------------------------------------------
+
+
+def test_decision_of_a_release_that_learned_nothing_is_read() -> None:
+    written = msgspec.json.encode(decision()).replace(b',"parameters":""', b"")
+    assert b"parameters" not in written
+    assert msgspec.json.decode(written, type=Decision) == decision()
+
+
+@pytest.mark.parametrize("version", ["", "12-abcdef01"])
+def test_replay_takes_the_parameters_of_the_record(version: str) -> None:
+    made = msgspec.structs.replace(decision(), versions=Versions("m", "s", "p", "r", version))
+    label = KnownLabel(
+        tx_id="t", verdict=Verdict.FRAUD, source=LabelSource.ANALYST, happened_at=1, seen_at=1, card="c", merchant="m",
+        paid_at=1, base_amount=1,
+    )  # fmt: skip
+    arrival = Arrival(label, Position("t", 0, 0))
+    assert arrival.parameters is None
+    assert as_decided(arrival, made).parameters == version

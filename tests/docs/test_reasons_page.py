@@ -9,7 +9,7 @@ import pytest
 
 from features.spec import spec
 from models.reasons.catalogue import CODES, Code
-from models.reasons.reading import Reading
+from models.reasons.reading import Lately, Reading
 from tests.models.histories import DAY, event, fraud, genuine, summary, tokens
 
 PAGE = Path(__file__).parents[2] / "docs" / "reasons.md"
@@ -48,7 +48,8 @@ def sentence(code: Code) -> str:
     values = np.array([KNOWN.get(name, math.nan) for name in NAMES], dtype=np.float32)
     named, vector = (NAMES, values) if code.name != "other" else ((*NAMES, "ring_degree"), np.append(values, 3.5))
     places = {name: place for place, name in enumerate(named)}
-    return code.words(Reading(places, vector.astype(np.float32), "ring_degree", HISTORY, remainder=0.18))
+    lately = Lately(41_320, 96, 1_793_620_800_000_000_000)
+    return code.words(Reading(places, vector.astype(np.float32), "ring_degree", HISTORY, 0.18, lately))
 
 
 def line(code: Code) -> str:

@@ -45,6 +45,11 @@ def test_line_changes_with_each_part_of_the_answer(change: str, value: Any) -> N
     assert line_of(decision(**{change: value})) != line_of(decision())
 
 
+def test_line_names_what_was_learned_where_something_was() -> None:
+    learned = Versions("m", "s", "p", "r", "12-abcdef01")
+    assert line_of(decision(versions=learned)) == line_of(decision())[:-1] + b"\t12-abcdef01\n"
+
+
 @settings(deadline=None)
 @given(PIECES)
 def test_sha256_equals_hashlib_for_any_pieces(pieces: list[bytes]) -> None:

@@ -134,6 +134,21 @@ def test_an_item_comes_back_with_all_it_holds(items: list[Pending]) -> None:
         assert item_in(packed_item(item, forms), forms) == item
 
 
+def test_items_of_many_learned_versions_share_one_form(items: list[Pending]) -> None:
+    kept: list[bytes] = []
+
+    def add(body: bytes) -> int:
+        kept.append(body)
+        return len(kept)
+
+    forms = Forms({}, add)
+    for seq in range(50):
+        versions = Versions("m", "s", "p", "r", f"{seq}-abcdef01")
+        item = msgspec.structs.replace(items[0], versions=versions)
+        assert item_in(packed_item(item, forms), forms) == item
+    assert len(kept) == 1
+
+
 # --- the file --------------------------------------------------------------------------------------------------------
 
 

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 
 from fraud.core.errors import ArtifactError
-from models.boosting.trees import Trees
+from fraud.core.ports import Matrix
+from models.boosting.quickscorer import suits
+from models.boosting.trees import F64, ZERO_IS_MISSING, Trees
 from models.online import leaves as lv
 from tests.models.conftest import Fitted
+
+
+def summed(trees: Trees, values: F64, rows: Matrix) -> F64:
+    """Return sums of values, (experts, leaves), over the leaves of rows."""
+    sums = lv.LeafSums(trees)
+    return sums.of(rows, sums.values(values))
 
 
 def test_leaf_values_of_reached_leaves_add_up_to_the_raw_score(fitted: Fitted) -> None:
@@ -20,7 +28,7 @@ def test_leaf_values_of_reached_leaves_add_up_to_the_raw_score(fitted: Fitted) -
 
 def test_sums_in_one_pass_are_those_of_each_alone_to_the_bit(fitted: Fitted) -> None:
     values = np.random.default_rng(1).normal(size=(3, len(fitted.trees.leaf)))
-    sums = lv.LeafSums(fitted.trees.walk, fitted.trees.features, values).of(fitted.rows)
+    sums = summed(fitted.trees, values, fitted.rows)
     alone = [replace(fitted.trees, leaf=each).raw(fitted.rows) for each in values]
     np.testing.assert_array_equal(sums, np.stack(alone, axis=1))
     np.testing.assert_array_equal(sums, lv.sums(lv.reached(fitted.trees, fitted.rows), values))
@@ -29,12 +37,20 @@ def test_sums_in_one_pass_are_those_of_each_alone_to_the_bit(fitted: Fitted) -> 
 @pytest.mark.parametrize("batch", [1, 2, 3, 64, 65])
 def test_sums_do_not_depend_on_the_batch(fitted: Fitted, batch: int) -> None:
     values = np.random.default_rng(2).normal(size=(2, len(fitted.trees.leaf)))
-    sums = lv.LeafSums(fitted.trees.walk, fitted.trees.features, values)
-    parts = [sums.of(fitted.rows[i : i + batch]) for i in range(0, len(fitted.rows), batch)]
-    np.testing.assert_array_equal(np.concatenate(parts), sums.of(fitted.rows))
+    sums = lv.LeafSums(fitted.trees)
+    held = sums.values(values)
+    parts = [sums.of(fitted.rows[i : i + batch], held) for i in range(0, len(fitted.rows), batch)]
+    np.testing.assert_array_equal(np.concatenate(parts), sums.of(fitted.rows, held))
 
 
 def test_values_for_other_trees_are_refused(fitted: Fitted) -> None:
     trees: Trees = fitted.trees
     with pytest.raises(ArtifactError, match="one a leaf needed"):
-        lv.LeafSums(trees.walk, trees.features, np.zeros((2, len(trees.leaf) + 1)))
+        lv.LeafSums(trees).values(np.zeros((2, len(trees.leaf) + 1)))
+
+
+def test_trees_that_bits_do_not_suit_are_walked(fitted: Fitted) -> None:
+    values = np.random.default_rng(3).normal(size=(2, len(fitted.trees.leaf)))
+    odd = replace(fitted.trees, missing=fitted.trees.missing | np.uint8(ZERO_IS_MISSING))
+    assert not suits(odd)
+    np.testing.assert_array_equal(summed(odd, values, fitted.rows), lv.sums(lv.reached(odd, fitted.rows), values))
