@@ -19,6 +19,7 @@ from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.errors import ArtifactError, StoreRestartedError, StoreUnavailableError
 from fraud.core.ports import RuleBook
 from fraud.core.records import SECOND, Level
+from models.online.snapshots import decoded
 from streaming import clock, wiring
 from streaming.kafka import confluent, kafka_python
 from streaming.kafka.backlog import Backlog
@@ -30,6 +31,7 @@ from streaming.kafka.publisher import Publisher
 from streaming.kafka.recovery import Recoverable, Recovery
 from streaming.kafka.source import RecordReader, TimeBudget
 from streaming.kafka.topics import Topics, ids
+from streaming.kafka.updates import in_force, open_updates
 from streaming.labels.counts import BookCounts
 from streaming.labels.joiner import LabelJoiner
 from streaming.labels.log import LabelLog
@@ -48,6 +50,7 @@ from streaming.worker.deadlines import LatencyBudget
 from streaming.worker.fallback import FallbackEngine, RulesFallback
 from streaming.worker.model_swap import ModelInUse, ModelSwap
 from streaming.worker.probe import Probe
+from streaming.worker.refresh import Make, Ready, Refresh, Topic
 from streaming.worker.reporter import Reporter
 from streaming.worker.service import Service
 from streaming.worker.standby import take_turn
@@ -55,6 +58,8 @@ from streaming.worker.upkeep import Upkeep
 from streaming.worker.warm_up import warm_up
 
 LOOK_AGAIN = 0.05
+ASKED_MS = 500
+"""How often a worker asks for new parameters: next to nothing beside a period, and few wakings of a thread."""
 ANY_TIME = Limits(ahead=2**62)
 """What was taken in once is read again, whatever the clock says now."""
 
@@ -69,13 +74,14 @@ class Outside(msgspec.Struct, frozen=True):
 
 
 class Deciding(msgspec.Struct, frozen=True):
-    """What a worker decides by: the engine, what answers without its store, and the pointer that it follows."""
+    """What a worker decides by: the engine, what answers without its store, and the pointers that it follows."""
 
     strategy: Strategy
     engine: Engine
     fallback: FallbackEngine
     users: tuple[Callable[[Strategy], None], ...]
     swap: ModelSwap
+    refresh: Refresh | None
     pointer: Pointer | None
 
 
@@ -131,6 +137,8 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
     store = path_store(settings)
     budget = budget_of(settings)
     deciding = decider(settings, embedded.strategy, store, outside, budget)
+    if deciding.refresh:
+        deciding.refresh.begin()
     link = kafka_link(settings, member, deciding.fallback, outside.watch, budget, deciding.pointer, outside.health.beat)
     return service(settings, outside, deciding, store, budget, link)
 
@@ -156,11 +164,17 @@ def decider(
     extractor = OnlineExtractor(TimedStore(store, watch))
     engine = Engine(extractor, store, timed(chosen, watch), None, Lateness(settings.lateness.allowed), budget)
     rules = RulesFallback(chosen, len(extractor.names), extractor.version)
+
+    def decide_by(strategy: Strategy) -> None:
+        engine.replace_strategy(timed(strategy, watch))
+
+    refresh = listening(settings, chosen, decide_by, outside)
     users = (
-        lambda strategy: engine.replace_strategy(timed(strategy, watch)),
+        decide_by,
         rules.replace_strategy,
         lambda strategy: budget.take_levels((Level.FULL, *strategy.reduced)),
         outside.metrics.gauges.show_build,
+        *((refresh.follow,) if refresh else ()),
     )
     for use in users:
         use(chosen)
@@ -171,7 +185,7 @@ def decider(
         swap.follow()
 
     fallback = FallbackEngine(TimedEngine(engine, watch), store, rules, Probe(back), down=text is None)
-    return Deciding(chosen, engine, fallback, users, swap, pointer)
+    return Deciding(chosen, engine, fallback, users, swap, refresh, pointer)
 
 
 def pointed(settings: ServiceSettings, rules: RuleBook, pointer: Pointer) -> Strategy:
@@ -193,8 +207,39 @@ def pointed(settings: ServiceSettings, rules: RuleBook, pointer: Pointer) -> Str
 
 
 def timed(strategy: Strategy, watch: Watch) -> Strategy:
-    """Return a strategy whose scorer is timed."""
-    return msgspec.structs.replace(strategy, scorer=TimedScorer(strategy.scorer, watch))
+    """Return a strategy whose full scorer is timed, with what was learned as well."""
+    versions = {
+        version: {level: TimedScorer(each, watch) if level is Level.FULL else each for level, each in scorers.items()}
+        for version, scorers in strategy.versions.items()
+    }
+    return msgspec.structs.replace(strategy, scorer=TimedScorer(strategy.scorer, watch), versions=versions)
+
+
+def listening(
+    settings: ServiceSettings, chosen: Strategy, use: Callable[[Strategy], None], outside: Outside
+) -> Refresh | None:
+    """Return what keeps a worker's parameters fresh; `use` takes what decides. None where the settings ask for none."""
+    if not settings.refresh.enabled:
+        return None
+    kafka = settings.kafka
+    topic = Topic(partial(open_updates, kafka, at_end=True, wait_ms=ASKED_MS), partial(in_force, kafka))
+    refresh = Refresh(chosen, topic, maker, use, outside.log, wall=settings.refresh.clock == "wall")
+    outside.metrics.registry.register(refresh)
+    return refresh
+
+
+def maker(chosen: Strategy) -> Make | None:
+    """Return what makes published snapshots ready for a strategy's model, None where that has nothing to learn."""
+    refreshing = wiring.refreshing(chosen)
+    if refreshing is None:
+        return None
+    refreshing.warm()
+
+    def ready(body: bytes) -> Ready:
+        snapshot = decoded(body)
+        return Ready(snapshot.base, snapshot.version, snapshot.seq, refreshing.scorers(snapshot))
+
+    return ready
 
 
 def consumer_of(kafka: KafkaSection, group: str, member: str = "") -> Consumer:
@@ -266,7 +311,9 @@ def service(
         fallback, link, store, partial(Job, deciding.engine, store, backlog, path_timeout(settings)), model.swap, log
     )
     pages = listen(settings, metrics, outside.health)
-    return Service(link, fallback, model, reporter, upkeep, catch_up, store, log, pages, settings.kafka.group)
+    return Service(
+        link, fallback, model, deciding.refresh, reporter, upkeep, catch_up, store, log, pages, settings.kafka.group
+    )
 
 
 def listen(settings: ServiceSettings, metrics: Metrics, health: Health) -> Pages | None:

@@ -15,6 +15,7 @@ from streaming.kafka.topics import Topics
 from streaming.settings import KafkaSection
 
 SNAPSHOT, LIVE, EVENT, HELD = "snapshot/", "live/", "event/", "held/"
+ANSWER_MS = 50
 BACK = 200
 """Records that are read at first, from the end; four times as many where they were not enough."""
 
@@ -49,13 +50,15 @@ class UpdateReader:
         self._consumer.close()
 
 
-def open_updates(kafka: KafkaSection, *, at_end: bool = False) -> UpdateReader:
+def open_updates(kafka: KafkaSection, *, at_end: bool = False, wait_ms: int = ANSWER_MS) -> UpdateReader:
     """Return a reader that begins at the topic's begin, or with `at_end` behind what is there now.
+
+    While nothing comes the broker is asked every `wait_ms`.
 
     Raises:
         SettingsError: when no broker answers or there is no such topic.
     """
-    reader, place = _assigned(kafka)
+    reader, place = _assigned(kafka, wait_ms)
     end = reader.end_offsets([place])[place]
     reader.seek(place, end if at_end else reader.beginning_offsets([place])[place])
     return UpdateReader(reader, place)
@@ -110,12 +113,12 @@ def _keys_in_force(held: Mapping[str, bytes], base: str) -> set[str]:
     return {key, SNAPSHOT + version} if version else {key}
 
 
-def _assigned(kafka: KafkaSection) -> tuple[Any, Any]:
+def _assigned(kafka: KafkaSection, wait_ms: int = ANSWER_MS) -> tuple[Any, Any]:
     """Return a consumer, and the partition that it reads."""
     from kafka import TopicPartition
 
     place = TopicPartition(Topics.of(kafka).updates, 0)
-    reader = output_log.consumer(kafka)
+    reader = output_log.consumer(kafka, fetch_max_wait_ms=wait_ms, allow_auto_create_topics=False)
     if not reader.partitions_for_topic(place.topic):
         reader.close()
         msg = f"no topic {place.topic} at {kafka.bootstrap}: make it with 'fraud topics create'"

@@ -18,6 +18,7 @@ from streaming.run import run
 from streaming.worker.catch_up import CatchUp
 from streaming.worker.fallback import FallbackEngine
 from streaming.worker.model_swap import ModelInUse
+from streaming.worker.refresh import Refresh
 from streaming.worker.reporter import Reporter
 from streaming.worker.upkeep import Upkeep
 
@@ -42,6 +43,7 @@ class Service:
         link: KafkaLink,
         fallback: FallbackEngine,
         model: ModelInUse,
+        refresh: Refresh | None,
         reporter: Reporter,
         upkeep: Upkeep,
         catch_up: CatchUp,
@@ -50,8 +52,8 @@ class Service:
         pages: Pages | None,
         group: str,
     ) -> None:
-        """Take the parts; `group` is told when it starts."""
-        self._link, self._fallback, self._model = link, fallback, model
+        """Take the parts; without `refresh` nothing learned is listened for. `group` is told when it starts."""
+        self._link, self._fallback, self._model, self._refresh = link, fallback, model, refresh
         self._reporter, self._upkeep, self._catch_up = reporter, upkeep, catch_up
         self._store, self._log, self._pages = store, log, pages
         self._group = group
@@ -69,6 +71,8 @@ class Service:
             run(self._link, self._fallback, self._link, self._between)
         finally:
             self._log.say("stopped", **msgspec.structs.asdict(self._link.counts))
+            if self._refresh:
+                self._refresh.close()
             self._catch_up.close()
             self._fallback.close()
             self._store.close()
@@ -89,6 +93,8 @@ class Service:
         self._reporter.batch(intake, answers)
         if self._fallback.mode is Mode.NORMAL:
             self._model.swap()
+            if self._refresh:
+                self._refresh.swap()
         self._catch_up.turn()
         self._upkeep.turn(idle=not intake.arrivals and not intake.rejects)
         self._reporter.turn()

@@ -1,11 +1,15 @@
 """A live run through Kafka and Redis against the replay of its own log: `make parity`.
 
-    python -m tests.parity.live [--rows 200000] [--data FILE] [--model demo]
+    python -m tests.parity.live [--rows 200000] [--data FILE] [--model demo] [--refreshes]
 
 One worker and the label book, undisturbed; payments as fast as they go, far beyond what the worker keeps in time, so
 that levels change and decisions are late; each label when the stream's time reaches it. The replay takes transactions,
-the applied labels, and of the decisions `seen_at`, level, explainer and what was late, in the order in which the worker
-saw them, through the engine with the embedded store. Compared: the whole decision, to the last digit.
+the applied labels, and of the decisions `seen_at`, level, explainer, parameters and what was late, in the order in
+which the worker saw them, through the engine with the embedded store. Compared: the whole decision, to the last digit.
+
+With `--refreshes` parameters change four times a second, by scripted snapshots on the topic, from which the replay
+reads them back; and there are two workers, the second of which hears of none until the run is half over. For what two
+workers take in at one merchant lies in no log, merchants and devices are told apart by their card's partition.
 """
 
 import argparse
@@ -14,29 +18,53 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import count, islice
 from pathlib import Path
+from threading import Event, Thread
+from typing import NamedTuple
+
+import msgspec
+from kafka import KafkaProducer
+from kafka.partitioner.default import murmur2
 
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
-from fraud.core.engine import Engine, Lateness
-from fraud.core.records import Answer, Arrival, Decision, Intake, Label, Position, Reject, Transaction, as_decided
+from fraud.core.engine import Engine, Lateness, Strategy
+from fraud.core.records import (
+    Answer,
+    Arrival,
+    Decision,
+    Intake,
+    Label,
+    Level,
+    Position,
+    Reject,
+    Transaction,
+    as_decided,
+)
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
+from models.online import snapshots
+from models.online.snapshots import Live, Snapshot
 from streaming.files import mapping
 from streaming.files.rows import Row
 from streaming.files.table import Table
-from streaming.kafka import output_log
+from streaming.kafka import output_log, updates
 from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.settings import changed, rates, read_settings
 from streaming.wiring import strategy
+from tests.parity.refreshes import knowing, scorers_of, scripted
 from tests.site import Site, until
 
 DELAY = 7 * 86_400 * 1_000_000_000
 BATCH = 64
+PARTITIONS = 4
+EVERY_SECONDS = 0.25
+LISTENS = "FRAUD_REFRESH__ENABLED"
 
 
 def stream(data: Path | None, rows: int) -> Iterator[Arrival | Reject]:
@@ -49,6 +77,18 @@ def stream(data: Path | None, rows: int) -> Iterator[Arrival | Reject]:
         made = (Row(tx, Verdict.FRAUD if fraud else Verdict.GENUINE, "", None) for tx, fraud in truth)
         return history(ordered(islice(made, rows)), DELAY)
     return history(ordered(islice(Table(data, mapping.load("fdh")).rows(), rows)), DELAY)
+
+
+def apart(events: Iterator[Arrival | Reject]) -> Iterator[Arrival | Reject]:
+    """Yield events whose merchants and devices are told apart by the partition of their card."""
+    for event in events:
+        if isinstance(event, Arrival) and isinstance(tx := event.event, Transaction):
+            number = (murmur2(tx.card.encode()) & 0x7FFFFFFF) % PARTITIONS
+            device = tx.device and f"{tx.device}-{number}"
+            moved = msgspec.structs.replace(tx, merchant=f"{tx.merchant}-{number}", device=device)
+            yield msgspec.structs.replace(event, event=moved)
+        else:
+            yield event
 
 
 def feed(site: Site, events: Iterator[Arrival | Reject]) -> tuple[int, int]:
@@ -68,8 +108,62 @@ def transactions(intake: Intake) -> Iterator[Transaction]:
     return (a.event for a in intake.arrivals if isinstance(a.event, Transaction))
 
 
+# ---- refreshes
+
+
+class Publisher:
+    """A learner by script: a snapshot with small random changes, and that it is live, again and again."""
+
+    def __init__(self, site: Site) -> None:
+        """Connect."""
+        self._site, self._strategy = site, strategy_of(site.model)
+        self._producer = KafkaProducer(bootstrap_servers=site.settings.bootstrap.split(","), acks="all")
+        self._ended = Event()
+        self._thread = Thread(target=self._run, daemon=True)
+        self.published = 0
+
+    def start(self) -> "Publisher":
+        """Begin to publish, in a thread."""
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Publish no more."""
+        self._ended.set()
+        self._thread.join()
+        self._producer.close()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Publish a snapshot and that it is live."""
+        live = Live(base=snapshot.base, version=snapshot.version, seq=snapshot.seq, why="script", at=time.time_ns())
+        for key, record in ((f"snapshot/{snapshot.version}", snapshot), (f"live/{snapshot.base}", live)):
+            self._producer.send(self._site.topics.updates, key=key.encode(), value=snapshots.encoded(record))
+        self._producer.flush()
+        self.published += 1
+
+    def _run(self) -> None:
+        for seq in count(1):
+            self.publish(scripted(self._strategy, seq))
+            if self._ended.wait(EVERY_SECONDS):
+                return
+
+
+def published(site: Site) -> list[Snapshot]:
+    """Return every snapshot that the topic holds."""
+    found = updates.newest(site.settings, updates.everything)
+    return [snapshots.decoded(value) for key, value in found.items() if key.startswith(snapshots.SNAPSHOT)]
+
+
+def listening(site: Site, *, heard: bool) -> None:
+    """Let the processes of a site that are started from now on listen for refreshes, or not."""
+    site.environment[LISTENS] = str(heard).lower()
+
+
+# ---- the replay
+
+
 def log_of(site: Site, decided: Sequence[Answer]) -> list[Arrival]:
-    """Return what the worker took up, in the order in which it did."""
+    """Return what the workers took up, in the order in which they did."""
     made = {(answer.position.partition, answer.position.offset): answer.decision for answer in decided}
     found = read_settings(None, {})
     codec = Codec(rates(found), Limits(ahead=2**62))
@@ -89,12 +183,18 @@ def log_of(site: Site, decided: Sequence[Answer]) -> list[Arrival]:
     return sorted(arrivals, key=lambda arrival: arrival.event.seen_at)
 
 
-def replayed(log: Sequence[Arrival], model: str) -> dict[str, Decision]:
-    """Return the decisions of a replay, by transaction."""
+def strategy_of(model: str) -> Strategy:
+    """Return a model's strategy, as the workers have it."""
     settings = changed(read_settings(None, {}), "model", name=model)
-    store = MemoryStore()
-    extractor = OnlineExtractor(store)
-    engine = Engine(extractor, store, strategy(settings, extractor.version), None, Lateness(settings.lateness.allowed))
+    return strategy(settings, OnlineExtractor(MemoryStore()).version)
+
+
+def replayed(log: Sequence[Arrival], model: str, learned: Sequence[Snapshot] = ()) -> dict[str, Decision]:
+    """Return the decisions of a replay that knows these snapshots, by transaction."""
+    settings, store = read_settings(None, {}), MemoryStore()
+    frozen = strategy_of(model)
+    chosen = knowing(frozen, scorers_of(frozen, *learned)) if learned else frozen
+    engine = Engine(OnlineExtractor(store), store, chosen, None, Lateness(settings.lateness.allowed))
     found = {}
     for begin in range(0, len(log), BATCH):
         for answer in engine.handle(log[begin : begin + BATCH]):
@@ -102,7 +202,7 @@ def replayed(log: Sequence[Arrival], model: str) -> dict[str, Decision]:
     return found
 
 
-def differing(live: Sequence[Answer], again: dict[str, Decision]) -> list[str]:
+def differing(live: Sequence[Answer], again: Mapping[str, Decision]) -> list[str]:
     """Return the ids of decisions that are not the same."""
     return [answer.decision.tx_id for answer in live if answer.decision != again.get(answer.decision.tx_id)]
 
@@ -113,17 +213,60 @@ def hurried(decisions: Sequence[Decision]) -> dict[str, int]:
     return dict(sorted(Counter(map(str, words)).items()))
 
 
-def compare(site: Site, data: Path | None, rows: int) -> tuple[int, list[str], int, dict[str, int]]:
-    """Run live, then replay; return how many decisions, those that differ, the labels applied, and what was short."""
+class Compared(NamedTuple):
+    """A run beside its replay: payments, decisions that differ, labels applied, what was short.
+
+    `parameters` are the versions that payments met, `frozen` counts those that the model decided as it was trained.
+    """
+
+    rows: int
+    differ: list[str]
+    labels: int
+    of: dict[str, int]
+    parameters: int
+    frozen: int
+
+
+def compare(site: Site, events: Iterator[Arrival | Reject]) -> Compared:
+    """Run live by one worker, then replay."""
     site.book()
     site.worker()
-    payments, labels = feed(site, stream(data, rows))
+    return compared(site, *feed(site, events))
+
+
+def compare_refreshed(site: Site, events: Sequence[Arrival | Reject]) -> Compared:
+    """Run live by two workers and many refreshes, of which the second one hears from the middle on; then replay."""
+    half = len(events) // 2
+    with closing(Publisher(site).start()):
+        listening(site, heard=False)
+        site.book()
+        deaf = site.worker(1)
+        listening(site, heard=True)
+        site.worker(0)
+        until(lambda: '"started"' in site.log() and '"started"' in site.log("worker1"), "both work")
+        first = feed(site, apart(iter(events[:half])))
+        until(lambda: site.ends(site.topics.decisions) >= first[0], "the first half", 600)
+        deaf.terminate()
+        deaf.wait()
+        site.worker(1)
+        second = feed(site, apart(iter(events[half:])))
+        payments, labels = first[0] + second[0], first[1] + second[1]
+        until(lambda: site.ends(site.topics.decisions) >= payments, "every decision", 600)
+    return compared(site, payments, labels)
+
+
+def compared(site: Site, payments: int, labels: int) -> Compared:
+    """Return a run that has been fed so much beside its replay, once all of it is through."""
     until(lambda: site.ends(site.topics.decisions) >= payments, "every decision", 600)
     until(lambda: site.ends(site.topics.known) >= labels, "every label known", 300)
     until(lambda: site.ends(site.topics.applied) >= labels, "every label applied", 300)
     live = site.read().answers
-    again = replayed(log_of(site, live), site.model)
-    return payments, differing(live, again), labels, hurried([answer.decision for answer in live])
+    made = [answer.decision for answer in live]
+    versions = Counter(decision.versions.parameters for decision in made if decision.level is not Level.RULES)
+    learned = [snapshot for snapshot in published(site) if snapshot.version in versions]
+    again = replayed(log_of(site, live), site.model, learned)
+    frozen = versions.pop("", 0)
+    return Compared(payments, differing(live, again), labels, hurried(made), len(versions), frozen)
 
 
 def main() -> None:
@@ -132,6 +275,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--data", type=Path, default=None, help="the handbook's file; default: simulated traffic")
     parser.add_argument("--model", default="demo")
+    parser.add_argument("--refreshes", action="store_true", help="two workers, parameters that change all the time")
     given = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="parity-") as name:
@@ -140,16 +284,25 @@ def main() -> None:
         redis = RedisServer(folder / "redis").start(tied=True)
         site = Site(kafka.bootstrap, redis.url, folder / "site", "parity", model=given.model)
         try:
-            rows, differ, labels, words = compare(site, given.data, given.rows)
+            events = stream(given.data, given.rows)
+            found = compare_refreshed(site, list(events)) if given.refreshes else compare(site, events)
         finally:
             site.close()
             kafka.kill()
             redis.kill()
-    print(f"{rows:,} payments, {labels:,} labels in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    print(json.dumps({"rows": rows, "differ": len(differ), "labels": labels, "of": words}))
-    if len({word for word in words if word.startswith("level")}) < 2:
-        sys.exit("the worker was never short of time, so this run shows nothing of an overload: give it more --rows")
-    sys.exit(1 if differ else 0)
+    seconds = time.monotonic() - began
+    print(f"{found.rows:,} payments, {found.labels:,} labels in {seconds:.0f} s", file=sys.stderr)
+    print(json.dumps(found._asdict() | {"differ": len(found.differ)}))
+    sys.exit(judged(found, refreshes=given.refreshes))
+
+
+def judged(found: Compared, *, refreshes: bool) -> str | int:
+    """Return what a run ends with: 0, 1 where decisions differ, or why it shows nothing."""
+    if len({word for word in found.of if word.startswith("level")}) < 2:
+        return "the worker was never short of time, so this run shows nothing of an overload: give it more --rows"
+    if refreshes and found.parameters < 100:
+        return f"payments met {found.parameters} versions of parameters, 100 are wanted: give it more --rows"
+    return 1 if found.differ else 0
 
 
 if __name__ == "__main__":

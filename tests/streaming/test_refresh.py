@@ -1,0 +1,273 @@
+"""A worker hears what is live on a thread, makes it ready there, and swaps it between two batches; or refuses it."""
+
+import io
+import queue
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from fraud.core.engine import Strategy
+from fraud.core.errors import ArtifactError
+from fraud.core.records import SECOND, Level
+from streaming import clock
+from streaming.observe.logs import Log
+from streaming.worker.refresh import RECENT, Heard, Live, Make, Ready, Refresh, Topic
+from tests.site import until
+
+BASE, NEXT = "demo@1", "demo@2"
+
+
+def strategy_of(base: str) -> Strategy:
+    """Return a strategy whose scorer has nothing but a version."""
+    scorer: Any = SimpleNamespace(version=base)
+    nobody: Any = None
+    return Strategy(scorer, nobody, nobody)
+
+
+class Published:
+    """The topic, in memory: what was published, and a follower that waits for more."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+        self.news: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        self.fault: Exception | None = None
+        self.searches = 0
+
+    def publish(self, base: str, version: str, seq: int = 1, *, holds: str | None = None, at: int = 0) -> None:
+        """Publish a snapshot, which says that it is `holds`, and that it is live."""
+        if version:
+            self.put(f"snapshot/{version}", (version if holds is None else holds).encode())
+        self.put(f"live/{base}", msgspec.json.encode(Live(version, seq, at)))
+
+    def put(self, key: str, value: bytes) -> None:
+        self.held[key] = value
+        self.news.put((key, value))
+
+    def follow(self) -> "Published":
+        if self.fault:
+            raise self.fault
+        return self
+
+    def poll(self, wait_ms: int) -> list[tuple[str, bytes]]:
+        if self.fault:
+            raise self.fault
+        try:
+            return [self.news.get(timeout=wait_ms / 5_000)]
+        except queue.Empty:
+            return []
+
+    def in_force(self, base: str) -> Mapping[str, bytes]:
+        self.searches += 1
+        return dict(self.held)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def make_of(strategy: Strategy) -> Make:
+    """Return what makes snapshots ready: their bytes are their version; what is `bad` is refused."""
+
+    def make(body: bytes) -> Ready:
+        version = body.decode()
+        if "bad" in version:
+            msg = f"parameters {version} are refused: damaged"
+            raise ArtifactError(msg)
+        scorer: Any = SimpleNamespace(version=strategy.scorer.version, of=version)
+        return Ready(strategy.scorer.version, version, int(version.split("-")[0]), {Level.FULL: scorer})
+
+    return make
+
+
+class Worker:
+    """What a worker has of it: the refresh, what decides, and what was logged."""
+
+    def __init__(self, topic: Published, make: Callable[[Strategy], Make | None] = make_of) -> None:
+        self.topic, self.log, self.used = topic, io.StringIO(), list[Strategy]()
+        self.refresh = Refresh(
+            strategy_of(BASE), Topic(topic.follow, topic.in_force), make, self.used.append, Log("worker-0", self.log)
+        )
+
+    @property
+    def version(self) -> str:
+        """Return what is in force, after a batch."""
+        self.refresh.swap()
+        return self.used[-1].parameters if self.used else ""
+
+    def figures(self) -> dict[str, float]:
+        """Return the metrics."""
+        return {sample.name: sample.value for family in self.refresh.collect() for sample in family.samples}
+
+
+@pytest.fixture
+def topic() -> Published:
+    return Published()
+
+
+@pytest.fixture
+def worker(topic: Published, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    monkeypatch.setattr("streaming.worker.refresh.AGAIN_SECONDS", 0.01)
+    made = Worker(topic)
+    yield made
+    made.refresh.close()
+
+
+def test_what_is_live_is_taken_up_before_the_first_payment(worker: Worker, topic: Published) -> None:
+    topic.publish(BASE, "7-abc", 7)
+    worker.refresh.begin()
+    assert [strategy.parameters for strategy in worker.used] == ["7-abc"]
+    assert set(worker.used[0].versions) == {"7-abc"}
+    assert worker.figures()["fraud_refresh_seq"] == 7
+    assert "parameters taken up" in worker.log.getvalue()
+
+
+def test_a_refresh_is_swapped_between_two_batches_and_not_before(worker: Worker, topic: Published) -> None:
+    worker.refresh.begin()
+    topic.publish(BASE, "8-abc")
+    until(lambda: bool(worker.refresh._ready), "made ready", 5)
+    assert worker.used == []
+    worker.refresh.swap()
+    assert worker.used[-1].parameters == "8-abc"
+    worker.refresh.swap()
+    assert len(worker.used) == 1
+
+
+def test_of_several_refreshes_within_a_batch_the_newest_counts(worker: Worker, topic: Published) -> None:
+    worker.refresh.begin()
+    for seq in range(1, 30):
+        topic.publish(BASE, f"{seq}-abc", seq)
+    until(lambda: worker.version == "29-abc", "the newest", 5)
+    assert worker.figures()["fraud_refresh_seq"] == 29
+
+
+def test_a_learner_that_reverts_brings_the_frozen_model_back(worker: Worker, topic: Published) -> None:
+    topic.publish(BASE, "7-abc", 7)
+    worker.refresh.begin()
+    topic.publish(BASE, "", 8)
+    until(lambda: worker.version == "", "frozen", 5)
+    assert worker.used[-1].versions == {}
+    assert worker.figures()["fraud_refresh_seq"] == 0
+    assert "parameters frozen" in worker.log.getvalue()
+
+
+def test_an_old_version_that_is_pinned_is_looked_for(worker: Worker, topic: Published) -> None:
+    topic.held["snapshot/2-abc"] = b"2-abc"
+    topic.publish(BASE, "9-abc", 9)
+    worker.refresh.begin()
+    for seq in range(20, 21 + RECENT):
+        topic.put(f"snapshot/{seq}-abc", b"x")
+    topic.put(f"live/{BASE}", msgspec.json.encode(Live("2-abc", 2, 0)))
+    until(lambda: worker.version == "2-abc", "the pinned version", 5)
+
+
+@pytest.mark.parametrize(
+    ("version", "holds", "why"),
+    [
+        ("8-bad", None, "parameters 8-bad are refused: damaged"),
+        ("8-abc", "9-abc", "parameters 8-abc are live, but the snapshot under that name holds 9-abc"),
+        ("8-abc", "", "parameters 8-abc are live, but the topic does not hold their snapshot"),
+    ],
+)
+def test_what_must_not_be_used_is_refused_and_told_and_what_is_live_stays(
+    worker: Worker, topic: Published, version: str, holds: str | None, why: str
+) -> None:
+    topic.publish(BASE, "7-abc", 7)
+    worker.refresh.begin()
+    topic.publish(BASE, version, 8, holds=holds)
+    until(lambda: worker.figures()["fraud_refresh_refused_total"] == 1, "refused", 5)
+    assert worker.version == "7-abc"
+    assert why in worker.log.getvalue()
+    topic.publish(BASE, "10-abc", 10)
+    until(lambda: worker.version == "10-abc", "the next one", 5)
+
+
+def test_a_record_that_cannot_be_read_is_refused(worker: Worker, topic: Published) -> None:
+    worker.refresh.begin()
+    topic.put(f"live/{BASE}", b"\x80")
+    until(lambda: worker.figures()["fraud_refresh_refused_total"] == 1, "refused", 5)
+
+
+def test_a_snapshot_that_the_topic_lacks_is_looked_for_once(worker: Worker, topic: Published) -> None:
+    worker.refresh.begin()
+    before = topic.searches
+    for _ in range(3):
+        topic.publish(BASE, "8-abc", 8, holds="")
+    until(lambda: worker.figures()["fraud_refresh_refused_total"] == 3, "refused", 5)
+    assert topic.searches == before + 1
+
+
+def test_parameters_of_another_base_are_not_heard(worker: Worker, topic: Published) -> None:
+    topic.publish(NEXT, "7-abc", 7)
+    worker.refresh.begin()
+    topic.publish(NEXT, "8-abc", 8)
+    topic.publish(BASE, "9-abc", 9)
+    until(lambda: bool(worker.version), "its own", 5)
+    assert [strategy.parameters for strategy in worker.used] == ["9-abc"]
+
+
+def test_a_promoted_model_goes_on_as_it_was_trained_until_its_own_parameters_are_found(
+    worker: Worker, topic: Published
+) -> None:
+    topic.publish(BASE, "7-abc", 7)
+    topic.publish(NEXT, "3-abc", 3)
+    worker.refresh.begin()
+    assert worker.version == "7-abc"
+    promoted = strategy_of(NEXT)
+    worker.refresh.follow(promoted)
+    until(lambda: len(worker.used) == 2 or bool(worker.version and len(worker.used) > 1), "its own parameters", 5)
+    assert (worker.used[-1].scorer, worker.used[-1].parameters) == (promoted.scorer, "3-abc")
+
+
+def test_parameters_made_for_a_model_that_was_replaced_meanwhile_are_left(worker: Worker, topic: Published) -> None:
+    worker.refresh.begin()
+    topic.publish(BASE, "7-abc", 7)
+    until(lambda: bool(worker.refresh._ready), "made ready", 5)
+    worker.refresh.follow(strategy_of(NEXT))
+    worker.refresh.swap()
+    assert worker.used == []
+
+
+def test_a_model_without_leaves_to_learn_hears_nothing(topic: Published) -> None:
+    topic.publish(BASE, "7-abc", 7)
+    worker = Worker(topic, lambda strategy: None)
+    worker.refresh.begin()
+    topic.publish(BASE, "8-abc", 8)
+    time.sleep(0.2)
+    assert worker.version == ""
+    worker.refresh.close()
+
+
+def test_without_a_topic_the_worker_goes_on_and_hears_of_it_when_it_is_there(worker: Worker, topic: Published) -> None:
+    topic.fault = ArtifactError("no topic model-updates")
+    worker.refresh.begin()
+    assert worker.version == ""
+    until(lambda: "no topic model-updates" in worker.log.getvalue(), "told", 5)
+    time.sleep(0.1)
+    assert worker.log.getvalue().count("model updates not heard") == 1
+    topic.publish(BASE, "7-abc", 7)
+    topic.fault = None
+    until(lambda: worker.version == "7-abc", "heard", 5)
+    topic.fault = OSError("gone")
+    until(lambda: "gone" in worker.log.getvalue(), "told", 5)
+    assert worker.version == "7-abc"
+
+
+def test_age_counts_from_the_end_of_the_newest_period_that_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = SimpleNamespace(ns=1_000 * SECOND)
+    monkeypatch.setattr(clock, "now_ns", lambda: now.ns)
+    wall, stream = Heard(Log("w", io.StringIO()), wall=True), Heard(Log("w", io.StringIO()), wall=False)
+
+    def ages() -> list[float]:
+        return [next(f for f in each.collect() if f.name == "fraud_refresh_age_seconds").samples[0].value
+                for each in (wall, stream)]  # fmt: skip
+
+    now.ns += 50 * SECOND
+    assert ages() == [50, 50]
+    for heard in (wall, stream):
+        heard.live(Live("7-abc", 7, now.ns - 3 * SECOND))
+    assert ages() == [3, 0]
+    now.ns += 7 * SECOND
+    assert ages() == [10, 7]
