@@ -54,8 +54,8 @@ learn-bench: setup ## learning from late labels on a replayed stream: gain, guar
 parity: setup services ## a recorded live run against its replay; DATA=FILE takes the handbook's payments
 	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS)) $(if $(MODEL),--model $(MODEL))
 
-kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 with warm standbys
-	.venv/bin/python -m tests.crash.kills $(N) $(if $(STANDBY),--standby) $(if $(MODEL),--model $(MODEL))
+kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 with warm standbys, CLUSTER=1 on a Redis Cluster
+	.venv/bin/python -m tests.crash.kills $(N) $(if $(STANDBY),--standby) $(if $(CLUSTER),--cluster) $(if $(MODEL),--model $(MODEL))
 
 faults: setup services ## Redis killed, cut, gone, hung; Kafka restarted; a zombie; death between write and publish
 	.venv/bin/python -m tests.crash.faults $(FAULTS)

@@ -1,10 +1,11 @@
 """Kill -9 at random moments under load, real Kafka and Redis: `make kills N=10`.
 
-    python -m tests.crash.kills [N] [--rate 300] [--seed 1] [--standby]
+    python -m tests.crash.kills [N] [--rate 300] [--seed 1] [--standby] [--cluster]
 
 Two workers and the label book run under load; again and again one of them is killed and started anew. Half of the
 kills go to each way of delivery; the last of each half dies between its write and its publishing, and comes back after
-the retry horizon. With `--standby` a second process of each worker waits, warmed up, to take over. `restart_s` is how
+the retry horizon. With `--standby` a second process of each worker waits, warmed up, to take over; with `--cluster` the
+state lies in a Redis Cluster of three nodes, a new one for each half. `restart_s` is how
 long after a kill the last of the worker's partitions had its next decision, of three more kills of each half that fall
 into calm, the worker being started again at once; `overlapping_s` is the same after the random ones, from the restart
 (with a standby from the kill), while other processes may be starting. When the load is through: `lost` are inputs
@@ -24,7 +25,8 @@ import threading
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +43,7 @@ from features.state.tables import card_key
 from features.stores.memory import MemoryStore
 from fraud.core import tokens as tk
 from fraud.core.ports import Encoder, Scorer
-from fraud.core.records import DAY, Answer, Arrival, Label, Position, Transaction, Verdict
+from fraud.core.records import DAY, Answer, Arrival, Label, LabelSource, Position, Transaction, Verdict
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
 from streaming.kafka.output_log import Once
@@ -49,6 +51,7 @@ from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.settings import changed, rates, read_settings
 from streaming.wiring import strategy
+from tests.redis_cluster import CLUSTERED, form_cluster
 from tests.redis_rows import stored_rows
 from tests.site import Site, until
 
@@ -313,7 +316,7 @@ def judged(site: Site, sent: Sequence[Transaction], labels: Sequence[Label]) -> 
     """Return what is wrong after a run, each 0 when all is well."""
     read = site.read()
     ids = Counter(answer.decision.tx_id for answer in read.answers)
-    known = Counter(envelope.known_in(record.value).tx_id for record in site.records(site.topics.known))
+    known = Counter(said(record.value) for record in site.records(site.topics.known))
     applied = accepted_labels(site)
     scorer = scorer_of(site.model)
     store = undisturbed(site, scorer if scorer.encoder else None)
@@ -325,19 +328,28 @@ def judged(site: Site, sent: Sequence[Transaction], labels: Sequence[Label]) -> 
         "score_differs": read.doubles + wrong_scores(read.answers, scorer),
         "state_differs": sum(held[key] != row for key, row in expected.items()),
         "histories_differ": histories_differ(site, store, scorer),
-        "labels_lost": len({label.tx_id for label in labels} - applied.keys()),
+        "labels_lost": len({(label.tx_id, label.source) for label in labels} - applied.keys()),
         "labels_double": sum(count - 1 for count in known.values()) + sum(count - 1 for count in applied.values()),
     }
 
 
-def accepted_labels(site: Site) -> Counter[str]:
+def said(value: bytes) -> tuple[str, LabelSource]:
+    """Return of which payment a known label speaks and who said so: silence may have spoken before a late verdict."""
+    label = envelope.known_in(value)
+    return label.tx_id, label.source
+
+
+def accepted_labels(site: Site) -> Counter[tuple[str, LabelSource]]:
     """Return how often our readers accept each applied label: by its source offset."""
     once = Once(site.topics)
-    found = Counter(
-        envelope.known_in(record.value).tx_id for record in site.records(site.topics.applied) if once.accepts(record)
-    )
+    found = Counter(said(record.value) for record in site.records(site.topics.applied) if once.accepts(record))
     assert not once.foreign
     return found
+
+
+def chargebacks(site: Site) -> int:
+    """Return of how many payments the verdict that was sent has been applied."""
+    return sum(source is LabelSource.CHARGEBACK for _, source in accepted_labels(site))
 
 
 class Trial(NamedTuple):
@@ -383,12 +395,34 @@ def one_run(kafka: str, redis: str, folder: Path, trial: Trial) -> tuple[dict[st
         labels = labels_of(sent)
         site.send_labels(labels)
         until(lambda: site.decided() >= len(sent), "every decision", 120)
-        until(lambda: len(accepted_labels(site)) >= len(labels), "every label applied", 120)
+        until(lambda: chargebacks(site) >= len(labels), "every label applied", 120)
         time.sleep(1.0)
         rig.close()
         return judged(site, sent, labels), Waits(rig.waits(alone=True), rig.waits(alone=False))
     finally:
         site.close()
+
+
+@contextmanager
+def node(folder: Path) -> Iterator[str]:
+    """Run a Redis; yield its address."""
+    server = RedisServer(folder).start(tied=True)
+    try:
+        yield server.url
+    finally:
+        server.kill()
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[str]:
+    """Run a Redis Cluster of three nodes; yield its address."""
+    with ExitStack() as running:
+        servers = [RedisServer(folder / str(number), options=CLUSTERED).start(tied=True) for number in range(3)]
+        for server in servers:
+            running.callback(server.kill)
+        for client in form_cluster(servers):
+            client.close()
+        yield f"redis+cluster://127.0.0.1:{servers[0].port}"
 
 
 def spread(times: Sequence[float]) -> dict[str, float]:
@@ -404,20 +438,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", default="demo", help="a shipped model, as demo-blend, or one in build/models")
     parser.add_argument("--standby", action="store_true", help="a second process of each worker waits to take over")
+    parser.add_argument("--cluster", action="store_true", help="state in a Redis Cluster of three nodes")
     given = parser.parse_args()
     total: Counter[str] = Counter()
     waits: dict[str, dict[str, dict[str, float]]] = {"restart_s": {}, "overlapping_s": {}}
     with tempfile.TemporaryDirectory(prefix="kills-") as place:
         folder = Path(place)
-        kafka = KafkaServer(folder / "kafka").start(tied=True)
-        redis = RedisServer(folder / "redis").start(tied=True)
+        kafka, store = KafkaServer(folder / "kafka").start(tied=True), cluster if given.cluster else node
         try:
             halves = {"fast": given.kills - given.kills // 2, "transactional": given.kills // 2}
             for delivery, kills in halves.items():
                 if kills:
-                    redis_url = redis.url.replace("/0", "/1") if delivery == "transactional" else redis.url
                     trial = Trial(delivery, kills, given.rate, given.seed, given.standby, given.model)
-                    found, away = one_run(kafka.bootstrap, redis_url, folder / delivery, trial)
+                    with store(folder / f"redis-{delivery}") as redis_url:
+                        found, away = one_run(kafka.bootstrap, redis_url, folder / delivery, trial)
                     print(f"{delivery}: {found}; away {away} s", file=sys.stderr)
                     total.update(found)
                     for name, times in zip(waits, away, strict=True):
@@ -425,7 +459,6 @@ def main() -> None:
                             waits[name][delivery] = spread(times)
         finally:
             kafka.kill()
-            redis.kill()
     print(json.dumps({"kills": given.kills, **total, **waits}))
     sys.exit(1 if any(total.values()) else 0)
 

@@ -18,7 +18,8 @@ class Run(msgspec.Struct, frozen=True):
     """One run: latencies in ms, shares of what came, CPU in ms a message, bytes of the append-only file a message.
 
     `late_unmarked` took longer than the budget and is not marked so, `marked_in_time` the other way round; `noise` is
-    the share of the machine that others took, before or during, whichever is more.
+    the share of the machine that others took, before or during, whichever is more. `hits` is the share of rows that the
+    worker had at hand, None for a floor.
     """
 
     p50: float = NOTHING
@@ -33,6 +34,7 @@ class Run(msgspec.Struct, frozen=True):
     broker_cpu: float = 0.0
     aof_bytes: float = 0.0
     noise: float = 0.0
+    hits: float | None = None
     levels: dict[str, float] = {}
     marks: dict[str, float] = {}
 
@@ -76,6 +78,9 @@ def median(runs: Sequence[Run]) -> Run:
         if field.name in ("levels", "marks"):
             names = dict.fromkeys(name for value in values for name in value)
             found[field.name] = {name: float(np.median([value.get(name, 0.0) for value in values])) for name in names}
+        elif field.name == "hits":
+            known = [value for value in values if value is not None]
+            found[field.name] = float(np.median(known)) if known else None
         else:
             found[field.name] = float(np.median(values))
     return Run(**{**found, "lost": sum(run.lost for run in runs), "noise": max(run.noise for run in runs)})  # type: ignore[arg-type]
@@ -124,7 +129,7 @@ class Row(msgspec.Struct, frozen=True):
 HEADS = (
     ("rate/s", 7), ("client", 13), ("p50 ms", 7), ("p99", 7), ("p99.9", 7), ("floor", 7), ("p99", 7), ("p50 x", 6),
     ("p99 x", 6), (">50ms %", 8), ("unmarked", 9), ("in time", 8), ("worker", 7), ("floor", 6), ("redis", 6),
-    ("broker", 7), ("aof B", 7), ("lost", 5), ("others %", 9),
+    ("broker", 7), ("aof B", 7), ("hits %", 7), ("lost", 5), ("others %", 9),
 )  # fmt: skip
 
 
@@ -141,7 +146,7 @@ def line(row: Row) -> str:
         f"{floor.p99:.1f}", f"{path.p50 / floor.p50:.2f}", f"{path.p99 / floor.p99:.2f}", f"{path.over:.2%}"[:-1],
         f"{path.late_unmarked:.2%}"[:-1], f"{path.marked_in_time:.2%}"[:-1], f"{path.worker_cpu:.2f}",
         f"{floor.worker_cpu:.2f}", f"{path.redis_cpu:.2f}", f"{path.broker_cpu:.2f}", f"{path.aof_bytes:,.0f}",
-        f"{path.lost}", f"{max(path.noise, floor.noise):.0%}"[:-1],
+        "-" if path.hits is None else f"{path.hits:.1%}"[:-1], f"{path.lost}", f"{max(path.noise, floor.noise):.0%}"[:-1],
     )  # fmt: skip
     text = " ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, HEADS, strict=True))
     told = ", ".join(f"{name} {share:.1%}" for name, share in {**path.levels, **path.marks}.items())

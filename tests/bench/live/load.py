@@ -11,7 +11,8 @@ Medians over the pairs are printed; all values stand in build/bench.json.
 How to read a line: latencies of path and floor in ms, and how many times the floor the path takes; then of a hundred
 decisions those over 50 ms, those over it that are not marked so, and those marked that were in time; CPU in ms a
 decision of worker, floor, Redis and broker (which serves load and reader too); bytes that a decision adds to the
-append-only file (its rewriting is off); what was lost; and the share of the machine that processes not of this bench
+append-only file (its rewriting is off); of a hundred rows those that the worker had at hand (--cache makes them fewer);
+what was lost; and the share of the machine that processes not of this bench
 took. Below it levels and marks.
 
 A run beside which others took more than --noise of the machine, in the second before it or during it, shows nothing: it
@@ -21,6 +22,7 @@ never milliseconds of two days.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -46,6 +48,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--cards", type=int, default=CARDS, help="population; 1000000: more than a worker's cache holds"
     )
+    parser.add_argument("--cache", type=int, help="MiB of rows that a worker keeps; default as in the settings")
     parser.add_argument("--delivery", default="fast", choices=["fast", "transactional"])
     parser.add_argument("--noise", type=float, default=0.1, help="share of the machine that others may take")
     parser.add_argument("--tries", type=int, default=3, help="most tries of a run beside which others took more")
@@ -81,7 +84,7 @@ def result(rows: list[Row], given: argparse.Namespace, stages: dict[str, Any]) -
         path = median(row.path)
         if path.p99 <= BUDGET_MS and not path.lost and not row.noisy:
             fit[row.library] = max(fit.get(row.library, 0.0), row.rate)
-    settings = {name: getattr(given, name) for name in ("model", "delivery", "seconds", "pairs", "cards", "noise")}
+    settings = {name: getattr(given, name) for name in ("model", "delivery", "seconds", "pairs", "cards", "cache", "noise")}
     records = [row.record() for row in rows]
     noisy = sum(row.noisy for row in rows)
     return {
@@ -101,6 +104,8 @@ def main() -> None:
         kafka = KafkaServer(folder / "kafka").start(tied=True)
         redis = RedisServer(folder / "redis", options=REWRITES_OFF).start(tied=True)
         words = ("--rules", "default", "--delivery", given.delivery)
+        if given.cache is not None:
+            os.environ["FRAUD_STORE__CACHE"] = str(given.cache)
         rig = Rig(kafka, redis, folder, given.libraries, given.model, words)
         try:
             rows = measured(rig, given)

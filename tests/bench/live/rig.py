@@ -112,19 +112,21 @@ class Rig:
         reader = Reader(self._kafka.bootstrap, sink)
         try:
             self._send(source, plan, WARM_SECONDS)
-            began, file = usage(pids), self._file()
+            began, file, rows = usage(pids), self._file(), [] if floor else [rows_read(on.site)]
             intended = self._send(source, plan, plan.seconds)
             end = time.monotonic() + DRAIN_SECONDS
             while len(reader.seen.keys() & intended.keys()) < len(intended) and time.monotonic() < end:
                 time.sleep(0.1)
             ended = usage(pids)
+            rows += [] if floor else [rows_read(on.site)]
         finally:
             reader.close()
         count = len(intended)
         cost = {f"{name}_cpu": used(began, ended, name) / count * 1e3 for name in ("worker", "redis", "broker")}
         written = (self._file() - file) / count
         found = figures(intended, reader.seen)
-        return msgspec.structs.replace(found, **cost, aof_bytes=written, noise=max(before, noise(began, ended)))
+        others = max(before, noise(began, ended))
+        return msgspec.structs.replace(found, **cost, aof_bytes=written, noise=others, hits=hit_share(*rows))
 
     def _send(self, topic: str, plan: Plan, seconds: float) -> Mapping[str, int]:
         first = self._sent
@@ -183,6 +185,27 @@ def metrics_of(site: Site) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+
+
+class RowsRead(NamedTuple):
+    """How many rows a worker has taken from its copies so far, and how many in all."""
+
+    copies: float
+    rows: float
+
+
+def rows_read(site: Site) -> RowsRead:
+    """Return what a worker has read so far."""
+    values = metrics_of(site)
+    copies, whole = (values.get(f'fraud_store_rows_total{{read="{how}"}}', 0.0) for how in ("copy", "whole"))
+    return RowsRead(copies, copies + whole)
+
+
+def hit_share(*looks: RowsRead) -> float | None:
+    """Return the share of rows that came from copies between two looks; None without them."""
+    if len(looks) < 2 or looks[1].rows <= looks[0].rows:
+        return None
+    return (looks[1].copies - looks[0].copies) / (looks[1].rows - looks[0].rows)
 
 
 def stages_of(site: Site) -> dict[str, dict[str, float]]:
