@@ -146,7 +146,8 @@ def line(row: Row) -> str:
         f"{floor.p99:.1f}", f"{path.p50 / floor.p50:.2f}", f"{path.p99 / floor.p99:.2f}", f"{path.over:.2%}"[:-1],
         f"{path.late_unmarked:.2%}"[:-1], f"{path.marked_in_time:.2%}"[:-1], f"{path.worker_cpu:.2f}",
         f"{floor.worker_cpu:.2f}", f"{path.redis_cpu:.2f}", f"{path.broker_cpu:.2f}", f"{path.aof_bytes:,.0f}",
-        "-" if path.hits is None else f"{path.hits:.1%}"[:-1], f"{path.lost}", f"{max(path.noise, floor.noise):.0%}"[:-1],
+        "-" if path.hits is None else f"{path.hits:.1%}"[:-1], f"{path.lost}",
+        f"{max(path.noise, floor.noise):.0%}"[:-1],
     )  # fmt: skip
     text = " ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, HEADS, strict=True))
     told = ", ".join(f"{name} {share:.1%}" for name, share in {**path.levels, **path.marks}.items())

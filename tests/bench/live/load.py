@@ -84,7 +84,8 @@ def result(rows: list[Row], given: argparse.Namespace, stages: dict[str, Any]) -
         path = median(row.path)
         if path.p99 <= BUDGET_MS and not path.lost and not row.noisy:
             fit[row.library] = max(fit.get(row.library, 0.0), row.rate)
-    settings = {name: getattr(given, name) for name in ("model", "delivery", "seconds", "pairs", "cards", "cache", "noise")}
+    names = "model", "delivery", "seconds", "pairs", "cards", "cache", "noise"
+    settings = {name: getattr(given, name) for name in names}
     records = [row.record() for row in rows]
     noisy = sum(row.noisy for row in rows)
     return {

@@ -9,6 +9,7 @@ import pytest
 from tests.bench.live.figures import Row, Run, figures, head, line, median
 from tests.bench.live.load import parsed, result
 from tests.bench.live.machine import Usage, busy_seconds, look, noise, quiet, used
+from tests.bench.live.rig import RowsRead, hit_share
 from tests.bench.live.soak import Look, slope
 from tests.bench.live.traffic import Came, messages
 
@@ -147,3 +148,11 @@ def test_a_slope_is_of_what_comes_after_the_first_minutes() -> None:
     looks = [Look(60.0 * n, 900.0 if n < 5 else 1_000.0 + n, 1.0, 0) for n in range(30)]
     assert slope(looks, 1_800) == pytest.approx(60.0)
     assert slope(looks[:2], 1_800) is None
+
+
+def test_a_hit_share_is_of_the_rows_between_two_looks() -> None:
+    assert hit_share(RowsRead(100, 200), RowsRead(190, 300)) == pytest.approx(0.9)
+    assert hit_share() is None
+    assert hit_share(RowsRead(1, 1), RowsRead(1, 1)) is None
+    assert median([Run(hits=0.5), Run(hits=None), Run(hits=0.7)]).hits == pytest.approx(0.6)
+    assert median([Run()]).hits is None
