@@ -10,6 +10,7 @@ from fraud.core.engine import Engine, Strategy
 from fraud.core.labels import LabelBook
 from fraud.core.ports import Extractor, Sink, Source, StateStore
 from fraud.core.records import Answer, Arrival, Intake
+from fraud.core.second_half import Learning
 
 
 class Handler(Protocol):
@@ -27,6 +28,7 @@ class Parts(msgspec.Struct, frozen=True):
     extractor: Extractor
     strategy: Strategy
     book: LabelBook | None
+    learning: Learning | None = None
 
 
 def run(source: Source, engine: Handler, sink: Sink, between: Callable[[Intake, Sequence[Answer]], bool]) -> None:

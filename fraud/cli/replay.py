@@ -10,6 +10,12 @@ from fraud.cli import options, output
 from fraud.core.errors import SettingsError
 
 
+LEARNED = (
+    "learned: {refreshes:,} refreshes, one each {every} at most; switched on {promoted} times, off {reverted} times; "
+    "{held:,} labels held"
+)
+
+
 def replay(
     data: options.Data,
     mapping: options.MappingName = "native",
@@ -38,6 +44,12 @@ def replay(
     ] = None,
     state: Annotated[Path | None, typer.Option(help="Keep snapshots here; a run that was cut off goes on.")] = None,
     every: Annotated[int, typer.Option(help="Events between two snapshots.")] = 200_000,
+    learn: Annotated[
+        bool,
+        typer.Option(
+            "--learn", help="Learn from the labels as they come: gate, refreshes and guard, every refresh.every of the stream."
+        ),
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Replay a history through the live engine, as fast as it goes.
@@ -47,6 +59,9 @@ def replay(
     payments that it leaves out are labelled by silence alone. The same data, model and rules give the same decisions,
     to the last digit: the last line carries a sha256 over them. With `--state`, a run that was killed continues and
     gives the same answer.
+
+    With `--learn` the model's parameters are refreshed from the labels, as `fraud learn` does it for a service; labels wait
+    for the end of the refresh period that they come in. The last line then counts refreshes, and labels that are held.
     """
     from streaming import wiring
     from streaming.replay.job import Request
@@ -55,6 +70,8 @@ def replay(
         msg = f"--labels {labels} and --label-delay {label_delay} both say when verdicts are known: give one of them"
         raise SettingsError(msg)
     found = options.settings(settings, model=model, models=models, rules=rules, dead=dead, batch=batch)
+    if learn:
+        found = wiring.learning(found)
     delay = None if labels is not None else options.label_delay(label_delay or "7d", found)
     request = Request(
         data=data, mapping=mapping, delay=delay, out=out, state=state, every=every, settings=found, labels=labels,
@@ -67,6 +84,8 @@ def replay(
     if not json:
         output.say(f"{result['decisions']:,} decisions, {result['alerts']:,} alerts, {result['rejects']:,} rejects")
         output.say(f"labels: {', '.join(f'{count:,} {name}' for name, count in result['labels'].items())}")
+        if learn:
+            output.say(LEARNED.format(**result, every=found.refresh.every))
         output.say(f"memory at the end: {peak_mib():,.0f} MiB at most")
     output.last_line(result)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from fraud.core.decisions import Explained, Scored, answer_of
 from fraud.core.errors import StateError
-from fraud.core.labels import LabelBook, Match
+from fraud.core.labels import LabelBook
 from fraud.core.ports import Encoder, Extractor, Histories, Policy, RuleBook, Scorer, StateStore, TimeLeft, WorkingSet
 from fraud.core.records import (
     DAY,
@@ -22,6 +22,7 @@ from fraud.core.records import (
     Arrival,
     Explainer,
     FeatureVector,
+    KnownLabel,
     Label,
     Level,
     Mark,
@@ -30,6 +31,7 @@ from fraud.core.records import (
     Transaction,
     Values,
 )
+from fraud.core.second_half import Boundary, Learning, SecondHalf
 
 NEVER = 2**63
 
@@ -94,13 +96,16 @@ class EngineState(msgspec.Struct, frozen=True):
     watermarks: list[tuple[str, int, int]]
     store: bytes
     book: bytes
+    learned: bytes = b""
 
 
 class Engine:
     """Decide on transactions and take in labels, in the order given.
 
     First half: look, absorb, score, decide, label state. Second half: hold, match (with `book`; without one the engine
-    expects labels that are already known, as a worker gets them from the label book's topic).
+    expects labels that are already known, as a worker gets them from the label book's topic). With `learning`, which needs
+    a book, labels wait for the end of their refresh period, and what is learned then decides on the payments after it:
+    batches are taken in parts that end where a period does.
     """
 
     def __init__(
@@ -111,13 +116,14 @@ class Engine:
         book: LabelBook | None = None,
         lateness: Lateness | None = None,
         time: TimeLeft | None = None,
+        learning: Learning | None = None,
     ) -> None:
         """Keep the parts; nothing is read before the first batch. Without `time` there is always enough."""
         self._extractor = extractor
         self._store = store
         self._strategy = strategy
         self._encoder = encoder_of(strategy)
-        self._book = book
+        self._labels = None if book is None else SecondHalf(book, learning)
         self._lateness = lateness or Lateness()
         self._time = time or Unhurried()
         self._watermarks: dict[tuple[str, int], int] = {}
@@ -128,12 +134,14 @@ class Engine:
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Return one answer per transaction of the batch, in order."""
-        work = self._extractor.open(batch, self._encoder, reads=self._reads(batch))
-        self._answers, self._looked, self._label_due_at = [], {}, NEVER
-        for arrival in batch:
-            self._take(work, arrival)
-        self._score_looked(work)
-        return self._extractor.close(self._answers)
+        if self._labels is None:
+            return self._handle(batch)
+        answers: list[Answer] = []
+        for period, part in self._labels.periods(batch):
+            boundary = self._labels.begin(period)
+            self._follow(boundary)
+            answers += self._handle(part, boundary.known)
+        return answers
 
     def replace_strategy(self, strategy: Strategy) -> None:
         """Swap scorer, rules, policy and parameters between two batches."""
@@ -142,8 +150,9 @@ class Engine:
     def snapshot(self) -> bytes:
         """Return the whole state: entity rows, pending items, watermarks."""
         watermarks = [(topic, partition, at) for (topic, partition), at in self._watermarks.items()]
-        book = self._book.snapshot() if self._book else b""
-        return msgspec.msgpack.encode(EngineState(self._watermark, watermarks, self._store.snapshot(), book))
+        book, learned = self._labels.snapshot() if self._labels else (b"", b"")
+        state = EngineState(self._watermark, watermarks, self._store.snapshot(), book, learned)
+        return msgspec.msgpack.encode(state)
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole state."""
@@ -151,8 +160,25 @@ class Engine:
         self._store.restore(state.store)
         self._watermarks = {(topic, partition): at for topic, partition, at in state.watermarks}
         self._watermark = state.watermark
-        if self._book:
-            self._book.restore(state.book)
+        if self._labels:
+            self._follow(self._labels.restore(state.book, state.learned))
+
+    def _handle(self, batch: Sequence[Arrival], known: Sequence[KnownLabel] = ()) -> list[Answer]:
+        """Take a batch; first the state takes in what has become known."""
+        work = self._extractor.open(batch, self._encoder, reads=self._reads(batch))
+        self._answers, self._looked, self._label_due_at = [], {}, NEVER
+        self._apply(known)
+        for arrival in batch:
+            self._take(work, arrival)
+        self._score_looked(work)
+        return self._extractor.close(self._answers)
+
+    def _follow(self, boundary: Boundary) -> None:
+        """Let payments have the scorers that the end of a period brought."""
+        if boundary.scorers is not None:
+            version = boundary.parameters
+            versions = {version: boundary.scorers} if version else {}
+            self._strategy = msgspec.structs.replace(self._strategy, parameters=version, versions=versions)
 
     def _take(self, work: WorkingSet, arrival: Arrival) -> None:
         event = arrival.event
@@ -174,9 +200,8 @@ class Engine:
         self._watermark = max(self._watermark, now)
         if self._label_due_at <= self._watermark:
             self._score_looked(work)
-        if self._book is not None and (due := self._book.next_due()) is not None and due <= self._watermark:
-            for match in self._book.expire(self._watermark):
-                self._apply(match, None)
+        if self._labels is not None:
+            self._apply(self._labels.expire(self._watermark))
 
     def _take_transaction(self, work: WorkingSet, tx: Transaction, arrival: Arrival) -> None:
         if tx.id in self._looked:
@@ -200,9 +225,9 @@ class Engine:
             marks = (Mark.RECOVERED,)
         late = (Mark.LATE,) if self._is_late(tx, arrival.position) else ()
         self._looked[tx.id] = _Looked(tx, arrival, values, late + marks)
-        if self._book is not None:
+        if self._labels is not None:
             # A correction takes the place of what is held under its id, before that can fall due.
-            self._label_due_at = min(self._label_due_at, 0 if marks else self._book.label_due_at(tx))
+            self._label_due_at = min(self._label_due_at, 0 if marks else self._labels.label_due_at(tx))
 
     def _is_late(self, tx: Transaction, position: Position) -> bool:
         key = position.topic, position.partition
@@ -211,13 +236,12 @@ class Engine:
         return tx.happened_at < watermark - self._lateness.allowed
 
     def _take_label(self, work: WorkingSet, label: Label, position: Position) -> None:
-        if self._book is None:
+        if self._labels is None:
             return
         if label.tx_id in self._looked or self._label_due_at <= self._watermark:
             # Held first: its own label finds it, and what came before its payment is applied before this.
             self._score_looked(work)
-        if (match := self._book.match(label)) is not None:
-            self._apply(match, position)
+        self._apply(self._labels.match(label), position)
 
     def _score_looked(self, work: WorkingSet) -> None:
         """Score, decide and hold what the batch has looked at so far."""
@@ -278,14 +302,13 @@ class Engine:
         return Explained(scorer.explain(item.values, score, read, row), explainer)
 
     def _hold(self, answer: Answer) -> None:
-        if self._book is not None:
-            for match in self._book.hold(answer.decision, answer.vector):
-                self._apply(match, None)
+        if self._labels is not None:
+            self._apply(self._labels.hold(answer))
 
-    def _apply(self, match: Match, position: Position | None) -> None:
-        """Let the state take in what a match changes of what holds."""
-        for known in match.known:
-            self._extractor.apply(known, position)
+    def _apply(self, known: Sequence[KnownLabel], position: Position | None = None) -> None:
+        """Let the state take in what has become known."""
+        for label in known:
+            self._extractor.apply(label, position)
 
 
 def encoder_of(strategy: Strategy) -> Encoder | None:

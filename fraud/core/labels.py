@@ -5,7 +5,7 @@ memory in `pending.py`, disk in `streaming`. What holds of a payment depends on 
 in which it came.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -22,13 +22,15 @@ class Deadlines(msgspec.Struct, frozen=True):
     """When something falls due after a payment, in nanoseconds; deadlines of silence may differ by channel.
 
     `keep` is how long a payment is remembered, so that a late label finds it; `keep_vectors` how long its vector is, to
-    be learned from. Both last to the deadline at least.
+    be learned from. Both last to the deadline at least, the vector to `maturity` too: the age at which a payment is
+    learned, 0 where nobody learns.
     """
 
     default: int = 45 * DAY
     by_channel: dict[str, int] = {}
     keep: int = 180 * DAY
     keep_vectors: int = 45 * DAY
+    maturity: int = 0
 
     def of(self, payment: Transaction | Decision) -> int:
         """Return the time at which silence about a payment becomes a verdict."""
@@ -36,11 +38,11 @@ class Deadlines(msgspec.Struct, frozen=True):
 
     def vector_until(self, item: Pending) -> int:
         """Return when an item's vector goes."""
-        return max(item.deadline, item.paid_at + self.keep_vectors)
+        return max(item.deadline, item.mature_at, item.paid_at + self.keep_vectors)
 
     def until(self, item: Pending) -> int:
         """Return when an item goes."""
-        return max(item.deadline, item.paid_at + self.keep)
+        return max(item.deadline, item.mature_at, item.paid_at + self.keep)
 
 
 class Standing(NamedTuple):
@@ -62,6 +64,17 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     item: Pending
     label: Label | None = None
     known: tuple[KnownLabel, ...] = ()
+
+
+class Due(NamedTuple):
+    """What has come due: what silence says, what is old enough to be learned, and of whom the deadline has passed.
+
+    `ripe` and `settled` are items as they stood before; `settled` are those of which somebody has spoken.
+    """
+
+    silent: list[Match]
+    ripe: list[Pending]
+    settled: list[Pending]
 
 
 class BookState(msgspec.Struct, frozen=True):
@@ -105,15 +118,18 @@ class LabelBook:
             "stale": self.stale,
         }
 
-    def hold(self, decision: Decision, vector: FeatureVector | None = None) -> list[Match]:
+    def hold(
+        self, decision: Decision, vector: FeatureVector | None = None, said: tuple[float, ...] = ()
+    ) -> list[Match]:
         """Keep a scored transaction, unless this or a newer version of it is in; return what its labels change.
 
-        Those are labels that came first, and verdicts on the version before: they hold for its correction too.
+        `said` is what the learning loop said of it: without it there is nothing to learn from it later. Changed are
+        those by labels that came first, and verdicts on the version before: they hold for its correction too.
         """
         before = self._pending.get(decision.tx_id)
         if Mark.SUPERSEDED in decision.marks or (before is not None and before.version >= decision.version):
             return []
-        item = self._item(decision, vector)
+        item = self._item(decision, vector, said)
         matches = []
         if before is not None:
             item = corrected(before, item)
@@ -123,9 +139,16 @@ class LabelBook:
         matches += [match for label in early if (match := self.match(label)) is not None]
         return [match for match in matches if match.label or match.known]
 
+    def item(self, tx_id: str) -> Pending | None:
+        """Return what is kept of a payment, None when nothing is (any more)."""
+        return self._pending.get(tx_id)
+
     def label_due_at(self, tx: Transaction) -> int:
-        """Return when `tx`, once held, may have a label: at its deadline, or at once (0) when one is here already."""
-        return 0 if self._pending.early(tx.id) else self._deadlines.of(tx)
+        """Return when `tx`, once held, falls due or has a label: at once (0) when one is here already."""
+        if self._pending.early(tx.id):
+            return 0
+        deadline, maturity = self._deadlines.of(tx), self._deadlines.maturity
+        return min(deadline, tx.happened_at + maturity) if maturity else deadline
 
     def match(self, label: Label) -> Match | None:
         """Join a label with its payment; None when the payment is not here (yet) or the label changes nothing."""
@@ -155,15 +178,36 @@ class LabelBook:
         self._pending.put(after)
         return self._match(released, after, silence(released), new=True) if passed else None
 
-    def expire(self, now: int) -> list[Match]:
-        """Return, as genuine, what stayed silent past its deadline; let go what need not be kept any longer.
+    def expire(self, now: int) -> Due:
+        """Return, as genuine, what stayed silent past its deadline, and who else is of an age; let go what is too old.
 
         `now` is the stream's watermark. Who calls this has taken in every label that was given until then.
         """
-        if (due := self._pending.next_due()) is None or due > now:
-            return []
-        matches = [self._fall_due(item, now) for item in self._pending.due(now)]
-        return [match for match in matches if match is not None]
+        due, first = Due([], [], []), self._pending.next_due()
+        if first is not None and first <= now:
+            for item in self._pending.due(now):
+                self._fall_due(item, now, due)
+        return due
+
+    def forget(self, before: Pending, said: Mapping[LabelSource, Pending], at: int) -> Match | None:
+        """Take back what sources have said of a payment; return what state, which knows `before`, is to take in.
+
+        `said` names each of the sources with the item as it stood before: that is what it has said again. Where nobody
+        is left to have spoken and the deadline has passed, silence speaks, unless it was taken back.
+        """
+        item = self._pending.get(before.tx_id)
+        if item is None:
+            return None
+        claims = {claim.source: claim for claim in item.claims if claim.source not in said}
+        for source, then in said.items():
+            claims |= {claim.source: claim for claim in then.claims if claim.source is source}
+        kept = tuple(claims[source] for source in sorted(claims))
+        after = msgspec.structs.replace(item, claims=kept, silent_at=0 if kept else before.silent_at)
+        speaks = item.due > item.deadline and is_silent(after) and LabelSource.SILENCE not in said
+        if speaks:
+            after = msgspec.structs.replace(after, silent_at=silence(after).happened_at)
+        self._pending.put(after)
+        return self._match(before, after, silence(after), new=speaks, at=at)
 
     def next_due(self) -> int | None:
         """Return when something falls due, or None when nothing is pending."""
@@ -193,7 +237,8 @@ class LabelBook:
         first = min(agreeing, key=lambda claim: (claim.happened_at, self._ranks[claim.source]))
         return Standing(believed, first.source, first.happened_at)
 
-    def _item(self, decision: Decision, vector: FeatureVector | None) -> Pending:
+    def _item(self, decision: Decision, vector: FeatureVector | None, said: tuple[float, ...]) -> Pending:
+        maturity = self._deadlines.maturity if said else 0
         return Pending(
             tx_id=decision.tx_id,
             version=decision.version,
@@ -210,6 +255,9 @@ class LabelBook:
             level=decision.level,
             parts=decision.parts,
             versions=decision.versions,
+            channel=decision.channel,
+            said=said,
+            mature_at=decision.happened_at + maturity if maturity else 0,
         )
 
     def _wait(self, label: Label) -> None:
@@ -222,26 +270,36 @@ class LabelBook:
         early[label.source] = label
         self._pending.put_early(label.tx_id, tuple(early[source] for source in sorted(early)))
 
-    def _fall_due(self, item: Pending, now: int) -> Match | None:
-        """Let silence speak of an item at its deadline; keep what is kept on."""
-        after, speaks = item, item.due <= item.deadline and is_silent(item)
+    def _fall_due(self, item: Pending, now: int, due: Due) -> None:
+        """Say that an item can be learned, and let silence speak of it at its deadline; keep what is kept on."""
+        after, at_deadline = item, item.due <= item.deadline <= now
+        if item.mature_at and item.mature_at <= now:
+            after = msgspec.structs.replace(after, mature_at=0)
+            due.ripe.append(item)
+        if at_deadline and item.claims:
+            due.settled.append(item)
+        speaks = at_deadline and is_silent(item)
         if speaks:
-            after = msgspec.structs.replace(item, silent_at=silence(item).happened_at)
+            after = msgspec.structs.replace(after, silent_at=silence(item).happened_at)
         if (later := self._later(after, now)) is not None:
             self._pending.put(later)
-        return self._match(item, after, silence(item), new=True) if speaks else None
+        if speaks and (match := self._match(item, after, silence(item), new=True)) is not None:
+            due.silent.append(match)
 
     def _later(self, item: Pending, now: int) -> Pending | None:
         """Return an item as it is kept from `now` on, until it falls due again; None when it goes."""
+        if ahead := [at for at in (item.mature_at, item.deadline) if at > now]:
+            due = min(ahead)
+            return msgspec.structs.replace(item, due_at=0 if due == item.deadline else due)
         if now < (due := self._deadlines.vector_until(item)):
             return msgspec.structs.replace(item, due_at=due)
         if now < (due := self._deadlines.until(item)):
             # Without its vector there is nothing to learn from it, so what only a learner reads goes too.
-            return msgspec.structs.replace(item, due_at=due, vector=b"", parts=(), versions=None)
+            return msgspec.structs.replace(item, due_at=due, vector=b"", parts=(), versions=None, said=())
         return None
 
-    def _match(self, item: Pending, after: Pending, label: Label, *, new: bool) -> Match | None:
-        moved = self._moved(item, after, label.seen_at)
+    def _match(self, item: Pending, after: Pending, label: Label, *, new: bool, at: int | None = None) -> Match | None:
+        moved = self._moved(item, after, label.seen_at if at is None else at)
         return Match(item, label if new else None, moved) if new or moved else None
 
     def _moved(self, before: Pending, after: Pending, seen_at: int) -> tuple[KnownLabel, ...]:
@@ -271,10 +329,11 @@ def with_claim(claims: tuple[Claim, ...], label: Label) -> tuple[Claim, ...]:
 
 
 def corrected(before: Pending, item: Pending) -> Pending:
-    """Return the item of a correction with what is known of the version before it."""
+    """Return the item of a correction with what is known of the version before it; it is not learned a second time."""
     silent = before.silent_at if item.went_through or before.released_at else 0
+    mature_at = 0 if before.said and not before.mature_at else item.mature_at
     return msgspec.structs.replace(
-        item, claims=before.claims, released_at=before.released_at, silent_at=silent, due_at=0
+        item, claims=before.claims, released_at=before.released_at, silent_at=silent, due_at=0, mature_at=mature_at
     )
 
 

@@ -26,7 +26,12 @@ class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     `vector` is the float32 vector as bytes, empty where vectors are not kept (any more). `claims` has one claim a
     source, in order of their names. `silent_at` is when silence spoke, `released_at` when a payment that was held went
-    through after all, 0 for never. `due_at` is when something falls due: the deadline first, 0 stands for that.
+    through after all, 0 for never. `due_at` is when something falls due, 0 stands for the first: the age of learning
+    (`mature_at`, 0 when there is nothing left to learn) or the deadline.
+
+    `said` is what each expert of the learning loop said of it when the decision was read: the probabilities of the
+    frozen model, the slow and the fast pace, the mixture and the last good parameters (-1 without any), then the
+    period; empty where nobody learns from it.
     """
 
     tx_id: str
@@ -49,11 +54,14 @@ class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     silent_at: int = 0
     released_at: int = 0
     due_at: int = 0
+    channel: str = ""
+    said: tuple[float, ...] = ()
+    mature_at: int = 0
 
     @property
     def due(self) -> int:
         """Return when something falls due."""
-        return self.due_at or self.deadline
+        return self.due_at or min(self.mature_at or self.deadline, self.deadline)
 
     @property
     def went_through(self) -> bool:

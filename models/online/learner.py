@@ -45,10 +45,11 @@ class _Anchored(linear_model.LogisticRegression):
     """River's model with an offset; `dot` adds in the order of `x`, so equal weights give equal bits."""
 
     offset = 0.0
+    clip = CLIP
 
     def correction(self, x: dict[int, float]) -> float:
         """Return what the leaves add to the offset, clipped."""
-        return min(max(float(self._weights.dot(x)), -CLIP), CLIP)
+        return min(max(float(self._weights.dot(x)), -self.clip), self.clip)
 
     def _raw_dot_one(self, x: dict[int, float]) -> float:
         return self.offset + self.correction(x)
@@ -60,10 +61,10 @@ class LeafLearner:
     37 us a label over 86 leaves, so 78 ms a minute at 500 payments a second of which 7 % are kept.
     """
 
-    def __init__(self, leaves: int, lr: float) -> None:
+    def __init__(self, leaves: int, lr: float, clip: float = CLIP) -> None:
         """Start at no change."""
-        self._leaves, self._lr = leaves, lr
-        self._model = _made(lr)
+        self._leaves, self._lr, self._clip = leaves, lr, clip
+        self._model = _made(lr, clip)
 
     def learn(self, leaves: Sequence[int], base: float, outcome: Outcome) -> None:
         """Take one step on a payment: the leaves it ended in, in tree order, its base log-odds, what is known of it."""
@@ -91,7 +92,7 @@ class LeafLearner:
                 found = arrays[name].shape if name in arrays else "none"
                 msg = f"the learner's '{name}' has shape {found}, expected ({self._leaves},): it is of another base"
                 raise StateError(msg)
-        model = _made(self._lr)
+        model = _made(self._lr, self._clip)
         model._weights = VectorDict(_sparse(arrays[WEIGHT]))
         model.optimizer.g2.update(_sparse(arrays[SQUARES]))
         model.optimizer.n_iterations = int(np.asarray(arrays[STEPS], np.int64)[0])
@@ -104,8 +105,10 @@ class LeafLearner:
         return out
 
 
-def _made(lr: float) -> _Anchored:
-    return _Anchored(optimizer=optim.AdaGrad(lr, eps=EPS), loss=OutcomeLoss(), intercept_lr=0.0)
+def _made(lr: float, clip: float) -> _Anchored:
+    model = _Anchored(optimizer=optim.AdaGrad(lr, eps=EPS), loss=OutcomeLoss(), intercept_lr=0.0)
+    model.clip = clip
+    return model
 
 
 def _sparse(values: NDArray[np.generic]) -> dict[int, float]:

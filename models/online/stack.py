@@ -10,7 +10,7 @@ from fraud.core.errors import StateError
 from fraud.core.learning.mixture import EXPERTS, Mixture
 from fraud.core.learning.outcomes import Outcome, loss
 from models.online.learner import FAST, SLOW, LeafLearner
-from models.online.parameters import Parameters
+from models.online.parameters import CLIP, Parameters
 from models.registry import Arrays
 
 PACES = (SLOW, FAST)
@@ -29,9 +29,10 @@ class Learned(NamedTuple):
 class OnlineStack:
     """Learners of two paces beside the frozen model, mixed by what each has lost."""
 
-    def __init__(self, leaves: int) -> None:
-        """Start at no change, for trees with so many leaves in all."""
-        self._learners = [LeafLearner(leaves, pace) for pace in PACES]
+    def __init__(self, leaves: int, paces: Sequence[float] = PACES, clip: float = CLIP) -> None:
+        """Start at no change, for trees with so many leaves in all; no payment is moved by more than `clip`."""
+        self._learners = [LeafLearner(leaves, pace, clip) for pace in paces]
+        self._clip = clip
         self._mixture = Mixture()
 
     @property
@@ -51,7 +52,8 @@ class OnlineStack:
 
     def export(self) -> Parameters:
         """Return the parameters as of now."""
-        return Parameters(self.weights, np.stack([one.values() for one in self._learners]).astype(np.float32))
+        changes = np.stack([one.values() for one in self._learners]).astype(np.float32)
+        return Parameters(self.weights, changes, self._clip)
 
     def snapshot(self) -> Arrays:
         """Return the whole state as plain arrays by name."""

@@ -30,13 +30,14 @@ class Form(msgspec.Struct, frozen=True, array_like=True):
     level: Level = Level.FULL
     versions: Versions | None = None
     parts: tuple[str, ...] = ()
+    channel: str = ""
 
 
 class Packed(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A pending item at rest: its fields in order, so that new ones are added at the end, with defaults.
 
     `verdict` and `verdict_at` are those of the release before, which knew neither source nor version. `later` is how
-    long after the deadline the item is due.
+    long after the deadline the item is due, `mature` how long after the payment it is learned.
     """
 
     tx_id: str
@@ -59,6 +60,8 @@ class Packed(msgspec.Struct, frozen=True, gc=False, array_like=True):
     released_at: int = 0
     later: int = 0
     parameters: str = ""
+    said: tuple[float, ...] = ()
+    mature: int = 0
 
 
 class First(Pending, frozen=True, gc=False, kw_only=True):
@@ -111,13 +114,15 @@ def packed_item(item: Pending, forms: Forms) -> bytes:
             item.deadline,
             item.score,
             packed(item.vector),
-            form=forms.number(Form(item.action, item.level, with_parameters(item.versions, ""), names)),
+            form=forms.number(Form(item.action, item.level, with_parameters(item.versions, ""), names, item.channel)),
             parts=tuple(value for _, value in item.parts),
             claims=item.claims,
             silent=item.silent_at and item.silent_at - item.deadline + 1,
             released_at=item.released_at,
-            later=item.due - item.deadline,
+            later=item.due_at and item.due_at - item.deadline,
             parameters=item.versions.parameters if item.versions else "",
+            said=item.said,
+            mature=item.mature_at and item.mature_at - item.paid_at,
         )
     )
 
@@ -146,6 +151,9 @@ def item_in(body: bytes, forms: Forms) -> Pending:
         silent_at=kept.silent and kept.deadline + kept.silent - 1,
         released_at=kept.released_at,
         due_at=kept.later and kept.deadline + kept.later,
+        channel=form.channel,
+        said=kept.said,
+        mature_at=kept.mature and kept.paid_at + kept.mature,
     )
 
 

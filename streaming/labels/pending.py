@@ -9,6 +9,7 @@ import hashlib
 import sqlite3
 from collections.abc import Container, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,8 @@ from streaming import clock
 from streaming.labels.packing import Forms, first_item, item_in, packed_item
 from streaming.messages.envelope import Outgoing
 
-LAYOUT = 2
+LAYOUT, WITHOUT_JOURNAL = 3, 2
+"""The second layout knew no learning loop: its items have nothing to learn from, and it had no journal."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (key INTEGER NOT NULL, deadline INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS items_by_key ON items (key);
@@ -28,6 +30,9 @@ CREATE TABLE IF NOT EXISTS early (number INTEGER PRIMARY KEY, tx_id TEXT NOT NUL
 CREATE TABLE IF NOT EXISTS forms (number INTEGER PRIMARY KEY, body BLOB NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS journal (
+    kind TEXT NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, number)
+) WITHOUT ROWID;
 """
 
 SPARE_SHARE, SPARE_PAGES, GIVEN_BACK = 0.1, 256, 256
@@ -71,7 +76,7 @@ class SqlitePending:
             msg = f"{path} cannot be used as a file of waiting vectors ({error}): name another, or remove it"
             raise StateError(msg) from error
         layout = self.number("layout", LAYOUT)
-        if layout != LAYOUT:
+        if layout not in (WITHOUT_JOURNAL, LAYOUT):
             msg = f"{path} has layout {layout}, this release reads {LAYOUT}: name another file"
             raise StateError(msg)
         self.set_number("layout", LAYOUT)
@@ -88,9 +93,9 @@ class SqlitePending:
         """Keep an item, in place of any earlier one under its id."""
         body = packed_item(item, self._forms)
         if (held := self._held(item.tx_id)) is None:
-            self._write("INSERT INTO items VALUES (?, ?, ?)", key_of(item.tx_id), item.due, body)
+            self.write("INSERT INTO items VALUES (?, ?, ?)", key_of(item.tx_id), item.due, body)
         else:
-            self._write("UPDATE items SET deadline = ?, body = ? WHERE rowid = ?", item.due, body, held[0])
+            self.write("UPDATE items SET deadline = ?, body = ? WHERE rowid = ?", item.due, body, held[0])
 
     def get(self, tx_id: str) -> Pending | None:
         """Return the item, or None."""
@@ -102,7 +107,7 @@ class SqlitePending:
         rows = self._db.execute("SELECT rowid, body FROM items WHERE deadline <= ?", (now,)).fetchall()
         found = [(row, item_in(body, self._forms)) for row, body in rows]
         for row, item in sorted(found, key=lambda each: (each[1].due, each[1].tx_id)):
-            self._write("DELETE FROM items WHERE rowid = ?", row)
+            self.write("DELETE FROM items WHERE rowid = ?", row)
             yield item
 
     def next_due(self) -> int | None:
@@ -113,14 +118,14 @@ class SqlitePending:
     def put_early(self, tx_id: str, labels: tuple[Label, ...]) -> None:
         """Keep labels whose transaction is not here yet."""
         known = self._db.execute("SELECT 1 FROM early WHERE tx_id = ?", (tx_id,)).fetchone()
-        self._write(
+        self.write(
             "INSERT INTO early (tx_id, body) VALUES (?, ?) ON CONFLICT (tx_id) DO UPDATE SET body = excluded.body",
             tx_id,
             _encode(labels),
         )
         self._early += known is None
         if self._early > self._most_early:
-            self._write("DELETE FROM early WHERE number = (SELECT min(number) FROM early)")
+            self.write("DELETE FROM early WHERE number = (SELECT min(number) FROM early)")
             self._early -= 1
             self.early_dropped += 1
 
@@ -134,7 +139,7 @@ class SqlitePending:
     def take_early(self, tx_id: str) -> tuple[Label, ...]:
         """Remove and return the labels that came before their transaction."""
         if labels := self.early(tx_id):
-            self._write("DELETE FROM early WHERE tx_id = ?", tx_id)
+            self.write("DELETE FROM early WHERE tx_id = ?", tx_id)
             self._early -= 1
         return labels
 
@@ -156,8 +161,8 @@ class SqlitePending:
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole content."""
         state = msgspec.msgpack.decode(snapshot, type=PendingState)
-        self._write("DELETE FROM items")
-        self._write("DELETE FROM early")
+        self.write("DELETE FROM items")
+        self.write("DELETE FROM early")
         self._early = 0
         for item in state.items:
             self.put(item)
@@ -175,11 +180,11 @@ class SqlitePending:
 
     def set_number(self, name: str, value: int) -> None:
         """Set a named number."""
-        self._write("INSERT OR REPLACE INTO numbers VALUES (?, ?)", name, value)
+        self.write("INSERT OR REPLACE INTO numbers VALUES (?, ?)", name, value)
 
     def send(self, message: Outgoing) -> None:
         """Put a message into the outbox."""
-        self._write("INSERT INTO outbox (body) VALUES (?)", _encode(message))
+        self.write("INSERT INTO outbox (body) VALUES (?)", _encode(message))
 
     def outbox(self, after: int, most: int = 1_000) -> list[tuple[int, Outgoing]]:
         """Return the messages above a sequence number, in order."""
@@ -193,7 +198,17 @@ class SqlitePending:
 
     def sent(self, seq: int) -> None:
         """Forget the messages up to a sequence number: they are published."""
-        self._write("DELETE FROM outbox WHERE seq <= ?", seq)
+        self.write("DELETE FROM outbox WHERE seq <= ?", seq)
+
+    def write(self, statement: str, *values: object) -> None:
+        """Run a statement in the open transaction, or begin one."""
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute(statement, values)
+
+    def read(self, statement: str, *values: object) -> list[Any]:
+        """Return what a query finds, what the open transaction has changed included."""
+        return self._db.execute(statement, values).fetchall()
 
     def commit(self) -> None:
         """Make everything since the last commit durable, all or nothing; give some room back if there is much."""
@@ -214,7 +229,7 @@ class SqlitePending:
 
     def _add_form(self, body: bytes) -> int:
         """Keep a form; return its number."""
-        self._write("INSERT INTO forms (body) VALUES (?)", body)
+        self.write("INSERT INTO forms (body) VALUES (?)", body)
         return int(self._db.execute("SELECT number FROM forms WHERE body = ?", (body,)).fetchone()[0])
 
     def _give_back(self) -> None:
@@ -222,11 +237,6 @@ class SqlitePending:
         if spare > max(SPARE_PAGES, SPARE_SHARE * pages):
             # As a single statement it would give back one page: each is a step without a row.
             self._db.executescript(f"PRAGMA incremental_vacuum({GIVEN_BACK})")
-
-    def _write(self, statement: str, *values: object) -> None:
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(statement, values)
 
     def _count(self, table: str) -> int:
         counts = {"items": "SELECT count(*) FROM items", "early": "SELECT count(*) FROM early"}
@@ -245,7 +255,7 @@ def key_of(tx_id: str) -> int:
 
 
 def upgrade(db: sqlite3.Connection) -> None:
-    """Bring a file of the first layout to this one, in place: a thousand items at a time, so it may be cut off."""
+    """Bring a file of the first layout to the second, in place: a thousand items at a time, so it may be cut off."""
     tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if "first_items" not in tables and not is_first(db, tables):
         return

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from fraud.core.errors import StateError
-from fraud.core.ports import Scorer
+from fraud.core.ports import Scorer, Sink
 from fraud.core.records import Answer, Intake, Reject
 from fraud.core.settings import Settings
 from streaming import clock
@@ -21,6 +21,10 @@ from streaming.replay.digest import Digest
 from streaming.replay.history import HistorySource, history, ordered, told
 from streaming.run import Parts, run
 from streaming.settings import fingerprint
+
+
+COUNTED = {"refreshes": "refreshed", "promoted": "promoted", "reverted": "reverted"}
+"""What the last line of a run that learns counts, and the events that it counts."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +84,11 @@ class Ledger:
 class Replay:
     """One replay. `total` is the number of payments and labels where the file tells, for a progress bar."""
 
-    def __init__(self, request: Request, table: Table, parts: Parts) -> None:
-        """Take the file and an embedded engine that nobody else uses; labels are read here, the data by `run`."""
+    def __init__(self, request: Request, table: Table, parts: Parts, also: Sink | None = None) -> None:
+        """Take the file and an embedded engine that nobody else uses; labels are read here, the data by `run`.
+
+        `also` is one more sink, which a run that goes on does not begin again.
+        """
         self._request, self._table, self._parts = request, table, parts
         self._labels = None if request.labels is None else LabelFile(request.labels)
         rows = table.count() if request.data.exists() else None
@@ -89,7 +96,7 @@ class Replay:
         self._ledger = Ledger()
         self._dead = DeadLetterFile(Path(request.settings.paths.dead))
         self._file = self._output()
-        self._sink = Tee(self._ledger, self._dead, *([self._file] if self._file else []))
+        self._sink = Tee(self._ledger, self._dead, *[one for one in (self._file, also) if one])
         self._saved_at = 0
 
     @property
@@ -164,6 +171,14 @@ class Replay:
         snapshots.save(Path(str(self._request.state)), saved)
         self._saved_at = events
 
+    def _learned(self) -> dict[str, int]:
+        """Return what became of what was learned, where something is: refreshes, switches, labels that an alarm holds."""
+        if (learning := self._parts.learning) is None:
+            return {}
+        figures = learning.figures()
+        counts = {name: figures["counts"].get(kind, 0) for name, kind in COUNTED.items()}
+        return counts | {"held": sum(figures["held"].values())}
+
     def _result(self, events: int, start: int, seconds: float) -> dict[str, Any]:
         ledger = self._ledger
         return {
@@ -174,5 +189,6 @@ class Replay:
             "seconds": round(seconds, 3),
             "events_per_second": round((events - start) / seconds) if seconds else None,
             "labels": self._parts.book.counts() if self._parts.book else {},
+            **self._learned(),
             "sha256": ledger.digest.hexdigest(),
         }

@@ -148,7 +148,7 @@ def test_withdrawn_verdict_leaves_the_payment_unlabelled_and_silence_silent() ->
     held.match(fraud())
     known = told(held.match(fraud(14 * DAY, verdict=Verdict.WITHDRAWN)))
     assert (known.verdict, known.replaces, known.replaces_at) == (Verdict.WITHDRAWN, Verdict.FRAUD, 12 * DAY)
-    assert held.expire(DUE) == []
+    assert held.expire(DUE).silent == []
 
 
 def test_withdrawn_chargeback_gives_way_to_the_analyst() -> None:
@@ -189,27 +189,27 @@ def of_action(action: Action) -> LabelBook:
 
 def test_silence_is_a_genuine_verdict_at_the_deadline_and_hands_on_the_vector() -> None:
     held = book()
-    assert held.expire(DUE - 1) == []
-    (found,) = held.expire(DUE + 5 * DAY)
+    assert held.expire(DUE - 1).silent == []
+    (found,) = held.expire(DUE + 5 * DAY).silent
     assert (told(found).verdict, told(found).source) == (Verdict.GENUINE, LabelSource.SILENCE)
     assert (told(found).happened_at, told(found).seen_at) == (DUE, DUE)
     assert found.item.vector == VALUES.tobytes()
-    assert held.expire(DUE + 6 * DAY) == []
+    assert held.expire(DUE + 6 * DAY).silent == []
 
 
 @pytest.mark.parametrize("action", [Action.CHALLENGE, Action.REVIEW, Action.DECLINE])
 def test_silence_says_nothing_of_a_payment_that_did_not_go_through(action: Action) -> None:
-    assert of_action(action).expire(DUE + 200 * DAY) == []
+    assert of_action(action).expire(DUE + 200 * DAY).silent == []
 
 
 @pytest.mark.parametrize(("at", "expected"), [(12 * DAY, DUE), (DUE + DAY, DUE + DAY)])
 def test_silence_speaks_of_a_released_payment_at_its_deadline_or_at_a_later_release(at: int, expected: int) -> None:
     for late in (False, True):  # the release is read before the deadline has passed, or after it
         held = of_action(Action.REVIEW)
-        found = held.expire(max(DUE, at)) if late else []
+        found = held.expire(max(DUE, at)).silent if late else []
         released = held.release("t", at)
         found += [released] if released else []
-        found += held.expire(DUE + 2 * DAY)
+        found += held.expire(DUE + 2 * DAY).silent
         assert [told(match).happened_at for match in found] == [expected]
 
 
@@ -232,7 +232,7 @@ def test_declined_payment_takes_a_verdict_all_the_same() -> None:
 def test_silence_says_nothing_of_a_payment_with_a_verdict() -> None:
     held = book()
     held.match(fraud())
-    assert held.expire(DUE) == []
+    assert held.expire(DUE).silent == []
     assert told(held.match(fraud(13 * DAY, verdict=Verdict.GENUINE))).replaces is Verdict.FRAUD
 
 
@@ -279,7 +279,7 @@ def test_verdict_survives_a_correction_of_its_payment() -> None:
     held.match(fraud())
     assert held.hold(CORRECTED) == []
     assert held.match(fraud()) is None
-    assert held.expire(DUE) == []
+    assert held.expire(DUE).silent == []
     found = matched(held.match(fraud(13 * DAY, verdict=Verdict.GENUINE)))
     assert (told(found).replaces, found.item.score) == (Verdict.FRAUD, 0.5)
 

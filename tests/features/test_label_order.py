@@ -84,7 +84,7 @@ class Run:
         elif event[0] == HOLD:
             self._apply(self._book.hold(decided(PAID[event[1]], self._actions[event[1]])))
         else:
-            self._apply(self._book.expire(PAID[event[1]].happened_at + SILENT_AFTER))
+            self._apply(self._book.expire(PAID[event[1]].happened_at + SILENT_AFTER).silent)
 
     def end(self) -> End:
         for number in range(len(PAID)):

@@ -1,81 +1,75 @@
 """The gate in front of `labels.known`: labels that do not fit what the base model said are held from state and learner.
 
-Labels of one refresh period are held until it ends and judged by the base probability p that their payment had when it
-was decided. Each chart sums evidence that a share of labels is flipped against honest ones (a one-sided CUSUM, Page,
-Biometrika 1954):
+What the label book makes of labels is held here until the refresh period ends that it came in, then judged by the charts
+(`charts.py`). While a chart doubts, its labels wait, at most `patience` periods: should the alarm come, what raised
+it is still here. At the alarm all of them are held until somebody says `release` or `drop`; nothing else ends it.
 
-    S <- max(0, S + ln(P_flipped(y) / P_honest(y)))
-    P_flipped(fraud) = p (1 - 2 rho) + rho
-    P_honest: the odds of p, allowed to be off by a factor of 3 in the direction that suits the label
-
-A fraud label never lowers S: who lies could mix true frauds in. While a chart's S is above 0 its labels wait, at most
-`patience` periods: should the alarm come, what raised it is still here. At the alarm all of them are held until
-somebody says `release` or `drop`; nothing else ends it.
+Of one payment things go through in the order in which they came, whatever holds the first: state is told what changes,
+and what changes is reckoned from what was said before.
 
 Why in front of the state too: without any learner, 30 % of one day's labels flipped took average precision from .93 to
 .64 over two days, through the entities' label windows alone.
 """
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from fraud.core.errors import StateError
-from fraud.core.records import KnownLabel, Verdict
+from fraud.core.labels import Match
+from fraud.core.learning.charts import CHARTS, Chart, Standing, evidence, placed, told_fraud
+from fraud.core.learning.journal import Journal
+from fraud.core.pending import Pending
+from fraud.core.records import KnownLabel, Label, LabelSource
 
-LEAST, MOST = 1e-4, 1 - 1e-4
-ODDS = 3.0
-"""How far the base's odds may be off before a label counts as odd: honest drift stays below it."""
 PATIENCE = 60
+WAITING, GATE = "waiting", "gate"
+EXAMPLES = 3
 
 
-class Chart(NamedTuple):
-    """What a kind of chart looks for: a share `rho` of flipped labels among those of p >= `least`, held at `alarm`."""
+class Waiting(msgspec.Struct, frozen=True, array_like=True):
+    """A match that waits: its number in the order of arrival, the period that it came in, the judged probability.
 
-    name: str
-    rho: float
-    alarm: float
-    least: float
-    key: Callable[[KnownLabel], str | None]
-
-
-CHARTS = (
-    Chart("source", 0.05, 20.0, 0.0, lambda label: label.source.value),
-    Chart("source-strong", 0.2, 20.0, 0.3, lambda label: label.source.value),
-    Chart("merchant", 0.4, 8.0, 0.3, lambda label: label.merchant),
-    Chart("device", 0.4, 8.0, 0.3, lambda label: label.device),
-)
-"""Chosen on the handbook's stream and two simulated ones. In 886,773 honest labels of a replay no source alarmed, but
-two merchants did."""
-
-
-class Held(msgspec.Struct, frozen=True, array_like=True):
-    """A label that waits: its number in the order of arrival, the period that it came in, its judged probability."""
+    `before` is the item as it stood before, without what only a learner reads.
+    """
 
     number: int
     period: int
     base: float | None
-    label: KnownLabel
+    label: Label | None
+    known: tuple[KnownLabel, ...]
+    before: Pending
+
+    @property
+    def tx_id(self) -> str:
+        """Return the payment's id."""
+        return self.before.tx_id
 
 
-class Standing(msgspec.Struct, array_like=True):
-    """One chart of one source, merchant or device. `since` is the number of the first label after S was last 0."""
+class Kept(NamedTuple):
+    """What an alarm holds, or what stands behind such: its payment, its charts, and when it was seen (ns UTC)."""
 
-    sum: float = 0.0
-    since: int = 0
-    alarmed: bool = False
+    tx_id: str
+    charts: tuple[str, ...]
+    seen_at: int
+
+
+class HeldChart(msgspec.Struct, frozen=True):
+    """What an alarm holds: how many labels, the first of them seen at `since` (ns UTC), and a few payments."""
+
+    count: int
+    since: int
+    examples: tuple[str, ...]
 
 
 class GateState(msgspec.Struct, frozen=True, array_like=True):
-    """The whole gate, as written to a snapshot."""
+    """What is kept of a gate beside the matches that wait, as of the last end of a period."""
 
     period: int
     number: int
     unjudged: int
-    waiting: list[Held]
-    kept: list[Held]
     standing: dict[str, Standing]
 
 
@@ -89,166 +83,257 @@ class Alarm(NamedTuple):
 class Closed(NamedTuple):
     """What the end of a period lets through, in order of arrival, and the alarms at it."""
 
-    released: tuple[KnownLabel, ...]
+    released: tuple[Waiting, ...]
     alarms: tuple[Alarm, ...]
 
 
+class Taken(NamedTuple):
+    """What is dropped of one payment: the item as state knows it, and what each source is to have said again.
+
+    `said` names sources with the item as it stood before their first dropped label; `base` is the probability that the
+    payment is judged by, `count` how many labels go.
+    """
+
+    before: Pending
+    said: dict[LabelSource, Pending]
+    base: float | None
+    count: int
+
+
 class Gate:
-    """Hold labels until their period ends, and on where a chart says so. Period by period; no clock, no chance."""
+    """Hold matches until their period ends, and on where a chart says so. Period by period; no clock, no chance.
 
-    def __init__(self, charts: Sequence[Chart] = CHARTS, *, patience: int = PATIENCE) -> None:
-        """Start open, before the first period; `patience` in periods."""
-        self._charts, self._patience = tuple(charts), patience
-        self._period = 0
-        self._number = 0
-        self._waiting: list[Held] = []
-        self._kept: list[Held] = []
-        self._standing: dict[str, Standing] = {}
-        self.unjudged = 0
-        """Labels of decisions without a base probability: they passed."""
+    All of it lies in the journal: matches as they come, the rest at the end of a period.
+    """
 
-    def take(self, label: KnownLabel, base: float | None, period: int) -> None:
-        """Hold a label that came in `period`; `base` is the base probability at decision time, None without one.
+    def __init__(self, journal: Journal, charts: Sequence[Chart] = CHARTS, *, patience: int = PATIENCE) -> None:
+        """Go on where the journal stands; `patience` in periods. Without charts nothing is held on."""
+        self._journal, self._charts, self._patience = journal, tuple(charts), patience
+        self._waiting: dict[int, Waiting] = {}
+        self._kept: dict[int, Kept] = {}
+        self._count: Counter[str] = Counter()
+        self._state = GateState(0, 0, 0, {})
+        self.load()
+
+    @property
+    def period(self) -> int:
+        """Return the period that is open."""
+        return self._state.period
+
+    @property
+    def unjudged(self) -> int:
+        """Return how many labels passed whose decisions had no base probability."""
+        return self._state.unjudged
+
+    @property
+    def waiting(self) -> int:
+        """Return how many matches wait, those that an alarm holds aside."""
+        return len(self._waiting)
+
+    def load(self) -> None:
+        """Take up what the journal holds; raise StateError when it cannot be read."""
+        try:
+            if (body := self._journal.get(GATE, 0)) is not None:
+                self._state = msgspec.msgpack.decode(body, type=GateState)
+            held = [_entry(body) for _, body in self._journal.rows(WAITING)]
+        except msgspec.MsgspecError as error:
+            msg = f"the gate's state cannot be read ({error}): restore what `snapshot` returned"
+            raise StateError(msg) from error
+        self._waiting = {entry.number: entry for entry in held}
+        self._kept, self._count = {}, Counter(entry.tx_id for entry in held)
+        number = max([self._state.number, *(entry.number + 1 for entry in held)])
+        self._state = msgspec.structs.replace(self._state, number=number)
+        self._keep()
+
+    def take(self, match: Match, base: float | None, period: int) -> None:
+        """Hold a match that came in `period`; `base` is the base probability at decision time, None without one.
 
         Raises ValueError for a period that is closed: its labels have been judged.
         """
-        if period < self._period:
-            msg = f"label of {label.tx_id} came in period {period}, which is closed; expected {self._period} or later"
+        state, item = self._state, match.item
+        if period < state.period:
+            msg = f"label of {item.tx_id} came in period {period}, which is closed; expected {state.period} or later"
             raise ValueError(msg)
-        self._waiting.append(Held(self._number, period, base, label))
-        self._number += 1
+        entry = Waiting(state.number, period, base, match.label, match.known, bare(item))
+        self._state = msgspec.structs.replace(state, number=state.number + 1)
+        self._waiting[entry.number] = entry
+        self._count[item.tx_id] += 1
+        self._journal.put(WAITING, entry.number, _encode(entry))
 
     def close(self, period: int) -> Closed:
         """End all periods up to `period`; judge what came in them, and let through what no chart holds."""
-        alarms = [
-            Alarm(name, held.number)
-            for held in self._waiting
-            if self._period <= held.period <= period
-            for name in self._judge(held)
-        ]
-        self._period = max(self._period, period + 1)
+        begin = self._state.period
+        came = [entry for entry in self._waiting.values() if begin <= entry.period <= period]
+        alarms = [Alarm(name, entry.number) for entry in came for name in self._judge(entry)]
+        self._state = msgspec.structs.replace(self._state, period=max(begin, period + 1))
         return Closed(self._let_through(), tuple(alarms))
 
-    def held(self) -> dict[str, int]:
-        """Return how many labels each alarmed chart holds, by `kind/key`."""
-        return {
-            name: sum(name in names_of(self._charts, held.label) for held in self._kept)
-            for name, standing in sorted(self._standing.items())
-            if standing.alarmed
-        }
+    def holds(self, tx_id: str) -> bool:
+        """Tell whether anything of a payment is here."""
+        return self._count[tx_id] > 0
 
-    def release(self, chart: str) -> tuple[KnownLabel, ...]:
+    def held(self) -> dict[str, HeldChart]:
+        """Return what each alarmed chart holds, by `kind/key`."""
+        return {name: self._held(name) for name in self._alarmed()}
+
+    def release(self, chart: str) -> tuple[Waiting, ...]:
         """End an alarm and let its labels through, but for those that another chart holds.
 
         Raises ValueError for a chart that has no alarm.
         """
         self._end(chart)
-        self._waiting = sorted((*self._kept, *self._waiting), key=lambda held: held.number)
-        self._kept = []
-        return self._let_through()
+        return self._reconsidered()
 
-    def drop(self, chart: str) -> tuple[KnownLabel, ...]:
-        """End an alarm and throw its labels away; return them. Raises ValueError for a chart that has no alarm."""
+    def drop(self, chart: str) -> tuple[list[Taken], tuple[Waiting, ...]]:
+        """End an alarm and throw its labels away; return what is to be taken back of each payment, and what goes through.
+
+        What came later of such a payment and stays no longer tells state anything: who takes back what was said tells
+        it what holds then. Raises ValueError for a chart that has no alarm.
+        """
         self._end(chart)
-        gone = [held for held in self._kept if chart in names_of(self._charts, held.label)]
-        numbers = {held.number for held in gone}
-        self._kept = [held for held in self._kept if held.number not in numbers]
-        return tuple(held.label for held in gone)
+        by_payment: dict[str, list[Waiting]] = {}
+        gone = {number for number, kept in self._kept.items() if chart in kept.charts}
+        affected = {self._kept[number].tx_id for number in gone}
+        for number in sorted(self._kept):
+            if self._kept[number].tx_id in affected:
+                by_payment.setdefault(self._kept[number].tx_id, []).append(self._read(number))
+        taken = [self._take_back(entries, gone) for entries in by_payment.values()]
+        return taken, self._reconsidered()
 
-    def snapshot(self) -> bytes:
-        """Return the whole state."""
-        state = GateState(self._period, self._number, self.unjudged, self._waiting, self._kept, self._standing)
-        return msgspec.msgpack.encode(state)
-
-    def restore(self, snapshot: bytes) -> None:
-        """Replace the whole state; raise StateError for bytes that are none."""
-        try:
-            state = msgspec.msgpack.decode(snapshot, type=GateState)
-        except msgspec.MsgspecError as error:
-            msg = f"the gate's state cannot be read ({error}): restore what `snapshot` returned"
-            raise StateError(msg) from error
-        self._period, self._number, self.unjudged = state.period, state.number, state.unjudged
-        self._waiting, self._kept, self._standing = state.waiting, state.kept, state.standing
-
-    def _judge(self, held: Held) -> list[str]:
+    def _judge(self, entry: Waiting) -> list[str]:
         """Add a label to its charts; return those that alarm at it."""
-        if held.base is None:
-            self.unjudged += 1
+        if entry.label is None:
             return []
-        fraud = held.label.verdict is Verdict.FRAUD
+        if entry.base is None:
+            self._state = msgspec.structs.replace(self._state, unjudged=self._state.unjudged + 1)
+            return []
+        if (fraud := told_fraud(entry.label, entry.before)) is None:
+            return []
         return [
             name
-            for chart, name in placed(self._charts, held.label)
-            if held.base >= chart.least and self._add(chart, name, held.number, evidence(held.base, chart.rho, fraud))
+            for chart, name in placed(self._charts, entry.label, entry.before)
+            if entry.base >= chart.least
+            and self._add(chart, name, entry.number, evidence(entry.base, chart.rho, fraud, chart.most))
         ]
 
     def _add(self, chart: Chart, name: str, number: int, more: float) -> bool:
         """Add evidence to a chart; tell whether it alarms at it."""
-        standing = self._standing.get(name)
+        standing = self._state.standing.get(name)
         if standing is None:
             if more <= 0:
                 return False
-            standing = self._standing[name] = Standing(0.0, number)
+            standing = self._state.standing[name] = Standing(0.0, number)
         if standing.alarmed:
             return False
         standing.sum = max(0.0, standing.sum + more)
         if standing.sum == 0.0:
-            del self._standing[name]
-        standing.alarmed = standing.sum >= chart.alarm
+            del self._state.standing[name]
+        standing.alarmed, standing.waits = standing.sum >= chart.alarm, standing.sum >= chart.wait
         return standing.alarmed
 
-    def _let_through(self) -> tuple[KnownLabel, ...]:
-        """Take out of the waiting, in order of arrival, what no chart holds; what an alarm holds is kept apart.
+    def _let_through(self) -> tuple[Waiting, ...]:
+        """Take out of the waiting, in order of arrival, what nothing holds; put aside what an alarm holds.
 
         Only a release looks at the latter again: an alarm may hold them by the hundred thousand.
         """
-        released, waiting = [], []
-        for held in self._waiting:
-            if held.period >= self._period:
-                waiting.append(held)
-                continue
-            above = self._above(held)
-            if any(standing.alarmed for standing in above):
-                self._kept.append(held)
-            elif above and self._period - held.period <= self._patience:
-                waiting.append(held)
+        self._keep()
+        released, stopped = [], set[str]()
+        for entry in self._waiting.values():
+            if entry.period >= self.period or entry.tx_id in stopped or self._doubted(entry):
+                stopped.add(entry.tx_id)
             else:
-                released.append(held.label)
-        self._waiting = waiting
+                released.append(entry)
+        for entry in released:
+            self._remove(entry)
+        self._journal.put(GATE, 0, _encode(self._state))
         return tuple(released)
 
-    def _above(self, held: Held) -> list[Standing]:
+    def _keep(self) -> None:
+        """Put aside what an alarm holds, and what stands behind it."""
+        if not self._alarmed():
+            return
+        stopped = {kept.tx_id for kept in self._kept.values()}
+        for entry in list(self._waiting.values()):
+            charts = [name for name, standing in self._above(entry) if standing.alarmed]
+            if entry.period < self.period and (charts or entry.tx_id in stopped):
+                stopped.add(entry.tx_id)
+                names = tuple(name for _, name in placed(self._charts, entry.label, entry.before))
+                seen_at = entry.label.seen_at if entry.label else 0
+                self._kept[entry.number] = Kept(entry.tx_id, names, seen_at)
+                del self._waiting[entry.number]
+
+    def _doubted(self, entry: Waiting) -> bool:
+        """Tell whether a chart of a label doubts, and its patience lasts."""
+        above = self._above(entry)
+        return any(standing.waits for _, standing in above) and self.period - entry.period <= self._patience
+
+    def _above(self, entry: Waiting) -> list[tuple[str, Standing]]:
         """Return the charts that were above 0 from this label on; none for one that cannot be judged."""
-        if held.base is None or not self._standing:
+        if entry.base is None or not self._state.standing:
             return []
-        found = (self._standing.get(name) for name in names_of(self._charts, held.label))
-        return [standing for standing in found if standing is not None and held.number >= standing.since]
+        names = [name for _, name in placed(self._charts, entry.label, entry.before)]
+        found = [(name, standing) for name in names if (standing := self._state.standing.get(name)) is not None]
+        return [(name, standing) for name, standing in found if entry.number >= standing.since]
+
+    def _reconsidered(self) -> tuple[Waiting, ...]:
+        """Look again at everything that is put aside."""
+        for number in self._kept:
+            self._waiting[number] = self._read(number)
+        self._waiting = dict(sorted(self._waiting.items()))
+        self._kept = {}
+        return self._let_through()
+
+    def _take_back(self, entries: Sequence[Waiting], gone: Container[int]) -> Taken:
+        """Remove what is dropped of one payment, whose `entries` are in order; void what state is told behind it."""
+        first = next(place for place, entry in enumerate(entries) if entry.number in gone)
+        said: dict[LabelSource, Pending] = {}
+        for entry in entries[first:]:
+            if entry.number not in gone:
+                if entry.label is not None:
+                    said.pop(entry.label.source, None)  # it has spoken again
+                self._journal.put(WAITING, entry.number, _encode(msgspec.structs.replace(entry, known=())))
+            elif entry.label is not None:
+                said.setdefault(entry.label.source, entry.before)
+                self._remove(entry)
+                del self._kept[entry.number]
+        return Taken(entries[first].before, said, entries[first].base, sum(entry.number in gone for entry in entries))
+
+    def _remove(self, entry: Waiting) -> None:
+        self._waiting.pop(entry.number, None)
+        self._journal.remove(WAITING, entry.number)
+        self._count[entry.tx_id] -= 1
+        if not self._count[entry.tx_id]:
+            del self._count[entry.tx_id]
+
+    def _read(self, number: int) -> Waiting:
+        """Return what is put aside under a number."""
+        body = self._journal.get(WAITING, number)
+        if body is None:
+            msg = f"label number {number} is held and not in the journal: restore what `snapshot` returned"
+            raise StateError(msg)
+        return _entry(body)
+
+    def _alarmed(self) -> list[str]:
+        return [name for name, standing in sorted(self._state.standing.items()) if standing.alarmed]
+
+    def _held(self, chart: str) -> HeldChart:
+        kept = [self._kept[number] for number in sorted(self._kept) if chart in self._kept[number].charts]
+        examples = dict.fromkeys(one.tx_id for one in kept[:EXAMPLES])
+        return HeldChart(len(kept), kept[0].seen_at if kept else 0, tuple(examples))
 
     def _end(self, chart: str) -> None:
-        standing = self._standing.get(chart)
+        standing = self._state.standing.get(chart)
         if standing is None or not standing.alarmed:
-            alarmed = ", ".join(name for name in sorted(self._standing) if self._standing[name].alarmed)
+            alarmed = ", ".join(self._alarmed())
             msg = f"chart '{chart}' has no alarm, so nothing is held by it; with an alarm: {alarmed or 'none'}"
             raise ValueError(msg)
-        del self._standing[chart]
+        del self._state.standing[chart]
 
 
-def evidence(p: float, rho: float, fraud: bool) -> float:
-    """Return ln(P_flipped(y) / P_honest(y)) of a label, nats; see the module's docstring."""
-    p = min(max(p, LEAST), MOST)
-    odds, flipped = p / (1 - p), p * (1 - 2 * rho) + rho
-    if fraud:
-        honest = odds * ODDS / (1 + odds * ODDS)
-        return max(0.0, math.log(flipped / honest))
-    return math.log((1 - flipped) * (1 + odds / ODDS))
+_encode = msgspec.msgpack.Encoder().encode
+_entry = msgspec.msgpack.Decoder(Waiting).decode
 
 
-def placed(charts: Iterable[Chart], label: KnownLabel) -> list[tuple[Chart, str]]:
-    """Return the charts that a label belongs to, each with the name of its own one, `kind/key`."""
-    keys = ((chart, chart.key(label)) for chart in charts)
-    return [(chart, f"{chart.name}/{key}") for chart, key in keys if key]
-
-
-def names_of(charts: Iterable[Chart], label: KnownLabel) -> list[str]:
-    """Return the names of a label's charts."""
-    return [name for _, name in placed(charts, label)]
+def bare(item: Pending) -> Pending:
+    """Return an item without what only a learner reads."""
+    return msgspec.structs.replace(item, vector=b"", parts=(), versions=None, said=())

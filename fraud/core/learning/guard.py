@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.core.errors import StateError
+from fraud.core.learning.outcomes import probability
+from fraud.core.ports import Policy
+from fraud.core.records import Action
 
 STAKES = (0.02, 0.05, 0.1, 0.2, 0.4)
 PASSES = 20.0
@@ -158,18 +161,40 @@ class Step(NamedTuple):
     why: str
 
 
-def step(live: Floats, candidate: Floats, alert_at: float) -> Step:
+def step(live: Floats, candidate: Floats, alert_at: float, *, most: float = STEP_RMS) -> Step:
     """Bound the step from live to candidate log-odds of the last decisions, float64 (decisions,) each; needs no labels.
 
-    The root mean square move may be .05: of a longer step only that share is taken. The share of decisions at or above
+    The root mean square move may be `most`: of a longer step only that share is taken. The share of decisions at or above
     `alert_at` (log-odds) may become .8 to 1.25 times what it is; else nothing of the step is.
     """
     rms = float(np.sqrt(np.mean(np.square(candidate - live)))) if len(live) else 0.0
-    share = min(1.0, STEP_RMS / rms) if rms > 0 else 1.0
+    share = min(1.0, most / rms) if rms > 0 else 1.0
     taken = live + share * (candidate - live)
     before, after = int(np.count_nonzero(live >= alert_at)), int(np.count_nonzero(taken >= alert_at))
     alerts = after / before if before else float(1 if not after else math.inf)
     if not ALERTS_LEAST <= alerts <= ALERTS_MOST:
         why = f"alerts would become {alerts:.2f} times as many, allowed are {ALERTS_LEAST} to {ALERTS_MOST}"
         return Step(0.0, rms, alerts, why)
-    return Step(share, rms, alerts, "" if share == 1 else f"the step of {rms:.3f} rms is cut to {STEP_RMS}")
+    return Step(share, rms, alerts, "" if share == 1 else f"the step of {rms:.3f} rms is cut to {most}")
+
+
+FURTHEST, HALVINGS = 16.0, 40
+"""Log-odds within which a policy is asked, and how often the stretch is halved: to 3e-11."""
+
+
+def alert_log_odds(policy: Policy, base_amount: int) -> float:
+    """Return the log-odds of fraud from which a policy does not approve a payment of an amount (minor units).
+
+    At any amount a higher score never gives a milder action. Infinite where it approves all.
+    """
+
+    def alerts(logit: float) -> bool:
+        return policy.action(probability(logit), base_amount) is not Action.APPROVE
+
+    low, high = -FURTHEST, FURTHEST
+    if not alerts(high):
+        return math.inf
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if alerts(middle) else (middle, high)
+    return high

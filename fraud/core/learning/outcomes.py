@@ -118,6 +118,10 @@ class ToldShare:
         had = self._counts.get(channel, ToldCounts())
         return (had.by_age + self._prior * self._weight) / (had.in_all + self._weight)
 
+    def shares(self) -> dict[str, float]:
+        """Return F of every channel of which there is a count."""
+        return {channel: self.share(channel) for channel in sorted(self._counts)}
+
     def snapshot(self) -> bytes:
         """Return the counts."""
         return msgspec.msgpack.encode(self._counts)
@@ -131,11 +135,13 @@ class ToldShare:
             raise StateError(msg) from error
 
 
-def outcome_of(tx_id: str, base: float, *, fraud: bool, told: float = 1.0) -> Outcome:
+def outcome_of(
+    tx_id: str, base: float, *, fraud: bool, told: float = 1.0, easy_share: float = EASY_SHARE
+) -> Outcome:
     """Return what a verdict says when it is learned; `told` is F, 1 where somebody looked (an analyst).
 
     `base` is the base probability at decision time. A told fraud is kept whatever the hash says; its slope still
     asks at which chance it would have been kept untold.
     """
-    kept = kept_share(tx_id, base)
-    return Outcome(fraud, told, kept or EASY_SHARE if fraud else kept)
+    kept = kept_share(tx_id, base, easy_share=easy_share)
+    return Outcome(fraud, told, kept or easy_share if fraud else kept)

@@ -10,7 +10,8 @@ from msgspec import Meta
 
 from fraud.core.errors import SettingsError
 from fraud.core.fields import Duration, Section, positive, setting
-from fraud.core.learning.gate import CHARTS, PATIENCE, Chart
+from fraud.core.learning.charts import CHARTS, Chart
+from fraud.core.learning.gate import PATIENCE
 from fraud.core.learning.guard import STEP_RMS
 from fraud.core.learning.outcomes import EASY_SHARE
 from fraud.core.records import DAY, MINUTE

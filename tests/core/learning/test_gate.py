@@ -2,28 +2,49 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.core.errors import StateError
-from fraud.core.learning.gate import CHARTS, PATIENCE, Closed, Gate, evidence
-from fraud.core.records import KnownLabel, LabelSource, Verdict
+from fraud.core.labels import Match
+from fraud.core.learning.charts import CHARTS, Chart, evidence
+from fraud.core.learning.gate import PATIENCE, Closed, Gate, HeldChart, Waiting
+from fraud.core.learning.journal import MemoryJournal
+from fraud.core.pending import Claim, Pending
+from fraud.core.records import KnownLabel, Label, LabelSource, Verdict
 
 CHARGEBACK = "source/chargeback"
 
 
 def label(
     number: int, fraud: bool, *, merchant: str = "", device: str | None = None,
-    source: LabelSource = LabelSource.CHARGEBACK,
-) -> KnownLabel:  # fmt: skip
-    """Return a known label at a merchant of its own, unless one is given."""
-    verdict = Verdict.FRAUD if fraud else Verdict.GENUINE
-    return KnownLabel(
-        tx_id=f"T{number}", verdict=verdict, source=source, happened_at=number, seen_at=number, card="C",
-        merchant=merchant or f"M{number}", paid_at=0, base_amount=1, device=device,
+    source: LabelSource = LabelSource.CHARGEBACK, payment: str = "", claims: tuple[Claim, ...] = (),
+) -> Match:  # fmt: skip
+    """Return the match of a label on a payment at a merchant of its own, unless one is given."""
+    verdict, tx_id = Verdict.FRAUD if fraud else Verdict.GENUINE, payment or f"T{number}"
+    item = Pending(
+        tx_id=tx_id, version=0, card="C", merchant=merchant or f"M{number}", device=device, paid_at=0, base_amount=1,
+        unusual=False, deadline=100, vector=b"1234", parts=(("base", 0.0),), claims=claims,
     )  # fmt: skip
+    known = KnownLabel(
+        tx_id=tx_id, verdict=verdict, source=source, happened_at=number, seen_at=number, card="C",
+        merchant=item.merchant, paid_at=0, base_amount=1, device=device,
+    )  # fmt: skip
+    said = Label(tx_id=tx_id, verdict=verdict, happened_at=number, seen_at=number, source=source)
+    return Match(item, said, (known,))
+
+
+def opened(charts: tuple[Chart, ...] = CHARTS, *, patience: int = PATIENCE) -> Gate:
+    """Return a gate in which nothing waits."""
+    return Gate(MemoryJournal(), charts, patience=patience)
+
+
+def ids(some: tuple[Waiting, ...]) -> list[str]:
+    """Return whose labels came through."""
+    return [one.tx_id for one in some]
 
 
 def charts_of(closed: Closed) -> set[str]:
@@ -65,21 +86,21 @@ def test_genuine_label_is_expected_to_lower_where_the_odds_are_off_by_three_at_m
 
 
 def test_label_is_held_until_its_period_ends() -> None:
-    gate = Gate()
+    gate = opened()
     gate.take(label(1, False), 0.001, period=4)
     assert gate.close(3).released == ()
-    assert [one.tx_id for one in gate.close(4).released] == ["T1"]
+    assert ids(gate.close(4).released) == ["T1"]
 
 
 def test_label_of_a_closed_period_is_refused() -> None:
-    gate = Gate()
+    gate = opened()
     gate.close(4)
     with pytest.raises(ValueError, match="T1 came in period 4, which is closed; expected 5"):
         gate.take(label(1, False), 0.001, period=4)
 
 
 def test_honest_labels_go_through_in_order() -> None:
-    gate, said = Gate(), honest(np.random.default_rng(1), 20_000)
+    gate, said = opened(), honest(np.random.default_rng(1), 20_000)
     out: list[str] = []
     for number, (fraud, p) in enumerate(said):
         gate.take(label(number, fraud), p, period=number // 500)
@@ -87,23 +108,23 @@ def test_honest_labels_go_through_in_order() -> None:
             closed = gate.close(number // 500)
             assert closed.alarms == ()
             out += [one.tx_id for one in closed.released]
-    out += [one.tx_id for one in gate.close(100 + PATIENCE).released]
+    out += ids(gate.close(100 + PATIENCE).released)
     assert sorted(out) == sorted(f"T{number}" for number in range(20_000))
     assert out == [f"T{number}" for number in range(20_000)]
 
 
 @pytest.mark.parametrize("odds", [0.4, 2.5])
 def test_honest_labels_of_a_base_that_is_off_raise_no_alarm(odds: float) -> None:
-    gate = Gate()
+    gate = opened()
     for number, (fraud, p) in enumerate(honest(np.random.default_rng(2), 40_000, odds)):
         gate.take(label(number, fraud), p, period=number)
         assert gate.close(number).alarms == ()
 
 
 def test_flipped_labels_raise_an_alarm_and_none_goes_through() -> None:
-    gate, rng = Gate(), np.random.default_rng(3)
+    gate, rng = opened(), np.random.default_rng(3)
     said = [(fraud != (rng.random() < 0.3), p) for fraud, p in honest(rng, 2_000)]
-    through: list[KnownLabel] = []
+    through: list[Waiting] = []
     alarmed = -1
     for number, (fraud, p) in enumerate(said):
         gate.take(label(number, fraud), p, period=number)
@@ -113,30 +134,30 @@ def test_flipped_labels_raise_an_alarm_and_none_goes_through() -> None:
             alarmed = closed.alarms[0].number
     assert 0 < alarmed < 100
     assert len(through) < alarmed
-    assert gate.held()[CHARGEBACK] > 1_800
+    assert gate.held()[CHARGEBACK].count > 1_800
 
 
 def test_lies_about_one_merchant_hold_that_merchant_alone() -> None:
-    gate, through = Gate(patience=1_000), list[KnownLabel]()
+    gate, through = opened(patience=1_000), list[Waiting]()
     for number in range(60):
         gate.take(label(2 * number, False, merchant="liar"), 0.97, period=number)
         gate.take(label(2 * number + 1, False, source=LabelSource.ANALYST), 0.001, period=number)
         through += gate.close(number).released
     assert "merchant/liar" in gate.held()
-    assert not any(one.merchant == "liar" for one in through)
+    assert not any(one.before.merchant == "liar" for one in through)
     assert len(through) == 60
 
 
 def test_label_waits_while_a_chart_is_above_zero_and_no_longer_than_patience() -> None:
-    gate = Gate(patience=3)
+    gate = opened(patience=3)
     gate.take(label(0, True), 0.001, period=0)
     assert gate.close(0).released == ()
     assert gate.close(2).released == ()
-    assert [one.tx_id for one in gate.close(3).released] == ["T0"]
+    assert ids(gate.close(3).released) == ["T0"]
 
 
 def test_chart_back_at_zero_lets_through() -> None:
-    gate = Gate()
+    gate = opened()
     gate.take(label(0, True), 0.01, period=0)
     assert gate.close(0).released == ()
     for number in range(1, 40):
@@ -145,10 +166,10 @@ def test_chart_back_at_zero_lets_through() -> None:
 
 
 def test_decision_without_a_base_passes_and_is_counted() -> None:
-    gate = Gate()
+    gate = opened()
     alarmed(gate)
     gate.take(label(99, True), None, period=1)
-    assert [one.tx_id for one in gate.close(1).released] == ["T99"]
+    assert ids(gate.close(1).released) == ["T99"]
     assert gate.unjudged == 1
 
 
@@ -160,28 +181,92 @@ def alarmed(gate: Gate, merchant: str = "") -> None:
 
 
 def test_alarm_ends_by_release_alone() -> None:
-    gate = Gate(patience=2)
+    gate = opened(patience=2)
     alarmed(gate)
     for number in range(100, 400):
         gate.take(label(number, False), 0.001, period=number)
         assert gate.close(number).released == ()
-    assert gate.held() == {CHARGEBACK: 310}
+    assert gate.held() == {CHARGEBACK: HeldChart(310, 0, ("T0", "T1", "T2"))}
     released = [one.tx_id for one in gate.release(CHARGEBACK)]
     assert released == [f"T{number}" for number in [*range(10), *range(100, 400)]]
     assert gate.held() == {}
 
 
 def test_drop_throws_away_what_the_alarm_held_and_no_more() -> None:
-    gate = Gate()
+    gate = opened()
     alarmed(gate)
     gate.take(label(50, False, source=LabelSource.ANALYST), 0.001, period=1)
-    assert [one.tx_id for one in gate.close(1).released] == ["T50"]
-    assert len(gate.drop(CHARGEBACK)) == 10
+    assert ids(gate.close(1).released) == ["T50"]
+    taken, passed = gate.drop(CHARGEBACK)
+    assert [one.before.tx_id for one in taken] == [f"T{number}" for number in range(10)]
+    assert {one.count for one in taken} == {1}
+    assert passed == ()
     assert gate.close(2).released == ()
+    assert not gate.holds("T0")
+
+
+def test_items_that_wait_carry_nothing_that_only_a_learner_reads() -> None:
+    gate = opened()
+    gate.take(label(1, False), 0.001, period=0)
+    (passed,) = gate.close(0).released
+    assert (passed.before.vector, passed.before.parts, passed.base) == (b"", (), 0.001)
+
+
+def test_what_comes_behind_a_held_label_of_its_payment_is_held() -> None:
+    gate = opened()
+    alarmed(gate)
+    behind = label(50, False, source=LabelSource.ANALYST, payment="T3")
+    moved = msgspec.structs.replace(behind, label=None)
+    for number, match in enumerate((behind, moved, label(51, False, source=LabelSource.ANALYST))):
+        gate.take(match, 0.001, period=number + 1)
+        gate.close(number + 1)
+    assert gate.holds("T3")
+    assert not gate.holds("T51")
+    assert gate.held()[CHARGEBACK].count == 10
+    order = [one.number for one in gate.release(CHARGEBACK) if one.tx_id == "T3"]
+    assert order == [3, 10, 11]
+
+
+def test_what_waits_keeps_what_comes_behind_it_in_order() -> None:
+    gate = opened()
+    for number in range(4):  # doubted, and not alarmed
+        gate.take(label(number, True), 0.01, period=0)
+    gate.take(label(9, False, source=LabelSource.ANALYST, payment="T2"), 0.001, period=0)
+    assert gate.close(0).released == ()
+    for number in range(10, 300):
+        gate.take(label(number, False), 0.001, period=1)
+    assert [one.number for one in gate.close(1).released][:5] == [0, 1, 2, 3, 4]
+
+
+def test_drop_names_what_each_source_said_before_and_voids_what_is_told_behind() -> None:
+    gate = opened()
+    alarmed(gate)
+    gate.take(label(50, False, source=LabelSource.ANALYST, payment="T3"), 0.001, period=1)
+    gate.close(1)
+    taken, passed = gate.drop(CHARGEBACK)
+    (one,) = (each for each in taken if each.before.tx_id == "T3")
+    assert list(one.said) == [LabelSource.CHARGEBACK]
+    assert one.said[LabelSource.CHARGEBACK] == one.before
+    assert [(each.tx_id, each.known) for each in passed] == [("T3", ())]
+
+
+def test_word_that_is_taken_back_counts_as_its_opposite() -> None:
+    fraud = Claim(LabelSource.CHARGEBACK, Verdict.FRAUD, 0, 0)
+    sums = []
+    for claims, verdict in (((), Verdict.GENUINE), ((fraud,), Verdict.WITHDRAWN), ((), Verdict.WITHDRAWN)):
+        match = label(0, False, claims=claims)
+        said = msgspec.structs.replace(match.label, verdict=verdict)
+        gate = opened()
+        gate.take(msgspec.structs.replace(match, label=said), 0.97, period=0)
+        gate.close(0)
+        sums.append({name: one.sum for name, one in gate._state.standing.items()})
+    assert sums[0] == sums[1]
+    assert sums[0]
+    assert sums[2] == {}
 
 
 def test_label_held_by_two_alarms_needs_both_released() -> None:
-    gate = Gate(patience=1_000)
+    gate = opened(patience=1_000)
     for number in range(60):
         gate.take(label(number, False, merchant="liar", device="liar"), 0.97, period=0)
     assert {"merchant/liar", "device/liar"} <= charts_of(gate.close(0))
@@ -192,7 +277,7 @@ def test_label_held_by_two_alarms_needs_both_released() -> None:
 
 
 def test_release_of_a_chart_without_alarm_is_refused() -> None:
-    gate = Gate()
+    gate = opened()
     alarmed(gate)
     with pytest.raises(ValueError, match=r"chart 'source/analyst' has no alarm.*source/chargeback"):
         gate.release("source/analyst")
@@ -200,7 +285,7 @@ def test_release_of_a_chart_without_alarm_is_refused() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1), st.integers(0, 3), st.integers(0, 2)), max_size=60))
 def test_restored_gate_goes_on_as_if_nothing_had_been(said: list[tuple[bool, float, int, int]]) -> None:
-    one, other = Gate(patience=2), Gate(patience=2)
+    one, other = opened(patience=2), opened(patience=2)
     period = 0
     for number, (fraud, p, merchant, later) in enumerate(said):
         period += later
@@ -209,15 +294,39 @@ def test_restored_gate_goes_on_as_if_nothing_had_been(said: list[tuple[bool, flo
         if later:
             assert one.close(period) == other.close(period)
             period += 1
-        fresh = Gate(patience=2)
-        fresh.restore(other.snapshot())
-        other = fresh
-    assert one.snapshot() == other.snapshot()
+        journal = MemoryJournal()
+        journal.restore(other._journal.snapshot())
+        other = Gate(journal, patience=2)
+    assert one._journal.snapshot() == other._journal.snapshot()
+    assert one.held() == other.held()
 
 
-def test_foreign_state_is_refused() -> None:
+def test_gate_that_was_killed_goes_on_with_what_it_holds() -> None:
+    journal = MemoryJournal()
+    gate = Gate(journal)
+    alarmed(gate)
+    gate.take(label(50, False), 0.001, period=1)
+    other = Gate(journal)
+    assert other.held() == gate.held()
+    assert other.close(1) == gate.close(1)
+    assert ids(other.release(CHARGEBACK)) == [f"T{number}" for number in [*range(10), 50]]
+
+
+@pytest.mark.parametrize("kind", ["gate", "waiting"])
+def test_foreign_state_is_refused(kind: str) -> None:
+    journal = MemoryJournal()
+    journal.put(kind, 0, b"\xc1")
     with pytest.raises(StateError, match="the gate's state cannot be read"):
-        Gate().restore(b"\xc1")
+        Gate(journal)
+
+
+def test_label_that_is_lost_from_the_journal_is_told() -> None:
+    journal = MemoryJournal()
+    gate = Gate(journal)
+    alarmed(gate)
+    journal.remove("waiting", 4)
+    with pytest.raises(StateError, match="label number 4 is held and not in the journal"):
+        gate.release(CHARGEBACK)
 
 
 def test_constants_are_those_that_were_measured() -> None:

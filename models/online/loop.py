@@ -1,0 +1,465 @@
+"""The learning loop: late labels in, parameters out, period by period; one code embedded, on Kafka and in the bench.
+
+It is told decisions, matches of the label book, payments that have reached the age of learning, and ends of periods. At
+the end of one, in this order: the gate lets through, what that cost each expert as said before is weighed, it is
+learned, parameters are published as far as the step bound lets them, the guard decides; then payments go on.
+
+What is learned when: an analyst's verdict as it comes through; all else once, when the payment has reached the age of
+learning and nothing of it waits in the gate.
+
+No clock and no chance. All state lies in the journal, row by row, so who commits the journal with the book may be
+killed at any point.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fraud.core.errors import StateError
+from fraud.core.labels import LabelBook, Match
+from fraud.core.learning.charts import Chart
+from fraud.core.learning.gate import PATIENCE, Alarm, Gate, HeldChart, Waiting
+from fraud.core.learning.guard import Guard, Losses, Step
+from fraud.core.learning.journal import Journal
+from fraud.core.learning.mixture import EXPERTS
+from fraud.core.learning.outcomes import probability
+from fraud.core.pending import Claim, Pending
+from fraud.core.records import Decision, FeatureVector, KnownLabel, LabelSource, Verdict
+from models.online.refresher import Base, Pace, Refresher, log_odds_in, refresher_state
+from models.online.snapshots import Event, Live, Snapshot, snapshot_of
+
+LOOP, LEARNED, RIPE, SETTLED, VERSION = "loop", "learned", "ripe", "settled", "version"
+"""Kinds of rows in the journal, beside those of the gate and of the last decisions."""
+UNTOLD = "untold"
+"""What counts of labels call a payment that nobody had spoken of at the age of learning."""
+PINNABLE = 50_000
+"""So many versions can be pinned, the newest ones: those of a month at one a minute."""
+
+
+class LearningRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What a loop goes by: the period (ns), the age of learning (ns), the gate's charts, and how is learned.
+
+    Without charts nothing is held on. `alert_at` returns the log-odds from which a payment of an amount (minor units)
+    is an alert. Without `untold` payments that nobody has spoken of are not learned: where all labels are told at one
+    age, such a payment has none at all.
+    """
+
+    every: int
+    maturity: int
+    alert_at: Callable[[int], float]
+    charts: tuple[Chart, ...] = ()
+    patience: int = PATIENCE
+    pace: Pace = Pace()
+    untold: bool = True
+
+
+class Closed(NamedTuple):
+    """What the end of a period, or an order, brings about.
+
+    `known` is what entity state takes in, in order; `labels` is what the gate let through; `live` says which parameters
+    payments get from now on, None when they get what they got.
+    """
+
+    known: tuple[KnownLabel, ...] = ()
+    snapshot: Snapshot | None = None
+    live: Live | None = None
+    events: tuple[Event, ...] = ()
+    labels: tuple[Waiting, ...] = ()
+
+
+class Served(msgspec.Struct, array_like=True):
+    """Which version payments get, and got before; `""` is the base. What is `pinned`, None when the guard decides."""
+
+    version: str = ""
+    before: str = ""
+    pinned: str | None = None
+    told: str | None = None
+    """What was pinned when that was last said to others."""
+
+
+class Sums(msgspec.Struct, array_like=True):
+    """What everything that was learned has cost, nats, by who said it before; how many labels and frauds that was."""
+
+    labels: int = 0
+    frauds: int = 0
+    frozen: float = 0.0
+    mixture: float = 0.0
+    served: float = 0.0
+
+
+class Settled(msgspec.Struct, frozen=True, array_like=True):
+    """A fraud whose deadline has passed, and how long after the payment it was told, ns."""
+
+    tx_id: str
+    channel: str
+    told_after: int
+
+
+class LoopState(msgspec.Struct, array_like=True):
+    """What is kept of a loop beside gate and refresher; times are ns UTC.
+
+    `since` is when learning on this base began, `previous` the base before. `seq` and `version` are of the last
+    snapshot. `fresh`: something is learned that is not published. `counts` counts events by kind, and labels.
+    """
+
+    base: str = ""
+    previous: str = ""
+    since: int = 0
+    seq: int = 0
+    version: str = ""
+    events: int = 0
+    fresh: bool = False
+    refused: bool = False
+    step_rms: float = 0.0
+    guard: bytes = b""
+    served: Served = msgspec.field(default_factory=Served)
+    sums: Sums = msgspec.field(default_factory=Sums)
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class LearningLoop:
+    """Gate, learner and guard on one base, over the label book; see the module for the order.
+
+    Without a base, as by rules alone, labels wait for the end of their period and nothing is learned.
+    """
+
+    def __init__(self, base: Base | None, book: LabelBook, rules: LearningRules, journal: Journal) -> None:
+        """Go on where the journal stands; on another base than its own learning starts anew.
+
+        Raises:
+            StateError: when the journal cannot be read.
+        """
+        self._book, self._rules, self._journal = book, rules, journal
+        self._base = base
+        self._load()
+
+    @property
+    def version(self) -> str:
+        """Return the version that payments get, `""`: the base as it was trained."""
+        return self._state.served.version
+
+    # ---- as things come
+
+    def hear(self, decision: Decision, vector: FeatureVector | None) -> tuple[float, ...]:
+        """Return what each expert says of a decision now, to be kept with it; nothing when it is of another base."""
+        return () if self._refresher is None else self._refresher.hear(decision, vector, self._gate.period)
+
+    def take(self, match: Match, period: int) -> None:
+        """Take in a match of the label book that came in `period`: it waits in the gate.
+
+        Raises ValueError for a period that is closed.
+        """
+        logit = log_odds_in(match.item.parts)
+        self._gate.take(match, None if logit is None else probability(logit), period)
+
+    def ripen(self, item: Pending) -> None:
+        """Take in a payment that has reached the age of learning: it is learned at the end of the period.
+
+        While something of it waits in the gate it is not; it is when that has come through.
+        """
+        if self._refresher is not None:
+            number = next(reversed(self._ripe), -1) + 1
+            self._ripe[number] = item.tx_id
+            self._journal.put(RIPE, number, item.tx_id.encode())
+
+    def settle(self, item: Pending) -> None:
+        """Take in a payment whose deadline has passed: of a fraud it counts when it was told."""
+        stands = self._book.standing(item)
+        if self._refresher is not None and stands is not None and stands.verdict is Verdict.FRAUD:
+            number = next(reversed(self._settled), -1) + 1
+            self._settled[number] = Settled(item.tx_id, item.channel, stands.at - item.paid_at)
+            self._journal.put(SETTLED, number, _encode(self._settled[number]))
+
+    def close(self, period: int, now: int, positions: Mapping[str, int] | None = None) -> Closed:
+        """End all periods up to `period`, at `now` (ns UTC); `positions` go into the snapshot, should there be one."""
+        begin, closed = self._gate.period, self._gate.close(period)
+        self._count("passed", len(closed.released))
+        self._count("waited", sum(entry.period < begin for entry in closed.released))
+        for alarm in closed.alarms:
+            self._tell_alarm(alarm, now)
+        snapshot = None
+        if self._refresher is not None:
+            self._begin(self._refresher.base, now)
+            self._learn_all(self._refresher, closed.released)
+            snapshot = self._refreshed(self._refresher, now, positions or {})
+        return self._done(now, closed.released, snapshot)
+
+    # ---- what operators order
+
+    def release(self, chart: str, now: int) -> Closed:
+        """Let the labels of a chart through. Raises ValueError for one that has no alarm."""
+        passed = self._gate.release(chart)
+        self._tell(now, "released", f"{chart}: {len(passed)} labels let through", chart=chart, labels=len(passed))
+        self._learn_analysts(passed)
+        return self._done(now, passed)
+
+    def drop(self, chart: str, now: int) -> Closed:
+        """Throw the labels of a chart away; their payments stand as if nobody had said them.
+
+        Raises ValueError for a chart that has no alarm.
+        """
+        taken, passed = self._gate.drop(chart)
+        count = sum(one.count for one in taken)
+        self._tell(now, "dropped", f"{chart}: {count} labels thrown away", chart=chart, labels=count)
+        for one in taken:
+            if (match := self._book.forget(one.before, one.said, now)) is not None:
+                self._gate.take(match, one.base, self._gate.period)
+        self._learn_analysts(passed)
+        return self._done(now, passed)
+
+    def pin(self, version: str, now: int) -> Closed:
+        """Give payments one version until `unpin`. Raises ValueError for one that was never published."""
+        number = version.partition("-")[0]
+        if not number.isdigit() or self._journal.get(VERSION, int(number)) != version.encode():
+            newest = self._state.version or "none yet"
+            msg = f"'{version}' is no version of parameters on this model, the newest is {newest}: see their history"
+            raise ValueError(msg)
+        return self._pinned(version, now, "pinned", f"payments get parameters {version} until they are unpinned")
+
+    def unpin(self, now: int) -> Closed:
+        """Let the guard say again which parameters payments get."""
+        return self._pinned(None, now, "unpinned", "the guard says again which parameters payments get")
+
+    def rollback(self, now: int) -> Closed:
+        """Give payments what they got before, until `unpin`."""
+        before = self._state.served.before
+        what = f"parameters {before}" if before else "the model as it was trained"
+        return self._pinned(before, now, "rolled-back", f"payments get {what} again until they are unpinned")
+
+    def freeze(self, now: int) -> Closed:
+        """Give payments the base as it was trained until `thaw`; learning goes on unseen."""
+        return self._pinned("", now, "frozen", "payments get the model as it was trained until it is thawed")
+
+    def thaw(self, now: int) -> Closed:
+        """End a freeze."""
+        return self._pinned(None, now, "thawed", "the guard says again which parameters payments get")
+
+    # ---- what others show and keep
+
+    def held(self) -> dict[str, HeldChart]:
+        """Return what the gate holds, by chart."""
+        return self._gate.held()
+
+    def figures(self) -> dict[str, Any]:
+        """Return what metrics and commands show."""
+        state, guard, gate = self._state, self._guard, self._gate
+        figures: dict[str, Any] = {
+            "seq": state.seq, "version": state.version, "live": state.served.version,
+            "pinned": state.served.pinned is not None, "counts": dict(state.counts), "step_rms": state.step_rms,
+            "on": guard.on, "evidence": guard.evidence, "enough": guard.enough, "switches": guard.switches,
+            "losses": msgspec.structs.asdict(state.sums), "waiting": gate.waiting, "unjudged": gate.unjudged,
+            "held": {chart: one.count for chart, one in gate.held().items()}, "ripe": len(self._ripe),
+        }  # fmt: skip
+        if (refresher := self._refresher) is not None:
+            figures["weights"] = dict(zip(EXPERTS, refresher.weights, strict=True))
+            figures["learned"], figures["told"] = dict(refresher.labels), refresher.told.shares()
+        return figures
+
+    def snapshot(self) -> bytes:
+        """Return the whole state: what the journal holds."""
+        return self._journal.snapshot()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace the whole state; raise StateError for bytes that are none."""
+        self._journal.restore(snapshot)
+        self._load()
+
+    # ---- learning
+
+    def _begin(self, base: Base, now: int) -> None:
+        """Note when learning on this base began, and say so where it has learned on another one."""
+        state = self._state
+        if state.since:
+            return
+        state.since = now
+        if state.previous:
+            text = f"the model is {base.version}, it was {state.previous}: learning starts anew"
+            self._tell(now, "base-changed", text, base=base.version, before=state.previous)
+
+    def _learn_all(self, refresher: Refresher, passed: Iterable[Waiting]) -> None:
+        """Learn what there is: how much is told by the age of learning, analysts' verdicts, payments of that age."""
+        for number, settled in self._settled.items():
+            if not self._gate.holds(settled.tx_id):  # a word that is held counts for nothing
+                refresher.told.closed(settled.channel, settled.told_after, self._rules.maturity)
+                self._changed = True
+            self._journal.remove(SETTLED, number)
+        self._settled = {}
+        self._learn_analysts(passed)
+        for number, tx_id in list(self._ripe.items()):
+            if not self._gate.holds(tx_id):
+                self._learn_ripe(refresher, tx_id)
+                del self._ripe[number]
+                self._journal.remove(RIPE, number)
+
+    def _learn_analysts(self, passed: Iterable[Waiting]) -> None:
+        """Learn what analysts have said: somebody looked, so it is sure, at any age."""
+        for entry in passed:
+            label = entry.label
+            if label is None or label.source is not LabelSource.ANALYST or label.verdict is Verdict.WITHDRAWN:
+                continue
+            if self._refresher is not None and (item := self._book.item(entry.tx_id)) is not None:
+                self._learn(self._refresher, item, label.source, fraud=label.verdict is Verdict.FRAUD)
+
+    def _learn_ripe(self, refresher: Refresher, tx_id: str) -> None:
+        """Learn a payment that has reached the age of learning by what others than analysts say of it by now."""
+        if (item := self._book.item(tx_id)) is None:
+            self._count("unlearned", 1)
+        elif (told := told_of(item)) is not None:
+            self._learn(refresher, item, told.source, fraud=told.verdict is Verdict.FRAUD)
+        elif not item.claims and item.went_through and self._rules.untold:
+            self._learn(refresher, item, UNTOLD, fraud=False, told=refresher.told.share(item.channel))
+
+    def _learn(self, refresher: Refresher, item: Pending, source: str, *, fraud: bool, told: float = 1.0) -> None:
+        """Weigh and learn one label; what cannot be learned is counted."""
+        losses = refresher.learn(item, source, fraud=fraud, told=told)
+        if losses is None:
+            self._count("unlearned", 1)
+            return
+        self._changed = self._state.fresh = True
+        # dated by the period that it was heard in, for the bets count what was heard after a switch
+        self._guard.absorb(losses._replace(decided_at=losses.decided_at * self._rules.every))
+        refreshed = item.versions is not None and bool(item.versions.parameters)
+        add(self._state.sums, losses, refreshed=refreshed)
+
+    def _refreshed(self, refresher: Refresher, now: int, positions: Mapping[str, int]) -> Snapshot | None:
+        """Publish what was learned, let the guard decide; return the snapshot, None when there is nothing new."""
+        step = refresher.refresh(self._rules.alert_at) if self._state.fresh else None
+        self._state.fresh = step is not None and step.share < 1
+        self._tell_step(step, now)
+        evidence, was = self._guard.evidence, self._guard.on
+        if self._guard.decide(now) != was:
+            kind, why = SWITCHES[self._guard.on]
+            text = f"{why}: evidence {evidence[0]:.3g} for, {evidence[1]:.3g} against"
+            self._tell(now, kind, text, version=self._state.version, evidence=evidence)
+        self._changed = refresher.prove(now, on=self._guard.on) or self._changed or step is not None
+        return self._published(refresher, now, positions) if step is not None and step.share else None
+
+    def _published(self, refresher: Refresher, now: int, positions: Mapping[str, int]) -> Snapshot:
+        """Return what the refresher has published as a snapshot, and note its version."""
+        state, base = self._state, refresher.base
+        state.seq += 1
+        snapshot = snapshot_of(
+            refresher.live, seq=state.seq, base=base.version, spec=base.spec, parent=state.version,
+            why=f"labels learned until the end of a period, a step of {state.step_rms:.4f} rms", since=state.since,
+            at=now, labels=dict(refresher.labels), watermark=refresher.watermark, evidence=self._guard.evidence,
+            switches=self._guard.switches, promoted=self._guard.on and state.served.pinned is None,
+            positions=dict(positions),
+        )  # fmt: skip
+        state.version = snapshot.version
+        self._journal.put(VERSION, state.seq, snapshot.version.encode())
+        self._journal.remove(VERSION, state.seq - PINNABLE)
+        self._tell(now, "refreshed", f"parameters {snapshot.version}", version=snapshot.version, rms=state.step_rms)
+        return snapshot
+
+    # ---- what payments get, what is said
+
+    def _pinned(self, version: str | None, now: int, kind: str, text: str) -> Closed:
+        self._state.served.pinned = version
+        self._tell(now, kind, text, version=version or "")
+        return self._done(now, ())
+
+    def _done(self, now: int, passed: tuple[Waiting, ...], snapshot: Snapshot | None = None) -> Closed:
+        """Save all that has changed; return what came of it."""
+        live = self._live(now)
+        if self._refresher is not None and self._changed:
+            self._journal.put(LEARNED, 0, self._refresher.snapshot())
+        self._changed = False
+        self._state.guard = self._guard.snapshot()
+        self._journal.put(LOOP, 0, _encode(self._state))
+        events, self._events = tuple(self._events), []
+        return Closed(tuple(known for entry in passed for known in entry.known), snapshot, live, events, passed)
+
+    def _live(self, now: int) -> Live | None:
+        """Return what payments get from now on where that is something else."""
+        served, guarded = self._state.served, self._state.version if self._guard.on else ""
+        version = guarded if served.pinned is None else served.pinned
+        if (version, served.pinned) == (served.version, served.told):
+            return None
+        if version != served.version:
+            served.before, served.version = served.version, version
+        served.told = served.pinned
+        why = "the guard says so" if served.pinned is None else "somebody has pinned it"
+        seq = int(version.partition("-")[0]) if version else 0
+        return Live(base=self._state.base, version=version, seq=seq, why=why, at=now, pinned=served.pinned is not None)
+
+    def _tell(self, now: int, kind: str, text: str, **details: Any) -> None:
+        self._count(kind, 1)
+        self._state.events += 1
+        self._events.append(Event(seq=self._state.events, at=now, kind=kind, text=text, details=details))
+
+    def _tell_alarm(self, alarm: Alarm, now: int) -> None:
+        text = f"{alarm.chart}: labels do not fit what the model said; they are held until they are released or dropped"
+        self._tell(now, "alarm", text, chart=alarm.chart, number=alarm.number)
+
+    def _tell_step(self, step: Step | None, now: int) -> None:
+        """Note how long a step is; say once that steps are refused."""
+        if step is None:
+            return
+        self._state.step_rms = step.rms * step.share
+        self._count("cut", int(0 < step.share < 1))
+        if not step.share and not self._state.refused:
+            self._tell(now, "refused", step.why, rms=step.rms, alerts=step.alerts)
+        self._state.refused = not step.share
+
+    def _count(self, name: str, more: int) -> None:
+        if more:
+            self._state.counts[name] = self._state.counts.get(name, 0) + more
+
+    # ---- from the journal
+
+    def _load(self) -> None:
+        """Take up what the journal holds."""
+        rules, journal = self._rules, self._journal
+        self._gate = Gate(journal, rules.charts, patience=rules.patience)
+        self._guard = Guard(rules.maturity)
+        self._events: list[Event] = []
+        self._changed = False
+        try:
+            body = journal.get(LOOP, 0)
+            self._state = LoopState() if body is None else msgspec.msgpack.decode(body, type=LoopState)
+            self._ripe = {number: body.decode() for number, body in journal.rows(RIPE)}
+            self._settled = {number: _settled_in(body) for number, body in journal.rows(SETTLED)}
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            msg = f"the learning loop's state cannot be read ({error}): restore what `snapshot` returned"
+            raise StateError(msg) from error
+        self._refresher = None if self._base is None else self._taken_up(self._base)
+
+    def _taken_up(self, base: Base) -> Refresher:
+        """Return what was learned on a base; nothing yet where the journal is of another one."""
+        had = self._state
+        if had.base not in ("", base.version):
+            Refresher.forget(self._journal)
+            for number, _ in self._journal.rows(VERSION):
+                self._journal.remove(VERSION, number)
+            self._state = LoopState(previous=had.base, seq=had.seq, events=had.events, counts=had.counts)
+        self._state.base = base.version
+        refresher = Refresher(base, self._rules.pace, self._journal)
+        if (body := self._journal.get(LEARNED, 0)) is not None and had.base == base.version:
+            refresher.restore(refresher_state(body))
+        if self._state.guard:
+            self._guard.restore(self._state.guard)
+        return refresher
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_settled_in = msgspec.msgpack.Decoder(Settled).decode
+SWITCHES = {
+    True: ("promoted", "payments get what was learned"),
+    False: ("reverted", "payments get the model as it was trained"),
+}
+
+
+def told_of(item: Pending) -> Claim | None:
+    """Return what others than analysts have told of a payment, the most believed first; None when they have not."""
+    told = {claim.source: claim for claim in item.claims if claim.verdict is not Verdict.WITHDRAWN}
+    return told.get(LabelSource.CHARGEBACK) or told.get(LabelSource.SILENCE)
+
+
+def add(sums: Sums, losses: Losses, *, refreshed: bool) -> None:
+    """Add what one label cost; `refreshed` says that the payment was decided by what was learned."""
+    sums.labels += 1
+    sums.frauds += losses.fraud
+    sums.frozen += losses.frozen
+    sums.mixture += losses.candidate
+    sums.served += losses.candidate if refreshed else losses.frozen

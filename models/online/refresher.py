@@ -1,0 +1,218 @@
+"""What is learned on one base: the paces, the share that is told by the age of learning, and what is published of it.
+
+It is told what to learn; what comes through the gate, and when, is for the loop (`loop.py`) to say.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from fraud.core.errors import StateError
+from fraud.core.learning.guard import STEP_RMS, Losses, Step, step
+from fraud.core.learning.journal import Journal
+from fraud.core.learning.outcomes import EASY_SHARE, ToldShare, loss, outcome_of, probability
+from fraud.core.pending import Pending
+from fraud.core.records import BASE, DAY, Decision, FeatureVector, Parts
+from models.boosting.trees import F64, Trees
+from models.online import leaves as lv
+from models.online.parameters import CLIP, Parameters, neutral, towards
+from models.online.recent import RECENT, Recent
+from models.online.stack import PACES, Learned, OnlineStack
+
+LEAST_RMS = 1e-3
+"""A step that moves the last decisions by less is not published: the next one takes it along."""
+FROZEN, SLOW, FAST, MIXTURE, GOOD, PERIOD = range(6)
+"""What stands where in what is said of a decision; GOOD is -1 without other parameters to go back to."""
+NONE = -1.0
+PROVED = DAY
+
+
+class Base(NamedTuple):
+    """The model that is learned on: its version as decisions name it (`NAME@VERSION`), its feature spec, its trees."""
+
+    version: str
+    spec: str
+    trees: Trees
+
+
+class Pace(NamedTuple):
+    """How is learned: the learners' rates, how much of payments that look good, and bounds in log-odds.
+
+    `clip` is how far a payment is moved in all, `step_rms` how far one refresh moves the last decisions.
+    """
+
+    rates: tuple[float, ...] = PACES
+    easy_share: float = EASY_SHARE
+    clip: float = CLIP
+    step_rms: float = STEP_RMS
+
+
+PlainParameters = tuple[tuple[float, ...], bytes, float]
+
+
+class RefresherState(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of a refresher, as of the last end of a period; arrays by name, with their type."""
+
+    base: str
+    arrays: dict[str, tuple[str, bytes]]
+    told: bytes
+    live: PlainParameters
+    good: PlainParameters | None
+    next: PlainParameters | None
+    next_at: int
+    labels: dict[str, int]
+    watermark: int
+
+
+class Refresher:
+    """Learn on a base, and publish. What payments got for a day is there to go back to."""
+
+    def __init__(self, base: Base, pace: Pace, journal: Journal) -> None:
+        """Start at no change, with the last decisions that the journal holds."""
+        self.base, self._pace = base, pace
+        leaves = len(base.trees.leaf)
+        self._stack, self.told = OnlineStack(leaves, pace.rates, pace.clip), ToldShare()
+        self.recent = Recent(journal, len(base.trees.roots), leaves)
+        self.live = neutral(leaves)
+        self._good: Parameters | None = None
+        self._next: Parameters | None = None
+        self._next_at = 0
+        self.labels: dict[str, int] = {}
+        """How many labels were learned, by `SOURCE/VERDICT`."""
+        self.watermark = 0
+        self._values = self._stacked()
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Return the experts' weights as of now."""
+        return self._stack.weights
+
+    def prove(self, now: int, *, on: bool) -> bool:
+        """Move the parameters to go back to on: those that payments have got for a day. Tell whether they have changed.
+
+        Where payments get none of what was learned, nothing has proved itself.
+        """
+        if not on:
+            had, self._good, self._next = (self._good, self._next) != (None, None), None, None
+        elif had := self._next is None or now - self._next_at >= PROVED:
+            self._good, self._next, self._next_at = self._next, self.live, now
+        if had:
+            self._values = self._stacked()
+        return had
+
+    @staticmethod
+    def forget(journal: Journal) -> None:
+        """Remove what the journal holds of another base."""
+        for number, _ in journal.rows(RECENT):
+            journal.remove(RECENT, number)
+
+    def hear(self, decision: Decision, vector: FeatureVector | None, period: int) -> tuple[float, ...]:
+        """Return what each expert says of a decision now, and the period; remember it for the step bound.
+
+        Nothing when it was decided by another model, or by none.
+        """
+        logit = log_odds_in(decision.parts)
+        if logit is None or vector is None or decision.versions.model != self.base.version:
+            return ()
+        leaves = lv.reached(self.base.trees, vector.values[None, :])
+        self.recent.add(logit, decision.base_amount, leaves[0])
+        clip, sums = self._pace.clip, lv.sums(leaves, self._values)[0].tolist()
+        said = [probability(logit), *(probability(logit + min(max(each, -clip), clip)) for each in sums)]
+        mixture = math.fsum(weight * p for weight, p in zip(self.live.weights, said[:MIXTURE], strict=True))
+        good = NONE
+        if self._good is not None:
+            good = math.fsum(w * p for w, p in zip(self._good.weights, (said[0], *said[3:]), strict=True))
+        return (*said[:MIXTURE], mixture, good, float(period))
+
+    def learn(self, item: Pending, source: str, *, fraud: bool, told: float = 1.0) -> Losses | None:
+        """Weigh what a label cost, as was said before, and learn it; `told` as in `outcome_of`.
+
+        Return the losses, dated by the period that the payment was heard in; None when it cannot be learned: decided by
+        another model, or its vector is gone.
+        """
+        logit, of = log_odds_in(item.parts), item.versions
+        if logit is None or of is None or of.model != self.base.version or not item.said or not item.vector:
+            return None
+        said = item.said
+        outcome = outcome_of(item.tx_id, said[FROZEN], fraud=fraud, told=told, easy_share=self._pace.easy_share)
+        leaves = lv.reached(self.base.trees, np.frombuffer(item.vector, np.float32)[None, :])[0].tolist()
+        self._stack.learn(Learned(leaves, logit, outcome, said[:MIXTURE]))
+        name = f"{source}/{'fraud' if fraud else 'genuine'}"
+        self.labels[name] = self.labels.get(name, 0) + 1
+        self.watermark = max(self.watermark, item.paid_at)
+        good = loss(outcome, said[GOOD]) if said[GOOD] != NONE else None
+        return Losses(int(said[PERIOD]), fraud, loss(outcome, said[FROZEN]), loss(outcome, said[MIXTURE]), good)
+
+    def refresh(self, alert_at: Callable[[int], float]) -> Step | None:
+        """Publish what was learned as far as the step bound lets it; return the step, None when there is none worth it.
+
+        `alert_at` returns the log-odds from which a payment of an amount is an alert.
+        """
+        fresh, recent = self._stack.export(), self.recent
+        bound = step(
+            recent.log_odds(self.live), recent.log_odds(fresh), alert_at(recent.amount()), most=self._pace.step_rms
+        )
+        if bound.rms < LEAST_RMS:
+            return None
+        if bound.share:
+            self.live = towards(self.live, fresh, bound.share)
+            self._values = self._stacked()
+        return bound
+
+    def snapshot(self) -> bytes:
+        """Return the whole state but for the last decisions, which lie in the journal."""
+        arrays = {name: (array.dtype.str, array.tobytes()) for name, array in self._stack.snapshot().items()}
+        good, next_one = (None if one is None else packed(one) for one in (self._good, self._next))
+        return _encode(
+            RefresherState(
+                self.base.version, arrays, self.told.snapshot(), packed(self.live), good, next_one, self._next_at,
+                self.labels, self.watermark,
+            )
+        )  # fmt: skip
+
+    def restore(self, state: RefresherState) -> None:
+        """Replace the whole state; raise StateError when it is of other trees."""
+        self._stack.restore({name: np.frombuffer(body, kind) for name, (kind, body) in state.arrays.items()})
+        self.told.restore(state.told)
+        self.live = unpacked(state.live)
+        self._good = None if state.good is None else unpacked(state.good)
+        self._next = None if state.next is None else unpacked(state.next)
+        self._next_at = state.next_at
+        self.labels, self.watermark = state.labels, state.watermark
+        self._values = self._stacked()
+
+    def _stacked(self) -> F64:
+        """Return the changes of live and good parameters, float64 (2 or 4, leaves)."""
+        some = [self.live.changes] if self._good is None else [self.live.changes, self._good.changes]
+        return np.concatenate(some).astype(np.float64)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def refresher_state(body: bytes) -> RefresherState:
+    """Return what `Refresher.snapshot` returned; raise StateError for bytes that are none."""
+    try:
+        return msgspec.msgpack.decode(body, type=RefresherState)
+    except msgspec.MsgspecError as error:
+        msg = f"what was learned cannot be read ({error}): restore what `snapshot` returned"
+        raise StateError(msg) from error
+
+
+def log_odds_in(parts: Parts) -> float | None:
+    """Return the base's log-odds among the parts of a score, None where no model has spoken."""
+    return next((value for name, value in parts if name == BASE), None)
+
+
+def packed(parameters: Parameters) -> PlainParameters:
+    """Return parameters as plain values."""
+    return parameters.weights, parameters.changes.astype("<f4").tobytes(), parameters.clip
+
+
+def unpacked(values: PlainParameters) -> Parameters:
+    """Return what `packed` was given."""
+    weights, body, clip = values
+    return Parameters(weights, np.frombuffer(body, "<f4").astype(np.float32).reshape(len(weights) - 1, -1), clip)

@@ -1,0 +1,349 @@
+"""The learning loop: what is learned when, orders of operators, restarts, and what state is told."""
+
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from fraud.core.errors import StateError
+from fraud.core.labels import Deadlines, LabelBook
+from fraud.core.learning.charts import CHARTS
+from fraud.core.learning.journal import Journal, MemoryJournal
+from fraud.core.pending import MemoryPending
+from fraud.core.records import DAY, HOUR, Action, LabelSource, Verdict
+from models.online.loop import Closed, LearningLoop, LearningRules
+from models.online.refresher import MIXTURE, NONE, PERIOD, Base
+from models.online.snapshots import parameters_in
+from tests.models.online.grown import LEAVES, World, base
+
+AGE = 6 * HOUR
+RULES = LearningRules(every=HOUR, maturity=AGE, charts=CHARTS, alert_at=lambda amount: 0.0)
+
+
+class Site:
+    """A book and a loop, fed as an engine feeds them."""
+
+    def __init__(
+        self,
+        world: World,
+        rules: LearningRules = RULES,
+        *,
+        on: Base | None = None,
+        journal: Journal | None = None,
+        pending: MemoryPending | None = None,
+    ) -> None:
+        self.world, self.rules = world, rules
+        self.journal, self.pending = journal or MemoryJournal(), pending or MemoryPending()
+        deadlines = Deadlines(default=20 * HOUR, maturity=rules.maturity)
+        self.book = LabelBook(self.pending, deadlines)
+        self.loop = LearningLoop(on or base(), self.book, rules, self.journal)
+        self.period = 0
+        self.closed: list[Closed] = []
+
+    def time(self, at: int) -> None:
+        """Let time pass."""
+        due = self.book.expire(at)
+        for match in due.silent:
+            self.loop.take(match, self.period)
+        for item in due.ripe:
+            self.loop.ripen(item)
+        for item in due.settled:
+            self.loop.settle(item)
+        if at // HOUR > self.period:
+            self.period = at // HOUR
+            self.closed.append(self.loop.close(self.period - 1, self.period * HOUR))
+
+    def pay(self, row: int, *, action: Action = Action.APPROVE) -> tuple[float, ...]:
+        """Decide a payment; return what was said of it."""
+        decision, vector = self.world.decision(row, action=action), self.world.vector(row)
+        said = self.loop.hear(decision, vector)
+        for match in self.book.hold(decision, vector, said):
+            self.loop.take(match, self.period)
+        return said
+
+    def tell(self, row: int, after: int = AGE, **fields: object) -> None:
+        """Tell of a payment."""
+        match = self.book.match(self.world.label(row, after, **fields))  # type: ignore[arg-type]
+        if match is not None:
+            self.loop.take(match, self.period)
+
+    def learned(self) -> dict[str, int]:
+        """Return how many labels were learned."""
+        return dict(self.loop.figures()["learned"])
+
+
+def lived(site: Site, rows: Iterable[int], after: int = AGE, flipped: Iterable[int] = ()) -> Site:
+    """Let payments come, and the labels of those before at the age `after`."""
+    late, minute = after // (HOUR // 60), site.world.at
+    lies = set(flipped)
+    for row in rows:
+        if row >= late:
+            site.tell(row - late, after, flipped=lies)
+        site.time(int(minute[row]))
+        site.pay(row)
+    return site
+
+
+def test_labels_are_learned_once_at_the_age_and_change_what_payments_get() -> None:
+    site = lived(Site(World(6_000)), range(6_000))
+    figures = site.loop.figures()
+    assert sum(site.learned().values()) == pytest.approx(6_000 - 360, abs=61)
+    assert set(site.learned()) == {"chargeback/fraud", "chargeback/genuine"}
+    assert figures["losses"]["mixture"] < 0.99 * figures["losses"]["frozen"]
+    assert figures["on"]
+    assert figures["live"] == figures["version"] == site.loop.version
+    assert figures["counts"]["refreshed"] > 5
+
+
+def test_snapshots_hold_what_is_said_after_them_and_name_each_other() -> None:
+    site = lived(Site(World(3_000)), range(3_000))
+    snapshots = [closed.snapshot for closed in site.closed if closed.snapshot]
+    assert [one.seq for one in snapshots] == list(range(1, len(snapshots) + 1))
+    assert [one.parent for one in snapshots] == ["", *(one.version for one in snapshots[:-1])]
+    assert all(one.base == "grown@1" and one.spec == "spec" and one.since == HOUR for one in snapshots)
+    last = parameters_in(snapshots[-1], LEAVES)
+    assert last.changes[1][1] > 0.2  # above 0 in feature 0
+    said = site.pay(2_999)
+    assert said[MIXTURE] == pytest.approx(math.fsum(w * p for w, p in zip(last.weights, said[:3], strict=True)))
+    assert said[PERIOD] == site.period
+
+
+def test_analysts_verdict_is_learned_as_it_comes_and_a_chargeback_at_the_age() -> None:
+    site = Site(World(10))
+    site.time(HOUR)
+    for row in range(3):
+        site.pay(row)
+    site.tell(0, HOUR, source=LabelSource.ANALYST)
+    site.tell(1, HOUR)
+    site.time(3 * HOUR)
+    assert {name.partition("/")[0] for name in site.learned()} == {"analyst"}
+    site.tell(0, 4 * HOUR)
+    site.time(8 * HOUR)
+    kinds = [name.partition("/")[0] for name, count in sorted(site.learned().items()) for _ in range(count)]
+    assert kinds == ["analyst", "chargeback", "chargeback", "untold"]
+
+
+def test_untold_payment_that_did_not_go_through_is_not_learned() -> None:
+    site = Site(World(10))
+    site.time(HOUR)
+    for row, action in enumerate(Action):
+        site.pay(row, action=action)
+    site.time(40 * HOUR)
+    assert site.learned() == {"untold/genuine": 1}
+
+
+def test_untold_payments_are_left_out_where_all_labels_are_told_at_one_age() -> None:
+    site = Site(World(10), msgspec.structs.replace(RULES, untold=False))
+    site.time(HOUR)
+    site.pay(0)
+    site.time(40 * HOUR)
+    assert site.learned() == {}
+
+
+def test_told_share_is_counted_when_the_deadline_has_passed() -> None:
+    world = World(400)
+    world.fraud[:] = True
+    site = Site(world, msgspec.structs.replace(RULES, charts=()))
+    site.time(HOUR)
+    for row in range(40):
+        site.pay(row)
+    for row in range(30):
+        site.tell(row, 5 * HOUR if row < 10 else 8 * HOUR)
+    assert site.loop.figures()["told"] == {}
+    site.time(30 * HOUR)
+    # 10 of 30 by the age of learning, leaning on a half of twenty
+    assert site.loop.figures()["told"] == {"web": pytest.approx((10 + 10) / (30 + 20))}
+
+
+def test_payment_of_another_model_is_not_heard() -> None:
+    site = Site(World(10))
+    decision = site.world.decision(0, version="other@1")
+    assert site.loop.hear(decision, site.world.vector(0)) == ()
+    assert site.loop.hear(site.world.decision(0), None) == ()
+    assert site.loop.hear(msgspec.structs.replace(decision, parts=()), site.world.vector(0)) == ()
+
+
+def test_label_waits_for_the_end_of_its_period_and_then_goes_to_state() -> None:
+    site = Site(World(10))
+    site.time(HOUR)
+    site.pay(0)
+    site.tell(0, HOUR)
+    site.time(2 * HOUR)
+    (known,) = site.closed[-1].known
+    assert (known.tx_id, known.replaces) == ("T0", None)
+    assert [one.tx_id for one in site.closed[-1].labels] == ["T0"]
+    with pytest.raises(ValueError, match="which is closed"):
+        site.loop.take(site.book.match(site.world.label(0, HOUR, source=LabelSource.ANALYST)), 1)  # type: ignore[arg-type]
+
+
+# --- lies ------------------------------------------------------------------------------------------------------------
+
+
+def poisoned(*, gate: bool) -> Site:
+    rules = RULES if gate else msgspec.structs.replace(RULES, charts=())
+    rng = np.random.default_rng(1)
+    flipped = set(np.flatnonzero((np.arange(6_000) > 3_000) & (rng.random(6_000) < 0.3)).tolist())
+    return lived(Site(World(6_000), rules), range(6_000), flipped=flipped)
+
+
+def test_lies_are_held_from_state_and_learner_by_the_gate_alone() -> None:
+    clean, held, open_ = lived(Site(World(6_000)), range(6_000)), poisoned(gate=True), poisoned(gate=False)
+    assert held.loop.held()["source/chargeback"].count > 2_000
+    assert not open_.loop.held()
+    assert clean.loop.held() == {}
+    moved = [abs(site.pay(5_999)[MIXTURE] - clean.pay(5_999)[MIXTURE]) for site in (held, open_)]
+    assert sum(site.learned()["chargeback/fraud"] for site in (held,)) < open_.learned()["chargeback/fraud"]
+    assert moved[0] < moved[1]
+
+
+def test_drop_gives_back_what_was_claimed_and_release_lets_it_through() -> None:
+    for order in ("drop", "release"):
+        site = poisoned(gate=True)
+        held = site.loop.held()["source/chargeback"].count
+        before = site.learned()
+        closed = getattr(site.loop, order)("source/chargeback", site.period * HOUR)
+        assert site.loop.held() == {}
+        assert closed.events[0].details["labels"] == held
+        assert (len(closed.known) == held) == (order == "release")
+        site.time((site.period + 1) * HOUR)
+        told = sum(site.learned().values()) - sum(before.values())
+        # what was dropped is learned as untold, as what is told by nobody
+        assert told > 1_000
+        assert (site.learned().get("untold/genuine", 0) > 1_000) == (order == "drop")
+
+
+# --- orders ----------------------------------------------------------------------------------------------------------
+
+
+def test_pin_unpin_and_rollback_say_what_payments_get() -> None:
+    site = lived(Site(World(6_000)), range(6_000))
+    first = next(closed.snapshot.version for closed in site.closed if closed.snapshot)
+    newest, now = site.loop.version, site.period * HOUR
+    assert first != newest
+    live = site.loop.pin(first, now).live
+    assert live is not None
+    assert (live.version, live.seq, live.pinned) == (first, 1, True)
+    assert site.loop.version == first
+    live = site.loop.unpin(now).live
+    assert live is not None
+    assert (live.version, live.pinned) == (newest, False)
+    live = site.loop.rollback(now).live
+    assert live is not None
+    assert (live.version, live.pinned) == (first, True)
+
+
+def test_frozen_site_learns_on_unseen_until_it_is_thawed() -> None:
+    site = lived(Site(World(6_000)), range(5_000))
+    on = site.loop.figures()["on"]
+    frozen = site.loop.freeze(site.period * HOUR)
+    assert site.loop.version == ""
+    assert [one.kind for one in frozen.events] == ["frozen"]
+    begin = len(site.closed)
+    lived(site, range(5_000, 6_000))
+    since = site.closed[begin:]
+    assert all(closed.live is None for closed in since)
+    assert not any(closed.snapshot.promoted for closed in since if closed.snapshot)
+    assert on
+    live = site.loop.thaw(site.period * HOUR).live
+    assert live is not None
+    assert live.version == site.loop.figures()["version"]
+
+
+def test_unknown_version_and_chart_are_refused() -> None:
+    site = lived(Site(World(1_500)), range(1_500))
+    for version in ("", "99-abc", "1-00000000", "x"):
+        with pytest.raises(ValueError, match="is no version of parameters on this model"):
+            site.loop.pin(version, 0)
+    with pytest.raises(ValueError, match="has no alarm"):
+        site.loop.drop("source/chargeback", 0)
+
+
+# --- guard and base --------------------------------------------------------------------------------------------------
+
+
+def test_what_hurts_is_switched_off_and_what_proved_itself_is_gone() -> None:
+    world = World(30_000)
+    site = lived(Site(world, msgspec.structs.replace(RULES, charts=())), range(6_000))
+    assert site.loop.figures()["on"]
+    # the world turns: what was learned is wrong by far
+    turned = 1 / (1 + np.exp(-world.logit + 3.0 * (world.values[:, 0] > 0)))
+    world.fraud[:] = np.random.default_rng(5).random(len(turned)) < turned
+    lived(site, range(6_000, 30_000))
+    kinds = [event.kind for closed in site.closed for event in closed.events]
+    assert kinds.count("promoted") >= 1
+    assert "reverted" in kinds
+
+
+def test_good_parameters_are_those_of_a_day_before() -> None:
+    site = lived(Site(World(9_000)), range(9_000))
+    on = next(closed.live.at for closed in site.closed if closed.live)
+    said = [site.pay(row) for row in (8_998, 8_999)]
+    assert (said[0][4] != NONE) == (site.period * HOUR - on > 2 * DAY)
+    assert said[0][4] != said[0][MIXTURE]
+
+
+def test_learning_starts_anew_on_another_base() -> None:
+    site = lived(Site(World(4_000)), range(3_000))
+    other = Site(site.world, on=base("grown@2"), journal=site.journal, pending=site.pending)
+    other.period = site.period
+    assert other.loop.version == ""
+    assert other.learned() == {}
+    other.time((site.period + 1) * HOUR)
+    closed = other.closed[-1]
+    assert [event.kind for event in closed.events] == ["base-changed"]
+    assert "grown@2, it was grown@1" in closed.events[0].text
+    # what was heard on the other base cannot be learned, and what it published cannot be pinned
+    assert other.learned() == {}
+    assert other.loop.figures()["counts"]["unlearned"] > 0
+    with pytest.raises(ValueError, match="is no version"):
+        other.loop.pin(site.loop.figures()["version"], 0)
+
+
+def test_without_a_base_labels_wait_and_nothing_is_learned() -> None:
+    world = World(10)
+    book = LabelBook(MemoryPending())
+    loop = LearningLoop(None, book, RULES, MemoryJournal())
+    decision = world.decision(0)
+    assert loop.hear(decision, world.vector(0)) == ()
+    book.hold(decision, world.vector(0))
+    match = book.match(world.label(0, HOUR))
+    assert match is not None
+    loop.take(match, 2)
+    assert loop.close(1, 2 * HOUR).known == ()
+    assert len(loop.close(2, 3 * HOUR).known) == 1
+    assert loop.version == ""
+
+
+# --- restarts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", [361, 1_777, 3_500])
+def test_loop_that_was_killed_goes_on_to_the_last_bit(cut: int) -> None:
+    whole = lived(Site(World(4_000)), range(4_000))
+    first = lived(Site(World(4_000)), range(cut))
+    second = Site(first.world, journal=first.journal, pending=first.pending)
+    second.period, second.closed = first.period, first.closed
+    lived(second, range(cut, 4_000))
+    assert second.loop.snapshot() == whole.loop.snapshot()
+    assert second.closed == whole.closed
+
+
+def test_restored_loop_goes_on_to_the_last_bit() -> None:
+    one = lived(Site(World(3_000)), range(2_000))
+    other = Site(one.world)
+    other.loop.restore(one.loop.snapshot())
+    other.pending.restore(one.pending.snapshot())
+    other.period = one.period
+    for site in (one, other):
+        lived(site, range(2_000, 3_000))
+    assert one.loop.snapshot() == other.loop.snapshot()
+
+
+def test_foreign_state_is_refused() -> None:
+    journal = MemoryJournal()
+    journal.put("loop", 0, b"\xc1")
+    with pytest.raises(StateError, match="the learning loop's state cannot be read"):
+        LearningLoop(base(), LabelBook(MemoryPending()), RULES, journal)
