@@ -148,6 +148,11 @@ def rates(settings: Settings) -> Rates:
 
 
 def fingerprint(settings: Settings) -> str:
-    """Return a hash of the settings that features depend on: currencies, lateness, deadlines."""
-    parts = settings.money, settings.lateness, settings.labels
+    """Return a hash of the settings that features depend on: currencies, lateness, deadlines, and the gate, if any.
+
+    With the gate, features see a label up to a period later, and none that it holds.
+    """
+    parts: tuple[object, ...] = settings.money, settings.lateness, settings.labels
+    if settings.gate.enabled:
+        parts = *parts, settings.gate, settings.refresh.every
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -3,7 +3,7 @@
 No other module names concrete classes.
 """
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,8 +14,6 @@ from features.spec import spec
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.labels import LabelBook
-from fraud.core.learning.guard import alert_log_odds
-from fraud.core.learning.journal import MemoryJournal
 from fraud.core.pending import MemoryPending
 from fraud.core.ports import RuleBook, RuleOutcome, Scorer, Sink
 from fraud.core.records import Level
@@ -24,15 +22,13 @@ from fraud.core.settings import ModelSection, PolicySection, RulesSection, Setti
 from models import blend, registry, rules_only
 from models.blend import Blend, Early
 from models.boosting.scorer import Booster
-from models.online.loop import LearningLoop, LearningRules
 from models.online.refreshed import Refreshing
-from models.online.refresher import Base, Pace
+from models.online.snapshots import Event
 from models.rules_only import RulesOnly
 from streaming.files import mapping
 from streaming.files.table import Table
 from streaming.replay.extraction import Extraction, Recorder, RecordingExtractor, RecordingScorer, RecordingStore
 from streaming.replay.job import Replay, Request
-from streaming.replay.learning import EmbeddedLearning
 from streaming.rule_file import DEFAULT, ReloadingRules
 from streaming.run import Parts
 from streaming.settings import rates
@@ -127,69 +123,48 @@ def strategy(settings: Settings, spec_version: str) -> Strategy:
     return Strategy(model, rule_book(settings), settings.policy.build(reference), reduced(model))
 
 
-def build(settings: Settings, told_at: int | None = None) -> Parts:
+def build(settings: Settings, told_at: int | None = None, told: Callable[[Event], None] | None = None) -> Parts:
     """Return an embedded engine: memory store, label book in this process. Raises what `strategy` raises.
 
-    `told_at` as in `learning_rules`.
+    `told_at` and `told` as in `assemble`.
     """
     store = MemoryStore(settings.engine.retry_horizon)
     extractor = OnlineExtractor(store)
-    return assemble(settings, store, extractor, strategy(settings, extractor.version), told_at)
+    return assemble(settings, store, extractor, strategy(settings, extractor.version), told_at, told)
 
 
 def assemble(
-    settings: Settings, store: MemoryStore, extractor: OnlineExtractor, chosen: Strategy, told_at: int | None = None
+    settings: Settings,
+    store: MemoryStore,
+    extractor: OnlineExtractor,
+    chosen: Strategy,
+    told_at: int | None = None,
+    told: Callable[[Event], None] | None = None,
 ) -> Parts:
     """Return an embedded engine on the given parts, with a label book of its own, and a learner if that is asked for.
 
-    `told_at` as in `learning_rules`.
+    `told_at` is the age (ns) at which all labels are told, where there is one; `told` hears what happens to a learner.
     """
-    labels, rules = settings.labels, learning_rules(settings, chosen, told_at)
-    most = max(labels.most_vectors, LEARNED_FROM) if settings.refresh.enabled else labels.most_vectors
-    deadlines = msgspec.structs.replace(labels.deadlines(), maturity=rules.maturity if settings.refresh.enabled else 0)
+    labels, learns = settings.labels, settings.refresh.enabled
+    most = max(labels.most_vectors, LEARNED_FROM) if learns else labels.most_vectors
+    age = settings.learning.age(labels.vectors_for()) if told_at is None else told_at
+    deadlines = msgspec.structs.replace(labels.deadlines(), maturity=age if learns else 0)
     book = LabelBook(MemoryPending(most_vectors=most), deadlines, labels.believed(), keep_vectors=most > 0)
-    learning = learner(settings, chosen, book, rules)
+    learning = None
+    if learns or settings.gate.enabled:
+        # Only who learns needs River, which takes its time to be imported.
+        from streaming.replay.learning import embedded
+
+        learning = embedded(settings, chosen, book, refreshing(chosen) if learns else None, told_at, told)
     engine = Engine(extractor, store, chosen, book, Lateness(settings.lateness.allowed), learning=learning)
     return Parts(engine, store, extractor, chosen, book, learning)
 
 
-def learning_rules(settings: Settings, chosen: Strategy, told_at: int | None = None) -> LearningRules:
-    """Return what a learning loop goes by; `told_at` is the age (ns) at which all labels are told, where there is one.
-
-    Raises:
-        SettingsError: when vectors would be gone by the age of learning.
-    """
-    refresh, gate = settings.refresh, settings.gate
-    return LearningRules(
-        every=refresh.every,
-        maturity=settings.learning.age(settings.labels.vectors_for()) if told_at is None else told_at,
-        alert_at=partial(alert_log_odds, chosen.policy),
-        charts=gate.charts() if gate.enabled else (),
-        patience=gate.patience,
-        pace=Pace(refresh.paces, settings.learning.easy_share, refresh.clip, refresh.step_rms),
-        untold=told_at is None,
-    )
-
-
-def learner(
-    settings: Settings, chosen: Strategy, book: LabelBook, rules: LearningRules
-) -> EmbeddedLearning | None:
-    """Return the learning loop of an embedded engine; None where neither the gate nor learning is asked for."""
-    if not (settings.gate.enabled or settings.refresh.enabled):
-        return None
-    journal, made = MemoryJournal(), refreshing(chosen) if settings.refresh.enabled else None
-    loop = LearningLoop(base_of(chosen) if made else None, book, rules, journal)
-    return EmbeddedLearning(loop, rules.every, journal, made)
-
-
-def base_of(chosen: Strategy) -> Base | None:
-    """Return what is learned on; None where the model has no leaves to learn."""
-    full = chosen.scorer
-    return Base(full.version, full.spec_version, full.trees) if isinstance(full, Booster | Blend) else None
-
-
 def replay(request: Request, also: Sink | None = None) -> Replay:
-    """Return a replay, its engine embedded; `also` gets its answers too. Raises what `strategy` and `mapping.load` raise."""
+    """Return a replay, its engine embedded; `also` gets its answers too.
+
+    Raises what `strategy` and `mapping.load` raise.
+    """
     settings = request.settings
     table = Table(request.data, mapping.load(request.mapping), rates(settings))
     return Replay(request, table, build(settings, request.delay), also)
@@ -224,12 +199,3 @@ def by_rules(settings: Settings) -> Settings:
     Vectors depend on none of them, but for what silence says of payments that others refused.
     """
     return msgspec.structs.replace(settings, model=ModelSection(), rules=RulesSection(), policy=PolicySection())
-
-
-def learning(settings: Settings) -> Settings:
-    """Return the settings with refreshes and the gate on, whatever they said."""
-    return msgspec.structs.replace(
-        settings,
-        refresh=msgspec.structs.replace(settings.refresh, enabled=True),
-        gate=msgspec.structs.replace(settings.gate, enabled=True),
-    )

@@ -88,14 +88,20 @@ def settings(
     rules: Path | None = None,
     dead: Path | None = None,
     batch: int | None = None,
+    learn: bool = False,
 ) -> "ServiceSettings":
-    """Return the settings: what the command line says before the environment, before the file, before defaults."""
+    """Return the settings: what the command line says before the environment, before the file, before defaults.
+
+    `learn` switches refreshes and the gate on.
+    """
     from streaming.settings import changed, read_settings
 
     found = read_settings(file)
     found = changed(found, "model", name=model, folder=models)
     found = changed(found, "rules", file=rules)
     found = changed(found, "engine", batch=batch)
+    found = changed(found, "refresh", enabled=learn or None)
+    found = changed(found, "gate", enabled=learn or None)
     return changed(found, "paths", dead=dead)
 
 

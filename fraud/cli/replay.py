@@ -2,13 +2,12 @@
 
 import resource
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fraud.cli import options, output
 from fraud.core.errors import SettingsError
-
 
 LEARNED = (
     "learned: {refreshes:,} refreshes, one each {every} at most; switched on {promoted} times, off {reverted} times; "
@@ -47,7 +46,8 @@ def replay(
     learn: Annotated[
         bool,
         typer.Option(
-            "--learn", help="Learn from the labels as they come: gate, refreshes and guard, every refresh.every of the stream."
+            "--learn",
+            help="Learn from the labels as they come: gate, refreshes and guard, every refresh.every of the stream.",
         ),
     ] = False,
     json: options.Json = False,
@@ -60,8 +60,8 @@ def replay(
     to the last digit: the last line carries a sha256 over them. With `--state`, a run that was killed continues and
     gives the same answer.
 
-    With `--learn` the model's parameters are refreshed from the labels, as `fraud learn` does it for a service; labels wait
-    for the end of the refresh period that they come in. The last line then counts refreshes, and labels that are held.
+    With `--learn` the model's parameters are refreshed from the labels, as `fraud learn` does it for a service; labels
+    wait for the end of their refresh period. The last line then counts refreshes, and labels that are held.
     """
     from streaming import wiring
     from streaming.replay.job import Request
@@ -69,9 +69,7 @@ def replay(
     if labels is not None and label_delay is not None:
         msg = f"--labels {labels} and --label-delay {label_delay} both say when verdicts are known: give one of them"
         raise SettingsError(msg)
-    found = options.settings(settings, model=model, models=models, rules=rules, dead=dead, batch=batch)
-    if learn:
-        found = wiring.learning(found)
+    found = options.settings(settings, model=model, models=models, rules=rules, dead=dead, batch=batch, learn=learn)
     delay = None if labels is not None else options.label_delay(label_delay or "7d", found)
     request = Request(
         data=data, mapping=mapping, delay=delay, out=out, state=state, every=every, settings=found, labels=labels,
@@ -82,12 +80,17 @@ def replay(
     with output.progress("replay", job.total) as step:
         result = job.run(step)
     if not json:
-        output.say(f"{result['decisions']:,} decisions, {result['alerts']:,} alerts, {result['rejects']:,} rejects")
-        output.say(f"labels: {', '.join(f'{count:,} {name}' for name, count in result['labels'].items())}")
-        if learn:
-            output.say(LEARNED.format(**result, every=found.refresh.every))
-        output.say(f"memory at the end: {peak_mib():,.0f} MiB at most")
+        tell(result, LEARNED.format(**result, every=found.refresh.every) if learn else "")
     output.last_line(result)
+
+
+def tell(result: dict[str, Any], learned: str) -> None:
+    """Say what came of a replay, and of learning where there was any."""
+    output.say(f"{result['decisions']:,} decisions, {result['alerts']:,} alerts, {result['rejects']:,} rejects")
+    output.say(f"labels: {', '.join(f'{count:,} {name}' for name, count in result['labels'].items())}")
+    if learned:
+        output.say(learned)
+    output.say(f"memory at the end: {peak_mib():,.0f} MiB at most")
 
 
 def peak_mib() -> float:

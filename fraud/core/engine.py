@@ -103,9 +103,9 @@ class Engine:
     """Decide on transactions and take in labels, in the order given.
 
     First half: look, absorb, score, decide, label state. Second half: hold, match (with `book`; without one the engine
-    expects labels that are already known, as a worker gets them from the label book's topic). With `learning`, which needs
-    a book, labels wait for the end of their refresh period, and what is learned then decides on the payments after it:
-    batches are taken in parts that end where a period does.
+    expects labels that are already known, as a worker gets them from the label book's topic). With `learning`, which
+    needs a book, labels wait for the end of their refresh period, and what is learned then decides on the payments
+    after it: batches are taken in parts that end where a period does.
     """
 
     def __init__(

@@ -130,8 +130,9 @@ class LearningLoop:
         Raises:
             StateError: when the journal cannot be read.
         """
-        self._book, self._rules, self._journal = book, rules, journal
-        self._base = base
+        self._book, self._rules, self._journal, self._base = book, rules, journal, base
+        self._events: list[Event] = []
+        self._changed = False
         self._load()
 
     @property
@@ -200,7 +201,7 @@ class LearningLoop:
         Raises ValueError for a chart that has no alarm.
         """
         taken, passed = self._gate.drop(chart)
-        count = sum(one.count for one in taken)
+        count = sum(one.labels for one in taken)
         self._tell(now, "dropped", f"{chart}: {count} labels thrown away", chart=chart, labels=count)
         for one in taken:
             if (match := self._book.forget(one.before, one.said, now)) is not None:
@@ -240,6 +241,10 @@ class LearningLoop:
     def held(self) -> dict[str, HeldChart]:
         """Return what the gate holds, by chart."""
         return self._gate.held()
+
+    def holds(self, tx_id: str) -> bool:
+        """Tell whether anything of a payment waits in the gate."""
+        return self._gate.holds(tx_id)
 
     def figures(self) -> dict[str, Any]:
         """Return what metrics and commands show."""
@@ -284,7 +289,7 @@ class LearningLoop:
                 refresher.told.closed(settled.channel, settled.told_after, self._rules.maturity)
                 self._changed = True
             self._journal.remove(SETTLED, number)
-        self._settled = {}
+        self._settled.clear()
         self._learn_analysts(passed)
         for number, tx_id in list(self._ripe.items()):
             if not self._gate.holds(tx_id):
@@ -413,17 +418,15 @@ class LearningLoop:
         rules, journal = self._rules, self._journal
         self._gate = Gate(journal, rules.charts, patience=rules.patience)
         self._guard = Guard(rules.maturity)
-        self._events: list[Event] = []
-        self._changed = False
         try:
             body = journal.get(LOOP, 0)
-            self._state = LoopState() if body is None else msgspec.msgpack.decode(body, type=LoopState)
-            self._ripe = {number: body.decode() for number, body in journal.rows(RIPE)}
-            self._settled = {number: _settled_in(body) for number, body in journal.rows(SETTLED)}
+            self._state: LoopState = LoopState() if body is None else _state_in(body)
+            self._ripe: dict[int, str] = {number: body.decode() for number, body in journal.rows(RIPE)}
+            self._settled: dict[int, Settled] = {number: _settled_in(body) for number, body in journal.rows(SETTLED)}
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             msg = f"the learning loop's state cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
-        self._refresher = None if self._base is None else self._taken_up(self._base)
+        self._refresher: Refresher | None = None if self._base is None else self._taken_up(self._base)
 
     def _taken_up(self, base: Base) -> Refresher:
         """Return what was learned on a base; nothing yet where the journal is of another one."""
@@ -443,6 +446,7 @@ class LearningLoop:
 
 
 _encode = msgspec.msgpack.Encoder().encode
+_state_in = msgspec.msgpack.Decoder(LoopState).decode
 _settled_in = msgspec.msgpack.Decoder(Settled).decode
 SWITCHES = {
     True: ("promoted", "payments get what was learned"),

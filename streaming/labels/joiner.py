@@ -78,7 +78,7 @@ class LabelJoiner:
 
     def expire(self, until: int) -> None:
         """Let silence speak up to a time; every label of before has been taken in."""
-        for match in self._book.expire(until):
+        for match in self._book.expire(until).silent:
             self._counts["silent"] += 1
             self._send(match)
 

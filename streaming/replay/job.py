@@ -22,7 +22,6 @@ from streaming.replay.history import HistorySource, history, ordered, told
 from streaming.run import Parts, run
 from streaming.settings import fingerprint
 
-
 COUNTED = {"refreshes": "refreshed", "promoted": "promoted", "reverted": "reverted"}
 """What the last line of a run that learns counts, and the events that it counts."""
 
@@ -48,7 +47,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         """Return what the answers depend on, as text; a snapshot of other inputs is refused."""
         features = fingerprint(self.settings)
         labels = "" if self.labels is None else f" {self.labels.resolve()}"
-        return f"{self.data.resolve()} {self.mapping} {self.delay}{labels} {features}"
+        learning = self.settings.refresh, self.settings.learning
+        learned = f" {learning}" if self.settings.refresh.enabled else ""
+        return f"{self.data.resolve()} {self.mapping} {self.delay}{labels} {features}{learned}"
 
 
 class Ledger:
@@ -172,7 +173,7 @@ class Replay:
         self._saved_at = events
 
     def _learned(self) -> dict[str, int]:
-        """Return what became of what was learned, where something is: refreshes, switches, labels that an alarm holds."""
+        """Return what became of learning, where there is any: refreshes, switches, labels that an alarm holds."""
         if (learning := self._parts.learning) is None:
             return {}
         figures = learning.figures()

@@ -1,15 +1,23 @@
 """The learning loop in an engine's own process: periods by the time of events, scorers out of what is published."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from fraud.core.labels import Due, Match
-from fraud.core.learning.journal import Journal
+from fraud.core.engine import Strategy
+from fraud.core.labels import Due, LabelBook, Match
+from fraud.core.learning.guard import alert_log_odds
+from fraud.core.learning.journal import Journal, MemoryJournal
+from fraud.core.ports import Scorer
 from fraud.core.records import Decision, FeatureVector, Level
 from fraud.core.second_half import Boundary
-from models.online.loop import Closed, LearningLoop
+from fraud.core.settings import Settings
+from models.blend import Blend
+from models.boosting.scorer import Booster
+from models.online.loop import Closed, LearningLoop, LearningRules
 from models.online.refreshed import Refreshing
-from models.online.snapshots import decoded, encoded
+from models.online.refresher import Base, Pace
+from models.online.snapshots import Event, decoded, encoded
 
 PUBLISHED = "published"
 """The last snapshot, in the loop's journal: what payments get after a restart."""
@@ -18,9 +26,20 @@ PUBLISHED = "published"
 class EmbeddedLearning:
     """The Learning port over a loop and the journal that it lies in."""
 
-    def __init__(self, loop: LearningLoop, every: int, journal: Journal, refreshing: Refreshing | None) -> None:
-        """Take the loop, its period (ns), its journal, and what makes scorers; None where nothing is learned."""
+    def __init__(
+        self,
+        loop: LearningLoop,
+        every: int,
+        journal: Journal,
+        refreshing: Refreshing | None,
+        told: Callable[[Event], None] | None = None,
+    ) -> None:
+        """Take the loop, its period (ns), its journal, and what makes scorers; None where nothing is learned.
+
+        `told` is told what happens to the loop.
+        """
         self._loop, self._every, self._journal, self._refreshing = loop, every, journal, refreshing
+        self._told = told
 
     def period(self, at: int) -> int:
         """Return the refresh period that a time (ns UTC) is in."""
@@ -46,6 +65,9 @@ class EmbeddedLearning:
         closed = self._loop.close(period, (period + 1) * self._every)
         if closed.snapshot is not None:
             self._journal.put(PUBLISHED, 0, encoded(closed.snapshot))
+        if self._told is not None:
+            for event in closed.events:
+                self._told(event)
         return self._boundary(closed)
 
     def figures(self) -> Mapping[str, Any]:
@@ -66,9 +88,50 @@ class EmbeddedLearning:
             return Boundary(closed.known)
         return Boundary(closed.known, closed.live.version, self._scorers())
 
-    def _scorers(self) -> Mapping[Level, Any]:
+    def _scorers(self) -> Mapping[Level, Scorer]:
         """Return the scorers of what payments get, none where that is the base."""
         body = self._journal.get(PUBLISHED, 0)
         if not self._loop.version or body is None or self._refreshing is None:
             return {}
         return self._refreshing.scorers(decoded(body))
+
+
+def embedded(
+    settings: Settings,
+    chosen: Strategy,
+    book: LabelBook,
+    refreshing: Refreshing | None,
+    told_at: int | None = None,
+    told: Callable[[Event], None] | None = None,
+) -> EmbeddedLearning:
+    """Return the learning loop of an embedded engine; without `refreshing` its gate alone.
+
+    `told_at` as in `learning_rules`, `told` as in `EmbeddedLearning`.
+    """
+    journal, base = MemoryJournal(), None if refreshing is None else base_of(chosen)
+    loop = LearningLoop(base, book, learning_rules(settings, chosen, told_at), journal)
+    return EmbeddedLearning(loop, settings.refresh.every, journal, refreshing, told)
+
+
+def learning_rules(settings: Settings, chosen: Strategy, told_at: int | None = None) -> LearningRules:
+    """Return what a learning loop goes by; `told_at` is the age (ns) at which all labels are told, where there is one.
+
+    Raises:
+        SettingsError: when vectors would be gone by the age of learning.
+    """
+    refresh, gate = settings.refresh, settings.gate
+    return LearningRules(
+        every=refresh.every,
+        maturity=settings.learning.age(settings.labels.vectors_for()) if told_at is None else told_at,
+        alert_at=partial(alert_log_odds, chosen.policy),
+        charts=gate.charts() if gate.enabled else (),
+        patience=gate.patience,
+        pace=Pace(refresh.paces, settings.learning.easy_share, refresh.clip, refresh.step_rms),
+        untold=told_at is None,
+    )
+
+
+def base_of(chosen: Strategy) -> Base | None:
+    """Return what is learned on; None where the model has no leaves to learn."""
+    full = chosen.scorer
+    return Base(full.version, full.spec_version, full.trees) if isinstance(full, Booster | Blend) else None

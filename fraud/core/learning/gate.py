@@ -1,6 +1,6 @@
 """The gate in front of `labels.known`: labels that do not fit what the base model said are held from state and learner.
 
-What the label book makes of labels is held here until the refresh period ends that it came in, then judged by the charts
+What the label book makes of labels is held here until the refresh period that it came in ends, then judged by charts
 (`charts.py`). While a chart doubts, its labels wait, at most `patience` periods: should the alarm come, what raised
 it is still here. At the alarm all of them are held until somebody says `release` or `drop`; nothing else ends it.
 
@@ -91,13 +91,13 @@ class Taken(NamedTuple):
     """What is dropped of one payment: the item as state knows it, and what each source is to have said again.
 
     `said` names sources with the item as it stood before their first dropped label; `base` is the probability that the
-    payment is judged by, `count` how many labels go.
+    payment is judged by, `labels` how many go.
     """
 
     before: Pending
     said: dict[LabelSource, Pending]
     base: float | None
-    count: int
+    labels: int
 
 
 class Gate:
@@ -185,7 +185,7 @@ class Gate:
         return self._reconsidered()
 
     def drop(self, chart: str) -> tuple[list[Taken], tuple[Waiting, ...]]:
-        """End an alarm and throw its labels away; return what is to be taken back of each payment, and what goes through.
+        """End an alarm and throw its labels away; return what is to be taken back, by payment, and what goes through.
 
         What came later of such a payment and stays no longer tells state anything: who takes back what was said tells
         it what holds then. Raises ValueError for a chart that has no alarm.

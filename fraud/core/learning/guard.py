@@ -164,8 +164,8 @@ class Step(NamedTuple):
 def step(live: Floats, candidate: Floats, alert_at: float, *, most: float = STEP_RMS) -> Step:
     """Bound the step from live to candidate log-odds of the last decisions, float64 (decisions,) each; needs no labels.
 
-    The root mean square move may be `most`: of a longer step only that share is taken. The share of decisions at or above
-    `alert_at` (log-odds) may become .8 to 1.25 times what it is; else nothing of the step is.
+    The root mean square move may be `most`: of a longer step only that share is taken. The share of decisions at or
+    above `alert_at` (log-odds) may become .8 to 1.25 times what it is; else nothing of the step is.
     """
     rms = float(np.sqrt(np.mean(np.square(candidate - live)))) if len(live) else 0.0
     share = min(1.0, most / rms) if rms > 0 else 1.0

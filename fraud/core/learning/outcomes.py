@@ -135,9 +135,7 @@ class ToldShare:
             raise StateError(msg) from error
 
 
-def outcome_of(
-    tx_id: str, base: float, *, fraud: bool, told: float = 1.0, easy_share: float = EASY_SHARE
-) -> Outcome:
+def outcome_of(tx_id: str, base: float, *, fraud: bool, told: float = 1.0, easy_share: float = EASY_SHARE) -> Outcome:
     """Return what a verdict says when it is learned; `told` is F, 1 where somebody looked (an analyst).
 
     `base` is the base probability at decision time. A told fraud is kept whatever the hash says; its slope still

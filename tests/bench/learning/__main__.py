@@ -21,15 +21,15 @@ from rich.console import Console
 
 from fraud.cli import fits, options
 from fraud.cli.simulate import parameters
-from fraud.core import intervals, metrics
-from fraud.core.intervals import Measure
-from fraud.core.learning.gate import Gate
+from fraud.core import metrics
+from fraud.core.learning.charts import CHARTS
 from fraud.core.learning.outcomes import Outcome
 from fraud.core.records import DAY, SECOND
 from fraud.simulate import stream
 from fraud.training import booster as boosting
 from fraud.training import settings
 from fraud.training.dataset import FRAUD, UNKNOWN, Dataset
+from fraud.training.prequential import Decided, against_frozen, log_loss
 from fraud.training.splits import slices, span_before, usual_start, usual_validation
 from models import registry
 from models.boosting.scorer import CALIBRATION
@@ -99,49 +99,22 @@ def task(given: argparse.Namespace) -> Task:
     data = vectors(given)
     base, delay = based(given, data), data.meta.identity.latest
     use = np.flatnonzero(data.time + delay >= base.ready)
-    raw, leaves = np.empty(len(use)), np.empty((len(use), len(base.trees.roots)), np.int32)
-    for begin in range(0, len(use), 65_536):
-        part = np.ascontiguousarray(data.matrix[use[begin : begin + 65_536]])
-        leaves[begin : begin + len(part)] = lv.reached(base.trees, part)
-        raw[begin : begin + len(part)] = base.trees.raw(part)
+    matrix = np.ascontiguousarray(data.matrix[use])
+    raw = base.trees.raw(matrix)
     known = data.fraud[use] != UNKNOWN
     replayed = Replayed(
-        data.time[use], logit(np.array(base.calibration.probabilities(raw.tolist()))), leaves, len(base.trees.leaf),
+        data.time[use], logit(np.array(base.calibration.probabilities(raw.tolist()))), matrix, base.trees,
         data.fraud[use] == FRAUD, np.where(known, data.time[use] + delay, NEVER), data.merchant[use], delay,
     )  # fmt: skip
     name = given.data.stem if given.data else given.stream
     return Task(name, base, data, replayed, np.flatnonzero((replayed.time >= base.ready) & known))
 
 
-def weekly(fraud: Bools, score: F64, week: I64) -> Measure:
-    """Return the mean over weeks of average precision as a measure; weeks with five frauds or fewer are left out."""
-    parts = [np.flatnonzero(week == one) for one in np.unique(week)]
-    parts = [rows for rows in parts if fraud[rows].sum() > 5]
-    measures = [intervals.average_precision(fraud[rows], score[rows]) for rows in parts]
-    return lambda w: np.nanmean([m(w[:, rows]) for m, rows in zip(measures, parts, strict=True)], axis=0)
-
-
-def log_loss(fraud: Bools, p: F64) -> float:
-    """Return the mean log-loss, nats."""
-    q = np.clip(p, 1e-6, 1 - 1e-6)
-    return float(-np.where(fraud, np.log(q), np.log1p(-q)).mean())
-
-
-def against_frozen(one: Task, run: Run, p: F64) -> dict[str, Any]:
+def against(one: Task, run: Run, p: F64) -> dict[str, Any]:
     """Return gain in weekly average precision with its interval, and log-loss before and after."""
     rows, of = one.rows, one.replayed
-    fraud, week = of.fraud[rows], (of.time[rows] - one.base.ready) // WEEK
-    refreshed, frozen = (weekly(fraud, each[rows], week) for each in (p, run.frozen))
-    gain = intervals.interval(
-        intervals.difference(refreshed, frozen), of.merchant[rows], np.random.default_rng(0), times=DRAWS
-    )
-    all_rows = np.ones((1, len(rows)))
-    return {
-        "frozen": round(float(frozen(all_rows)[0]), 4), "gain": round(gain.estimate, 4),
-        "interval": [round(gain.low, 4), round(gain.high, 4)],
-        "log_loss": [round(log_loss(fraud, each[rows]), 5) for each in (run.frozen, p)],
-        "pooled": [round(metrics.average_precision(fraud, each[rows]), 4) for each in (run.frozen, p)],
-    }  # fmt: skip
+    decided = Decided(of.time[rows], of.merchant[rows], of.fraud[rows], of.told_at[rows], run.frozen[rows])
+    return against_frozen(decided, p[rows], draws=DRAWS)
 
 
 def poisoned(one: Task, every: int, share: float) -> dict[str, Any]:
@@ -154,12 +127,12 @@ def poisoned(one: Task, every: int, share: float) -> dict[str, Any]:
     found: dict[str, Any] = {"flipped": int(hit.sum())}
     for name in ("with_gate", "without_gate"):
         clean, run = (
-            Prequential(of, every, Gate() if name == "with_gate" else None, verdicts=said).run()
+            Prequential(of, every, CHARTS if name == "with_gate" else (), verdicts=said).run()
             for said in (of.fraud, of.fraud ^ hit)
         )
         aps, losses = zip(*(measured(of.fraud[rows], each.mixture[rows]) for each in (clean, run)), strict=True)
         through = hit & ~run.held
-        after = [labels_until(of, begin, alarm.number) for alarm in run.alarms]
+        after = [labels_until(of, begin, number) for _, number in run.alarms]
         found[name] = {
             "ap_loss": round(aps[0] - aps[1], 4), "log_loss": [round(each, 5) for each in losses],
             "through": int(through.sum()), "held": int(run.held.sum()), "honest_held": int((run.held & ~hit).sum()),
@@ -181,10 +154,11 @@ def measured(fraud: Bools, p: F64) -> tuple[float, float]:
 
 def costs(one: Task, run: Run) -> dict[str, float]:
     """Return what learning costs: us a label and pace, an export; us an event, at batch 32, of sums and mixture."""
-    of, stack = one.replayed, OnlineStack(one.replayed.leaf_count)
+    of, stack = one.replayed, OnlineStack(len(one.base.trees.leaf))
+    leaves = lv.reached(of.trees, of.matrix[one.rows[:2_000]]).tolist()
     labels = [
-        Learned(of.leaves[row].tolist(), float(of.base[row]), Outcome(bool(of.fraud[row])), (0.1, 0.1, 0.1))
-        for row in one.rows[:2_000].tolist()
+        Learned(leaves[place], float(of.base[row]), Outcome(bool(of.fraud[row])), (0.1, 0.1, 0.1))
+        for place, row in enumerate(one.rows[:2_000].tolist())
     ]
     start = time.perf_counter()
     for label in labels:
@@ -241,18 +215,18 @@ def main() -> None:
     one, every = task(given), round(given.every * SECOND)
     console.print(f"{one.name}: base {one.base.name}, {len(one.rows):,} payments decided")
     start = time.perf_counter()
-    run = Prequential(one.replayed, every, Gate()).run()
+    run = Prequential(one.replayed, every).run()
     took, labels = time.perf_counter() - start, len(run.trace.taught)
-    result = against_frozen(one, run, run.guarded)
-    mixture = against_frozen(one, run, run.mixture)
+    result = against(one, run, run.guarded)
+    mixture = against(one, run, run.mixture)
     guard = {
-        "switches": run.switches, "on": round(run.on_share, 3), "steps_cut": run.steps_cut,
-        "steps_refused": run.steps_refused,
+        "switches": run.figures["switches"], "on": round(run.on_share, 3), "steps_cut": run.figures.get("cut", 0),
+        "steps_refused": run.figures.get("refused", 0), "refreshes": run.figures.get("refreshed", 0),
     }  # fmt: skip
     gate = {
-        "alarms": [alarm.chart for alarm in run.alarms],
+        "alarms": [chart for chart, _ in run.alarms],
         "held": int(run.held.sum()),
-        "waited_on": round(run.waited / max(labels, 1), 4),
+        "waited_on": round(run.figures.get("waited", 0) / max(labels, 1), 4),
     }
     console.print_json(data={"guarded": result, "mixture": mixture, "guard": guard, "gate": gate})
     found: dict[str, Any] = {

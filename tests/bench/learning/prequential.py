@@ -1,7 +1,8 @@
-"""Learner, gate and guard on a replayed stream, in the order that a service keeps, with a trace that can be audited.
+"""The learning loop on a replayed stream, in the order that a service keeps, with a trace that can be audited.
 
-At the boundary n x `every`: the gate lets through, the learner learns, parameters are published, the guard decides;
-then come the payments of period n, and its labels wait in the gate.
+At the boundary n x `every` the loop closes period n - 1; then come the payments of period n, each heard as it is
+decided, and its labels, by the label book. The loop is the one that services run (`models/online/loop.py`); what is
+noted of it here is what an auditor needs, and nothing of it is used again.
 """
 
 from collections.abc import Sequence
@@ -10,44 +11,49 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.core.learning.gate import PATIENCE, Alarm, Gate
-from fraud.core.learning.guard import Guard, Losses, step
-from fraud.core.learning.outcomes import loss, outcome_of
-from fraud.core.records import KnownLabel, LabelSource, Verdict
-from models.boosting.trees import F64
-from models.online.leaves import Leaves
-from models.online.parameters import Parameters, corrections, experts, neutral, towards
-from models.online.stack import Learned, OnlineStack
+from fraud.core.labels import Deadlines, LabelBook
+from fraud.core.learning.charts import CHARTS, Chart
+from fraud.core.learning.gate import PATIENCE
+from fraud.core.learning.journal import MemoryJournal
+from fraud.core.pending import MemoryPending, Pending
+from fraud.core.ports import Matrix
+from fraud.core.records import DAY, Action, Decision, FeatureVector, Label, Level, Verdict, Versions
+from models.boosting.trees import F64, Trees
+from models.online.leaves import reached
+from models.online.loop import LearningLoop, LearningRules
+from models.online.parameters import Parameters, corrections, experts, neutral
+from models.online.refresher import FROZEN, MIXTURE, PERIOD, Base, Refresher
 
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-RECENT = 10_000
 NEVER = np.iinfo(np.int64).max
 ALERT = 0.0
 """Log-odds from which a payment counts as an alert, p = 1/2: a quantile may fall among equal scores, where a hair
 tips the count."""
+VERSION = "replayed@1"
+CLOSE = 1e-12
+"""Two ways to the same probability may differ by so much."""
 
 
 class Replayed(NamedTuple):
-    """Payments in order of time: when, base log-odds, leaves (n, trees), verdict, when it is told (ns), merchant."""
+    """Payments in order of time: when, base log-odds, vectors (n, features), verdict, when it is told (ns), shop."""
 
     time: I64
     base: F64
-    leaves: Leaves
-    leaf_count: int
+    matrix: Matrix
+    trees: Trees
     fraud: Bools
     told_at: I64
     merchant: NDArray[np.int32]
     delay: int
 
 
-class Scored(NamedTuple):
-    """Payment rows `begin` to `end`, decided in `period` with the parameters numbered `parameters`."""
+class Heard(NamedTuple):
+    """A payment that was heard: its row, the period it was decided in, what was said of it."""
 
-    begin: int
-    end: int
+    row: int
     period: int
-    parameters: int
+    said: tuple[float, ...]
 
 
 class Taught(NamedTuple):
@@ -63,155 +69,134 @@ class Trace(NamedTuple):
     """What happened: parameters with the boundary each was published at, payments, labels."""
 
     published: list[tuple[int, Parameters]]
-    scored: list[Scored]
+    heard: list[Heard]
     taught: list[Taught]
 
 
 class Run(NamedTuple):
-    """Probabilities, float64 (n,): frozen, mixture, and what the guard let payments have; what gate and guard did."""
+    """Probabilities, float64 (n,): frozen, mixture, and what the guard let payments have; what gate and guard did.
+
+    `alarms` are charts with the number of the label that raised each; `held` are labels that never came through.
+    """
 
     frozen: F64
     mixture: F64
     guarded: F64
-    switches: int
     on_share: float
-    alarms: list[Alarm]
+    alarms: list[tuple[str, int]]
     held: Bools
-    waited: int
-    steps_cut: int
-    steps_refused: int
+    figures: dict[str, int]
     trace: Trace
 
 
-class Prequential:
-    """One run over a stream; `gate` None holds nothing on. Methods are small so that a test can break one."""
+class Traced(LearningLoop):
+    """The loop, telling what it learns: `boundary` is the one under way."""
 
-    def __init__(self, stream: Replayed, every: int, gate: Gate | None, *, verdicts: Bools | None = None) -> None:
+    trace: Trace
+    boundary = 0
+    every = 1
+
+    def _learn(self, refresher: Refresher, item: Pending, source: str, *, fraud: bool, told: float = 1.0) -> None:
+        row = int(item.tx_id)
+        told_in = max((claim.happened_at for claim in item.claims), default=0) // self.every
+        self.trace.taught.append(Taught(row, told_in, self.boundary, item.said[:MIXTURE]))
+        super()._learn(refresher, item, source, fraud=fraud, told=told)
+
+
+class Prequential:
+    """One run over a stream; without `charts` the gate holds nothing on. Methods are small: a test can break one."""
+
+    kind: type[Traced] = Traced
+
+    def __init__(
+        self, stream: Replayed, every: int, charts: tuple[Chart, ...] = CHARTS, *, verdicts: Bools | None = None
+    ) -> None:
         """Take the stream, how often to refresh (ns), and what labels say where that is not the truth."""
-        self.stream, self.every, self.gate = stream, every, gate
+        self.stream, self.every = stream, every
         self.verdicts = stream.fraud if verdicts is None else verdicts
-        self.stack, self.guard = OnlineStack(stream.leaf_count), Guard(stream.delay)
-        self.frozen = 1 / (1 + np.exp(-stream.base))
-        self.experts = np.repeat(self.frozen[:, None], 3, axis=1)
-        self.mixed, self.guarded = self.frozen.copy(), self.frozen.copy()
-        self.trace = Trace([(-1, neutral(stream.leaf_count))], [], [])
-        self.counts = {"cut": 0, "refused": 0, "on": 0, "waited": 0}
-        self.alarms: list[Alarm] = []
+        deadlines = Deadlines(default=max(45 * DAY, stream.delay), maturity=stream.delay)
+        self.book = LabelBook(MemoryPending(most_vectors=len(stream.time)), deadlines)
+        rules = LearningRules(
+            every=every, maturity=stream.delay, alert_at=lambda amount: ALERT, charts=charts, untold=False
+        )
+        self.loop = self.kind(Base(VERSION, "", stream.trees), self.book, rules, MemoryJournal())
+        self.trace = Trace([(-1, neutral(len(stream.trees.leaf)))], [], [])
+        self.loop.trace, self.loop.every = self.trace, every
+        self.frozen, self.mixed = 1 / (1 + np.exp(-stream.base)), 1 / (1 + np.exp(-stream.base))
+        self.guarded = self.frozen.copy()
+        self.alarms: list[tuple[str, int]] = []
 
     def run(self) -> Run:
         """Go through all periods in order."""
         stream, order = self.stream, np.argsort(self.stream.told_at, kind="stable")
         order = order[stream.told_at[order] < NEVER]
         paid, told = stream.time // self.every, stream.told_at[order] // self.every
+        on = 0
         for n in np.unique(np.concatenate([paid, told])).tolist():
             self.boundary(n)
             begin, end = np.searchsorted(paid, [n, n + 1]).tolist()
-            self.decide(begin, end, n)
+            on += (end - begin) * bool(self.loop.version)
+            self.decide(range(begin, end), n)
             begin, end = np.searchsorted(told, [n, n + 1]).tolist()
             self.tell(order[begin:end].tolist(), n)
         # what only waits comes through in the end, what an alarm holds does not
-        self.boundary(int(max(paid[-1], told[-1])) + PATIENCE + 1)
-        held = np.ones(len(stream.time), bool)
-        held[[each.row for each in self.trace.taught]] = False
-        c = self.counts
+        self.boundary(int(max(paid[-1], told[-1])) + PATIENCE + 2)
+        held = stream.told_at < NEVER
+        held[[row for row in np.flatnonzero(held).tolist() if not self.loop.holds(str(row))]] = False
+        figures = self.loop.figures()
+        counts = {"switches": figures["switches"], **figures["counts"]}
         return Run(
-            self.frozen, self.mixed, self.guarded, self.guard.switches, c["on"] / len(held), self.alarms,
-            held & (stream.told_at < NEVER), c["waited"], c["cut"], c["refused"], self.trace,
+            self.frozen, self.mixed, self.guarded, on / len(held), self.alarms, held, counts, self.trace
         )  # fmt: skip
 
     def boundary(self, n: int) -> None:
-        """Let labels through, learn them, publish, let the guard decide."""
-        released = self.released(n)
-        for label in released:
-            self.learn(int(label.tx_id), label.verdict is Verdict.FRAUD, n)
-        if released:
-            self.publish(n)
-        self.guard.decide(n * self.every)
+        """End the period before."""
+        self.loop.boundary = n
+        closed = self.loop.close(n - 1, n * self.every)
+        self.alarms += [
+            (event.details["chart"], event.details["number"]) for event in closed.events if event.kind == "alarm"
+        ]
+        self.note(n)
 
-    def released(self, n: int) -> Sequence[KnownLabel]:
-        """Return the labels that come through at the boundary n."""
-        gate = self.gate if self.gate is not None else self._open
-        closed = gate.close(n - 1)
-        self.alarms += closed.alarms
-        return closed.released
+    def note(self, n: int) -> None:
+        """Note what is published at a boundary."""
+        refresher = self.loop._refresher
+        if refresher is not None and refresher.live is not self.trace.published[-1][1]:
+            self.trace.published.append((n, refresher.live))
 
-    @property
-    def _open(self) -> Gate:
-        """Return a gate without charts: labels wait for the end of their period and no longer."""
-        self.gate = Gate(())
-        return self.gate
-
-    def learn(self, row: int, fraud: bool, n: int) -> None:
-        """Weigh what a label cost, as was said before, then learn it."""
-        stream, said = self.stream, self.said(row)
-        base = float(self.frozen[row])
-        outcome = outcome_of(str(row), base, fraud=fraud)
-        mixed = float(self.mixed[row])
-        self.guard.absorb(Losses(int(stream.time[row]), fraud, loss(outcome, base), loss(outcome, mixed)))
-        self.stack.learn(Learned(stream.leaves[row].tolist(), float(stream.base[row]), outcome, said))
-        told_in = int(stream.told_at[row]) // self.every
-        self.counts["waited"] += n - told_in > 1
-        self.trace.taught.append(Taught(row, told_in, n, said))
-
-    def said(self, row: int) -> tuple[float, ...]:
-        """Return what each expert said when the payment was decided."""
-        return tuple(self.experts[row].tolist())
-
-    def publish(self, n: int) -> None:
-        """Publish what was learned, as far as the step bound lets it."""
-        live, candidate = self.trace.published[-1][1], self.stack.export()
-        end = self.trace.scored[-1].end if self.trace.scored else 0
-        share = self.share_of(live, candidate, slice(max(0, end - RECENT), end))
-        self.counts["cut"] += 0 < share < 1
-        self.counts["refused"] += share == 0
-        if share:
-            self.trace.published.append((n, towards(live, candidate, share)))
-
-    def share_of(self, live: Parameters, candidate: Parameters, recent: slice) -> float:
-        """Return how much of the step may be taken, by the last decisions."""
-        leaves, base = self.stream.leaves[recent], self.stream.base[recent]
-        if not len(base):
-            return 1.0
-        now, then = (mixed(each, base, leaves) for each in (live, candidate))
-        return step(logit(now), logit(then), ALERT).share
-
-    def in_force(self, n: int) -> int:
-        """Return the number of the parameters that payments of a period get."""
-        return len(self.trace.published) - 1
-
-    def decide(self, begin: int, end: int, n: int) -> None:
+    def decide(self, rows: Sequence[int], n: int) -> None:
         """Decide the payments of a period."""
-        if begin == end:
-            return
-        number, rows = self.in_force(n), slice(begin, end)
-        parameters = self.trace.published[number][1]
-        found = experts(self.stream.base[rows], corrections(parameters, self.stream.leaves[rows]))
-        self.experts[rows], self.mixed[rows] = found, found @ np.asarray(parameters.weights)
-        if self.guard.on:
-            self.guarded[rows] = self.mixed[rows]
-            self.counts["on"] += end - begin
-        self.trace.scored.append(Scored(begin, end, n, number))
+        for row in rows:
+            decision, vector = self.decision(row), FeatureVector(str(row), self.stream.matrix[row], "", 0)
+            said = self.loop.hear(decision, vector)
+            self.book.hold(decision, vector, said)
+            self.mixed[row] = said[MIXTURE]
+            if self.loop.version:
+                self.guarded[row] = said[MIXTURE]
+            self.trace.heard.append(Heard(row, n, said))
 
     def tell(self, rows: Sequence[int], n: int) -> None:
         """Take in the labels of a period."""
-        gate = self.gate if self.gate is not None else self._open
         for row in rows:
-            gate.take(self.label(row), float(self.frozen[row]), n)
+            label = self.label(row)
+            if (match := self.book.match(label)) is not None:
+                self.loop.take(match, n)
+            for item in self.book.expire(label.seen_at).ripe:
+                self.loop.ripen(item)
 
-    def label(self, row: int) -> KnownLabel:
-        """Return what is told of a payment."""
-        stream, at = self.stream, int(self.stream.told_at[row])
-        return KnownLabel(
-            tx_id=str(row), verdict=Verdict.FRAUD if self.verdicts[row] else Verdict.GENUINE,
-            source=LabelSource.CHARGEBACK, happened_at=at, seen_at=at, card="", merchant=str(stream.merchant[row]),
-            paid_at=int(stream.time[row]), base_amount=0,
+    def decision(self, row: int) -> Decision:
+        """Return the decision on a payment."""
+        stream, at = self.stream, int(self.stream.time[row])
+        return Decision(
+            tx_id=str(row), version=0, action=Action.APPROVE, score=float(self.frozen[row]), reasons=(),
+            level=Level.FULL, versions=Versions(VERSION, "", "", ""), seen_at=at, happened_at=at, card="",
+            merchant=str(stream.merchant[row]), base_amount=0, parts=(("base", float(stream.base[row])), ("exit", 0.0)),
         )  # fmt: skip
 
-
-def mixed(parameters: Parameters, base: F64, leaves: Leaves) -> F64:
-    """Return the mixture's probabilities of rows."""
-    found: F64 = experts(base, corrections(parameters, leaves)) @ np.asarray(parameters.weights)
-    return found
+    def label(self, row: int) -> Label:
+        """Return what is told of a payment."""
+        at, verdict = int(self.stream.told_at[row]), Verdict.FRAUD if self.verdicts[row] else Verdict.GENUINE
+        return Label(tx_id=str(row), verdict=verdict, happened_at=at, seen_at=at)
 
 
 def logit(p: F64) -> F64:
@@ -235,25 +220,24 @@ def early_labels(run: Prequential) -> list[str]:
 
 
 def late_losses(run: Prequential) -> list[str]:
-    """Return labels weighed by other probabilities than the parameters in force at their decision give."""
-    trace, stream = run.trace, run.stream
-    number = np.zeros(len(stream.time), int)
-    for one in trace.scored:
-        number[one.begin : one.end] = one.parameters
-    wrong = []
-    for label in trace.taught:
-        parameters, row = trace.published[number[label.row]][1], slice(label.row, label.row + 1)
-        said = experts(stream.base[row], corrections(parameters, stream.leaves[row]))[0]
-        if tuple(said.tolist()) != label.experts:
-            wrong.append(f"label of payment {label.row} was weighed by what nobody had said when it was decided")
-    return wrong
+    """Return labels weighed by other probabilities than were given when their payment was decided."""
+    said = {one.row: one.said[:MIXTURE] for one in run.trace.heard}
+    return [
+        f"label of payment {one.row} was weighed by what nobody had said when it was decided"
+        for one in run.trace.taught
+        if one.experts != said[one.row]
+    ]
 
 
 def early_parameters(run: Prequential) -> list[str]:
-    """Return payments that were decided by parameters published after their period had begun, or by older ones."""
-    trace, wrong = run.trace, []
-    for one in trace.scored:
-        due = max(number for number, (at, _) in enumerate(trace.published) if at <= one.period)
-        if one.parameters != due:
-            wrong.append(f"payments of period {one.period} got parameters {one.parameters}, due were {due}")
+    """Return payments whose experts are not those of the parameters that were due in their period."""
+    trace, stream, wrong = run.trace, run.stream, []
+    boundaries = [at for at, _ in trace.published]
+    for one in trace.heard:
+        due = trace.published[int(np.searchsorted(boundaries, one.period, side="right")) - 1][1]
+        row = slice(one.row, one.row + 1)
+        leaves = reached(stream.trees, np.ascontiguousarray(stream.matrix[row]))
+        expected = experts(stream.base[row], corrections(due, leaves))[0]
+        if np.abs(expected - one.said[FROZEN:MIXTURE]).max() > CLOSE or one.said[PERIOD] != one.period:
+            wrong.append(f"payment {one.row} of period {one.period} was not decided by the parameters due then")
     return wrong

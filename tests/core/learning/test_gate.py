@@ -37,6 +37,10 @@ def label(
     return Match(item, said, (known,))
 
 
+DOUBTING = tuple(chart._replace(wait=0.001) for chart in CHARTS)
+"""Charts that let labels wait from the first doubt."""
+
+
 def opened(charts: tuple[Chart, ...] = CHARTS, *, patience: int = PATIENCE) -> Gate:
     """Return a gate in which nothing waits."""
     return Gate(MemoryJournal(), charts, patience=patience)
@@ -138,7 +142,7 @@ def test_flipped_labels_raise_an_alarm_and_none_goes_through() -> None:
 
 
 def test_lies_about_one_merchant_hold_that_merchant_alone() -> None:
-    gate, through = opened(patience=1_000), list[Waiting]()
+    gate, through = opened(DOUBTING, patience=1_000), list[Waiting]()
     for number in range(60):
         gate.take(label(2 * number, False, merchant="liar"), 0.97, period=number)
         gate.take(label(2 * number + 1, False, source=LabelSource.ANALYST), 0.001, period=number)
@@ -149,7 +153,7 @@ def test_lies_about_one_merchant_hold_that_merchant_alone() -> None:
 
 
 def test_label_waits_while_a_chart_is_above_zero_and_no_longer_than_patience() -> None:
-    gate = opened(patience=3)
+    gate = opened(DOUBTING, patience=3)
     gate.take(label(0, True), 0.001, period=0)
     assert gate.close(0).released == ()
     assert gate.close(2).released == ()
@@ -157,7 +161,7 @@ def test_label_waits_while_a_chart_is_above_zero_and_no_longer_than_patience() -
 
 
 def test_chart_back_at_zero_lets_through() -> None:
-    gate = opened()
+    gate = opened(DOUBTING)
     gate.take(label(0, True), 0.01, period=0)
     assert gate.close(0).released == ()
     for number in range(1, 40):
@@ -199,7 +203,7 @@ def test_drop_throws_away_what_the_alarm_held_and_no_more() -> None:
     assert ids(gate.close(1).released) == ["T50"]
     taken, passed = gate.drop(CHARGEBACK)
     assert [one.before.tx_id for one in taken] == [f"T{number}" for number in range(10)]
-    assert {one.count for one in taken} == {1}
+    assert {one.labels for one in taken} == {1}
     assert passed == ()
     assert gate.close(2).released == ()
     assert not gate.holds("T0")
@@ -228,7 +232,7 @@ def test_what_comes_behind_a_held_label_of_its_payment_is_held() -> None:
 
 
 def test_what_waits_keeps_what_comes_behind_it_in_order() -> None:
-    gate = opened()
+    gate = opened(DOUBTING)
     for number in range(4):  # doubted, and not alarmed
         gate.take(label(number, True), 0.01, period=0)
     gate.take(label(9, False, source=LabelSource.ANALYST, payment="T2"), 0.001, period=0)
@@ -255,6 +259,7 @@ def test_word_that_is_taken_back_counts_as_its_opposite() -> None:
     sums = []
     for claims, verdict in (((), Verdict.GENUINE), ((fraud,), Verdict.WITHDRAWN), ((), Verdict.WITHDRAWN)):
         match = label(0, False, claims=claims)
+        assert match.label is not None
         said = msgspec.structs.replace(match.label, verdict=verdict)
         gate = opened()
         gate.take(msgspec.structs.replace(match, label=said), 0.97, period=0)

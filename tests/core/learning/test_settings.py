@@ -3,7 +3,7 @@
 import pytest
 
 from fraud.core.errors import SettingsError
-from fraud.core.learning.gate import CHARTS
+from fraud.core.learning.charts import CHARTS
 from fraud.core.records import DAY, MINUTE
 from fraud.core.settings import LabelsSection, Settings, load
 from models.online.learner import FAST, SLOW

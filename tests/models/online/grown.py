@@ -1,4 +1,4 @@
-"""A base out of thin air: trees that part payments by single features, decisions on them, and a world they know half of."""
+"""A base out of thin air: trees that part payments by single features, and a world that they know half of."""
 
 from collections.abc import Sequence
 
