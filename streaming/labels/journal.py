@@ -21,17 +21,17 @@ class SqliteJournal:
 
     def get(self, kind: str, number: int) -> bytes | None:
         """Return a row, or None."""
-        found = self._file.read("SELECT body FROM journal WHERE kind = ? AND number = ?", kind, number)
+        found = self._file.query("SELECT body FROM journal WHERE kind = ? AND number = ?", kind, number)
         return bytes(found[0][0]) if found else None
 
     def rows(self, kind: str) -> list[tuple[int, bytes]]:
         """Return all rows of a kind, in order of their numbers."""
-        found = self._file.read("SELECT number, body FROM journal WHERE kind = ? ORDER BY number", kind)
+        found = self._file.query("SELECT number, body FROM journal WHERE kind = ? ORDER BY number", kind)
         return [(int(number), bytes(body)) for number, body in found]
 
     def snapshot(self) -> bytes:
         """Return the whole content."""
-        kinds = [str(row[0]) for row in self._file.read("SELECT DISTINCT kind FROM journal")]
+        kinds = [str(row[0]) for row in self._file.query("SELECT DISTINCT kind FROM journal")]
         return packed_rows({kind: self.rows(kind) for kind in kinds})
 
     def restore(self, snapshot: bytes) -> None:

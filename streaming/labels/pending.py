@@ -206,7 +206,7 @@ class SqlitePending:
             self._db.execute("BEGIN IMMEDIATE")
         self._db.execute(statement, values)
 
-    def read(self, statement: str, *values: object) -> list[Any]:
+    def query(self, statement: str, *values: object) -> list[Any]:
         """Return what a query finds, what the open transaction has changed included."""
         return self._db.execute(statement, values).fetchall()
 
