@@ -43,19 +43,25 @@ def corrections(parameters: Parameters, leaves: lv.Leaves) -> F64:
 
 
 def mixed(parameters: Parameters, base: float, sums: Sequence[float]) -> float:
-    """Return the mixture's probability of a base probability and sums of changes, one a pace; in [0, 1].
+    """Return the mixture's probability of a base probability and sums of changes, one a pace; in [0, 1]."""
+    return moved(parameters, base, sums)[0]
+
+
+def moved(parameters: Parameters, base: float, sums: Sequence[float]) -> tuple[float, float]:
+    """Return the mixture's probability, and what it adds to the base's log-odds.
 
     The base's share is its own probability; where nothing is changed, that is the answer to the bit. Written out, for
     it is computed for each payment.
     """
     slow, fast = sums
     if slow == 0.0 and fast == 0.0:
-        return base
+        return base, 0.0
     logit, clip, (of_base, of_slow, of_fast) = log_odds(base), parameters.clip, parameters.weights
-    slow = clip if slow > clip else max(slow, -clip)
-    fast = clip if fast > clip else max(fast, -clip)
+    slow = clip if slow > clip else -clip if slow < -clip else slow
+    fast = clip if fast > clip else -clip if fast < -clip else fast
     value = of_base * base + (of_slow * probability(logit + slow) + of_fast * probability(logit + fast))
-    return min(value, 1.0)
+    value = min(value, 1.0)
+    return value, log_odds(value) - logit
 
 
 def towards(live: Parameters, candidate: Parameters, share: float) -> Parameters:

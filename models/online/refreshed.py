@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fraud.core.learning.outcomes import log_odds
 from fraud.core.ports import Codes, Histories, Matrix, Scorer
 from fraud.core.records import Level, Reason, Score, Values
 from models.boosting.trees import Trees
 from models.online.leaves import LeafSums
-from models.online.parameters import Parameters, mixed
+from models.online.parameters import Parameters, moved
 from models.online.snapshots import Snapshot, need_base, parameters_in
 from models.reasons.lately import lately_of, with_lately
 from models.reasons.reading import NOTHING, Lately
@@ -69,10 +68,8 @@ class Refreshed:
         return with_lately(reasons, values, self._lately, dict(score.parts).get(PART, 0.0))
 
     def _moved(self, score: Score, sums: Sequence[float]) -> Score:
-        before, parts = score.value, score.parts
-        value = mixed(self._parameters, before, sums)
-        if value != before:
-            parts = (*parts, (PART, log_odds(value) - log_odds(before)))
+        value, added = moved(self._parameters, score.value, sums)
+        parts = (*score.parts, (PART, added)) if value != score.value else score.parts
         return Score(score.tx_id, value, score.model_version, score.level, parts, self._version)
 
 

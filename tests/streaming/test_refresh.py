@@ -12,10 +12,12 @@ import pytest
 
 from fraud.core.engine import Strategy
 from fraud.core.errors import ArtifactError
-from fraud.core.records import SECOND, Level
+from fraud.core.records import SECOND, Intake, Level
 from streaming import clock
+from streaming.kafka.recovery import Mode
 from streaming.observe.logs import Log
 from streaming.worker.refresh import RECENT, Heard, Live, Make, Ready, Refresh, Topic
+from streaming.worker.service import Service
 from tests.site import until
 
 BASE, NEXT = "demo@1", "demo@2"
@@ -271,3 +273,21 @@ def test_age_counts_from_the_end_of_the_newest_period_that_was_told(monkeypatch:
     assert ages() == [3, 0]
     now.ns += 7 * SECOND
     assert ages() == [10, 7]
+
+
+# --- the worker's loop -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_worker_swaps_only_while_nobody_else_uses_its_engine(mode: Mode) -> None:
+    swapped: list[str] = []
+    idle: Any = SimpleNamespace(batch=lambda *_: None, turn=lambda **_: None)
+    turns: Any = SimpleNamespace(turn=lambda: None)
+    told: Any = SimpleNamespace(batch=lambda *_: None, turn=lambda: None)
+    model: Any = SimpleNamespace(swap=lambda: swapped.append("model"))
+    refresh: Any = SimpleNamespace(swap=lambda: swapped.append("parameters"))
+    nobody: Any = None
+    fallback: Any = SimpleNamespace(mode=mode)
+    service = Service(nobody, fallback, model, refresh, told, idle, turns, nobody, nobody, None, "group")
+    assert service._between(Intake(), ())
+    assert swapped == (["model", "parameters"] if mode is Mode.NORMAL else [])
