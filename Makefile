@@ -51,8 +51,8 @@ bench-network: setup ## forward pass, attention by length, scaling of histories
 learn-bench: setup ## learning from late labels on a replayed stream: gain, guard, poison, cost; LEARN=--help tells how
 	.venv/bin/python -m tests.bench.learning $(LEARN)
 
-parity: setup services ## a recorded live run against its replay; DATA=FILE takes the handbook's payments
-	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS)) $(if $(MODEL),--model $(MODEL))
+parity: setup services ## a recorded live run against its replay; DATA=FILE takes the handbook's payments, REFRESHES=1 changes parameters
+	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS)) $(if $(MODEL),--model $(MODEL)) $(if $(REFRESHES),--refreshes)
 
 kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 with warm standbys, CLUSTER=1 on a Redis Cluster
 	.venv/bin/python -m tests.crash.kills $(N) $(if $(STANDBY),--standby) $(if $(CLUSTER),--cluster) $(if $(MODEL),--model $(MODEL))

@@ -2,6 +2,7 @@
 
 import io
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
@@ -38,6 +39,8 @@ class Published:
         self.news: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.fault: Exception | None = None
         self.searches = 0
+        self.answers = threading.Event()
+        self.answers.set()
 
     def publish(self, base: str, version: str, seq: int = 1, *, holds: str | None = None, at: int = 0) -> None:
         """Publish a snapshot, which says that it is `holds`, and that it is live."""
@@ -64,6 +67,7 @@ class Published:
 
     def in_force(self, base: str) -> Mapping[str, bytes]:
         self.searches += 1
+        self.answers.wait(5)
         return dict(self.held)
 
     def close(self) -> None:
@@ -124,6 +128,21 @@ def test_what_is_live_is_taken_up_before_the_first_payment(worker: Worker, topic
     assert set(worker.used[0].versions) == {"7-abc"}
     assert worker.figures()["fraud_refresh_seq"] == 7
     assert "parameters taken up" in worker.log.getvalue()
+
+
+def test_a_start_waits_for_what_is_live_and_not_for_ever(worker: Worker, topic: Published) -> None:
+    topic.publish(BASE, "7-abc", 7)
+    topic.answers.clear()
+    threading.Timer(0.3, topic.answers.set).start()
+    worker.refresh.begin()
+    assert [strategy.parameters for strategy in worker.used] == ["7-abc"]
+    hung = Worker(topic)
+    topic.answers.clear()
+    began = time.monotonic()
+    hung.refresh.begin(patience=0.05)
+    assert (hung.used, time.monotonic() - began < 3) == ([], True)
+    topic.answers.set()
+    hung.refresh.close()
 
 
 def test_a_refresh_is_swapped_between_two_batches_and_not_before(worker: Worker, topic: Published) -> None:

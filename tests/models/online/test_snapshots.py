@@ -23,7 +23,7 @@ BASE, SPEC = "demo@60ab89d9fa6b", "spec-1"
 
 def parameters(seed: int = 3) -> Parameters:
     changes = np.random.default_rng(seed).normal(0, 0.1, (2, LEAVES)).astype(np.float32)
-    return Parameters((0.5, 0.25, 0.25), changes)
+    return Parameters((0.5, 0.25, 0.25), changes, clip=1.5)
 
 
 def made(seed: int = 3, **fields: object) -> Snapshot:
@@ -35,7 +35,7 @@ def test_a_snapshot_comes_back_as_it_was_to_the_bit() -> None:
     again = decoded(encoded(made(positions={"labels/0": 7})))
     assert again == made(positions={"labels/0": 7})
     found = parameters_in(again, LEAVES)
-    assert found.weights == parameters().weights
+    assert (found.weights, found.clip) == (parameters().weights, 1.5)
     assert found.changes.tobytes() == parameters().changes.tobytes()
 
 
@@ -62,6 +62,7 @@ def test_a_record_is_text_without_code() -> None:
         {"weights": (0.4, 0.35, 0.25)},
         {"changes": parameters(4).changes.tobytes()},
         {"seq": 13},
+        {"clip": 3.0},
         {"base": "demo@000000000000"},
         {"promoted": True},
         {"labels": {}},
