@@ -7,7 +7,7 @@ that levels change and decisions are late; each label when the stream's time rea
 the applied labels, and of the decisions `seen_at`, level, explainer, parameters and what was late, in the order in
 which the worker saw them, through the engine with the embedded store. Compared: the whole decision, to the last digit.
 
-With `--refreshes` parameters change four times a second, by scripted snapshots on the topic, from which the replay
+With `--refreshes` parameters change twenty times a second, by scripted snapshots on the topic, from which the replay
 reads them back; and there are two workers, the second of which hears of none until the run is half over. For what two
 workers take in at one merchant lies in no log, merchants and devices are told apart by their card's partition.
 """
@@ -63,7 +63,7 @@ from tests.site import Site, until
 DELAY = 7 * 86_400 * 1_000_000_000
 BATCH = 64
 PARTITIONS = 4
-EVERY_SECONDS = 0.25
+EVERY_SECONDS = 0.05
 LISTENS = "FRAUD_REFRESH__ENABLED"
 
 
@@ -131,6 +131,10 @@ class Publisher:
         """Publish no more."""
         self._ended.set()
         self._thread.join()
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Let the broker go."""
         self._producer.close()
 
     def publish(self, snapshot: Snapshot) -> None:
