@@ -20,7 +20,7 @@ from fraud.core.records import SECOND, Level
 from streaming import clock
 from streaming.observe.logs import Log
 
-SNAPSHOT, LIVE = "snapshot/", "live/"
+SNAPSHOT, LIVE, PERIOD = "snapshot/", "live/", "period/"
 WAIT_MS = 200
 RECENT = 8
 """Snapshots that are kept as they came: the one that goes live comes just before it is named."""
@@ -45,10 +45,16 @@ class Topic(NamedTuple):
 
 
 class Live(msgspec.Struct, frozen=True):
-    """What is read of a record that says what is live: version (`""`: none), number, end of the period (UTC ns)."""
+    """What is read of a record that says what is live: version (`""`: none), number, since when (UTC ns)."""
 
     version: str
     seq: int
+    at: int
+
+
+class Period(msgspec.Struct, frozen=True):
+    """What is read of a record that says that a period has ended: when (UTC ns)."""
+
     at: int
 
 
@@ -181,9 +187,12 @@ class Follower:
             self._recent[key] = value
             if len(self._recent) > RECENT:
                 del self._recent[next(iter(self._recent))]
-        elif key == LIVE + self._base and value and self._make is not None:
+        elif value and self._make is not None:
             try:
-                return self._made(msgspec.json.decode(value, type=Live), self._make)
+                if key == PERIOD + self._base:
+                    self._heard.period(msgspec.json.decode(value, type=Period).at)
+                elif key == LIVE + self._base:
+                    return self._made(msgspec.json.decode(value, type=Live), self._make)
             except (ArtifactError, msgspec.MsgspecError) as error:
                 self._heard.refuse(str(error))
         return None
@@ -194,7 +203,7 @@ class Follower:
         Raises:
             ArtifactError: when it must not be used.
         """
-        self._heard.live(live)
+        self._heard.period(live.at)
         if live.version == self._last:
             return None
         ready = make(self._snapshot(live.version)) if live.version else Ready(self._base, "", live.seq, {})
@@ -227,10 +236,10 @@ class Heard:
         self._seq = self._refused = 0
         self._told = ""
 
-    def live(self, live: Live) -> None:
-        """Note a sign of life of the learner: a period has ended, and this is live."""
+    def period(self, at: int) -> None:
+        """Note a sign of life of the learner: a period has ended at that time, by its clock (UTC ns)."""
         now = clock.now_ns()
-        self._at = min(live.at, now) if self._wall else now
+        self._at = max(self._at, min(at, now)) if self._wall else now
 
     def in_force(self, ready: Ready, before: str) -> None:
         """Note what payments get from now on; tell when learning begins or ends to have a say."""
@@ -255,7 +264,7 @@ class Heard:
         age = max(clock.now_ns() - self._at, 0) / SECOND
         yield GaugeMetricFamily("fraud_refresh_seq", "Number of the learned parameters in force, 0: none", self._seq)
         yield GaugeMetricFamily(
-            "fraud_refresh_age_seconds", "Since the end of the newest period that the learner told of", age
+            "fraud_refresh_age_seconds", "Since the end of the newest period told of, or the start", age
         )
         yield CounterMetricFamily("fraud_refresh_refused", "Learned parameters that were not used", self._refused)
 

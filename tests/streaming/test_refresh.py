@@ -17,7 +17,7 @@ from fraud.core.records import SECOND, Intake, Level
 from streaming import clock
 from streaming.kafka.recovery import Mode
 from streaming.observe.logs import Log
-from streaming.worker.refresh import RECENT, Heard, Live, Make, Ready, Refresh, Topic
+from streaming.worker.refresh import RECENT, Heard, Live, Make, Period, Ready, Refresh, Topic
 from streaming.worker.service import Service
 from tests.site import until
 
@@ -288,10 +288,29 @@ def test_age_counts_from_the_end_of_the_newest_period_that_was_told(monkeypatch:
     now.ns += 50 * SECOND
     assert ages() == [50, 50]
     for heard in (wall, stream):
-        heard.live(Live("7-abc", 7, now.ns - 3 * SECOND))
+        heard.period(now.ns - 3 * SECOND)
     assert ages() == [3, 0]
     now.ns += 7 * SECOND
     assert ages() == [10, 7]
+    # What is sent again later is no sign of life; a clock that is ahead makes no age below 0.
+    wall.period(now.ns - 90 * SECOND)
+    assert ages()[0] == 10
+    wall.period(now.ns + 90 * SECOND)
+    assert ages()[0] == 0
+
+
+def test_the_end_of_a_period_is_a_sign_of_life_of_the_learner_of_this_base(
+    worker: Worker, topic: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = SimpleNamespace(ns=clock.now_ns() + 500 * SECOND)
+    monkeypatch.setattr(clock, "now_ns", lambda: now.ns)
+    worker.refresh.begin()
+    topic.put(f"period/{NEXT}", msgspec.json.encode(Period(now.ns)))
+    topic.publish(BASE, "7-abc", 7)
+    until(lambda: worker.version == "7-abc", "heard", 5)
+    assert worker.figures()["fraud_refresh_age_seconds"] > 400
+    topic.put(f"period/{BASE}", msgspec.json.encode(Period(now.ns - 2 * SECOND)))
+    until(lambda: worker.figures()["fraud_refresh_age_seconds"] == 2, "a period has ended", 5)
 
 
 # --- the worker's loop -----------------------------------------------------------------------------------------------
