@@ -1,31 +1,22 @@
 """A worker short of time, and the replay of what it recorded: the same decisions, and the same state as in full."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
-import numpy as np
 import pytest
 
 from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Strategy
-from fraud.core.policy import ThresholdPolicy
-from fraud.core.records import Answer, Arrival, Explainer, KnownLabel, Level, Mark, Transaction, as_decided
-from fraud.core.settings import ModelSection, Settings
+from fraud.core.records import Answer, Arrival, Explainer, Level, Mark, as_decided
+from fraud.core.settings import Settings
 from models.rules_only import RulesOnly
 from streaming import wiring
 from tests.contract.driving import rows_of
 from tests.contract.stores import STORES, StoreCase
-from tests.contract.traffic import FULL, PLAIN, arrivals
-from tests.features.drawn import drawn_at_random
+from tests.contract.traffic import FULL, PLAIN
 from tests.histories import Reader, histories_of
-
-MANY = 400
-# Without repeats: how long a first answer is remembered goes by whole batches.
-ONCE = (*PLAIN, "label", "label", "correct", "move")
-# Low thresholds, so that many decisions have reasons.
-POLICY = ThresholdPolicy(0.005, 0.5, 0.9)
-LADDER = Level.FULL, Level.EARLY, Level.RULES
+from tests.parity.hurry import LADDER, batched, hurried, strategy_of, stream
 
 
 class Pressed:
@@ -40,34 +31,6 @@ class Pressed:
         return self.asked % 2 == 0
 
 
-def batched(events: Sequence[Arrival], size: int) -> Iterator[Sequence[Arrival]]:
-    """Yield events in batches."""
-    return (events[begin : begin + size] for begin in range(0, len(events), size))
-
-
-def stream(seed: int, verbs: tuple[str, ...] = ONCE) -> list[Arrival]:
-    """Return payments and known labels, late and corrected."""
-    drawn = arrivals(drawn_at_random(seed, MANY, verbs))
-    return [arrival for arrival in drawn if isinstance(arrival.event, Transaction | KnownLabel)]
-
-
-def hurried(events: Sequence[Arrival], seed: int) -> list[Arrival]:
-    """Return events with a level that changes from batch to batch, some of them overdue."""
-    rng, found = np.random.default_rng(seed), list[Arrival]()
-    for part in batched(events, 8):
-        level, late = LADDER[rng.integers(len(LADDER))], rng.random() < 0.3
-        marks = (Mark.OVERDUE,) if late else ()
-        found += [msgspec.structs.replace(arrival, level=level, marks=marks) for arrival in part]
-    return found
-
-
-def blended() -> Strategy:
-    """Return the shipped blend on its ladder, under a policy that alerts on much."""
-    settings = msgspec.structs.replace(Settings(), model=ModelSection(name="demo-blend"))
-    made = wiring.strategy(settings, OnlineExtractor(MemoryStore()).version)
-    return msgspec.structs.replace(made, policy=POLICY)
-
-
 def decided(events: Sequence[Arrival], strategy: Strategy, batch: int, time: Pressed | None = None) -> list[Answer]:
     store = MemoryStore()
     engine = Engine(OnlineExtractor(store), store, strategy, time=time)
@@ -77,14 +40,16 @@ def decided(events: Sequence[Arrival], strategy: Strategy, batch: int, time: Pre
 @pytest.fixture(scope="module")
 def live() -> tuple[list[Arrival], list[Answer]]:
     events = stream(1)
-    return events, decided(hurried(events, 5), blended(), 8, Pressed())
+    return events, decided(hurried(events, 5), strategy_of("demo-blend"), 8, Pressed())
 
 
 def replay_of(events: Sequence[Arrival], answers: Sequence[Answer], told: Callable[..., Arrival]) -> list[Answer]:
     """Return the answers of a replay in other batches that takes from the record what `told` does."""
     made = {answer.position: answer.decision for answer in answers if answer.repeat_of is None}
     return decided(
-        [told(event, made[event.position]) if event.position in made else event for event in events], blended(), 13
+        [told(event, made[event.position]) if event.position in made else event for event in events],
+        strategy_of("demo-blend"),
+        13,
     )
 
 
@@ -164,4 +129,4 @@ def test_lower_levels_leave_the_same_state_behind_as_full(case: StoreCase, level
 def test_levels_that_read_no_history_copy_none(monkeypatch: pytest.MonkeyPatch) -> None:
     events = [msgspec.structs.replace(event, level=Level.EARLY) for event in stream(3)]
     monkeypatch.setattr("features.histories.HistoryBatch._hash", lambda *_: pytest.fail("a history was looked at"))
-    assert decided(events, blended(), 8)
+    assert decided(events, strategy_of("demo-blend"), 8)

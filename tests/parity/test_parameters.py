@@ -11,21 +11,12 @@ from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Strategy
 from fraud.core.errors import StateError
 from fraud.core.records import Answer, Arrival, Decision, Level, Transaction, as_decided
-from fraud.core.settings import ModelSection, Settings
-from streaming import wiring
+from tests.parity.hurry import batched, hurried, strategy_of, stream
 from tests.parity.refreshes import knowing, scorers_of, scripted
-from tests.parity.test_levels import POLICY, batched, hurried, stream
 
 SIZE = 4
 BEHIND = 4
 """By so many batches the second worker hears of each refresh later."""
-
-
-def strategy_of(model: str) -> Strategy:
-    """Return a shipped model's strategy, under a policy that alerts on much."""
-    settings = msgspec.structs.replace(Settings(), model=ModelSection(name=model))
-    made = wiring.strategy(settings, OnlineExtractor(MemoryStore()).version)
-    return msgspec.structs.replace(made, policy=POLICY)
 
 
 class Run(NamedTuple):
