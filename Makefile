@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .SILENT:
-.PHONY: help setup services demo test check bench overload bench-state bench-network learn-bench parity kills faults fuzz soak clean
+.PHONY: help setup services demo test check bench overload bench-state bench-network learn-bench refresh-bench parity kills faults fuzz soak clean
 N ?= 10
 # LIBRARY=confluent: workers and label book of bench, parity, kills, faults, fuzz and soak on the fast client
 ifdef LIBRARY
@@ -51,11 +51,14 @@ bench-network: setup ## forward pass, attention by length, scaling of histories
 learn-bench: setup ## learning from late labels on a replayed stream: gain, guard, poison, cost; LEARN=--help tells how
 	.venv/bin/python -m tests.bench.learning $(LEARN)
 
+refresh-bench: setup services ## learning on Kafka: label to live parameters, time of a step, p99 with refreshes against without
+	.venv/bin/python -m tests.bench.learning.live $(REFRESH)
+
 parity: setup services ## a recorded live run against its replay; DATA=FILE takes the handbook's payments, REFRESHES=1 changes parameters
 	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS)) $(if $(MODEL),--model $(MODEL)) $(if $(REFRESHES),--refreshes)
 
-kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 with warm standbys, CLUSTER=1 on a Redis Cluster
-	.venv/bin/python -m tests.crash.kills $(N) $(if $(STANDBY),--standby) $(if $(CLUSTER),--cluster) $(if $(MODEL),--model $(MODEL))
+kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 warm standbys, CLUSTER=1 Redis Cluster, LEARN=1 refreshes
+	.venv/bin/python -m tests.crash.$(if $(LEARN),learner,kills) $(N) $(if $(STANDBY),--standby) $(if $(CLUSTER),--cluster) $(if $(MODEL),--model $(MODEL))
 
 faults: setup services ## Redis killed, cut, gone, hung; Kafka restarted; a zombie; death between write and publish
 	.venv/bin/python -m tests.crash.faults $(FAULTS)

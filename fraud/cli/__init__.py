@@ -15,8 +15,10 @@ from fraud.cli import (
     demo,
     evaluate,
     explain,
+    labels,
     learn,
     models,
+    refresh,
     replay,
     rules,
     run,
@@ -47,6 +49,8 @@ app.command("explain")(explain.explain)
 app.add_typer(models.app, name="models")
 app.command("run")(run.run)
 app.command("learn")(learn.learn)
+app.add_typer(refresh.app, name="refresh")
+app.add_typer(labels.app, name="labels")
 app.add_typer(topics.app, name="topics")
 app.add_typer(state.app, name="state")
 app.add_typer(rules.app, name="rules")

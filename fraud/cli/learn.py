@@ -1,4 +1,4 @@
-"""`fraud learn`: the label book."""
+"""`fraud learn`: the label book, and the learner."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,8 @@ def learn(
     bootstrap: options.Bootstrap = None,
     state: Annotated[Path | None, typer.Option(help="Folder of the waiting vectors; default build/state.")] = None,
     settings: options.SettingsFile = None,
+    model: options.ModelName = None,
+    models: options.Models = None,
     group: options.Group = None,
     prefix: options.Prefix = None,
     new_file: Annotated[
@@ -20,13 +22,17 @@ def learn(
     ] = False,
     http: Annotated[int | None, typer.Option(help="Port of /metrics, /livez and /readyz.")] = None,
 ) -> None:
-    """Keep the label book: join verdicts with the payments they speak of, until SIGTERM.
+    """Keep the label book: join verdicts with the payments they speak of, until SIGTERM; learn where refresh.enabled.
 
     Decisions and labels come in; what changes what holds of a payment leaves on topic `labels.known` for the workers,
     exactly once. Payments wait for their verdict on disk; silence past a deadline means genuine where the payment went
-    through. Run one: a second one of the same group ends the first. The last line says what became of the labels.
+    through. With refresh.enabled the model in use (--model) learns from them, and versions leave on `model-updates`:
+    see fraud refresh, and fraud labels for what the gate holds. A second one on the same --state waits until the first
+    has ended, and goes on. The last line says what became of the labels.
     """
     from streaming import service_wiring
 
-    found = options.service(settings, bootstrap=bootstrap, group=group, prefix=prefix, http=http)
+    found = options.service(
+        settings, bootstrap=bootstrap, group=group, prefix=prefix, http=http, model=model, models=models
+    )
     service_wiring.label_service(found, state or Path(found.paths.state), anew=new_file).run()

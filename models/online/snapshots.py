@@ -75,7 +75,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, Any] = {}
 
 
-R = TypeVar("R", Snapshot, Live)
+R = TypeVar("R", Snapshot, Live, Event)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -132,6 +132,11 @@ def decoded(body: bytes) -> Snapshot:
 def live_in(body: bytes) -> Live:
     """Return what a published record says is live; raise ArtifactError when it says nothing of the kind."""
     return _read(body, Live)
+
+
+def event_in(body: bytes) -> Event:
+    """Return what a published record says has happened; raise ArtifactError when it says nothing of the kind."""
+    return _read(body, Event)
 
 
 def version_of(seq: int, checksum: str) -> str:

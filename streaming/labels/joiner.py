@@ -1,35 +1,38 @@
 """The label book on messages: decisions and labels in, known labels out, all of it in one file's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from fraud.core.labels import PRECEDENCE, Deadlines, LabelBook, Match
-from fraud.core.records import Answer, Label, LabelSource, Reject
+from fraud.core.labels import LabelBook, Match
+from fraud.core.records import Answer, Label, Reject
 from streaming.kafka.topics import Topics
+from streaming.labels.learning import Learning
 from streaming.labels.pending import SqlitePending
 from streaming.messages import envelope
 
 WATERMARK = "watermark"
+NOTHING: tuple[float, ...] = ()
+COUNTED = "decisions", "repeated", "foreign", "labels", "rejected", "silent", "known", "released", "early_releases"
 
 
 class LabelJoiner:
-    """The label book over a file: what comes in changes the file and fills its outbox."""
+    """The label book over a file: what comes in changes the file and fills its outbox.
+
+    With `learning`, what labels change waits there until their period ends.
+    """
 
     def __init__(
-        self,
-        pending: SqlitePending,
-        topics: Topics,
-        deadlines: Deadlines | None = None,
-        precedence: Sequence[LabelSource] = PRECEDENCE,
+        self, book: LabelBook, pending: SqlitePending, topics: Topics, learning: Learning | None = None
     ) -> None:
-        """Take the file; its content goes on where it was."""
-        self._pending, self._topics = pending, topics
-        self._book = LabelBook(pending, deadlines, precedence)
+        """Take a book over the file; its content goes on where it was."""
+        self._book, self._pending, self._topics = book, pending, topics
+        self._learning = learning
         self.watermark = pending.number(WATERMARK, 0)
-        self._counts = dict.fromkeys(("decisions", "repeated", "foreign", "labels", "rejected", "silent", "known"), 0)
+        self._counts = dict.fromkeys(COUNTED, 0)
 
     def counts(self) -> dict[str, int]:
         """Return what came in, what became of it, and what went out, since the start."""
-        return self._counts | self._book.counts()
+        known = self._counts["known"] + (self._learning.outlet.known if self._learning else 0)
+        return self._counts | {"known": known} | self._book.counts()
 
     def decision(self, answer: Answer) -> None:
         """Hold a decision's vector for its verdict; one that was seen already, or repeats another, is left out.
@@ -47,8 +50,7 @@ class LabelJoiner:
         if answer.decision.happened_at > self.watermark:
             self.watermark = answer.decision.happened_at
             self._pending.set_number(WATERMARK, self.watermark)
-        for match in self._book.hold(answer.decision, answer.vector):
-            self._send(match)
+        self._hold(answer)
 
     def foreign(self) -> int:
         """Count a message among the decisions that is none; return how many there were."""
@@ -59,12 +61,17 @@ class LabelJoiner:
         """Join a verdict with its payment; what changes what holds goes out."""
         self._counts["labels"] += 1
         if (match := self._book.match(label)) is not None:
-            self._send(match)
+            self._take([match])
 
     def release(self, tx_id: str, at: int) -> None:
-        """Note that a payment that was held went through."""
+        """Note that a payment that was held went through; of one that is not here yet this is kept."""
+        if self._pending.get(tx_id) is None:
+            self._counts["early_releases"] += 1
+            self._pending.put_release(tx_id, at)
+            return
+        self._counts["released"] += 1
         if (match := self._book.release(tx_id, at)) is not None:
-            self._send(match)
+            self._take([match])
 
     def reject(self, reject: Reject) -> None:
         """Send what could not be read to the dead letters."""
@@ -77,12 +84,28 @@ class LabelJoiner:
         return due is not None and due <= self.watermark
 
     def expire(self, until: int) -> None:
-        """Let silence speak up to a time; every label of before has been taken in."""
-        for match in self._book.expire(until).silent:
-            self._counts["silent"] += 1
-            self._send(match)
+        """Let fall due what does up to a time: silence speaks; every label of before has been taken in."""
+        due = self._book.expire(until)
+        self._counts["silent"] += len(due.silent)
+        self._take(due.silent)
+        if self._learning is not None:
+            self._learning.fall_due(due)
 
-    def _send(self, match: Match) -> None:
-        for known in match.known:
-            self._counts["known"] += 1
-            self._pending.send(envelope.known_out(known, self._topics.known))
+    def _hold(self, answer: Answer) -> None:
+        decision, said = answer.decision, NOTHING
+        if self._learning is not None:
+            self._learning.stream_reached(self.watermark)
+            said = self._learning.hear(decision, answer.vector)
+        self._take(self._book.hold(decision, answer.vector, said))
+        if (released := self._pending.take_release(decision.tx_id)) is not None:
+            self.release(decision.tx_id, released)
+
+    def _take(self, matches: Iterable[Match]) -> None:
+        """Pass on what labels change: to the learning loop, or out at once."""
+        if self._learning is not None:
+            self._learning.take(matches)
+            return
+        for match in matches:
+            for known in match.known:
+                self._counts["known"] += 1
+                self._pending.send(envelope.known_out(known, self._topics.known))

@@ -51,7 +51,7 @@ class LabelLog:
         Raises:
             StateError: when the commits are of another file, or this is an older copy of theirs.
         """
-        self._inputs = self._consumer.assign((self._topics.decisions, self._topics.labels))
+        self._inputs = self._consumer.assign((self._topics.decisions, self._topics.labels, self._topics.actions))
         seen = self._seen()
         if seen.file not in (0, self._pending.born):
             self._begin_anew(seen, anew=anew)
@@ -92,9 +92,17 @@ class LabelLog:
             for place, end in ends.items()
         )
 
+    def positions(self) -> dict[str, int]:
+        """Return up to which offset labels were taken in, by their partition, named as positions name it."""
+        return {
+            f"{self._named(place)}/{place[1]}": self._pending.number(self._name(place), 0)
+            for place in self._inputs
+            if place[0] == self._topics.labels
+        }
+
     def position(self, record: Record) -> Position:
         """Return where a record stands, its topic with the topic's id."""
-        return Position(f"{record.topic}@{self._ids[record.topic]}", record.partition, record.offset)
+        return Position(self._named((record.topic, record.partition)), record.partition, record.offset)
 
     def publish(self) -> None:
         """Publish the outbox; commit now and then when there is nothing to publish.
@@ -141,7 +149,7 @@ class LabelLog:
                 self._producer.send(message)
             self._producer.end(self._commits(last), self._consumer.group())
         except DeliveryError as error:
-            msg = f"{len(messages)} known labels were not published ({error.__cause__!r}): stopping; they lie on disk"
+            msg = f"{len(messages)} messages were not published ({error.__cause__!r}): stopping; they lie on disk"
             raise DeliveryError(msg) from error
 
     def _commits(self, last: int) -> dict[Place, Commit]:
@@ -158,7 +166,10 @@ class LabelLog:
             return Seen()
 
     def _name(self, place: Place) -> str:
-        return f"next {place[0]}@{self._ids[place[0]]} {place[1]}"
+        return f"next {self._named(place)} {place[1]}"
+
+    def _named(self, place: Place) -> str:
+        return f"{place[0]}@{self._ids[place[0]]}"
 
 
 class Hearing:

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS items (key INTEGER NOT NULL, deadline INTEGER NOT NUL
 CREATE INDEX IF NOT EXISTS items_by_key ON items (key);
 CREATE INDEX IF NOT EXISTS items_by_deadline ON items (deadline);
 CREATE TABLE IF NOT EXISTS early (number INTEGER PRIMARY KEY, tx_id TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS releases (number INTEGER PRIMARY KEY, tx_id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS forms (number INTEGER PRIMARY KEY, body BLOB NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
@@ -146,6 +147,19 @@ class SqlitePending:
     def early_held(self) -> int:
         """Return of how many transactions there are early labels."""
         return self._early
+
+    def put_release(self, tx_id: str, at: int) -> None:
+        """Keep that a payment went through whose transaction is not here yet; the oldest beyond the bound go."""
+        self.write("INSERT OR IGNORE INTO releases (tx_id, at) VALUES (?, ?)", tx_id, at)
+        self.write("DELETE FROM releases WHERE number <= (SELECT max(number) FROM releases) - ?", self._most_early)
+
+    def take_release(self, tx_id: str) -> int | None:
+        """Remove and return when a payment went through of which that was told before its transaction came."""
+        row = self._db.execute("SELECT at FROM releases WHERE tx_id = ?", (tx_id,)).fetchone()
+        if row is None:
+            return None
+        self.write("DELETE FROM releases WHERE tx_id = ?", tx_id)
+        return int(row[0])
 
     def __len__(self) -> int:
         """Return how many items are kept."""

@@ -1,4 +1,4 @@
-"""The label book's process: decisions and labels in, labels that are known out, each exactly once.
+"""The label book's process: decisions, labels and actions in, known labels and what was learned out, exactly once.
 
 One SQLite transaction holds what waits, the offsets consumed and the messages to be published, numbered. One Kafka
 transaction then publishes messages and commits offsets with the number of the last one. After kill -9 the process
@@ -13,20 +13,23 @@ from types import FrameType
 import msgspec
 
 from fraud.core.errors import DataError
-from fraud.core.records import Label, Reject
+from fraud.core.records import Label, Position, Reject
 from streaming import clock
 from streaming.kafka.client import Record
 from streaming.kafka.topics import Topics
 from streaming.labels.joiner import LabelJoiner
+from streaming.labels.learning import Learning
 from streaming.labels.log import Hearing, LabelLog
 from streaming.labels.pending import SqlitePending
 from streaming.messages import envelope
-from streaming.messages.codec import Codec
+from streaming.messages.actions import Release, action_in
+from streaming.messages.codec import Codec, Headers
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Pages
 
 MOST_TOLD = 10
 """So many messages that are no decisions are told one by one; all are counted."""
+NOBODY = "nobody learns here: refresh.enabled and gate.enabled are false; set one, then send the order again"
 
 
 class LabelService:
@@ -43,12 +46,13 @@ class LabelService:
         health: Health,
         pages: Pages | None,
         group: str,
+        learning: Learning | None = None,
     ) -> None:
         """Take the parts, which `streaming.service_wiring` puts together; `group` is told when it starts."""
         self._labels, self._codec, self._joiner = labels, codec, joiner
         self._pending, self._topics = pending, topics
         self._log, self._health, self._pages = log, health, pages
-        self._group = group
+        self._group, self._learning = group, learning
         self._hearing = Hearing(labels)
         self._stopping = False
 
@@ -59,6 +63,8 @@ class LabelService:
     def turn(self) -> int:
         """Take up what is there, make it durable, publish; return how many records there were."""
         found = self._labels.poll()
+        if self._learning is not None:
+            self._learning.clock_reached(clock.now_ns())
         for records in found.values():
             for record in records:
                 self._take(record)
@@ -100,14 +106,30 @@ class LabelService:
         if record.topic == self._topics.decisions:
             self._decision(record, value, headers)
             return
-        message = envelope.unwrapped(value, headers)
-        taken = self._codec.label(message, self._labels.position(record), clock.now_ns(), headers)
+        message, position = envelope.unwrapped(value, headers), self._labels.position(record)
+        if record.topic == self._topics.actions:
+            self._action(message, position, headers)
+            return
+        taken = self._codec.label(message, position, clock.now_ns(), headers)
         if isinstance(taken, Reject):
             self._joiner.reject(taken)
         elif isinstance(taken.event, Label):
             self._joiner.label(taken.event)
 
-    def _decision(self, record: Record, value: bytes, headers: tuple[tuple[str, bytes], ...]) -> None:
+    def _action(self, message: bytes, position: Position, headers: Headers) -> None:
+        """Take in what was done: a payment that went through, or an operator's order to the learner."""
+        now = clock.now_ns()
+        taken = action_in(message, position, now, headers)
+        if isinstance(taken, Release):
+            self._joiner.release(taken.tx_id, taken.happened_at)
+        elif isinstance(taken, Reject):
+            self._joiner.reject(taken)
+        elif self._learning is None:
+            self._joiner.reject(Reject("disabled", NOBODY, message, position, headers, now))
+        else:
+            self._learning.order(taken, envelope.position_text(position).decode(), now)
+
+    def _decision(self, record: Record, value: bytes, headers: Headers) -> None:
         """Take in a decision; what is none, or of a release that wrote other ones, is counted and told."""
         try:
             answer = envelope.answer_in(value, headers)

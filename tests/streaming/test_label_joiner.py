@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fraud.core.labels import Deadlines
+from fraud.core.labels import Deadlines, LabelBook
 from fraud.core.records import DAY, Action, Answer, Decision, KnownLabel, Label, LabelSource, Position, Verdict
 from streaming.kafka.topics import Topics
 from streaming.labels.joiner import LabelJoiner
@@ -27,7 +27,7 @@ def pending(tmp_path: Path) -> Iterator[SqlitePending]:
 
 @pytest.fixture
 def joiner(pending: SqlitePending) -> LabelJoiner:
-    return LabelJoiner(pending, Topics.of(KafkaSection()), Deadlines(2 * DAY))
+    return LabelJoiner(LabelBook(pending, Deadlines(2 * DAY)), pending, Topics.of(KafkaSection()))
 
 
 def decided(number: int, day: int) -> Answer:
@@ -70,3 +70,35 @@ def test_verdict_that_comes_first_goes_out_with_its_decision(joiner: LabelJoiner
     assert (out(pending), joiner.counts()["unmatched"], joiner.counts()["early"]) == ([], 1, 1)
     joiner.decision(decided(0, 100))
     assert [label.tx_id for label in out(pending)] == ["t0"]
+
+
+def reviewed(number: int, day: int) -> Answer:
+    answer = decided(number, day)
+    return msgspec.structs.replace(answer, decision=msgspec.structs.replace(answer.decision, action=Action.REVIEW))
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["release first", "payment first"])
+def test_held_payment_that_went_through_is_told_by_silence_whichever_came_first(
+    joiner: LabelJoiner, pending: SqlitePending, first: bool
+) -> None:
+    if first:
+        joiner.release("t0", 101 * DAY)
+    joiner.decision(reviewed(0, 100))
+    joiner.decision(reviewed(1, 100))
+    if not first:
+        joiner.release("t0", 101 * DAY)
+    joiner.decision(decided(9, 200))
+    joiner.expire(joiner.watermark)
+    assert [(label.tx_id, label.verdict) for label in out(pending)] == [("t0", Verdict.GENUINE)]
+    assert joiner.counts()["released"] == 1
+    assert joiner.counts()["early_releases"] == first
+
+
+def test_releases_of_payments_that_never_come_are_bounded(tmp_path: Path) -> None:
+    store = SqlitePending(tmp_path / "small.db", most_early=3)
+    for number in range(10):
+        store.put_release(f"t{number}", number)
+        store.put_release(f"t{number}", 99)
+    assert [store.take_release(f"t{number}") for number in range(10)] == [None] * 7 + [7, 8, 9]
+    assert store.take_release("t9") is None
+    store.close()

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from fraud.core.errors import StateError
+from fraud.core.labels import LabelBook
 from fraud.core.records import DAY, Action, Answer, Decision, LabelSource, Position, Verdict
 from streaming.kafka.client import Commit, Place
 from streaming.kafka.topics import Topics
@@ -26,7 +27,7 @@ from streaming.observe.metrics import Health, Metrics
 from tests.filled import filled
 
 TOPICS = Topics()
-IDS = {TOPICS.decisions: "d", TOPICS.labels: "l"}
+IDS = {TOPICS.decisions: "d", TOPICS.labels: "l", TOPICS.actions: "a"}
 
 
 class Read(NamedTuple):
@@ -106,7 +107,7 @@ def service(path: Path, consumer: Consumer, producer: Producer | None = None, *,
     pending = SqlitePending(path)
     labels = LabelLog(consumer, producer or Producer(), pending, TOPICS, IDS)  # type: ignore[arg-type]
     labels.begin(anew=anew)
-    joiner = LabelJoiner(pending, TOPICS)
+    joiner = LabelJoiner(LabelBook(pending), pending, TOPICS)
     return LabelService(labels, Codec(Rates()), joiner, pending, TOPICS, Log("book"), Health(), None, "test")
 
 
@@ -122,7 +123,7 @@ def test_batch_that_breaks_off_is_read_again_whole(tmp_path: Path, monkeypatch: 
     first.close()
     consumer = Consumer({})
     again = service(tmp_path / "book.db", consumer)
-    assert consumer.begun == {(TOPICS.decisions, 0): 0, (TOPICS.labels, 0): 0}
+    assert consumer.begun == {(TOPICS.decisions, 0): 0, (TOPICS.labels, 0): 0, (TOPICS.actions, 0): 0}
     again.close()
 
 
@@ -138,7 +139,7 @@ def test_batch_that_was_taken_is_not_read_again(tmp_path: Path) -> None:
 
 # --- silence waits for what is not read yet --------------------------------------------------------------------------
 
-LABELS, DECISIONS = (TOPICS.labels, 0), (TOPICS.decisions, 0)
+LABELS, DECISIONS, ACTIONS = (TOPICS.labels, 0), (TOPICS.decisions, 0), (TOPICS.actions, 0)
 PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=(), action=Action.APPROVE)
 
 
@@ -281,7 +282,7 @@ def test_new_file_begins_where_the_lost_one_had_got_to(tmp_path: Path) -> None:
     commits = published(tmp_path / "book.db")
     consumer, producer = Consumer({LABELS: [given("t", 20_001, 1)]}, commits=commits), Producer()
     book = service(tmp_path / "other.db", consumer, producer, anew=True)
-    assert consumer.begun == {DECISIONS: 1, LABELS: 1}
+    assert consumer.begun == {DECISIONS: 1, LABELS: 1, ACTIONS: 0}
     book.turn()
     assert (producer.sent, book.counts()["unmatched"]) == ([], 1)
     book.close()
@@ -323,3 +324,37 @@ def test_counts_are_metrics(tmp_path: Path) -> None:
     ):
         assert line in said.splitlines()
     book.close()
+
+
+# --- actions ---------------------------------------------------------------------------------------------------------
+
+
+def test_order_without_a_learner_and_what_is_no_action_are_dead_letters_with_their_codes(tmp_path: Path) -> None:
+    texts = [b'{"kind":"refresh","do":"freeze"}', b'{"kind":"refresh","do":"stop"}', b""]
+    batch = {ACTIONS: [Read(TOPICS.actions, 0, offset, text) for offset, text in enumerate(texts)]}
+    producer = Producer()
+    book = service(tmp_path / "book.db", Consumer(batch), producer)
+    book.turn()
+    book.close()
+    letters = [message for message in producer.sent if message.topic == TOPICS.dead]
+    assert [envelope.header(letter.headers, envelope.CODE) for letter in letters] == [b"disabled", b"do", b"json"]
+    assert [letter.value for letter in letters] == texts
+    assert b"refresh.enabled" in (envelope.header(letters[0].headers, envelope.REASON) or b"")
+    assert producer.commits[ACTIONS].offset == 3
+
+
+def test_release_is_taken_once_though_the_process_breaks_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b'{"kind":"release","tx_id":"t","happened_at":1728000000000000000}'
+    batch = {ACTIONS: [Read(TOPICS.actions, 0, 5, text)], DECISIONS: [Read(TOPICS.decisions, 0, 0, b"")]}
+    first = service(tmp_path / "book.db", Consumer(batch))
+    monkeypatch.setattr(envelope, "answer_in", unforeseen)
+    with pytest.raises(RuntimeError, match="nobody thought of"):
+        first.turn()
+    monkeypatch.undo()
+    first.close()
+    consumer = Consumer(batch)
+    again = service(tmp_path / "book.db", consumer)
+    assert consumer.begun[ACTIONS] == 0
+    again.turn()
+    assert again.counts()["early_releases"] == 1
+    again.close()

@@ -1,0 +1,320 @@
+"""The learning loop in the label book's process: told periods and orders; what it says leaves by the outbox.
+
+The loop itself (`models/online/loop.py`) knows no clock, no Kafka, no file. Its state lies in a journal in the book's
+file, so one commit covers labels taken in, offsets, what was learned of them, and what is to be published of that.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from fraud.core.errors import FraudError
+from fraud.core.labels import Due, Match
+from fraud.core.pending import Pending
+from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel
+from streaming import clock
+from streaming.kafka.topics import Topics
+from streaming.kafka.updates import EVENT, HELD, LIVE, SNAPSHOT
+from streaming.labels.pending import SqlitePending
+from streaming.messages.envelope import Outgoing, known_out
+from streaming.messages.schema import Deal, Do, LabelsMessage, RefreshMessage
+from streaming.observe.counts import NS, STAGE_SECONDS, Cells, Tally
+from streaming.observe.logs import Log
+
+PERIOD, EVENTS, KEPT = "refresh period", "refresh events", "refresh kept"
+REFUSED, ALARM = "refused", "alarm"
+TOLD = frozenset({"promoted", "reverted", ALARM, REFUSED, "base-changed", "drift"})
+"""Events that are a line in the log; what operators order is one too."""
+
+
+class Versioned(Protocol):
+    """A snapshot of what was learned, or which one payments get."""
+
+    @property
+    def version(self) -> str:
+        """Return the version, `""` for the model as it was trained."""
+
+
+class Happened(Protocol):
+    """What happened to the learner."""
+
+    @property
+    def at(self) -> int:
+        """Return when, ns UTC."""
+
+    @property
+    def kind(self) -> str:
+        """Return what kind of thing."""
+
+    @property
+    def text(self) -> str:
+        """Return a sentence."""
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Return figures."""
+
+
+class HeldChart(Protocol):
+    """What the gate holds of one chart."""
+
+    @property
+    def count(self) -> int:
+        """Return how many labels."""
+
+    @property
+    def since(self) -> int:
+        """Return when the first of them was given, ns UTC."""
+
+    @property
+    def examples(self) -> Sequence[Any]:
+        """Return some of them."""
+
+
+class Closed(Protocol):
+    """What the end of a period, or an order, brings about."""
+
+    @property
+    def known(self) -> Sequence[KnownLabel]:
+        """Return what entity state takes in."""
+
+    @property
+    def snapshot(self) -> Versioned | None:
+        """Return what was learned."""
+
+    @property
+    def live(self) -> Versioned | None:
+        """Return what payments get from now on, None: what they got before."""
+
+    @property
+    def events(self) -> Sequence[Happened]:
+        """Return what happened."""
+
+
+class Loop(Protocol):
+    """The learning loop; see `LearningLoop`."""
+
+    def hear(self, decision: Decision, vector: FeatureVector | None) -> tuple[float, ...]:
+        """Return what each expert says of a decision now."""
+
+    def take(self, match: Match, period: int) -> None:
+        """Take in a match of the label book."""
+
+    def ripen(self, item: Pending) -> None:
+        """Learn of a payment that has reached the age for it."""
+
+    def settle(self, item: Pending) -> None:
+        """Count a payment whose deadline has passed."""
+
+    def close(self, period: int, now: int, positions: Mapping[str, int]) -> Closed:
+        """End a period."""
+
+    def release(self, chart: str, now: int) -> Closed:
+        """Let the labels of a chart through."""
+
+    def drop(self, chart: str, now: int) -> Closed:
+        """Throw the labels of a chart away."""
+
+    def pin(self, version: str, now: int) -> Closed:
+        """Give payments one version."""
+
+    def unpin(self, now: int) -> Closed:
+        """Let the guard decide again."""
+
+    def rollback(self, now: int) -> Closed:
+        """Go back to the last good version."""
+
+    def freeze(self, now: int) -> Closed:
+        """Give payments the model as it was trained."""
+
+    def thaw(self, now: int) -> Closed:
+        """End that."""
+
+    def held(self) -> Mapping[str, HeldChart]:
+        """Return what the gate holds, by chart."""
+
+    def figures(self) -> Mapping[str, Any]:
+        """Return what metrics show."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """An event as it is published, numbered by this process; the fields are those of `models.online.snapshots`."""
+
+    seq: int
+    at: int
+    kind: str
+    text: str
+    details: dict[str, Any] = {}
+
+
+class Refreshes(NamedTuple):
+    """How a process refreshes: on which model (`NAME@VERSION`), how often (ns), by the stream's time or the clock's."""
+
+    base: str
+    every: int
+    by_stream: bool = False
+
+
+class Outlet:
+    """What of the loop leaves: into the file's outbox, and a line in the log. `events` and `known` count it."""
+
+    def __init__(self, pending: SqlitePending, topics: Topics, log: Log) -> None:
+        """Take the file; its events are numbered on."""
+        self._pending, self._topics, self._log = pending, topics, log
+        self.events, self.known = Tally(), 0
+
+    def put(self, key: str, body: bytes) -> None:
+        """Publish a record on `model-updates`."""
+        self._pending.send(Outgoing(self._topics.updates, key.encode(), body, ()))
+
+    def send(self, key: str, record: object) -> None:
+        """Publish a record, as JSON."""
+        self.put(key, msgspec.json.encode(record))
+
+    def label(self, label: KnownLabel) -> None:
+        """Publish a label that is known."""
+        self.known += 1
+        self._pending.send(known_out(label, self._topics.known))
+
+    def tell(self, at: int, kind: str, text: str, details: dict[str, Any]) -> None:
+        """Publish an event; logs name it by its number, for its text may name a merchant or a device."""
+        number = self._pending.number(EVENTS, 0) + 1
+        self._pending.set_number(EVENTS, number)
+        self.send(f"{EVENT}{number}", Event(number, at, kind, text, details))
+        self.events.add(kind)
+        if kind in TOLD or "order" in details:
+            self._log.say(kind, refresh_event=number, version=str(details.get("version", "")))
+
+
+class Learning:
+    """The loop over the book's file. `positions` says up to where labels were taken in, by partition.
+
+    `in_force` returns the records of what payments get, as they were published, by key. `figures` are those of the loop
+    as of the last end of a period, for metrics; `took` is what ends of periods took.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        refreshes: Refreshes,
+        pending: SqlitePending,
+        outlet: Outlet,
+        positions: Callable[[], Mapping[str, int]],
+        in_force: Callable[[str], Mapping[str, bytes]],
+    ) -> None:
+        """Go on in the period that the file is in."""
+        self._loop, self._refreshes = loop, refreshes
+        self._pending, self.outlet = pending, outlet
+        self._positions, self._in_force = positions, in_force
+        self._period = pending.number(PERIOD, 0)
+        self._held = b""
+        self.took = Cells(STAGE_SECONDS, NS)
+        self.figures = loop.figures()
+
+    # ---- what the book says
+
+    def hear(self, decision: Decision, vector: FeatureVector | None) -> tuple[float, ...]:
+        """Return what is said of a decision now, to be kept with it."""
+        return self._loop.hear(decision, vector)
+
+    def take(self, matches: Iterable[Match]) -> None:
+        """Take in what labels changed, in this period."""
+        for match in matches:
+            self._loop.take(match, self._period)
+
+    def fall_due(self, due: Due) -> None:
+        """Take in what fell due beside silence: payments old enough to be learned of, those that are settled."""
+        for item in due.ripe:
+            self._loop.ripen(item)
+        for item in due.settled:
+            self._loop.settle(item)
+
+    # ---- time
+
+    def stream_reached(self, at: int) -> None:
+        """Note the stream's time, ns UTC; it ends periods where the settings say so."""
+        if self._refreshes.by_stream:
+            self._end_periods(at)
+
+    def clock_reached(self, at: int) -> None:
+        """Note the clock's time, ns UTC; it ends periods unless the stream's does."""
+        if not self._refreshes.by_stream:
+            self._end_periods(at)
+
+    def _end_periods(self, at: int) -> None:
+        """End the periods that are over; the first time says which one is under way."""
+        period = at // self._refreshes.every
+        if period <= self._period:
+            return
+        began, self._period = self._period, period
+        self._pending.set_number(PERIOD, period)
+        if began:
+            start = clock.monotonic_ns()
+            self._publish(self._loop.close(period - 1, period * self._refreshes.every, self._positions()), {})
+            self.took.add(clock.monotonic_ns() - start)
+            self._keep(at)
+
+    # ---- orders
+
+    def order(self, order: RefreshMessage | LabelsMessage, place: str, at: int) -> None:
+        """Carry out an operator's order that stands at `place`; what came of it is an event that names the place."""
+        details = {"order": place, "by": order.by, "do": order.do.value}
+        base = self._refreshes.base
+        try:
+            if order.base not in ("", base):
+                msg = f"the order is for {order.base}, this process learns on {base or 'no model'}"
+                raise ValueError(msg)
+            closed = self._done(order, at)
+        except (ValueError, FraudError) as error:
+            self.outlet.tell(at, REFUSED, str(error), details)
+            return
+        self._publish(closed, details)
+        if not closed.events:
+            self.outlet.tell(at, order.do.value, "nothing changed", details)
+
+    def _done(self, order: RefreshMessage | LabelsMessage, at: int) -> Closed:
+        loop = self._loop
+        if isinstance(order, LabelsMessage):
+            return (loop.release if order.do is Deal.RELEASE else loop.drop)(order.chart, at)
+        if order.do is Do.PIN:
+            return loop.pin(order.version, at)
+        plain = {Do.UNPIN: loop.unpin, Do.ROLLBACK: loop.rollback, Do.FREEZE: loop.freeze, Do.THAW: loop.thaw}
+        return plain[order.do](at)
+
+    # ---- out
+
+    def _publish(self, closed: Closed, details: Mapping[str, Any]) -> None:
+        """Put what came about into the outbox: a version before what names it, labels last, for they may be many."""
+        if closed.snapshot is not None:
+            self.outlet.send(SNAPSHOT + closed.snapshot.version, closed.snapshot)
+        if closed.live is not None:
+            self.outlet.send(LIVE + self._refreshes.base, closed.live)
+            self._pending.set_number(KEPT, 0)
+        for event in closed.events:
+            self.outlet.tell(event.at, event.kind, event.text, {**event.details, **details})
+        self._show_held()
+        self.figures = self._loop.figures()
+        for label in closed.known:
+            self.outlet.label(label)
+
+    def _show_held(self) -> None:
+        """Publish what the gate holds where that has changed since this process has last looked."""
+        held = {
+            name: {"count": one.count, "since": one.since, "examples": one.examples}
+            for name, one in self._loop.held().items()
+        }
+        body = msgspec.json.encode(held)
+        if body != self._held:
+            self._held = body
+            self.outlet.put(HELD + self._refreshes.base, body)
+
+    def _keep(self, at: int) -> None:
+        """Publish what payments get once more each day: the topic forgets what is old, but not what is in force."""
+        kept = self._pending.number(KEPT, 0)
+        if kept and at - kept < DAY:
+            return
+        self._pending.set_number(KEPT, at)
+        if kept:
+            for key, body in self._in_force(self._refreshes.base).items():
+                self.outlet.put(key, body)
