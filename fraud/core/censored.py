@@ -10,7 +10,8 @@ rare, and a model worst where it is right first. So a told fraud stands for 1 / 
 
 This is right if frauds of one age (and channel) are told at the same chance whatever their score (selected at random
 given age: Bekker and Davis, ECML PKDD 2019). Payments so young that F is below `LEAST` say next to nothing and are left
-out, from both figures. So are refused payments on which nobody has spoken: no verdict on them will ever come.
+out, from both figures. Refused payments have no part in this: hardly anybody tells of them, and
+whether somebody does depends on their scores.
 
 F itself is seen through the same window: a long delay is seen only on old payments. `ToldByAge` corrects for it by
 the product-limit estimate in reverse time (Lagakos, Barraj and De Gruttola, Biometrika 1988), as reporting delays are.

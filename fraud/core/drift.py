@@ -37,6 +37,13 @@ class Finding(NamedTuple):
     hold: bool = False
 
 
+class WindowEnd(NamedTuple):
+    """Whether a window ended, and what it had to say."""
+
+    ended: bool = False
+    findings: tuple[Finding, ...] = ()
+
+
 class Alerts(NamedTuple):
     """Where review would have to begin for as many alerts as in the reference, and the shares of alerts."""
 
@@ -137,16 +144,16 @@ class Drift:
         if len(self._scores) >= CHUNK:
             self._count()
 
-    def close(self, now: int) -> tuple[Finding, ...]:
+    def close(self, now: int) -> WindowEnd:
         """End the window if it is over at `now` (ns of the stream); return what is news: begun and ended drifts."""
         self._began = self._began or now
         if now - self._began < self._rules.window or self._heard < self._rules.least:
-            return ()
+            return WindowEnd()
         self._count()
         compared = [*self._score.close(), *self._features.close()]
         alerts = None if self._review_at is None else self._alerts.close(self._review_at)
         self._began, self._heard = now, 0
-        return self._found(compared, alerts)
+        return WindowEnd(True, self._found(compared, alerts))
 
     def figures(self) -> dict[str, float]:
         """Return PSI less chance in the last window: of the score and of the features that moved most, ten in all."""
@@ -218,7 +225,7 @@ class Drift:
 def sentence(alerts: Alerts) -> str:
     """Return in words how review would keep the share of alerts."""
     return (
-        f"review from p = {alerts.review_at:.3f} on, instead of {alerts.instead_of:.3f}, would keep alerts at "
+        f"alerts from p = {alerts.review_at:.3f} on, instead of {alerts.instead_of:.3f}, would stay at "
         f"{alerts.before:.2%} of payments (now {alerts.now:.2%})"
     )
 

@@ -1,13 +1,17 @@
 """The learning loop in an engine's own process: periods by the time of events, scorers out of what is published."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from features.spec import spec
+from fraud.core.drift import Drift
 from fraud.core.engine import Strategy
 from fraud.core.labels import Due, LabelBook, Match
 from fraud.core.learning.guard import alert_log_odds
 from fraud.core.learning.journal import Journal, MemoryJournal
+from fraud.core.learning.outcomes import probability
 from fraud.core.ports import Scorer
 from fraud.core.records import Decision, FeatureVector, Level
 from fraud.core.second_half import Boundary
@@ -18,7 +22,10 @@ from models.online.loop import Closed, LearningLoop, LearningRules
 from models.online.refreshed import Refreshing
 from models.online.refresher import Base, Pace
 from models.online.snapshots import Event, decoded, encoded
+from models.online.watched import WatchedLoop
 
+TYPICAL = 5_000
+"""The amount, in minor units, at which it is told where alerts begin: costs may let that depend on the amount."""
 PUBLISHED = "published"
 """The last snapshot, in the loop's journal: what payments get after a restart."""
 
@@ -109,7 +116,8 @@ def embedded(
     `told_at` as in `learning_rules`, `told` as in `EmbeddedLearning`.
     """
     journal, base = MemoryJournal(), None if refreshing is None else base_of(chosen)
-    loop = LearningLoop(base, book, learning_rules(settings, chosen, told_at), journal)
+    rules = learning_rules(settings, chosen, told_at)
+    loop = WatchedLoop(base, book, rules, journal, partial(drift_watch, settings, chosen))
     return EmbeddedLearning(loop, settings.refresh.every, journal, refreshing, told)
 
 
@@ -129,6 +137,13 @@ def learning_rules(settings: Settings, chosen: Strategy, told_at: int | None = N
         pace=Pace(refresh.paces, settings.learning.easy_share, refresh.clip, refresh.step_rms),
         untold=told_at is None,
     )
+
+
+def drift_watch(settings: Settings, chosen: Strategy) -> Drift:
+    """Return a watch for drift of what a strategy decides on, which has heard nothing yet."""
+    scores = chosen.scorer.reference_scores if isinstance(chosen.scorer, Booster | Blend) else ()
+    alerts = alert_log_odds(chosen.policy, TYPICAL)
+    return Drift(spec().names, settings.drift, scores, probability(alerts) if math.isfinite(alerts) else None)
 
 
 def base_of(chosen: Strategy) -> Base | None:

@@ -44,7 +44,7 @@ def hear(drift: Drift, matrix: F32, said: NDArray[np.float64], day: int) -> tupl
     for hour, part in enumerate(np.array_split(np.arange(len(matrix)), 24)):
         for row in part.tolist():
             drift.hear(matrix[row], float(said[row]))
-        found += drift.close(START + day * DAY + hour * HOUR)
+        found += drift.close(START + day * DAY + hour * HOUR).findings
     return tuple(found)
 
 
@@ -60,7 +60,7 @@ def days(
 
 def rules(**given: object) -> DriftSection:
     """Return settings for few decisions."""
-    return DriftSection(**{"reference": 1_000, **given})  # type: ignore[arg-type]
+    return DriftSection(**{"reference": 1_000, "window": Duration(DAY), **given})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("spread", [1.0, 0.2])
@@ -140,7 +140,7 @@ def test_raise_review_tells_what_would_keep_the_share_of_alerts_and_changes_noth
     assert review["before"] == pytest.approx(before, rel=0.1)
     assert math.log(review["review_at"] / (1 - review["review_at"])) == pytest.approx(math.log(0.1 / 0.9) + 1, abs=0.1)
     assert review["now"] > 1.5 * review["before"]
-    assert "would keep alerts at" in found.text
+    assert "would stay at" in found.text
     assert not found.hold
 
 
@@ -165,7 +165,7 @@ def test_decisions_without_vector_or_score_are_no_drift() -> None:
     days(drift, 2)
     for _ in range(2_000):
         drift.hear(None, None)
-    found = drift.close(START + 4 * DAY)
+    found = drift.close(START + 4 * DAY).findings
     assert [list(one.details["psi"]) for one in found] == [[SCORE]]  # scores are missing, which they were not
 
 

@@ -178,7 +178,7 @@ class DriftSection(Section, frozen=True):
         ),
     ] = "page"
     window: Annotated[Duration, setting("Stretch of the stream that is compared with the reference.", "duration")] = (
-        Duration(DAY)
+        Duration(7 * DAY)
     )
     reference: Annotated[
         int,

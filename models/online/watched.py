@@ -1,0 +1,88 @@
+"""The learning loop with what watches it: drift of features and score, and figures corrected for untold frauds."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fraud.core.censored import RecentFigures
+from fraud.core.drift import Drift
+from fraud.core.errors import StateError
+from fraud.core.labels import LabelBook
+from fraud.core.learning.journal import Journal
+from fraud.core.learning.outcomes import probability
+from fraud.core.pending import Pending
+from fraud.core.records import Decision, FeatureVector, Verdict
+from models.online.loop import Closed, LearningLoop, LearningRules
+from models.online.refresher import FROZEN, MIXTURE, Base, log_odds_in
+
+DRIFT = "drift"
+"""Rows in the journal: the state of drift, as of the end of a window."""
+
+
+class WatchedLoop(LearningLoop):
+    """A learning loop that hears, beside what it learns, whether the stream still looks as it did.
+
+    A drift is an event. Where the settings say hold, payments also keep the parameters that they have: those are
+    pinned, or the base frozen where there are none, until somebody unpins or thaws. Learning goes on either way. After
+    a kill the window that was open begins anew.
+    """
+
+    def __init__(
+        self, base: Base | None, book: LabelBook, rules: LearningRules, journal: Journal, drift: Callable[[], Drift]
+    ) -> None:
+        """Take what a loop takes, and what makes a watch for drift that has heard nothing."""
+        self._new_drift = drift
+        super().__init__(base, book, rules, journal)
+
+    def hear(self, decision: Decision, vector: FeatureVector | None) -> tuple[float, ...]:
+        """Return what each expert says of a decision now, to be kept with it."""
+        logit = log_odds_in(decision.parts)
+        self._drift.hear(None if vector is None else vector.values, None if logit is None else probability(logit))
+        return super().hear(decision, vector)
+
+    def ripen(self, item: Pending) -> None:
+        """Take in a payment that has reached the age of learning: its figures count as of now.
+
+        Of refused payments few are ever told of, and which ones depends on their scores: they are left out.
+        """
+        super().ripen(item)
+        if self._refresher is None or not item.said or not item.went_through:
+            return
+        told = any(claim.verdict is Verdict.FRAUD for claim in item.claims)
+        share = self._refresher.told.share(item.channel) if self._rules.untold else 1.0
+        for figures, place in zip(self._known, (FROZEN, MIXTURE), strict=True):
+            figures.add(told=told, share=share, score=item.said[place])
+
+    def close(self, period: int, now: int, positions: Mapping[str, int] | None = None) -> Closed:
+        """End all periods up to `period`, at `now` (ns UTC); tell of drift where a window ended."""
+        found, hold = self._drift.close(now), False
+        for finding in found.findings:
+            self._tell(now, DRIFT, finding.text, **finding.details)
+            hold = hold or finding.hold
+        if found.ended:
+            self._journal.put(DRIFT, 0, self._drift.snapshot())
+        closed = super().close(period, now, positions)
+        return self._kept(closed, now) if hold else closed
+
+    def figures(self) -> dict[str, Any]:
+        """Return what metrics and commands show.
+
+        `known` are average precision and fraud share of payments that went through, at the age of learning: naive, with
+        untold ones as genuine, and corrected, where a told fraud stands for all that are of its age.
+        """
+        frozen, mixture = (one.figures().shown() for one in self._known)
+        return super().figures() | {"drift": self._drift.figures(), "known": {"frozen": frozen, "mixture": mixture}}
+
+    def _kept(self, closed: Closed, now: int) -> Closed:
+        """Let payments keep what they have; return all that came of it."""
+        held = self.pin(self.version, now) if self.version else self.freeze(now)
+        return closed._replace(live=held.live or closed.live, events=(*closed.events, *held.events))
+
+    def _load(self) -> None:
+        """Take up what the journal holds; a base with other features begins anew."""
+        super()._load()
+        self._drift, self._known = self._new_drift(), (RecentFigures(), RecentFigures())
+        if (body := self._journal.get(DRIFT, 0)) is not None:
+            try:
+                self._drift.restore(body)
+            except StateError:
+                self._journal.remove(DRIFT, 0)

@@ -1,0 +1,109 @@
+"""The watched loop: drift is told once, hold keeps what payments have, figures come with and without untold frauds."""
+
+import numpy as np
+import pytest
+
+from fraud.core.drift import SCORE, Drift
+from fraud.core.fields import Duration
+from fraud.core.learning.journal import MemoryJournal
+from fraud.core.learning.settings import DriftSection
+from fraud.core.records import HOUR
+from models.online.watched import DRIFT, WatchedLoop
+from tests.models.online.grown import TREES, World, base
+from tests.models.online.test_loop import AGE, RULES, Site
+
+NAMES = [f"f{number}" for number in range(TREES)]
+WINDOW = Duration(12 * HOUR)
+
+
+def watched(world: World, action: str = "page", journal: MemoryJournal | None = None, psi: float = 0.25) -> Site:
+    """Return a site whose loop is watched."""
+    site = Site(world, journal=journal)
+    rules = DriftSection(psi=psi, action=action, window=WINDOW, reference=300, least=300)  # type: ignore[arg-type]
+    site.loop = WatchedLoop(base(), site.book, RULES, site.journal, lambda: Drift(NAMES, rules))
+    return site
+
+
+def moved(count: int = 6_000) -> World:
+    """Return a world in which feature 1 moves halfway."""
+    world = World(count)
+    world.values[count // 2 :, 1] += 2
+    return world
+
+
+def go(site: Site, rows: range) -> None:
+    """Decide payments in order of time, and tell of each after the age of learning."""
+    for row in rows:
+        site.time(int(site.world.at[row]))
+        site.pay(row)
+        if row >= AGE // (HOUR // 60):
+            site.tell(row - AGE // (HOUR // 60))
+
+
+def kinds(site: Site) -> list[str]:
+    return [event.kind for closed in site.closed for event in closed.events]
+
+
+def test_drift_is_told_once_and_learning_goes_on() -> None:
+    site = watched(moved())
+    go(site, range(6_000))
+    told = [event for closed in site.closed for event in closed.events if event.kind == DRIFT]
+    assert [list(event.details["psi"]) for event in told] == [["f1"]]
+    assert told[0].at == pytest.approx(int(site.world.at[3_000]), abs=2 * WINDOW)
+    assert kinds(site).count("refreshed") > 0
+    assert site.loop.figures()["drift"]["f1"] > 1
+    assert SCORE in site.loop.figures()["drift"]
+
+
+def test_hold_keeps_what_payments_have_until_somebody_lets_go() -> None:
+    site = watched(moved(), "hold")
+    go(site, range(6_000))
+    told = kinds(site)
+    assert told[told.index(DRIFT) :].count("pinned") + told[told.index(DRIFT) :].count("frozen") == 1
+    assert site.loop.figures()["pinned"]
+    kept = site.loop.version
+    go(site, range(0))
+    assert site.loop.version == kept
+    site.loop.unpin(int(site.world.at[-1]))
+    assert not site.loop.figures()["pinned"]
+
+
+def test_without_drift_nothing_is_told_and_nothing_pinned() -> None:
+    site = watched(World(4_000), "hold")
+    go(site, range(4_000))
+    assert DRIFT not in kinds(site)
+    assert not site.loop.figures()["pinned"]
+
+
+def test_restart_keeps_the_reference() -> None:
+    world, journal = moved(), MemoryJournal()
+    go(first := watched(world, journal=journal), range(2_000))
+    assert journal.get(DRIFT, 0) is not None
+    again = watched(world, journal=journal)
+    again.period = first.period
+    for row in range(3_000, 5_000):
+        again.time(int(world.at[row]))
+        again.loop.hear(world.decision(row), world.vector(row))
+    assert DRIFT in kinds(again)
+
+
+def test_state_of_other_features_begins_anew() -> None:
+    journal = MemoryJournal()
+    journal.put(DRIFT, 0, Drift(["other"], DriftSection()).snapshot())
+    site = watched(World(10), journal=journal)
+    site.pay(0)
+    assert journal.get(DRIFT, 0) is None
+
+
+def test_figures_are_shown_with_and_without_untold_frauds() -> None:
+    world = World(4_000)
+    site, later = watched(world), np.random.default_rng(1).random(4_000) < 0.5
+    for row in range(4_000):
+        site.time(int(world.at[row]))
+        site.pay(row)
+        if world.fraud[row]:  # half of the frauds are told within the age of learning, half after it
+            site.tell(row, AGE * 2 if later[row] else HOUR)
+    known = site.loop.figures()["known"]
+    for name in ("frozen", "mixture"):
+        assert known[name]["rows"] > 3_000
+        assert known[name]["fraud_share_corrected"] > 1.3 * known[name]["fraud_share_naive"]
