@@ -165,9 +165,12 @@ def replay(request: Request, also: Sink | None = None) -> Replay:
 
     Raises what `strategy` and `mapping.load` raise.
     """
-    settings = request.settings
-    table = Table(request.data, mapping.load(request.mapping), rates(settings))
-    return Replay(request, table, build(settings, request.delay), also)
+    return Replay(request, table(request), build(request.settings, request.delay), also)
+
+
+def table(request: Request) -> Table:
+    """Return the file of a replay, to be read. Raises what `mapping.load` raises."""
+    return Table(request.data, mapping.load(request.mapping), rates(request.settings))
 
 
 def extraction(

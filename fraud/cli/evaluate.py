@@ -7,33 +7,59 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from fraud.cli import fits, options, output
+from fraud.cli import fits, options, output, prequential
 from fraud.core.errors import SettingsError
 
 SHOWN = ("ap", "auc", "cp100", "recall_at_1pct")
+
+
+Protocol = Annotated[
+    str, typer.Option(help="fdh (four folds), chronological (one split), or prequential with --learn.")
+]
+Compare = Annotated[
+    tuple[str, str] | None, typer.Option(help="Two kinds instead of --model: both on the same folds, and A less B.")
+]
+Split = Annotated[
+    float | None, typer.Option(help="Learn before this time quantile: chronological .85, prequential .5 unless given.")
+]
+Train = Annotated[str, typer.Option(help="fdh: 'long' (all days from day 30) or 'week'.")]
+FoldNumbers = Annotated[list[int] | None, typer.Option(help="fdh: only this fold, 1 to 4; repeatable.")]
+Seed = Annotated[int, typer.Option(help="Seed of the fits.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Fit as often, with this many seeds from --seed on.")]
+Learn = Annotated[bool, typer.Option("--learn", help="prequential: learn from late labels, with gate and guard.")]
+ModelsFrom = Annotated[
+    str | None, typer.Option(help="prequential: this kept model in place of one fitted on the file.")
+]
+Labels = Annotated[
+    Path | None, typer.Option(help="prequential: labels with their own times, as fraud replay --labels takes them.")
+]
+Every = Annotated[str | None, typer.Option(help="prequential: the refresh period; refresh.every unless given.")]
+Plots = Annotated[Path | None, typer.Option(help="Draw the test rows' pictures, kinds side by side, here.")]
 
 
 def evaluate(
     data: options.Data,
     mapping: options.MappingName = "native",
     label_delay: options.LabelDelay = "7d",
-    protocol: Annotated[str, typer.Option(help="fdh (four folds) or chronological (one split).")] = "chronological",
+    protocol: Protocol = "chronological",
     model: options.Kind = "booster",
-    compare: Annotated[
-        tuple[str, str] | None, typer.Option(help="Two kinds instead of --model: both on the same folds, and A less B.")
-    ] = None,
-    split: Annotated[float, typer.Option(help="chronological: learn before this time quantile.")] = 0.85,
-    train: Annotated[str, typer.Option(help="fdh: 'long' (all days from day 30) or 'week'.")] = "long",
-    fold: Annotated[list[int] | None, typer.Option(help="fdh: only this fold, 1 to 4; repeatable.")] = None,
+    compare: Compare = None,
+    split: Split = None,
+    train: Train = "long",
+    fold: FoldNumbers = None,
     settings: options.SettingsFile = None,
     set_: options.Set = None,
     cache: options.Cache = options.CACHE,
     runs: options.Runs = options.RUNS,
-    seed: Annotated[int, typer.Option(help="Seed of the fits.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Fit as often, with this many seeds from --seed on.")] = 1,
+    seed: Seed = 0,
+    seeds: Seeds = 1,
     quick: options.Quick = False,
     resume: options.Resume = False,
-    plots: Annotated[Path | None, typer.Option(help="Draw the test rows' pictures, kinds side by side, here.")] = None,
+    learn: Learn = False,
+    models_from: ModelsFrom = None,
+    labels: Labels = None,
+    every: Every = None,
+    plots: Plots = None,
     json: options.Json = False,
 ) -> None:
     """Train and test as a live service would have: learn from what was known, test on what came after.
@@ -43,20 +69,30 @@ def evaluate(
     `recall_interval` hold bounds at 95 %, by a bootstrap over merchants; `differences` those of one kind less another
     under the same draws. `slices` tells of a card's first week, new merchants and each scenario. A blend is shown
     beside its parts.
+
+    `--protocol prequential --learn` decides the file from --split on through the live engine, while a learner, its gate
+    and its guard run: a frozen base against what was learned, each payment by what was said when it was decided.
     """
+    if protocol == prequential.PREQUENTIAL:
+        asked = prequential.Asked(
+            data, mapping, label_delay, labels, model, models_from, 0.5 if split is None else split, settings, set_,
+            cache, runs, seed, quick, plots, every,
+        )  # fmt: skip
+        output.last_line(prequential.evaluate(asked, learn=learn, json=json))
+        return
     from fraud.training import cost, protocols
     from fraud.training.evaluation import Evaluation
     from fraud.training.settings import BLEND, BOOSTER
 
     kinds = chosen(model, compare)
     fits.require_kinds(kinds, "--compare" if compare else "--model")
-    fits.require(protocol, protocols.PROTOCOLS, "--protocol")
+    fits.require(protocol, (*protocols.PROTOCOLS, prequential.PREQUENTIAL), "--protocol")
     fits.require(train, protocols.TRAIN, "--train")
     found = options.settings(settings)
     wide = any(kind != BOOSTER for kind in kinds)
     dataset = fits.extracted(data, mapping, label_delay, cache, found, histories=wide)
     request = fits.fit_request(BLEND if wide else BOOSTER, found, set_, seed, dataset, cache, quick=quick)
-    folds = protocols.folds(dataset, protocol, split, train, fold)
+    folds = protocols.folds(dataset, protocol, 0.85 if split is None else split, train, fold)
     job = Evaluation(dataset, folds, request, runs, resume=resume)
     costs = job.costs()
     fits.announce(cost.summed(costs * seeds))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fraud.training.network import Epoch
+    from fraud.training.prequential import Served
 
 Flags = NDArray[np.bool_]
 Scores = Mapping[str, F64]
@@ -53,6 +54,40 @@ def draw_all(
         **({"learning": learning(curve)} if len(curve) else {}),
     }
     return [_save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
+
+
+def draw_prequential(folder: Path, served: "Served") -> list[Path]:
+    """Write the pictures of a prequential run into `folder`: of its weeks, of its gain, and those of `draw_all`."""
+    of, scores = served.of, {"frozen": served.of.frozen, "refreshed": served.p}
+    paths = draw_all(folder, of.fraud, scores)
+    return [*paths, _save(by_week(served), folder / "weeks.png"), _save(gain(served), folder / "gain.png")]
+
+
+def by_week(served: "Served") -> "Figure":
+    """Return each week's average precision and log-loss, frozen and refreshed."""
+    from fraud.training.prequential import weeks
+
+    figure, panels = _panels(2)
+    found = weeks(served.of, served.p)
+    for axes, key, name in zip(panels, ("ap", "log_loss"), ("average precision", "log-loss"), strict=True):
+        for place, (kind, style) in enumerate((("frozen", "--"), ("refreshed", "-"))):
+            values = [np.nan if one[key][place] is None else one[key][place] for one in found]
+            axes.plot([one["week"] for one in found], values, style, marker="o", markersize=4, label=kind)
+        axes.set(title=name, xlabel="week")
+        axes.grid(alpha=0.3)
+    panels[0].legend()
+    return figure
+
+
+def gain(served: "Served") -> "Figure":
+    """Return what was gained so far on the frozen model, nats of log-loss; grey where payments got the frozen model."""
+    of, p = served.of, served.p
+    figure, axes = _figure("Gain so far on the frozen model", "day", "nats of log-loss")
+    lost = [-np.log(np.where(of.fraud, one, 1 - one).clip(1e-6, 1)) for one in (of.frozen, p)]
+    day = (of.time - of.time[0]) / 86_400e9
+    axes.plot(day, np.cumsum(lost[0] - lost[1]))
+    axes.fill_between(day, 0, 1, where=~served.learned, transform=axes.get_xaxis_transform(), color="grey", alpha=0.2)
+    return figure
 
 
 def precision_recall(fraud: Flags, scores: Scores) -> "Figure":

@@ -5,16 +5,19 @@ month compare with those of another. Its interval, and that of the gain, is a bo
 for both, so that the gain is free of the noise that both share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fraud.core import censored, intervals, metrics
+from fraud.core.errors import DataError
 from fraud.core.intervals import Measure
-from fraud.core.records import DAY
+from fraud.core.learning.outcomes import probability
+from fraud.core.records import BASE, DAY, Answer, Label, LabelSource, Reject, Verdict
 from models.boosting.trees import F64
+from streaming.files.rows import Row
 
 WEEK = 7 * DAY
 FEW = 5
@@ -145,3 +148,126 @@ def as_known(of: Decided, scores: Mapping[str, F64], now: int) -> dict[str, Any]
 def rounded(value: float, digits: int) -> float | None:
     """Return a number as it is printed; None where it is undefined."""
     return None if np.isnan(value) else round(value, digits)
+
+
+# --- from a replay ---------------------------------------------------------------------------------------------------
+
+
+class Truth(NamedTuple):
+    """What a payment was in the end, and when a fraud was told, ns."""
+
+    fraud: bool
+    told_at: int
+
+
+class Truths(NamedTuple):
+    """What payments were, by id, and when each payment of the file was made, ns."""
+
+    by_id: dict[str, Truth]
+    times: I64
+
+
+def truths(rows: Iterable[Row | Reject], delay: int | None, labels: Iterable[Label] | None = None) -> Truths:
+    """Return what a file says of its payments, told `delay` (ns) later, or what `labels` say.
+
+    Of several labels on a payment the last that is no silence counts; those that nobody speaks of are genuine.
+    """
+    said = None if labels is None else _said(labels)
+    found, times = {}, []
+    for row in rows:
+        if isinstance(row, Reject):
+            continue
+        tx = row.tx
+        times.append(tx.happened_at)
+        if said is not None:
+            found[tx.id] = said.get(tx.id, Truth(False, NEVER))
+        elif row.verdict is not None:
+            fraud = row.verdict is Verdict.FRAUD
+            at = tx.happened_at + (delay or 0) if row.known_at is None else row.known_at
+            found[tx.id] = Truth(fraud, at if fraud else NEVER)
+    return Truths(found, np.array(times, np.int64))
+
+
+def ready_at(truth: Truths, split: float) -> int:
+    """Return the time (ns) before which a share `split` of the payments was made; raise DataError outside (0, 1)."""
+    if not 0 < split < 1 or not len(truth.times):
+        msg = f"--split is {split} of {len(truth.times)} payments, expected a share between 0 and 1 such as 0.5"
+        raise DataError(msg)
+    return int(np.quantile(truth.times, split, method="lower"))
+
+
+def _said(labels: Iterable[Label]) -> dict[str, Truth]:
+    """Return what labels say, told at the first that says so."""
+    found: dict[str, Truth] = {}
+    for label in labels:
+        if label.source is LabelSource.SILENCE:
+            continue
+        fraud, had = label.verdict is Verdict.FRAUD, found.get(label.tx_id)
+        if had is None or had.fraud is not fraud:
+            found[label.tx_id] = Truth(fraud, label.seen_at if fraud else NEVER)
+    return found
+
+
+class Collected:
+    """The sink that keeps, of each payment that a model has scored, what the base said and what was served."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._rows: dict[str, tuple[int, str, float, float, bool]] = {}
+
+    def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
+        """Keep the first answer to each payment."""
+        del rejects
+        for decision in (answer.decision for answer in answers):
+            base = next((value for name, value in decision.parts if name == BASE), None)
+            if base is not None and decision.model_score is not None and decision.tx_id not in self._rows:
+                learned = bool(decision.versions.parameters)
+                row = decision.happened_at, decision.merchant, probability(base), decision.model_score, learned
+                self._rows[decision.tx_id] = row
+
+    def flush(self) -> None:
+        """Do nothing: what was written is kept."""
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+    def decided(self, truth: Truths) -> "Served":
+        """Return the payments whose verdict is known in the end, in order of time."""
+        known = [(row, truth.by_id[tx_id]) for tx_id, row in self._rows.items() if tx_id in truth.by_id]
+        known.sort(key=lambda pair: pair[0][0])
+        rows, said = zip(*known, strict=True) if known else ((), ())
+        time, merchant, frozen, served, learned = zip(*rows, strict=True) if rows else ((),) * 5
+        of = Decided(
+            np.array(time, np.int64), np.array(merchant, np.str_), np.array([one.fraud for one in said], bool),
+            np.array([one.told_at for one in said], np.int64), np.array(frozen, np.float64),
+        )  # fmt: skip
+        return Served(of, np.array(served, np.float64), np.array(learned, bool))
+
+
+class Served(NamedTuple):
+    """Decided payments, the probability that each was served with, and whether what was learned was in it."""
+
+    of: Decided
+    p: F64
+    learned: Bools
+
+
+def report(served: Served, *, draws: int = DRAWS) -> dict[str, Any]:
+    """Return all figures of a run; pairs are [frozen, refreshed].
+
+    Raises DataError when no payment was scored by the model.
+    """
+    of, p = served.of, served.p
+    if not len(p):
+        msg = "no payment with a known verdict was scored by the model: give more history, or an earlier --split"
+        raise DataError(msg)
+    both = {"frozen": of.frozen, "refreshed": p}
+    return {
+        "payments": len(p),
+        "frauds": int(of.fraud.sum()),
+        "on": round(float(served.learned.mean()), 4),
+        **against_frozen(of, p, draws=draws),
+        "weeks": weeks(of, p),
+        "bands": {name: bands(of.fraud, each) for name, each in both.items()},
+        "as_known": as_known(of, both, int(of.time[-1])),
+    }

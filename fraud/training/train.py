@@ -72,28 +72,28 @@ class Trained(NamedTuple):
         return plots.draw_all(folder, fraud, made.validation, importance, made.fitted.curve())
 
 
-def usual_slices(data: Dataset, kind: str = BOOSTER) -> Slices:
-    """Return what a model made at the end of a history may learn from: rows whose verdicts are known by then.
+def usual_slices(data: Dataset, kind: str = BOOSTER, ready: int | None = None) -> Slices:
+    """Return what a model made at `ready` (ns), the end of a history unless given, may learn from: what is known then.
 
     A blend is validated on more frauds than other kinds, so that its early approval can be proved safe.
     """
     enough = PROVING_FRAUDS if kind == BLEND else ENOUGH_FRAUDS
-    ready, delay = int(data.time[-1]) + 1, data.meta.identity.latest
+    ready, delay = int(data.time[-1]) + 1 if ready is None else ready, data.meta.identity.latest
     return slices(data, span_before(ready, delay, usual_start(data), usual_validation(data, ready - delay, enough)))
 
 
 def train(
     data: Dataset, root: Path, name: str, created: int, kind: str, request: FitRequest,
-    step: fitting.Step | None = None, *, use: bool = True,
+    step: fitting.Step | None = None, *, use: bool = True, ready: int | None = None,
 ) -> Trained:  # fmt: skip
     """Fit a kind on all that is known at the end of `data` and save it as `name`; `created` is ns UTC.
 
-    With `use` it becomes the one in use.
+    With `use` it becomes the one in use. With `ready` (ns) it is fitted on what was known then.
 
     Raises DataError when there is nothing to learn from, ArtifactError for a name that is not allowed.
     """
     registry.require_name(name)
-    rows = usual_slices(data, kind)
+    rows = usual_slices(data, kind, ready)
     made = Made.of(kind, rows, fitting.fit(data, rows, request, step))
     arrays = arrays_of(data, made)
     card = registry.save(root, draft(data, name, created, request, made, arrays), arrays, use=use)

@@ -10,7 +10,18 @@ from typing import Generic, TypeVar
 import msgspec
 
 from fraud.core.errors import DataError
-from fraud.core.records import Answer, Arrival, Intake, Label, LabelSource, Position, Reject, Verdict
+from fraud.core.records import (
+    Answer,
+    Arrival,
+    Intake,
+    Label,
+    LabelSource,
+    Level,
+    Position,
+    Reject,
+    Transaction,
+    Verdict,
+)
 from streaming.files.rows import Row
 from streaming.messages.times import to_text
 
@@ -134,6 +145,16 @@ def told(rows: Iterator[Row | Reject], labels: Iterable[Label]) -> Iterator[Arri
     while label is not None:
         yield Arrival(label, Position(LABELS, 0, next(told)))
         label = next(waiting, None)
+
+
+def by_rules(events: Iterator[Arrival | Reject], until: int) -> Iterator[Arrival | Reject]:
+    """Yield events, payments made before `until` (ns UTC) to be decided by rules alone, as before there was a model."""
+    for event in events:
+        if until and isinstance(event, Arrival) and isinstance(event.event, Transaction):
+            early = event.event.happened_at < until
+            yield msgspec.structs.replace(event, level=Level.RULES) if early else event
+        else:
+            yield event
 
 
 def varied(label: Label, paid_at: int, delay: int, spread: float) -> Label:

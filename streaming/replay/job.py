@@ -9,6 +9,7 @@ import msgspec
 from fraud.core.errors import StateError
 from fraud.core.ports import Scorer, Sink
 from fraud.core.records import Answer, Intake, Reject
+from fraud.core.second_half import Learning
 from fraud.core.settings import Settings
 from streaming import clock
 from streaming.files.dead_letters import DeadLetterFile
@@ -18,7 +19,7 @@ from streaming.files.spool import ABSENT, Spool
 from streaming.files.table import Table
 from streaming.replay import snapshots
 from streaming.replay.digest import Digest
-from streaming.replay.history import HistorySource, history, ordered, told
+from streaming.replay.history import HistorySource, by_rules, history, ordered, told
 from streaming.run import Parts, run
 from streaming.settings import fingerprint
 
@@ -30,7 +31,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be replayed, and how.
 
     `delay` is that of the labels that the data names, in nanoseconds, None for none of them; `labels` is a file of
-    labels with times of their own.
+    labels with times of their own. Payments before `rules_until` (ns) are decided by rules alone.
     """
 
     data: Path
@@ -41,6 +42,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     state: Path | None
     every: int
     labels: Path | None = None
+    rules_until: int = 0
 
     @property
     def inputs(self) -> str:
@@ -49,7 +51,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         labels = "" if self.labels is None else f" {self.labels.resolve()}"
         learning = self.settings.refresh, self.settings.learning
         learned = f" {learning}" if self.settings.refresh.enabled else ""
-        return f"{self.data.resolve()} {self.mapping} {self.delay}{labels} {features}{learned}"
+        rules = f" {self.rules_until}" if self.rules_until else ""
+        return f"{self.data.resolve()} {self.mapping} {self.delay}{labels}{rules} {features}{learned}"
 
 
 class Ledger:
@@ -101,6 +104,11 @@ class Replay:
         self._saved_at = 0
 
     @property
+    def learning(self) -> Learning | None:
+        """Return what learns, None where nothing does."""
+        return self._parts.learning
+
+    @property
     def scorer(self) -> Scorer:
         """Return the model in use."""
         return self._parts.strategy.scorer
@@ -119,6 +127,7 @@ class Replay:
     def _source(self) -> HistorySource:
         rows = ordered(self._table.rows())
         events = history(rows, self._request.delay) if self._labels is None else told(rows, self._labels)
+        events = by_rules(events, self._request.rules_until)
         saved = snapshots.newest(self._request.state) if self._request.state else None
         if saved is None:
             self._start_spool(0)
