@@ -20,7 +20,7 @@ services: ## install Kafka and Redis for tests; nothing is started
 	infra/services.sh install >&2
 
 demo: ## traffic, scoring and decisions on the screen; SECONDS=20 ends by itself
-	infra/setup.sh .venv-run onnx
+	infra/setup.sh .venv-run onnx,online
 	exec .venv-run/bin/fraud demo $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
 
 check: setup ## ruff, mypy, import contracts, size budget

@@ -11,8 +11,8 @@ from fraud.cli.screen import Screen
 def demo(
     seconds: Annotated[float, typer.Option(help="End after this many seconds; 0 runs until Ctrl-C.")] = 0.0,
     seed: Annotated[int, typer.Option(help="The traffic is a function of this number.")] = 7,
-    day_seconds: Annotated[float, typer.Option(help="How many real seconds a simulated day takes.")] = 20.0,
-    model: Annotated[str, typer.Option(help="The model that scores; 'rules' always exists.")] = "demo",
+    day_seconds: Annotated[float, typer.Option(help="How many real seconds a simulated day takes.")] = 12.0,
+    model: Annotated[str, typer.Option(help="The model that scores; 'rules' always exists.")] = "demo-young",
     settings: options.SettingsFile = None,
     kafka: Annotated[
         str | None, typer.Option(help="Run on this Kafka (HOST:PORT) with --redis, as in production.")

@@ -1,36 +1,42 @@
 """The demo's run: simulated traffic, absorbed fast up to now, then paced; nothing outside this process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fraud.cli import options
+from fraud.cli.panel import Board, Learning
 from fraud.cli.screen import Screen
-from fraud.core.records import DAY, Answer, Intake, Label
-from fraud.simulate import fdh
+from fraud.core.fields import Duration
+from fraud.core.records import DAY, HOUR, Answer, Intake, Label
+from fraud.simulate.shift import Shift, generate
 from fraud.simulate.source import Pace, SimulatedSource
-from fraud.simulate.traffic import Traffic
+from models.online.snapshots import Event
 from streaming import clock
 from streaming.observe.latency import Latencies
 from streaming.run import Parts, run
-from streaming.settings import changed, read_settings
+from streaming.settings import ServiceSettings, changed
 from streaming.wiring import build
 
-CARDS, TERMINALS, DAYS, WARM_DAYS = 2_000, 4_000, 120, 15
-LABEL_DELAY = 7 * DAY
+WARM_DAYS, CHANGE_DAY = 24, 26
+TRAFFIC = Shift(cards=300, merchants=120, days=150, fraud_share=0.025, rate=2.2, chargeback_days=3.0, day=CHANGE_DAY)
+"""Small, with frauds often and chargebacks in days; tactics change two days after the demo begins to be live."""
+EVERY, MATURITY, DEADLINE = Duration(3 * HOUR), Duration(3 * DAY), Duration(14 * DAY)
 SECONDS_A_DAY = 86_400
+CHANGED = "from today on fraudsters do what the model has never seen"
 
 
 class Watch:
     """Count what goes by between batches, and say when time is up."""
 
-    def __init__(self, screen: Screen, traffic: Traffic, since: int, seconds: float) -> None:
+    def __init__(self, screen: Screen, since: int, seconds: float) -> None:
         """Take the instant (ns, simulated) at which history ends, and the real seconds to run after it (0: no end)."""
         self.decisions = self.alerts = self.labels = 0
         self.latencies = Latencies()
         self._screen, self._since, self._seconds = screen, since, seconds
-        self._total = len(traffic)
         self._end: int | None = None
-        self._began = clock.monotonic_ns()
 
     def between(self, intake: Intake, answers: Sequence[Answer]) -> bool:
         """Count a batch; return False when the time is up."""
@@ -78,19 +84,91 @@ class Timed:
         return answers
 
 
+class Lesson:
+    """What is shown of learning: the panel at each refresh, events as they come, the change of tactics on its day."""
+
+    def __init__(self, board: Board, screen: Screen, changes_at: int) -> None:
+        """Take where it is shown, and when tactics change, ns of the stream."""
+        self._board, self._screen, self._changes_at = board, screen, changes_at
+        self._figures: Mapping[str, Any] = {}
+        self._period = 0
+
+    def heard(self, event: Event) -> None:
+        """Show what the learner has to say, but not that it refreshed: the panel does."""
+        if self._screen.live and event.kind != "refreshed":
+            self._board.event(when(event.at), event.kind, event.text)
+
+    def at(self, now: int, figures: Callable[[], Mapping[str, Any]]) -> None:
+        """Show how learning stands at `now`, once a refresh period."""
+        if now // EVERY == self._period:
+            return
+        self._period, self._figures = now // EVERY, figures()
+        if self._changes_at and now >= self._changes_at:
+            self._changes_at = 0
+            if self._screen.live:
+                self._board.event(when(now), "tactics", CHANGED)
+        if self._screen.live:
+            self._board.show(standing(when(now), self._figures), now)
+
+    def result(self) -> dict[str, Any]:
+        """Return what the last line tells of learning."""
+        if not self._figures:
+            return {}
+        now, counts = standing("", self._figures), self._figures["counts"]
+        return {
+            "parameters": now.version, "refreshes": counts.get("refreshed", 0), "promoted": counts.get("promoted", 0),
+            "reverted": counts.get("reverted", 0), "learned": sum(now.learned.values()),
+            "held": sum(now.held.values()), "gain": None if now.gain is None else round(now.gain, 4),
+        }  # fmt: skip
+
+
+def standing(day: str, figures: Mapping[str, Any]) -> Learning:
+    """Return a learning loop's figures as the panel shows them."""
+    losses, learned = figures["losses"], dict[str, int]()
+    for name, count in figures.get("learned", {}).items():
+        source = name.partition("/")[0]
+        learned[source] = learned.get(source, 0) + count
+    return Learning(
+        day, figures["live"], figures["counts"].get("refreshed", 0), figures["on"], figures["evidence"],
+        tuple(figures.get("weights", {"frozen": 1.0}).values()), losses["labels"], losses["frauds"],
+        losses["frozen"], losses["served"], losses["mixture"], learned, figures["held"], figures["waiting"],
+    )  # fmt: skip
+
+
+def when(at: int) -> str:
+    """Return an instant of the stream as people read it."""
+    return datetime.fromtimestamp(at / 1e9, UTC).strftime("%a %d %b %H:%M")
+
+
+def demo_settings(file: Path | None, model: str) -> ServiceSettings:
+    """Return the settings of a file as the demo runs them: learning on, by the stream's own time, which runs fast."""
+    found = options.settings(file, model=model, learn=True)
+    found = found if found.rules.file else changed(found, "rules", file="default")
+    found = changed(found, "refresh", every=EVERY, clock="stream")
+    return changed(changed(found, "learning", maturity=MATURITY), "labels", deadline=DEADLINE)
+
+
 def embedded(
     screen: Screen, *, seed: int, day_seconds: float, seconds: float, model: str, settings: Path | None
 ) -> dict[str, Any]:
     """Run the demo; return its last line."""
-    traffic = fdh.generate(fdh.Fdh(cards=CARDS, terminals=TERMINALS, days=DAYS, seed=seed, radius=8.0))
-    since = traffic.transaction(0).happened_at // DAY * DAY + WARM_DAYS * DAY
+    traffic = generate(replace(TRAFFIC, seed=seed))
+    since = TRAFFIC.start + WARM_DAYS * DAY
     pace = Pace(clock.monotonic_ns, clock.sleep, SECONDS_A_DAY / day_seconds, since)
-    source = SimulatedSource(traffic, delay=LABEL_DELAY, batch=32, pace=pace)
-    found = changed(read_settings(settings), "model", name=model)
-    parts = build(found if found.rules.file else changed(found, "rules", file="default"))
-    watch = Watch(screen, traffic, since, seconds)
+    source = SimulatedSource(traffic, batch=32, pace=pace)
+    watch = Watch(screen, since, seconds)
+    board = Board(DAY)
+    lesson = Lesson(board, screen, TRAFFIC.start + CHANGE_DAY * DAY)
+    parts = build(demo_settings(settings, model), told=lesson.heard)
+
+    def between(intake: Intake, answers: Sequence[Answer]) -> bool:
+        if parts.learning is not None and intake.arrivals:
+            lesson.at(intake.arrivals[-1].event.seen_at, parts.learning.figures)
+        return watch.between(intake, answers)
+
     try:
-        run(source, Timed(parts, watch, screen), screen, watch.between)
+        with board:
+            run(source, Timed(parts, watch, screen), screen, between)
     except KeyboardInterrupt:
         pass
-    return watch.result()
+    return {**watch.result(), **lesson.result()}
