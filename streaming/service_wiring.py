@@ -377,7 +377,7 @@ def learned_on(settings: ServiceSettings, log: Log) -> Strategy | None:
     if refresh and not gate:
         log.say("warning", text="refresh.enabled without gate.enabled: nothing holds flipped labels back")
     # Only who learns needs River, which takes its time to be imported; a standby does that while it waits.
-    import_module("models.online.loop")
+    import_module("models.online.watched")
     return chosen
 
 
@@ -392,11 +392,11 @@ def learning_of(
     settings: ServiceSettings, chosen: Strategy, book: LabelBook, pending: SqlitePending, outlet: Outlet, log: LabelLog
 ) -> Learning:
     """Return the learning loop in the label book's process, its state in the book's file."""
-    from models.online.loop import LearningLoop
-    from streaming.replay.learning import base_of, learning_rules
+    from models.online.watched import WatchedLoop
+    from streaming.replay.learning import base_of, drift_watch, learning_rules
 
     base, rules = base_of(chosen) if settings.refresh.enabled else None, learning_rules(settings, chosen)
-    loop = LearningLoop(base, book, rules, SqliteJournal(pending))
+    loop = WatchedLoop(base, book, rules, SqliteJournal(pending), partial(drift_watch, settings, chosen))
     refreshes = Refreshes(chosen.scorer.version, rules.every, settings.refresh.clock == "stream")
     return Learning(loop, refreshes, pending, outlet, log.positions, partial(in_force, settings.kafka))
 

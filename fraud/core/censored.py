@@ -122,10 +122,13 @@ class RecentFigures:
     def __init__(self, most: int = RECENT) -> None:
         """Keep the last `most`."""
         self._held: deque[tuple[bool, float, float]] = deque(maxlen=most)
+        self.added = 0
+        """How many were taken in so far."""
 
     def add(self, *, told: bool, share: float, score: float) -> None:
         """Take in a payment: told to be fraud by now, told share F at its age, probability when decided."""
         self._held.append((told, share, score))
+        self.added += 1
 
     def figures(self) -> SideBySide:
         """Return the figures side by side."""

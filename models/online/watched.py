@@ -16,6 +16,8 @@ from models.online.refresher import FROZEN, MIXTURE, Base, log_odds_in
 
 DRIFT = "drift"
 """Rows in the journal: the state of drift, as of the end of a window."""
+EACH = 1_000
+"""Figures are taken anew after so many payments: they rank thousands, and ends of periods are to be short."""
 
 
 class WatchedLoop(LearningLoop):
@@ -31,6 +33,8 @@ class WatchedLoop(LearningLoop):
     ) -> None:
         """Take what a loop takes, and what makes a watch for drift that has heard nothing."""
         self._new_drift = drift
+        self._shown: dict[str, Any] = {}
+        self._shown_at = 0
         super().__init__(base, book, rules, journal)
 
     def hear(self, decision: Decision, vector: FeatureVector | None) -> tuple[float, ...]:
@@ -69,8 +73,11 @@ class WatchedLoop(LearningLoop):
         `known` are average precision and fraud share of payments that went through, at the age of learning: naive, with
         untold ones as genuine, and corrected, where a told fraud stands for all that are of its age.
         """
-        frozen, mixture = (one.figures().shown() for one in self._known)
-        return super().figures() | {"drift": self._drift.figures(), "known": {"frozen": frozen, "mixture": mixture}}
+        if self._known[0].added >= self._shown_at + EACH or not self._shown:
+            self._shown_at = self._known[0].added
+            frozen, mixture = (one.figures().shown() for one in self._known)
+            self._shown = {"frozen": frozen, "mixture": mixture}
+        return super().figures() | {"drift": self._drift.figures(), "known": self._shown}
 
     def _kept(self, closed: Closed, now: int) -> Closed:
         """Let payments keep what they have; return all that came of it."""
@@ -81,6 +88,7 @@ class WatchedLoop(LearningLoop):
         """Take up what the journal holds; a base with other features begins anew."""
         super()._load()
         self._drift, self._known = self._new_drift(), (RecentFigures(), RecentFigures())
+        self._shown = {}
         if (body := self._journal.get(DRIFT, 0)) is not None:
             try:
                 self._drift.restore(body)

@@ -64,6 +64,12 @@ class LearningCounts:
         yield gauge(
             "fraud_label_told_share", "Share of frauds told by the age of learning", named(told, "told"), "channel"
         )
+        yield gauge("fraud_drift_psi", "Drift less chance: score and worst features", named(told, "drift"), "of")
+        yield gauge("fraud_learned_ap", "Average precision at the age of learning", known(told, "ap"), "by", "untold")
+        yield gauge(
+            "fraud_learned_fraud_share", "Share of frauds at the age of learning", known(told, "fraud_share"), "by",
+            "untold",
+        )  # fmt: skip
         learned = Tally()
         learned.held = {tuple(name.split("/")): count for name, count in told.get("learned", {}).items()}
         yield counter("fraud_labels_learned", "Labels that were learned", learned, "source", "verdict")
@@ -72,6 +78,13 @@ class LearningCounts:
 def named(told: Mapping[str, Any], name: str) -> dict[tuple[str, ...], float]:
     """Return figures by name as a gauge by one label."""
     return {(key,): value for key, value in told.get(name, {}).items()}
+
+
+def known(told: Mapping[str, Any], figure: str) -> dict[tuple[str, ...], float]:
+    """Return a figure by who said it, with payments that nobody has spoken of as genuine, and corrected for them."""
+    by = told.get("known", {})
+    each = {(name, how): by[name].get(f"{figure}_{how}") for name in by for how in ("naive", "corrected")}
+    return {place: value for place, value in each.items() if value is not None}
 
 
 def by_source(held: Mapping[str, int]) -> dict[tuple[str, ...], float]:

@@ -103,6 +103,8 @@ def test_figures_are_shown_with_and_without_untold_frauds() -> None:
         site.pay(row)
         if world.fraud[row]:  # half of the frauds are told within the age of learning, half after it
             site.tell(row, AGE * 2 if later[row] else HOUR)
+        elif row == 100:
+            assert site.loop.figures()["known"]["frozen"]["rows"] == 0
     known = site.loop.figures()["known"]
     for name in ("frozen", "mixture"):
         assert known[name]["rows"] > 3_000
