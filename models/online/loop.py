@@ -18,7 +18,7 @@ import msgspec
 
 from fraud.core.errors import StateError
 from fraud.core.labels import LabelBook, Match
-from fraud.core.learning.charts import Chart
+from fraud.core.learning.charts import Chart, flooding
 from fraud.core.learning.gate import PATIENCE, Alarm, Gate, HeldChart, Waiting
 from fraud.core.learning.guard import Guard, Losses, Step
 from fraud.core.learning.journal import Journal
@@ -174,16 +174,17 @@ class LearningLoop:
 
     def close(self, period: int, now: int, positions: Mapping[str, int] | None = None) -> Closed:
         """End all periods up to `period`, at `now` (ns UTC); `positions` go into the snapshot, should there be one."""
-        begin, closed = self._gate.period, self._gate.close(period)
+        begin, refresher = self._gate.period, self._refresher
+        closed = self._gate.close(period, flooding(refresher.recent.probabilities()) if refresher else ())
         self._count("passed", len(closed.released))
         self._count("waited", sum(entry.period < begin for entry in closed.released))
         for alarm in closed.alarms:
             self._tell_alarm(alarm, now)
         snapshot = None
-        if self._refresher is not None:
-            self._begin(self._refresher.base, now)
-            self._learn_all(self._refresher, closed.released)
-            snapshot = self._refreshed(self._refresher, now, positions or {})
+        if refresher is not None:
+            self._begin(refresher.base, now)
+            self._learn_all(refresher, closed.released)
+            snapshot = self._refreshed(refresher, now, positions or {})
         return self._done(now, closed.released, snapshot)
 
     # ---- what operators order

@@ -52,6 +52,10 @@ class Recent:
         """Return the amount in the middle, 0 without decisions."""
         return int(np.median(self._amount[: len(self)])) if len(self) else 0
 
+    def probabilities(self) -> F64:
+        """Return the base's probability of each decision, float64 (decisions,)."""
+        return np.asarray(1 / (1 + np.exp(-np.clip(self._base[: len(self)], -50, 50))))
+
     def log_odds(self, parameters: Parameters) -> F64:
         """Return the mixture's log-odds of each decision, float64 (decisions,)."""
         count = len(self)

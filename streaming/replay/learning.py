@@ -8,6 +8,7 @@ from typing import Any
 from features.spec import spec
 from fraud.core.drift import Drift
 from fraud.core.engine import Strategy
+from fraud.core.errors import StateError
 from fraud.core.labels import Due, LabelBook, Match
 from fraud.core.learning.guard import alert_log_odds
 from fraud.core.learning.journal import Journal, MemoryJournal
@@ -27,7 +28,8 @@ from models.online.watched import WatchedLoop
 TYPICAL = 5_000
 """The amount, in minor units, at which it is told where alerts begin: costs may let that depend on the amount."""
 PUBLISHED = "published"
-"""The last snapshot, in the loop's journal: what payments get after a restart."""
+"""The last snapshots, in the loop's journal: what payments get after a restart, or when the guard goes back."""
+KEPT = 50
 
 
 class EmbeddedLearning:
@@ -71,7 +73,8 @@ class EmbeddedLearning:
         """End all periods up to one; return what the state takes in, and scorers where payments get others."""
         closed = self._loop.close(period, (period + 1) * self._every)
         if closed.snapshot is not None:
-            self._journal.put(PUBLISHED, 0, encoded(closed.snapshot))
+            self._journal.put(PUBLISHED, closed.snapshot.seq, encoded(closed.snapshot))
+            self._journal.remove(PUBLISHED, closed.snapshot.seq - KEPT)
         if self._told is not None:
             for event in closed.events:
                 self._told(event)
@@ -96,10 +99,17 @@ class EmbeddedLearning:
         return Boundary(closed.known, closed.live.version, self._scorers())
 
     def _scorers(self) -> Mapping[Level, Scorer]:
-        """Return the scorers of what payments get, none where that is the base."""
-        body = self._journal.get(PUBLISHED, 0)
-        if not self._loop.version or body is None or self._refreshing is None:
+        """Return the scorers of what payments get, none where that is the base.
+
+        Raises:
+            StateError: when what they get is no longer at hand.
+        """
+        if not (version := self._loop.version) or self._refreshing is None:
             return {}
+        body = self._journal.get(PUBLISHED, int(version.partition("-")[0]))
+        if body is None:
+            msg = f"parameters {version} are not at hand: the last {KEPT} are kept, name one of them or unpin"
+            raise StateError(msg)
         return self._refreshing.scorers(decoded(body))
 
 

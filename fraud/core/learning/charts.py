@@ -8,18 +8,31 @@ Each chart sums evidence that a share rho of its labels is flipped (a one-sided 
 
 with p the base probability that the payment had when it was decided. A fraud label never lowers S: who lies could mix
 true frauds in.
+
+A source that tells mostly frauds, as chargebacks do, has hardly a genuine label that would lower S, and each fraud that
+the base has missed would raise it for good. Its frauds are judged by where p lies among them instead: with B the share
+of recent genuine payments in a band of p, and A that of recent frauds as the base expects them, their odds up to three
+times as high,
+
+    S <- max(0, S + ln((1 - r) + r B / A)),  r = FLOODED, the share of false frauds that is looked for.
 """
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from fraud.core.pending import Pending
 from fraud.core.records import Label, Verdict
 
-LEAST, MOST = 1e-4, 1 - 1e-4
+LEAST, MOST = 1e-3, 0.99
+"""Bounds of p: of a base that is sure of itself where it is wrong, one label says no more than 2.8 nats."""
+SURE = 0.95
+"""The upper bound among payments that look bad: eight genuine labels in a row raise a merchant's alarm, no fewer."""
 ODDS = 3.0
 """How far the base's odds may be off before a label counts as odd: honest drift stays below it."""
 
@@ -27,8 +40,7 @@ ODDS = 3.0
 class Chart(NamedTuple):
     """What a kind of chart looks for: a share `rho` of flipped labels among those of p >= `least`, held at `alarm`.
 
-    From a sum of `wait` on its labels wait. `most` bounds p from above: one label of a base that is sure of itself says
-    no more than it would at `most`.
+    From a sum of `wait` on its labels wait; `most` bounds p from above.
     """
 
     name: str
@@ -40,11 +52,16 @@ class Chart(NamedTuple):
 
 
 CHARTS = (
-    Chart("source", 0.05, 20.0, 5.0),
-    Chart("source-strong", 0.2, 20.0, 5.0, 0.3),
-    Chart("merchant", 0.4, 8.0, 2.0, 0.3),
-    Chart("device", 0.4, 8.0, 2.0, 0.3),
+    Chart("source", 0.05, 20.0, 3.0),
+    Chart("source-strong", 0.2, 20.0, 3.0, 0.3, SURE),
+    Chart("merchant", 0.4, 8.0, 2.0, 0.3, SURE),
+    Chart("device", 0.4, 8.0, 2.0, 0.3, SURE),
 )
+"""Two odd labels in a row let a source's labels wait. DECISIONS 66 tells what was tried."""
+OF_FRAUDS = CHARTS[0].name
+"""The chart that judges the frauds of a source which tells mostly such by where p lies among them."""
+BANDS, FLOODED, ENOUGH = (1e-3, 1e-2, 0.1, 0.3), 0.2, 1_000
+"""Bands of p begin at 0 and at these; below so many recent decisions such frauds are not judged."""
 
 
 class Standing(msgspec.Struct, array_like=True):
@@ -64,6 +81,25 @@ def evidence(p: float, rho: float, fraud: bool, most: float = MOST) -> float:
         honest = odds * ODDS / (1 + odds * ODDS)
         return max(0.0, math.log(flipped / honest))
     return math.log((1 - flipped) * (1 + odds / ODDS))
+
+
+def flooding(p: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return, by band of p, what a fraud says for a flood of false ones, nats; `p` are those of recent decisions.
+
+    Empty when there are too few of them.
+    """
+    if len(p) < ENOUGH:
+        return ()
+    band, odds, count = np.searchsorted(BANDS, p, side="right"), p / (1 - p), len(BANDS) + 1
+    frauds = np.bincount(band, ODDS * odds / (1 + ODDS * odds), count) / max(float(p.sum()), 1.0)
+    genuine = np.bincount(band, 1 - p, count) / float((1 - p).sum())
+    found: list[float] = np.log1p(FLOODED * (genuine / np.maximum(frauds, LEAST) - 1)).tolist()
+    return tuple(found)
+
+
+def of_band(by_band: Sequence[float], p: float) -> float:
+    """Return what `flooding` says of a probability, 0 where it says nothing."""
+    return by_band[bisect_right(BANDS, p)] if by_band else 0.0
 
 
 def placed(charts: Iterable[Chart], label: Label | None, item: Pending) -> list[tuple[Chart, str]]:

@@ -19,10 +19,10 @@ import msgspec
 
 from fraud.core.errors import StateError
 from fraud.core.labels import Match
-from fraud.core.learning.charts import CHARTS, Chart, Standing, evidence, placed, told_fraud
+from fraud.core.learning.charts import CHARTS, OF_FRAUDS, Chart, Standing, evidence, of_band, placed, told_fraud
 from fraud.core.learning.journal import Journal
 from fraud.core.pending import Pending
-from fraud.core.records import KnownLabel, Label, LabelSource
+from fraud.core.records import KnownLabel, Label, LabelSource, Verdict
 
 PATIENCE = 60
 WAITING, GATE = "waiting", "gate"
@@ -71,6 +71,8 @@ class GateState(msgspec.Struct, frozen=True, array_like=True):
     number: int
     unjudged: int
     standing: dict[str, Standing]
+    told: dict[str, tuple[int, int]] = {}
+    """Frauds and genuine ones that each source has told."""
 
 
 class Alarm(NamedTuple):
@@ -112,8 +114,8 @@ class Gate:
         self._waiting: dict[int, Waiting] = {}
         self._kept: dict[int, Kept] = {}
         self._count: Counter[str] = Counter()
-        self._state = GateState(0, 0, 0, {})
-        self.load()
+        self._state = GateState(0, 0, 0, {}, {})
+        self._load()
 
     @property
     def period(self) -> int:
@@ -130,21 +132,6 @@ class Gate:
         """Return how many matches wait, those that an alarm holds aside."""
         return len(self._waiting)
 
-    def load(self) -> None:
-        """Take up what the journal holds; raise StateError when it cannot be read."""
-        try:
-            if (body := self._journal.get(GATE, 0)) is not None:
-                self._state = msgspec.msgpack.decode(body, type=GateState)
-            held = [_entry(body) for _, body in self._journal.rows(WAITING)]
-        except msgspec.MsgspecError as error:
-            msg = f"the gate's state cannot be read ({error}): restore what `snapshot` returned"
-            raise StateError(msg) from error
-        self._waiting = {entry.number: entry for entry in held}
-        self._kept, self._count = {}, Counter(entry.tx_id for entry in held)
-        number = max([self._state.number, *(entry.number + 1 for entry in held)])
-        self._state = msgspec.structs.replace(self._state, number=number)
-        self._keep()
-
     def take(self, match: Match, base: float | None, period: int) -> None:
         """Hold a match that came in `period`; `base` is the base probability at decision time, None without one.
 
@@ -160,11 +147,14 @@ class Gate:
         self._count[item.tx_id] += 1
         self._journal.put(WAITING, entry.number, _encode(entry))
 
-    def close(self, period: int) -> Closed:
-        """End all periods up to `period`; judge what came in them, and let through what no chart holds."""
+    def close(self, period: int, flooding: Sequence[float] = ()) -> Closed:
+        """End all periods up to `period`; judge what came in them, and let through what no chart holds.
+
+        `flooding`, of `charts.flooding`, judges the frauds of sources that tell mostly frauds; without it nothing does.
+        """
         begin = self._state.period
         came = [entry for entry in self._waiting.values() if begin <= entry.period <= period]
-        alarms = [Alarm(name, entry.number) for entry in came for name in self._judge(entry)]
+        alarms = [Alarm(name, entry.number) for entry in came for name in self._judge(entry, flooding)]
         self._state = msgspec.structs.replace(self._state, period=max(begin, period + 1))
         return Closed(self._let_through(), tuple(alarms))
 
@@ -200,7 +190,22 @@ class Gate:
         taken = [self._take_back(entries, gone) for entries in by_payment.values()]
         return taken, self._reconsidered()
 
-    def _judge(self, entry: Waiting) -> list[str]:
+    def _load(self) -> None:
+        """Take up what the journal holds; raise StateError when it cannot be read."""
+        try:
+            if (body := self._journal.get(GATE, 0)) is not None:
+                self._state = msgspec.msgpack.decode(body, type=GateState)
+            held = [_entry(body) for _, body in self._journal.rows(WAITING)]
+        except msgspec.MsgspecError as error:
+            msg = f"the gate's state cannot be read ({error}): restore what `snapshot` returned"
+            raise StateError(msg) from error
+        self._waiting = {entry.number: entry for entry in held}
+        self._kept, self._count = {}, Counter(entry.tx_id for entry in held)
+        number = max([self._state.number, *(entry.number + 1 for entry in held)])
+        self._state = msgspec.structs.replace(self._state, number=number)
+        self._keep()
+
+    def _judge(self, entry: Waiting, flooding: Sequence[float]) -> list[str]:
         """Add a label to its charts; return those that alarm at it."""
         if entry.label is None:
             return []
@@ -209,12 +214,23 @@ class Gate:
             return []
         if (fraud := told_fraud(entry.label, entry.before)) is None:
             return []
-        return [
-            name
-            for chart, name in placed(self._charts, entry.label, entry.before)
-            if entry.base >= chart.least
-            and self._add(chart, name, entry.number, evidence(entry.base, chart.rho, fraud, chart.most))
-        ]
+        mostly = self._tells_mostly_frauds(entry.label)
+        found = []
+        for chart, name in placed(self._charts, entry.label, entry.before):
+            if entry.base < chart.least:
+                continue
+            by_spread = fraud and mostly and chart.name == OF_FRAUDS
+            more = evidence(entry.base, chart.rho, fraud, chart.most)
+            if self._add(chart, name, entry.number, of_band(flooding, entry.base) if by_spread else more):
+                found.append(name)
+        return found
+
+    def _tells_mostly_frauds(self, label: Label) -> bool:
+        """Count a label of its source; tell whether that has told more frauds than genuine ones so far."""
+        frauds, genuine = self._state.told.get(label.source, (0, 0))
+        frauds, genuine = frauds + (label.verdict is Verdict.FRAUD), genuine + (label.verdict is Verdict.GENUINE)
+        self._state.told[label.source.value] = frauds, genuine
+        return frauds > genuine
 
     def _add(self, chart: Chart, name: str, number: int, more: float) -> bool:
         """Add evidence to a chart; tell whether it alarms at it."""

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fraud.core.errors import StateError
 from fraud.core.labels import Match
-from fraud.core.learning.charts import CHARTS, Chart, evidence
-from fraud.core.learning.gate import PATIENCE, Closed, Gate, HeldChart, Waiting
+from fraud.core.learning.charts import CHARTS, Chart, evidence, flooding
+from fraud.core.learning.gate import PATIENCE, Alarm, Closed, Gate, GateState, HeldChart, Waiting
 from fraud.core.learning.journal import MemoryJournal
 from fraud.core.pending import Claim, Pending
 from fraud.core.records import KnownLabel, Label, LabelSource, Verdict
@@ -42,8 +42,11 @@ DOUBTING = tuple(chart._replace(wait=0.001) for chart in CHARTS)
 
 
 def opened(charts: tuple[Chart, ...] = CHARTS, *, patience: int = PATIENCE) -> Gate:
-    """Return a gate in which nothing waits."""
-    return Gate(MemoryJournal(), charts, patience=patience)
+    """Return a gate in which nothing waits, and to which chargebacks have told genuine payments before."""
+    journal = MemoryJournal()
+    state = GateState(0, 0, 0, {}, {LabelSource.CHARGEBACK.value: (0, 1_000)})
+    journal.put("gate", 0, msgspec.msgpack.encode(state))
+    return Gate(journal, charts, patience=patience)
 
 
 def ids(some: tuple[Waiting, ...]) -> list[str]:
@@ -307,8 +310,8 @@ def test_restored_gate_goes_on_as_if_nothing_had_been(said: list[tuple[bool, flo
 
 
 def test_gate_that_was_killed_goes_on_with_what_it_holds() -> None:
-    journal = MemoryJournal()
-    gate = Gate(journal)
+    gate = opened()
+    journal = gate._journal
     alarmed(gate)
     gate.take(label(50, False), 0.001, period=1)
     other = Gate(journal)
@@ -326,15 +329,53 @@ def test_foreign_state_is_refused(kind: str) -> None:
 
 
 def test_label_that_is_lost_from_the_journal_is_told() -> None:
-    journal = MemoryJournal()
-    gate = Gate(journal)
+    gate = opened()
+    journal = gate._journal
     alarmed(gate)
     journal.remove("waiting", 4)
     with pytest.raises(StateError, match="label number 4 is held and not in the journal"):
         gate.release(CHARGEBACK)
 
 
+def frauds_alone(rng: np.random.Generator, count: int, false: float) -> tuple[list[float], tuple[float, ...]]:
+    """Return p of frauds that a source tells, a share of them false, and what says so of a band of p."""
+    p = rng.beta(0.05, 3, 400_000)
+    true, genuine = p[rng.random(len(p)) < p], p[rng.random(len(p)) >= p]
+    lies = rng.random(count) < false
+    return np.where(lies, genuine[:count], true[:count]).tolist(), flooding(p[:10_000])
+
+
+@pytest.mark.parametrize(("false", "expected"), [(0.0, False), (0.3, True)])
+def test_source_that_tells_frauds_alone_is_judged_by_where_they_lie(false: float, expected: bool) -> None:
+    told, spread = frauds_alone(np.random.default_rng(4), 3_000, false)
+    gate, alarms = Gate(MemoryJournal()), list[Alarm]()
+    for number, p in enumerate(told):
+        gate.take(label(number, True), p, period=number)
+        alarms += gate.close(number, spread).alarms
+    assert bool(alarms) == expected
+    if expected:
+        assert {alarm.chart for alarm in alarms} == {CHARGEBACK}
+        assert alarms[0].number < 300
+
+
+def test_source_that_tells_frauds_alone_is_not_judged_without_recent_decisions() -> None:
+    assert flooding(np.full(10, 0.1)) == ()
+    gate = Gate(MemoryJournal())
+    for number in range(100):
+        gate.take(label(number, True), 0.0001, period=number)
+        assert gate.close(number).alarms == ()
+
+
+def test_flooding_by_hand() -> None:
+    # nine of ten payments at .0005, one at .5: the base expects 1 % of frauds in the lowest band, here 3 %
+    found = flooding(np.array([0.0005] * 9_000 + [0.5] * 1_000))
+    low = 9_000 * (3 * 0.0005 / 0.9995) / (1 + 3 * 0.0005 / 0.9995) / (4.5 + 500)
+    assert found[0] == pytest.approx(math.log(0.8 + 0.2 * (8_995.5 / 9_495.5) / low))
+    assert found[4] == pytest.approx(math.log(0.8 + 0.2 * (500 / 9_495.5) / (750 / 504.5)))
+
+
 def test_constants_are_those_that_were_measured() -> None:
-    assert [(c.name, c.rho, c.alarm, c.least) for c in CHARTS] == [
-        ("source", 0.05, 20, 0), ("source-strong", 0.2, 20, 0.3), ("merchant", 0.4, 8, 0.3), ("device", 0.4, 8, 0.3)
+    assert [(c.name, c.rho, c.alarm, c.wait, c.least, c.most) for c in CHARTS] == [
+        ("source", 0.05, 20, 3, 0, 0.99), ("source-strong", 0.2, 20, 3, 0.3, 0.95),
+        ("merchant", 0.4, 8, 2, 0.3, 0.95), ("device", 0.4, 8, 2, 0.3, 0.95),
     ]  # fmt: skip
