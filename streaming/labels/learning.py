@@ -290,7 +290,6 @@ class Learning:
             self.outlet.send(SNAPSHOT + closed.snapshot.version, closed.snapshot)
         if closed.live is not None:
             self.outlet.send(LIVE + self._refreshes.base, closed.live)
-            self._pending.set_number(KEPT, 0)
         for event in closed.events:
             self.outlet.tell(event.at, event.kind, event.text, {**event.details, **details})
         self._show_held()

@@ -137,6 +137,18 @@ def test_batch_that_was_taken_is_not_read_again(tmp_path: Path) -> None:
     assert consumer.begun[TOPICS.labels, 0] == 4
 
 
+def test_positions_are_those_of_labels_that_were_taken(tmp_path: Path) -> None:
+    given_at = {LABELS: [given("t", 20_001, 6)], DECISIONS: [decided("t", 20_000, 0)]}
+    pending, consumer = SqlitePending(tmp_path / "book.db"), Consumer()
+    labels = LabelLog(consumer, Producer(), pending, TOPICS, IDS)  # type: ignore[arg-type]
+    labels.begin()
+    assert labels.positions() == {f"{TOPICS.labels}@l/0": 0}
+    labels.taken(given_at)
+    assert labels.positions() == {f"{TOPICS.labels}@l/0": 7}
+    labels.close()
+    pending.close()
+
+
 # --- silence waits for what is not read yet --------------------------------------------------------------------------
 
 LABELS, DECISIONS, ACTIONS = (TOPICS.labels, 0), (TOPICS.decisions, 0), (TOPICS.actions, 0)

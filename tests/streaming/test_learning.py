@@ -211,7 +211,7 @@ def test_what_is_held_is_published_when_it_changes(make: Make) -> None:
     assert [list(msgspec.json.decode(body)) for body in told] == [[CHART], []]
 
 
-def test_what_payments_get_is_published_again_each_day_that_nothing_changed(make: Make) -> None:
+def test_what_payments_get_is_published_again_each_day(make: Make) -> None:
     kept = {"snapshot/1-a": b"{}", f"live/{BASE}": b"{}"}
     desk = make(in_force=kept)
     desk.learning.clock_reached(EVERY)
