@@ -42,6 +42,7 @@ class StubLoop:
         self.waiting: list[KnownLabel] = []
         self.versions: list[str] = []
         self.charts = {CHART: Held(3, 5, ("t1", "t2"))}
+        self.shown: dict[str, Any] = {}
 
     def hear(self, decision: Decision, vector: FeatureVector | None) -> tuple[float, ...]:
         self.told.append(("hear", decision.tx_id, vector is not None))
@@ -96,7 +97,7 @@ class StubLoop:
         return self.charts
 
     def figures(self) -> Mapping[str, Any]:
-        return {}
+        return self.shown
 
     def _dealt(self, kind: str, chart: str, now: int) -> Done:
         if self.charts.pop(chart, None) is None:

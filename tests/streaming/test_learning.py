@@ -13,11 +13,13 @@ from models.online import snapshots
 from models.online.snapshots import Event, decoded, event_in, live_in
 from streaming.kafka import updates
 from streaming.kafka.topics import Topics
+from streaming.labels.counts import LearningCounts
 from streaming.labels.joiner import LabelJoiner
 from streaming.labels.learning import Learning, Outlet, Refreshes
 from streaming.labels.pending import SqlitePending
 from streaming.messages.schema import Deal, Do, LabelsMessage, RefreshMessage
 from streaming.observe.logs import Log
+from streaming.observe.metrics import Metrics
 from tests.filled import filled
 from tests.streaming.stub_loop import BASE, CHART, Done, StubLoop
 
@@ -248,3 +250,37 @@ def test_alarm_is_a_line_in_the_log_without_what_it_is_about(make: Make, capsys:
     assert '"event":"alarm"' in told
     assert '"refresh_event":1' in told
     assert "M7" not in told
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def test_figures_of_the_loop_are_metrics_that_name_no_merchant(make: Make) -> None:
+    loop = StubLoop()
+    loop.shown = {
+        "seq": 7, "step_rms": 0.25, "waiting": 3, "evidence": (1.5, 2.5), "enough": True,
+        "weights": {"frozen": 0.5, "slow": 0.25, "fast": 0.25}, "losses": {"frozen": 2.0},
+        "held": {"source/analyst": 4, "source-strong/analyst": 6, "merchant/M7": 2, "merchant/M8": 3},
+        "told": {"ecom": 0.75}, "learned": {"analyst/fraud": 9},
+    }  # fmt: skip
+    metrics = Metrics()
+    metrics.registry.register(LearningCounts(make(loop).learning))
+    told = metrics.text().decode()
+    for line in (
+        "fraud_refresh_seq 7.0", "fraud_refresh_step_rms 0.25", "fraud_labels_waiting 3.0",
+        'fraud_refresh_evidence{side="for"} 1.5', 'fraud_refresh_evidence{side="against"} 2.5',
+        'fraud_refresh_weight{expert="slow"} 0.25', 'fraud_refresh_loss_nats{by="frozen"} 2.0',
+        'fraud_labels_held{source="analyst"} 6.0', 'fraud_labels_held{source="merchant"} 5.0',
+        'fraud_label_told_share{channel="ecom"} 0.75',
+        'fraud_labels_learned_total{source="analyst",verdict="fraud"} 9.0',
+    ):  # fmt: skip
+        assert line in told.splitlines()
+    assert "M7" not in told
+
+
+def test_guard_that_has_seen_too_few_frauds_shows_no_evidence(make: Make) -> None:
+    loop = StubLoop()
+    loop.shown = {"evidence": (1.5, 2.5), "enough": False}
+    metrics = Metrics()
+    metrics.registry.register(LearningCounts(make(loop).learning))
+    assert "fraud_refresh_evidence{" not in metrics.text().decode()
