@@ -37,7 +37,7 @@ from fraud.core.records import DAY, HOUR, Answer, Label, LabelSource, Level, Tra
 from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
 from models.online.snapshots import Snapshot, decoded, event_in
-from streaming.kafka.updates import EVENT, SNAPSHOT
+from streaming.kafka.updates import EVENT, SNAPSHOT, newest
 from streaming.messages.actions import of_action
 from streaming.messages.schema import Do, RefreshMessage
 from streaming.settings import changed, read_settings
@@ -59,7 +59,7 @@ LABELLED, FRAUD, WAVE = 3, 25, 200
 SETTLE = 5.0
 SETTLED, STILL = 120.0, 8
 """How long (s) all learning is waited for, and for how many looks, one a second, nothing more may be learned."""
-EVERY_ORDER = 2.0
+EVERY_ORDER = 1.5
 COPIED = 2_000
 
 
@@ -126,10 +126,11 @@ class Load:
     def _orders(self) -> None:
         """Pin the newest version, and let go of it, in turn."""
         while not self._stop.wait(EVERY_ORDER):
-            versions = list(snapshots(self._site))
-            if versions:
-                pin = self.orders % 2 == 0
-                order = RefreshMessage(do=Do.PIN, version=versions[-1]) if pin else RefreshMessage(do=Do.UNPIN)
+            found = newest(self._site.settings, lambda held: any(key.startswith(SNAPSHOT) for key in held))
+            keys = [key for key in found if key.startswith(SNAPSHOT)]
+            if keys:
+                pin, version = self.orders % 2 == 0, keys[-1].removeprefix(SNAPSHOT)
+                order = RefreshMessage(do=Do.PIN, version=version) if pin else RefreshMessage(do=Do.UNPIN)
                 self._site.put(self._site.topics.actions, [(b"", of_action(order))])
                 self.orders += 1
 
