@@ -145,6 +145,8 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
     if deciding.refresh:
         deciding.refresh.begin()
     link = kafka_link(settings, member, deciding.fallback, outside.watch, budget, deciding.pointer, outside.health.beat)
+    if deciding.refresh:
+        deciding.refresh.take_up()
     return service(settings, outside, deciding, store, budget, link)
 
 
@@ -226,6 +228,7 @@ def listening(
     """Return what keeps a worker's parameters fresh; `use` takes what decides. None where the settings ask for none."""
     if not settings.refresh.enabled:
         return None
+    import_module("kafka")  # two threads that import it at once each find half of it
     kafka = settings.kafka
     topic = Topic(partial(open_updates, kafka, at_end=True, wait_ms=ASKED_MS), partial(in_force, kafka))
     refresh = Refresh(chosen, topic, maker, use, outside.log, wall=settings.refresh.clock == "wall")

@@ -98,9 +98,12 @@ class Refresh:
 
     # ---- on the path
 
-    def begin(self, patience: float = FIRST_LOOK) -> None:
-        """Take up what is live, waiting for so many seconds at most; go on listening."""
+    def begin(self) -> None:
+        """Look for what is live, and go on listening."""
         self._thread.start()
+
+    def take_up(self, patience: float = FIRST_LOOK) -> None:
+        """Before the first payment, take up what is live, waiting for so many seconds at most."""
         self._looked.wait(patience)
         self.swap()
 

@@ -14,16 +14,19 @@ workers take in at one merchant lies in no log, merchants and devices are told a
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count, islice
 from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 import msgspec
 from kafka import KafkaProducer
@@ -231,6 +234,16 @@ class Compared(NamedTuple):
     frozen: int
 
 
+def is_ready(site: Site, number: int) -> bool:
+    """Tell whether a worker has partitions."""
+    ports = re.findall(r'"http_port":(\d+)', site.log(f"worker{number}"))
+    if not ports:
+        return False
+    with suppress(HTTPError, URLError), urlopen(f"http://127.0.0.1:{ports[-1]}/readyz") as answer:
+        return bool(answer.status == 200)
+    return False
+
+
 def compare(site: Site, events: Iterator[Arrival | Reject]) -> Compared:
     """Run live by one worker, then replay."""
     site.book()
@@ -247,12 +260,13 @@ def compare_refreshed(site: Site, events: Sequence[Arrival | Reject]) -> Compare
         deaf = site.worker(1)
         listening(site, heard=True)
         site.worker(0)
-        until(lambda: '"started"' in site.log() and '"started"' in site.log("worker1"), "both work")
+        until(lambda: is_ready(site, 0) and is_ready(site, 1), "both have partitions")
         first = feed(site, apart(iter(events[:half])))
         until(lambda: site.ends(site.topics.decisions) >= first[0], "the first half", 600)
         deaf.terminate()
         deaf.wait()
         site.worker(1)
+        until(lambda: is_ready(site, 1), "the second one has partitions again")
         second = feed(site, apart(iter(events[half:])))
         payments, labels = first[0] + second[0], first[1] + second[1]
         until(lambda: site.ends(site.topics.decisions) >= payments, "every decision", 600)

@@ -97,6 +97,11 @@ class Worker:
             strategy_of(BASE), Topic(topic.follow, topic.in_force), make, self.used.append, Log("worker-0", self.log)
         )
 
+    def start(self, patience: float = 5.0) -> None:
+        """Begin as a worker does."""
+        self.refresh.begin()
+        self.refresh.take_up(patience)
+
     @property
     def version(self) -> str:
         """Return what is in force, after a batch."""
@@ -123,7 +128,7 @@ def worker(topic: Published, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker
 
 def test_what_is_live_is_taken_up_before_the_first_payment(worker: Worker, topic: Published) -> None:
     topic.publish(BASE, "7-abc", 7)
-    worker.refresh.begin()
+    worker.start()
     assert [strategy.parameters for strategy in worker.used] == ["7-abc"]
     assert set(worker.used[0].versions) == {"7-abc"}
     assert worker.figures()["fraud_refresh_seq"] == 7
@@ -134,19 +139,19 @@ def test_a_start_waits_for_what_is_live_and_not_for_ever(worker: Worker, topic: 
     topic.publish(BASE, "7-abc", 7)
     topic.answers.clear()
     threading.Timer(0.3, topic.answers.set).start()
-    worker.refresh.begin()
+    worker.start()
     assert [strategy.parameters for strategy in worker.used] == ["7-abc"]
     hung = Worker(topic)
     topic.answers.clear()
     began = time.monotonic()
-    hung.refresh.begin(patience=0.05)
+    hung.start(patience=0.05)
     assert (hung.used, time.monotonic() - began < 3) == ([], True)
     topic.answers.set()
     hung.refresh.close()
 
 
 def test_a_refresh_is_swapped_between_two_batches_and_not_before(worker: Worker, topic: Published) -> None:
-    worker.refresh.begin()
+    worker.start()
     topic.publish(BASE, "8-abc")
     until(lambda: bool(worker.refresh._ready), "made ready", 5)
     assert worker.used == []
@@ -157,7 +162,7 @@ def test_a_refresh_is_swapped_between_two_batches_and_not_before(worker: Worker,
 
 
 def test_of_several_refreshes_within_a_batch_the_newest_counts(worker: Worker, topic: Published) -> None:
-    worker.refresh.begin()
+    worker.start()
     for seq in range(1, 30):
         topic.publish(BASE, f"{seq}-abc", seq)
     until(lambda: worker.version == "29-abc", "the newest", 5)
@@ -166,7 +171,7 @@ def test_of_several_refreshes_within_a_batch_the_newest_counts(worker: Worker, t
 
 def test_a_learner_that_reverts_brings_the_frozen_model_back(worker: Worker, topic: Published) -> None:
     topic.publish(BASE, "7-abc", 7)
-    worker.refresh.begin()
+    worker.start()
     topic.publish(BASE, "", 8)
     until(lambda: worker.version == "", "frozen", 5)
     assert worker.used[-1].versions == {}
@@ -177,7 +182,7 @@ def test_a_learner_that_reverts_brings_the_frozen_model_back(worker: Worker, top
 def test_an_old_version_that_is_pinned_is_looked_for(worker: Worker, topic: Published) -> None:
     topic.held["snapshot/2-abc"] = b"2-abc"
     topic.publish(BASE, "9-abc", 9)
-    worker.refresh.begin()
+    worker.start()
     for seq in range(20, 21 + RECENT):
         topic.put(f"snapshot/{seq}-abc", b"x")
     topic.put(f"live/{BASE}", msgspec.json.encode(Live("2-abc", 2, 0)))
@@ -196,7 +201,7 @@ def test_what_must_not_be_used_is_refused_and_told_and_what_is_live_stays(
     worker: Worker, topic: Published, version: str, holds: str | None, why: str
 ) -> None:
     topic.publish(BASE, "7-abc", 7)
-    worker.refresh.begin()
+    worker.start()
     topic.publish(BASE, version, 8, holds=holds)
     until(lambda: worker.figures()["fraud_refresh_refused_total"] == 1, "refused", 5)
     assert worker.version == "7-abc"
@@ -206,13 +211,13 @@ def test_what_must_not_be_used_is_refused_and_told_and_what_is_live_stays(
 
 
 def test_a_record_that_cannot_be_read_is_refused(worker: Worker, topic: Published) -> None:
-    worker.refresh.begin()
+    worker.start()
     topic.put(f"live/{BASE}", b"\x80")
     until(lambda: worker.figures()["fraud_refresh_refused_total"] == 1, "refused", 5)
 
 
 def test_a_snapshot_that_the_topic_lacks_is_looked_for_once(worker: Worker, topic: Published) -> None:
-    worker.refresh.begin()
+    worker.start()
     before = topic.searches
     for _ in range(3):
         topic.publish(BASE, "8-abc", 8, holds="")
@@ -222,7 +227,7 @@ def test_a_snapshot_that_the_topic_lacks_is_looked_for_once(worker: Worker, topi
 
 def test_parameters_of_another_base_are_not_heard(worker: Worker, topic: Published) -> None:
     topic.publish(NEXT, "7-abc", 7)
-    worker.refresh.begin()
+    worker.start()
     topic.publish(NEXT, "8-abc", 8)
     topic.publish(BASE, "9-abc", 9)
     until(lambda: bool(worker.version), "its own", 5)
@@ -234,7 +239,7 @@ def test_a_promoted_model_goes_on_as_it_was_trained_until_its_own_parameters_are
 ) -> None:
     topic.publish(BASE, "7-abc", 7)
     topic.publish(NEXT, "3-abc", 3)
-    worker.refresh.begin()
+    worker.start()
     assert worker.version == "7-abc"
     promoted = strategy_of(NEXT)
     worker.refresh.follow(promoted)
@@ -243,7 +248,7 @@ def test_a_promoted_model_goes_on_as_it_was_trained_until_its_own_parameters_are
 
 
 def test_parameters_made_for_a_model_that_was_replaced_meanwhile_are_left(worker: Worker, topic: Published) -> None:
-    worker.refresh.begin()
+    worker.start()
     topic.publish(BASE, "7-abc", 7)
     until(lambda: bool(worker.refresh._ready), "made ready", 5)
     worker.refresh.follow(strategy_of(NEXT))
@@ -254,7 +259,7 @@ def test_parameters_made_for_a_model_that_was_replaced_meanwhile_are_left(worker
 def test_a_model_without_leaves_to_learn_hears_nothing(topic: Published) -> None:
     topic.publish(BASE, "7-abc", 7)
     worker = Worker(topic, lambda strategy: None)
-    worker.refresh.begin()
+    worker.start()
     topic.publish(BASE, "8-abc", 8)
     time.sleep(0.2)
     assert worker.version == ""
@@ -263,7 +268,7 @@ def test_a_model_without_leaves_to_learn_hears_nothing(topic: Published) -> None
 
 def test_without_a_topic_the_worker_goes_on_and_hears_of_it_when_it_is_there(worker: Worker, topic: Published) -> None:
     topic.fault = ArtifactError("no topic model-updates")
-    worker.refresh.begin()
+    worker.start()
     assert worker.version == ""
     until(lambda: "no topic model-updates" in worker.log.getvalue(), "told", 5)
     time.sleep(0.1)
@@ -304,7 +309,7 @@ def test_the_end_of_a_period_is_a_sign_of_life_of_the_learner_of_this_base(
 ) -> None:
     now = SimpleNamespace(ns=clock.now_ns() + 500 * SECOND)
     monkeypatch.setattr(clock, "now_ns", lambda: now.ns)
-    worker.refresh.begin()
+    worker.start()
     topic.put(f"period/{NEXT}", msgspec.json.encode(Period(now.ns)))
     topic.publish(BASE, "7-abc", 7)
     until(lambda: worker.version == "7-abc", "heard", 5)
