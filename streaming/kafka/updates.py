@@ -1,7 +1,7 @@
 """The topic `model-updates`: what the learner has published, read from its end backwards, or followed; without a group.
 
-Keys say what a record is: `snapshot/VERSION`, `live/BASE`, `event/SEQ`, `held/BASE`. Of one key the newest holds. What
-the values mean is known to those who ask (`models/online/snapshots.py`).
+Keys say what a record is: `snapshot/VERSION`, `live/BASE`, `event/SEQ`, `held/BASE`, `period/BASE`. Of one key the
+newest holds. What the values mean is known to those who ask (`models/online/snapshots.py`).
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +15,8 @@ from streaming.kafka.topics import Topics
 from streaming.settings import KafkaSection
 
 SNAPSHOT, LIVE, EVENT, HELD = "snapshot/", "live/", "event/", "held/"
+PERIOD = "period/"
+"""The end of a period, its time in `at` (UTC ns): the learner's sign of life, whether or not it learned anything."""
 ANSWER_MS = 50
 BACK = 200
 """Records that are read at first, from the end; four times as many where they were not enough."""

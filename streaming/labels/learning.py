@@ -14,6 +14,7 @@ from fraud.core.labels import Due, Match
 from fraud.core.pending import Pending
 from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel
 from streaming import clock
+from streaming.kafka import updates
 from streaming.kafka.topics import Topics
 from streaming.kafka.updates import EVENT, HELD, LIVE, SNAPSHOT
 from streaming.labels.pending import SqlitePending
@@ -250,8 +251,9 @@ class Learning:
         began, self._period = self._period, period
         self._pending.set_number(PERIOD, period)
         if began:
-            start = clock.monotonic_ns()
-            self._publish(self._loop.close(period - 1, period * self._refreshes.every, self._positions()), {})
+            start, end = clock.monotonic_ns(), period * self._refreshes.every
+            self._publish(self._loop.close(period - 1, end, self._positions()), {})
+            self.outlet.send(updates.PERIOD + self._refreshes.base, {"at": end})
             self.took.add(clock.monotonic_ns() - start)
             self._keep(at)
 

@@ -18,9 +18,9 @@ from fraud.core.errors import ArtifactError
 from fraud.core.ports import Scorer
 from fraud.core.records import SECOND, Level
 from streaming import clock
+from streaming.kafka.updates import LIVE, PERIOD, SNAPSHOT
 from streaming.observe.logs import Log
 
-SNAPSHOT, LIVE, PERIOD = "snapshot/", "live/", "period/"
 WAIT_MS = 200
 RECENT = 8
 """Snapshots that are kept as they came: the one that goes live comes just before it is named."""
