@@ -7,6 +7,11 @@ import typer
 from fraud.cli import options, output
 from fraud.cli.screen import Screen
 
+OPENING = (
+    "Warming up: compiled loops, and 24 days of history, from which the model has learned already. Then a day passes "
+    "in {day:g} s; on the third day fraudsters change their tactics. Under the alerts: what is learned from labels."
+)
+
 
 def demo(
     seconds: Annotated[float, typer.Option(help="End after this many seconds; 0 runs until Ctrl-C.")] = 0.0,
@@ -23,9 +28,13 @@ def demo(
 
     Nothing else is needed: state is in this process. With --kafka and --redis the same runs as a site would run it: a
     worker and the label book as processes, topics `demo.*`. Past traffic is absorbed first, as fast as it goes, so that
-    cards and merchants have a history; then time runs, a simulated day in `--day-seconds`. Labels arrive a week late.
+    cards and merchants have a history; then time runs, a simulated day in `--day-seconds`. Analysts speak within
+    minutes, chargebacks come in days, of most payments nobody ever speaks; two days in, fraudsters change their
+    tactics. Parameters are refreshed every three hours of the stream: a panel shows their version, guard, gain and
+    labels, without a terminal a few lines do each day.
 
-    The last line counts decisions, alerts and labels, and gives the latency from a payment's arrival to its decision.
+    The last line counts decisions, alerts and labels, gives the latency from a payment's arrival to its decision, and
+    says what was learned: version in force, refreshes, labels learned and held, gain in log-loss on the frozen model.
     """
     if kafka is not None:
         from fraud.cli.demo_live import live
@@ -39,7 +48,7 @@ def demo(
         return
     from fraud.cli.demo_embedded import embedded
 
-    output.say("Warming up: compiled loops, and the history of cards and merchants ...")
+    output.say(OPENING.format(day=day_seconds))
     output.last_line(
         embedded(Screen(), seed=seed, day_seconds=day_seconds, seconds=seconds, model=model, settings=settings)
     )

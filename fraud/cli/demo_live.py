@@ -20,7 +20,7 @@ from fraud.core.learning.outcomes import Outcome, loss, probability
 from fraud.core.records import BASE, DAY, Action, Decision, Label, Transaction
 from fraud.simulate.shift import generate
 from fraud.simulate.source import Pace, SimulatedSource
-from models.online.snapshots import EVENT, LIVE, SNAPSHOT, Event, decoded, live_in
+from models.online.snapshots import EVENT, HELD, LIVE, SNAPSHOT, Event, decoded, live_in
 from streaming import clock
 from streaming.kafka import output_log, topics
 from streaming.kafka.updates import Update, UpdateReader, open_updates
@@ -105,6 +105,9 @@ class Lesson:
         elif update.key.startswith(LIVE):
             version = live_in(update.value).version
             self.now = self.now._replace(version=version, on=bool(version))
+        elif update.key.startswith(HELD):
+            held = {chart: one["count"] for chart, one in msgspec.json.decode(update.value).items()}
+            self.now = self.now._replace(held=held)
         elif update.key.startswith(EVENT):
             event = msgspec.json.decode(update.value, type=Event)
             if event.kind != "refreshed" and event.at >= self._traffic.since:
@@ -130,7 +133,7 @@ class Lesson:
         now = self.now
         return {
             "parameters": now.version, "refreshes": now.refreshes, "learned": sum(now.learned.values()),
-            "gain": None if now.gain is None else round(now.gain, 4),
+            "held": sum(now.held.values()), "gain": None if now.gain is None else round(now.gain, 4),
         }  # fmt: skip
 
 

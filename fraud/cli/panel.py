@@ -19,7 +19,8 @@ PASSES = 20.0
 class Learning(NamedTuple):
     """How learning stands. Losses are sums over labels learned, nats; `learned` counts by source, `held` by chart.
 
-    `frozen` is what the base lost, `served` what payments were decided by, `refreshed` what was learned, used or not.
+    `frozen` is what the base lost, `served` what payments were decided by, `refreshed` what was learned, used or not:
+    None where nobody tells.
     """
 
     day: str
@@ -32,7 +33,7 @@ class Learning(NamedTuple):
     frauds: int = 0
     frozen: float = 0.0
     served: float = 0.0
-    refreshed: float = 0.0
+    refreshed: float | None = None
     learned: Mapping[str, int] = {}
     held: Mapping[str, int] = {}
     waiting: int = 0
@@ -104,7 +105,7 @@ def _gain(now: Learning) -> Text:
     each = [loss / now.labels for loss in (now.frozen, now.served)]
     style = "bold green" if now.gain > 0 else "bold red"
     of = f" of log-loss, {each[0]:.4f} to {each[1]:.4f} · {now.labels:,} payments, {now.frauds:,} frauds"
-    unused = f" · unused {1 - now.refreshed / now.frozen:+.1%}" if not now.on else ""
+    unused = f" · unused {1 - now.refreshed / now.frozen:+.1%}" if not now.on and now.refreshed is not None else ""
     return Text.assemble((f"{now.gain:+.1%}", style), of, unused)
 
 
