@@ -213,3 +213,12 @@ def test_window_is_of_the_stream() -> None:
     days(drift, 4)
     assert days(drift, 1, first=4, moved={"amount": 2.0}) == []
     assert len(days(drift, 2, first=5, moved={"amount": 2.0})) == 1
+
+
+def test_a_drift_near_the_threshold_is_not_told_again_and_again() -> None:
+    drift = Drift(NAMES, rules(psi=0.2))
+    days(drift, 3)
+    assert len(days(drift, 3, first=3, moved={"amount": 1.0})) == 1
+    assert days(drift, 4, first=6, moved={"amount": 0.38}) == []
+    assert 0.1 < drift.figures()["amount"] < 0.2
+    assert [one.details for one in days(drift, 3, first=10)] == [{"ended": ["amount"]}]
