@@ -236,12 +236,17 @@ class Compared(NamedTuple):
 
 def is_ready(site: Site, number: int) -> bool:
     """Tell whether a worker has partitions."""
+    return page(site, number, "/readyz") == "ready\n"
+
+
+def page(site: Site, number: int, name: str) -> str:
+    """Return a page of a worker; nothing where it does not answer, or not with 200."""
     ports = re.findall(r'"http_port":(\d+)', site.log(f"worker{number}"))
     if not ports:
-        return False
-    with suppress(HTTPError, URLError), urlopen(f"http://127.0.0.1:{ports[-1]}/readyz") as answer:
-        return bool(answer.status == 200)
-    return False
+        return ""
+    with suppress(HTTPError, URLError), urlopen(f"http://127.0.0.1:{ports[-1]}{name}") as answer:
+        return str(answer.read().decode())
+    return ""
 
 
 def compare(site: Site, events: Iterator[Arrival | Reject]) -> Compared:

@@ -1,5 +1,6 @@
 """Two workers on a real Kafka and a real Redis, parameters that change meanwhile: the replay of the log is equal."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
@@ -12,7 +13,16 @@ from fraud.core.records import Arrival, Intake, Transaction
 from streaming import service_wiring
 from streaming.kafka import topics
 from streaming.settings import ServiceSettings, StoreSection, changed
-from tests.parity.live import LISTENS, Publisher, compare_refreshed, published, strategy_of, stream, transactions
+from tests.parity.live import (
+    LISTENS,
+    Publisher,
+    compare_refreshed,
+    page,
+    published,
+    strategy_of,
+    stream,
+    transactions,
+)
 from tests.parity.refreshes import scripted
 from tests.site import Site, until
 
@@ -98,3 +108,24 @@ def test_without_a_topic_a_worker_decides_as_it_was_trained_and_hears_of_one_tha
 def payments() -> Iterator[Transaction]:
     """Yield some payments."""
     return transactions(Intake(tuple(event for event in stream(None, 400) if isinstance(event, Arrival))))
+
+
+def test_age_of_a_worker_follows_the_periods_of_the_learner_and_grows_without_one(
+    kafka: str, redis_url: str, tmp_path: Path, unique: Callable[[str], str]
+) -> None:
+    name = unique("age")
+    often = {LISTENS: "true", "FRAUD_GATE__ENABLED": "true", "FRAUD_REFRESH__EVERY": "1s"}
+    with closing(Site(kafka, redis_url, tmp_path / name, name, environment=often)) as site:
+        site.worker()
+        until(lambda: age(site) > 6, "the age grows while there is no learner")
+        book = site.book()
+        until(lambda: age(site) < 4, lambda: f"the learner is heard of; log: {site.log('book')[-1_500:]}")
+        book.kill()
+        book.wait()
+        until(lambda: age(site) > 6, "the age grows again")
+
+
+def age(site: Site) -> float:
+    """Return what a worker shows, 0 before it shows anything."""
+    shown = re.search(r"^fraud_refresh_age_seconds (\S+)", page(site, 0, "/metrics"), re.MULTILINE)
+    return float(shown[1]) if shown else 0.0
