@@ -215,6 +215,11 @@ class Collected:
         """Start empty."""
         self._rows: dict[str, tuple[int, str, float, float, bool]] = {}
 
+    @property
+    def ids(self) -> list[str]:
+        """Return the payments that are kept, in the order in which they were decided."""
+        return list(self._rows)
+
     def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
         """Keep the first answer to each payment."""
         del rejects

@@ -16,7 +16,8 @@ from fraud.cli import output
 from fraud.cli.screen import Screen
 from fraud.core.decisions import alert_of
 from fraud.core.ports import Sink
-from fraud.core.records import Action, Answer, Position, Raised, Reason, Reject, Transaction
+from fraud.core.records import BASE, Action, Answer, Position, Raised, Reason, Reject, Transaction
+from fraud.training.prequential import Collected
 from streaming.files.dead_letters import DeadLetterFile
 from streaming.files.decisions import FileSink, Tee
 from streaming.files.spool import NAME, Spool
@@ -180,6 +181,29 @@ class Counted(Stage):
         return len(answers), sum(each.alert is not None for each in answers), len(rejects)
 
 
+class Judged(Stage):
+    """What a prequential run keeps of payments that a model has scored; it is in this process, so nothing fails."""
+
+    fails = False
+
+    def open(self) -> Sink:
+        self.collected = Collected()
+        return self.collected
+
+    def answers(self) -> list[Answer]:
+        made = super().answers()
+        scored = {"model_score": 0.5, "parts": ((BASE, 0.0),)}
+        return [
+            msgspec.structs.replace(each, decision=msgspec.structs.replace(each.decision, **scored)) for each in made
+        ]
+
+    def seen(self) -> Any:
+        return self.collected.ids
+
+    def expected(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> Any:
+        return [each.decision.tx_id for each in answers]
+
+
 class OnScreen(Stage):
     """The demo's alerts, a line each. A terminal that goes away ends the process, so it is not made to fail."""
 
@@ -273,6 +297,7 @@ SINKS = [
     SinkCase("dead letters", DeadLetterFile, lambda folder, _: Letters(folder)),
     SinkCase("tee", Tee, lambda folder, _: Both(folder)),
     SinkCase("ledger", Ledger, lambda folder, _: Counted(folder)),
+    SinkCase("prequential", Collected, lambda folder, _: Judged(folder)),
     SinkCase("screen", Screen, OnScreen),
     SinkCase("kafka-python, fast", KafkaLink, lambda folder, _: OnKafka(folder, "fast", "kafka-python")),
     SinkCase(
