@@ -9,8 +9,8 @@ from fraud.core.learning.journal import MemoryJournal
 from fraud.core.learning.settings import DriftSection
 from fraud.core.records import HOUR
 from models.online.watched import DRIFT, WatchedLoop
+from tests.models.online.driven import AGE, RULES, Site
 from tests.models.online.grown import TREES, World, base
-from tests.models.online.test_loop import AGE, RULES, Site
 
 NAMES = [f"f{number}" for number in range(TREES)]
 WINDOW = Duration(12 * HOUR)
