@@ -32,7 +32,8 @@ EXAMPLES = 3
 class Waiting(msgspec.Struct, frozen=True, array_like=True):
     """A match that waits: its number in the order of arrival, the period that it came in, the judged probability.
 
-    `before` is the item as it stood before, without what only a learner reads.
+    `before` is the item as it stood before, without what only a learner reads; `state` is what state knows of it by
+    then, where something in front was dropped.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True):
     label: Label | None
     known: tuple[KnownLabel, ...]
     before: Pending
+    state: Pending | None = None
 
     @property
     def tx_id(self) -> str:
@@ -184,9 +186,10 @@ class Gate:
         by_payment: dict[str, list[Waiting]] = {}
         gone = {number for number, kept in self._kept.items() if chart in kept.charts}
         affected = {self._kept[number].tx_id for number in gone}
-        for number in sorted(self._kept):
-            if self._kept[number].tx_id in affected:
-                by_payment.setdefault(self._kept[number].tx_id, []).append(self._read(number))
+        behind = {number: entry.tx_id for number, entry in self._waiting.items()}
+        for number, tx_id in sorted([*((number, kept.tx_id) for number, kept in self._kept.items()), *behind.items()]):
+            if tx_id in affected:
+                by_payment.setdefault(tx_id, []).append(self._read(number))
         taken = [self._take_back(entries, gone) for entries in by_payment.values()]
         return taken, self._reconsidered()
 
@@ -303,16 +306,20 @@ class Gate:
         """Remove what is dropped of one payment, whose `entries` are in order; void what state is told behind it."""
         first = next(place for place, entry in enumerate(entries) if entry.number in gone)
         said: dict[LabelSource, Pending] = {}
+        state = entries[first].state or entries[first].before
         for entry in entries[first:]:
             if entry.number not in gone:
                 if entry.label is not None:
                     said.pop(entry.label.source, None)  # it has spoken again
-                self._journal.put(WAITING, entry.number, _encode(msgspec.structs.replace(entry, known=())))
+                void = msgspec.structs.replace(entry, known=(), state=state)
+                self._journal.put(WAITING, entry.number, _encode(void))
+                if entry.number in self._waiting:
+                    self._waiting[entry.number] = void
             elif entry.label is not None:
                 said.setdefault(entry.label.source, entry.before)
                 self._remove(entry)
                 del self._kept[entry.number]
-        return Taken(entries[first].before, said, entries[first].base, sum(entry.number in gone for entry in entries))
+        return Taken(state, said, entries[first].base, sum(entry.number in gone for entry in entries))
 
     def _remove(self, entry: Waiting) -> None:
         self._waiting.pop(entry.number, None)
