@@ -340,3 +340,60 @@ def test_payment_whose_label_is_here_has_it_at_once_and_asking_changes_nothing()
     before = held.snapshot()
     assert held.label_due_at(payment()) == 0
     assert held.snapshot() == before
+
+
+# --- words that are taken back ---------------------------------------------------------------------------------------
+
+
+def test_forgotten_word_leaves_what_its_source_had_said_before_and_what_others_say() -> None:
+    held = book()
+    held.match(fraud())
+    before = held.item("t")
+    assert before is not None
+    held.match(fraud(13 * DAY, verdict=Verdict.GENUINE))
+    held.match(fraud(14 * DAY, source=ANALYST, verdict=Verdict.GENUINE))
+    # the state knows of the fraud alone, and that holds again
+    assert held.forget(before, {LabelSource.CHARGEBACK: before}, 15 * DAY) is None
+    after = held.item("t")
+    assert after is not None
+    assert [(claim.source, claim.verdict) for claim in after.claims] == [
+        (ANALYST, Verdict.GENUINE), (LabelSource.CHARGEBACK, Verdict.FRAUD),
+    ]  # fmt: skip
+
+
+def test_silence_speaks_where_all_that_was_said_is_forgotten_after_the_deadline() -> None:
+    held = book()
+    before = held.item("t")
+    assert before is not None
+    held.match(fraud())
+    held.expire(DUE + DAY)
+    found = matched(held.forget(before, {LabelSource.CHARGEBACK: before}, DUE + 2 * DAY))
+    assert found.label is not None
+    assert (told(found).verdict, told(found).source, told(found).replaces) == (
+        Verdict.GENUINE,
+        LabelSource.SILENCE,
+        None,
+    )
+
+
+def test_payment_is_ripe_once_at_its_age_and_settled_at_its_deadline() -> None:
+    held = LabelBook(MemoryPending(), Deadlines(20 * DAY, maturity=7 * DAY))
+    held.hold(PAID, None, (0.1, 0.1, 0.1, 0.1, -1.0, 3.0))
+    paid = PAID.happened_at
+    assert held.label_due_at(payment()) == 10 * DAY + 7 * DAY
+    held.match(fraud())
+    assert held.expire(paid + 7 * DAY - 1).ripe == []
+    (ripe,) = held.expire(paid + 7 * DAY).ripe
+    assert (ripe.tx_id, ripe.said[5]) == ("t", 3.0)
+    due = held.expire(paid + 21 * DAY)
+    assert (due.ripe, [item.tx_id for item in due.settled]) == ([], ["t"])
+    # a correction is not learned a second time
+    held.hold(msgspec.structs.replace(CORRECTED, happened_at=paid + 21 * DAY), None, (0.1, 0.1, 0.1, 0.1, -1.0, 9.0))
+    assert held.expire(paid + 60 * DAY).ripe == []
+
+
+def test_payment_of_which_nothing_was_said_never_ripens() -> None:
+    held = LabelBook(MemoryPending(), Deadlines(20 * DAY, maturity=7 * DAY))
+    held.hold(PAID)
+    due = held.expire(PAID.happened_at + 30 * DAY)
+    assert (due.ripe, due.settled, len(due.silent)) == ([], [], 1)
