@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from fraud.core.labels import Deadlines, LabelBook
 from fraud.core.learning.charts import CHARTS
 from fraud.core.learning.journal import Journal, MemoryJournal
-from fraud.core.pending import MemoryPending
+from fraud.core.pending import MemoryPending, PendingStore
 from fraud.core.records import HOUR, Action
 from models.online.loop import Closed, LearningLoop, LearningRules
 from models.online.refresher import Base
@@ -25,10 +25,11 @@ class Site:
         *,
         on: Base | None = None,
         journal: Journal | None = None,
-        pending: MemoryPending | None = None,
+        pending: PendingStore | None = None,
     ) -> None:
         self.world, self.rules = world, rules
-        self.journal, self.pending = journal or MemoryJournal(), pending or MemoryPending()
+        self.journal = journal or MemoryJournal()
+        self.pending: PendingStore = MemoryPending() if pending is None else pending
         deadlines = Deadlines(default=20 * HOUR, maturity=rules.maturity)
         self.book = LabelBook(self.pending, deadlines)
         self.loop = LearningLoop(on or base(), self.book, rules, self.journal)
