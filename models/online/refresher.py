@@ -138,7 +138,9 @@ class Refresher:
             return None
         said = item.said
         outcome = outcome_of(item.tx_id, said[FROZEN], fraud=fraud, told=told, easy_share=self._pace.easy_share)
-        leaves = lv.reached(self.base.trees, np.frombuffer(item.vector, np.float32)[None, :])[0].tolist()
+        leaves: list[int] = []
+        if outcome.fraud or outcome.kept > 0:  # of all others nothing is learned: they are weighed only
+            leaves = lv.reached(self.base.trees, np.frombuffer(item.vector, np.float32)[None, :])[0].tolist()
         self._stack.learn(Learned(leaves, logit, outcome, said[:MIXTURE]))
         name = f"{source}/{'fraud' if fraud else 'genuine'}"
         self.labels[name] = self.labels.get(name, 0) + 1
