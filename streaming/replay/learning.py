@@ -74,7 +74,9 @@ class EmbeddedLearning:
         closed = self._loop.close(period, (period + 1) * self._every)
         if closed.snapshot is not None:
             self._journal.put(PUBLISHED, closed.snapshot.seq, encoded(closed.snapshot))
-            self._journal.remove(PUBLISHED, closed.snapshot.seq - KEPT)
+            oldest = closed.snapshot.seq - KEPT
+            if number_of(self._loop.version) != oldest:  # what drift holds in force may be older than all others
+                self._journal.remove(PUBLISHED, oldest)
         if self._told is not None:
             for event in closed.events:
                 self._told(event)
@@ -106,11 +108,16 @@ class EmbeddedLearning:
         """
         if not (version := self._loop.version) or self._refreshing is None:
             return {}
-        body = self._journal.get(PUBLISHED, int(version.partition("-")[0]))
+        body = self._journal.get(PUBLISHED, number_of(version))
         if body is None:
             msg = f"parameters {version} are not at hand: the last {KEPT} are kept, name one of them or unpin"
             raise StateError(msg)
         return self._refreshing.scorers(decoded(body))
+
+
+def number_of(version: str) -> int:
+    """Return the number that a version of parameters begins with, -1 for the base's."""
+    return int(version.partition("-")[0]) if version else -1
 
 
 def embedded(

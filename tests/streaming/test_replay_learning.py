@@ -16,6 +16,7 @@ from streaming import wiring
 from streaming.files import mapping
 from streaming.files.column_file import write
 from streaming.files.table import Table
+from streaming.replay import learning
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.replay.job import Request
 from streaming.replay.learning import EmbeddedLearning
@@ -100,6 +101,25 @@ def test_payments_get_what_was_learned_once_the_guard_lets_them(data: Path) -> N
     due = [max([(0, ""), *(one for one in published if one[0] <= at)])[1] for at, _ in decided]
     assert [version for _, version in decided] == due
     assert len(set(due)) > 10
+
+
+def test_version_that_is_held_in_force_outlives_newer_ones(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "KEPT", 2)
+    parts = wiring.build(settings(), DELAY)
+    assert isinstance(parts.learning, EmbeddedLearning)
+    loop, pinned = parts.learning._loop, ""
+    loop._guard._state.on = True  # by hand, as above
+    events = HistorySource(history(ordered(Table(data, mapping.load("native")).rows()), DELAY), 64)
+    while (intake := events.read()) is not None:
+        parts.engine.handle(intake.arrivals)
+        if not pinned and loop.figures()["seq"] > 3:
+            pinned = loop.version
+            loop.pin(pinned, DAY)
+    assert loop.figures()["seq"] > 10
+    resumed = wiring.build(settings(), DELAY)
+    resumed.engine.restore(parts.engine.snapshot())
+    assert resumed.engine._strategy.parameters == pinned
+    assert pinned in resumed.engine._strategy.versions
 
 
 def test_gate_alone_makes_features_see_labels_at_the_end_of_their_period(data: Path) -> None:
