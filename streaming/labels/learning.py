@@ -20,7 +20,7 @@ from streaming.kafka.updates import EVENT, HELD, LIVE, SNAPSHOT
 from streaming.labels.pending import SqlitePending
 from streaming.messages.envelope import Outgoing, known_out
 from streaming.messages.schema import Deal, Do, LabelsMessage, RefreshMessage
-from streaming.observe.counts import NS, STAGE_SECONDS, Cells, Tally
+from streaming.observe.counts import NS, SECONDS, Cells, Tally
 from streaming.observe.logs import Log
 
 PERIOD, EVENTS, KEPT = "refresh period", "refresh events", "refresh kept"
@@ -210,7 +210,7 @@ class Learning:
         self._positions, self._in_force = positions, in_force
         self._period = pending.number(PERIOD, 0)
         self._held = b""
-        self.took = Cells(STAGE_SECONDS, NS)
+        self.took = Cells(SECONDS, NS)
         self.figures = loop.figures()
 
     # ---- what the book says

@@ -121,13 +121,13 @@ class Rig:
         labels.join()
         return intended
 
-    def step_ms(self) -> dict[str, float]:
+    def step_ms(self) -> dict[str, float | None]:
         """Return what ends of periods took, ms: mean, and the bound below which 99 of 100 lie."""
         text = metrics_of(self.site)
         total, count = (float(re.findall(rf"^{STEP}_{name} (.*)$", text, re.M)[0]) for name in ("sum", "count"))
         buckets = re.findall(rf'^{STEP}_bucket\{{le="(.*)"\}} (.*)$', text, re.M)
         below = next((float(bound) for bound, held in buckets if float(held) >= 0.99 * count), math.inf)
-        return {"mean": round(total / count * 1e3, 2), "p99_below": below * 1e3, "steps": count}
+        return {"mean": round(total / count * 1e3, 2), "p99_below": below * 1e3 if below < math.inf else None, "steps": count}
 
     def _label(self, first: int, count: int) -> None:
         began, step = time.monotonic(), DAY_NS // (2 * CARDS)
@@ -218,12 +218,14 @@ def below(positions: Mapping[str, int], record: Any) -> bool:
     )
 
 
-def ratio(on: Sequence[Block], off: Sequence[Block]) -> tuple[float, list[float]]:
-    """Return the geometric mean over pairs of on to off, and its 95 % interval."""
+def ratio(on: Sequence[Block], off: Sequence[Block]) -> tuple[float | None, list[float]]:
+    """Return the geometric mean over pairs of on to off, and its 95 % interval; None without blocks."""
+    if not on:
+        return None, []
     logs = [math.log(one.p99 / other.p99) for one, other in zip(on, off, strict=True)]
     mean = statistics.fmean(logs)
     if len(logs) < 2:
-        return round(math.exp(mean), 3), [0.0, math.inf]
+        return round(math.exp(mean), 3), []
     half = T_95.get(len(logs) - 1, 2.0) * statistics.stdev(logs) / math.sqrt(len(logs))
     return round(math.exp(mean), 3), [round(math.exp(mean - half), 3), round(math.exp(mean + half), 3)]
 
@@ -235,6 +237,7 @@ def measured(rig: Rig, given: argparse.Namespace) -> dict[str, Any]:
     rig.send(given.seconds)
     rig.send(LEFT_OUT)
     rows = label_to_live(rig.site, began)
+    print(f"labels in force after {np.quantile(rows, [0.5, 0.99])} s; steps {rig.step_ms()}", file=sys.stderr)
     blocks: dict[bool, list[Block]] = {True: [], False: []}
     for number in range(given.pairs):
         for on in (True, False) if number % 2 == 0 else (False, True):
@@ -248,7 +251,7 @@ def measured(rig: Rig, given: argparse.Namespace) -> dict[str, Any]:
         "step_ms": rig.step_ms(),
         "p99_ms": {"on": [b.p99 for b in blocks[True]], "off": [b.p99 for b in blocks[False]]},
         "ratio": mean, "interval": interval,
-        "noise": max(b.noise for both in blocks.values() for b in both),
+        "noise": max((b.noise for both in blocks.values() for b in both), default=None),
     }  # fmt: skip
 
 
@@ -257,7 +260,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=500.0)
     parser.add_argument("--every", default="1s", help="a refresh period")
-    parser.add_argument("--pairs", type=int, default=5, help="blocks with refreshes and without, each")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=5,
+        help="blocks with refreshes and without, each; 0: only how soon labels are in force",
+    )
     parser.add_argument("--seconds", type=float, default=30.0, help="of each block")
     parser.add_argument("--model", default="demo", help="a shipped booster")
     given = parser.parse_args()
