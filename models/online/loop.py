@@ -27,9 +27,10 @@ from fraud.core.learning.outcomes import probability
 from fraud.core.pending import Claim, Pending
 from fraud.core.records import Decision, FeatureVector, KnownLabel, LabelSource, Verdict
 from models.online.refresher import Base, Pace, Refresher, log_odds_in, refresher_state
+from models.online.ripe import Ripe
 from models.online.snapshots import Event, Live, Snapshot, snapshot_of
 
-LOOP, LEARNED, RIPE, SETTLED, VERSION = "loop", "learned", "ripe", "settled", "version"
+LOOP, LEARNED, SETTLED, VERSION = "loop", "learned", "settled", "version"
 """Kinds of rows in the journal, beside those of the gate and of the last decisions."""
 UNTOLD = "untold"
 """What counts of labels call a payment that nobody had spoken of at the age of learning."""
@@ -160,9 +161,7 @@ class LearningLoop:
         While something of it waits in the gate it is not; it is when that has come through.
         """
         if self._refresher is not None:
-            number = next(reversed(self._ripe), -1) + 1
-            self._ripe[number] = item.tx_id
-            self._journal.put(RIPE, number, item.tx_id.encode())
+            self._ripe.add(item.tx_id)
 
     def settle(self, item: Pending) -> None:
         """Take in a payment whose deadline has passed: of a fraud it counts when it was told."""
@@ -171,6 +170,19 @@ class LearningLoop:
             number = next(reversed(self._settled), -1) + 1
             self._settled[number] = Settled(item.tx_id, item.channel, stands.at - item.paid_at)
             self._journal.put(SETTLED, number, _encode(self._settled[number]))
+
+    def work(self, most: int) -> int:
+        """Learn of payments of that age ahead of the end of the period, so that it takes no longer than a step.
+
+        So many are looked at at most; those of which something waits in the gate stay for the end. Return how many.
+        What is learned is kept at the end of the period, or by an order: after a kill it is learned again.
+        """
+        if self._refresher is None:
+            return 0
+        looked_at, free = self._ripe.take(self._gate.holds, most)
+        for tx_id in free:
+            self._learn_ripe(self._refresher, tx_id)
+        return looked_at
 
     def close(self, period: int, now: int, positions: Mapping[str, int] | None = None) -> Closed:
         """End all periods up to `period`, at `now` (ns UTC); `positions` go into the snapshot, should there be one."""
@@ -292,11 +304,8 @@ class LearningLoop:
             self._journal.remove(SETTLED, number)
         self._settled.clear()
         self._learn_analysts(passed)
-        for number, tx_id in list(self._ripe.items()):
-            if not self._gate.holds(tx_id):
-                self._learn_ripe(refresher, tx_id)
-                del self._ripe[number]
-                self._journal.remove(RIPE, number)
+        for tx_id in self._ripe.take(self._gate.holds)[1]:
+            self._learn_ripe(refresher, tx_id)
 
     def _learn_analysts(self, passed: Iterable[Waiting]) -> None:
         """Learn what analysts have said: somebody looked, so it is sure, at any age."""
@@ -371,6 +380,7 @@ class LearningLoop:
         if self._refresher is not None and self._changed:
             self._journal.put(LEARNED, 0, self._refresher.snapshot())
         self._changed = False
+        self._ripe.settle()
         self._state.guard = self._guard.snapshot()
         self._journal.put(LOOP, 0, _encode(self._state))
         events, self._events = tuple(self._events), []
@@ -422,7 +432,7 @@ class LearningLoop:
         try:
             body = journal.get(LOOP, 0)
             self._state: LoopState = LoopState() if body is None else _state_in(body)
-            self._ripe: dict[int, str] = {number: body.decode() for number, body in journal.rows(RIPE)}
+            self._ripe = Ripe(journal)
             self._settled: dict[int, Settled] = {number: _settled_in(body) for number, body in journal.rows(SETTLED)}
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             msg = f"the learning loop's state cannot be read ({error}): restore what `snapshot` returned"

@@ -25,6 +25,8 @@ from streaming.observe.logs import Log
 
 PERIOD, EVENTS, KEPT = "refresh period", "refresh events", "refresh kept"
 REFUSED, ALARM = "refused", "alarm"
+WORK_NS, AT_ONCE = 20_000_000, 16
+"""For how long payments are learned in a turn, and how many between two looks at the clock."""
 TOLD = frozenset({"promoted", "reverted", ALARM, REFUSED, "base-changed", "drift"})
 """Events that are a line in the log; what operators order is one too."""
 
@@ -107,6 +109,9 @@ class Loop(Protocol):
 
     def settle(self, item: Pending) -> None:
         """Count a payment whose deadline has passed."""
+
+    def work(self, most: int) -> int:
+        """Learn ahead of the end of the period, so many payments at most; return how many were looked at."""
 
     def close(self, period: int, now: int, positions: Mapping[str, int]) -> Closed:
         """End a period."""
@@ -230,6 +235,12 @@ class Learning:
             self._loop.ripen(item)
         for item in due.settled:
             self._loop.settle(item)
+
+    def work(self) -> None:
+        """Learn for a moment of payments that are old enough: a minute's at once would hold everything up."""
+        until = clock.monotonic_ns() + WORK_NS
+        while self._loop.work(AT_ONCE) and clock.monotonic_ns() < until:
+            pass
 
     # ---- time
 

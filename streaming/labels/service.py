@@ -71,6 +71,8 @@ class LabelService:
         self._labels.taken(found)
         if self._joiner.is_due() and (until := self._hearing.heard(self._joiner.watermark)):
             self._joiner.expire(until)
+        if self._learning is not None:
+            self._learning.work()
         self._pending.commit()
         self._labels.publish()
         return sum(map(len, found.values()))

@@ -58,6 +58,10 @@ class StubLoop:
     def settle(self, item: Pending) -> None:
         self.told.append(("settle", item.tx_id))
 
+    def work(self, most: int) -> int:
+        self.told.append(("work", most))
+        return 0
+
     def close(self, period: int, now: int, positions: Mapping[str, int]) -> Done:
         self.told.append(("close", period, now, dict(positions)))
         known, self.waiting = self.waiting, []
