@@ -32,6 +32,8 @@ from models.online.snapshots import Event, Live, Snapshot, snapshot_of
 
 LOOP, LEARNED, SETTLED, VERSION = "loop", "learned", "settled", "version"
 """Kinds of rows in the journal, beside those of the gate and of the last decisions."""
+KEPT_AFTER = 500
+"""Payments that are learned ahead of a period's end until that is kept, which writes some 50 KB for a small base."""
 UNTOLD = "untold"
 """What counts of labels call a payment that nobody had spoken of at the age of learning."""
 PINNABLE = 50_000
@@ -175,13 +177,16 @@ class LearningLoop:
         """Learn of payments of that age ahead of the end of the period, so that it takes no longer than a step.
 
         So many are looked at at most; those of which something waits in the gate stay for the end. Return how many.
-        What is learned is kept at the end of the period, or by an order: after a kill it is learned again.
+        What is learned is kept after some hundred of them, at the end of the period, or by an order: after a kill the
+        others are learned again.
         """
         if self._refresher is None:
             return 0
         looked_at, free = self._ripe.take(self._gate.holds, most)
         for tx_id in free:
             self._learn_ripe(self._refresher, tx_id)
+        if self._ripe.taken >= KEPT_AFTER:
+            self._save()
         return looked_at
 
     def close(self, period: int, now: int, positions: Mapping[str, int] | None = None) -> Closed:
@@ -377,14 +382,18 @@ class LearningLoop:
     def _done(self, now: int, passed: tuple[Waiting, ...], snapshot: Snapshot | None = None) -> Closed:
         """Save all that has changed; return what came of it."""
         live = self._live(now)
+        self._save()
+        events, self._events = tuple(self._events), []
+        return Closed(tuple(known for entry in passed for known in entry.known), snapshot, live, events, passed)
+
+    def _save(self) -> None:
+        """Keep what was learned, and with it that it was learned."""
         if self._refresher is not None and self._changed:
             self._journal.put(LEARNED, 0, self._refresher.snapshot())
         self._changed = False
         self._ripe.settle()
         self._state.guard = self._guard.snapshot()
         self._journal.put(LOOP, 0, _encode(self._state))
-        events, self._events = tuple(self._events), []
-        return Closed(tuple(known for entry in passed for known in entry.known), snapshot, live, events, passed)
 
     def _live(self, now: int) -> Live | None:
         """Return what payments get from now on where that is something else."""

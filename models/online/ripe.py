@@ -23,6 +23,11 @@ class Ripe:
         """Return how many were not taken yet."""
         return len(self._rows) + len(self._held)
 
+    @property
+    def taken(self) -> int:
+        """Return how many were taken and not settled."""
+        return len(self._taken)
+
     def add(self, tx_id: str) -> None:
         """Put one at the end."""
         self._rows[self._next] = tx_id

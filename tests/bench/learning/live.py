@@ -127,7 +127,11 @@ class Rig:
         total, count = (float(re.findall(rf"^{STEP}_{name} (.*)$", text, re.M)[0]) for name in ("sum", "count"))
         buckets = re.findall(rf'^{STEP}_bucket\{{le="(.*)"\}} (.*)$', text, re.M)
         below = next((float(bound) for bound, held in buckets if float(held) >= 0.99 * count), math.inf)
-        return {"mean": round(total / count * 1e3, 2), "p99_below": below * 1e3 if below < math.inf else None, "steps": count}
+        return {
+            "mean": round(total / count * 1e3, 2),
+            "p99_below": below * 1e3 if below < math.inf else None,
+            "steps": count,
+        }
 
     def _label(self, first: int, count: int) -> None:
         began, step = time.monotonic(), DAY_NS // (2 * CARDS)

@@ -11,6 +11,7 @@ from fraud.core.labels import LabelBook
 from fraud.core.learning.journal import MemoryJournal
 from fraud.core.pending import MemoryPending
 from fraud.core.records import DAY, HOUR, Action, LabelSource
+from models.online import loop
 from models.online.loop import LearningLoop
 from models.online.refresher import MIXTURE, NONE, PERIOD
 from models.online.snapshots import parameters_in
@@ -253,6 +254,54 @@ def test_without_a_base_labels_wait_and_nothing_is_learned() -> None:
     assert loop.close(1, 2 * HOUR).known == ()
     assert len(loop.close(2, 3 * HOUR).known) == 1
     assert loop.version == ""
+
+
+# --- ahead of the end of a period ------------------------------------------------------------------------------------
+
+
+def worked(site: Site, rows: range, most: int = 3) -> Site:
+    """Live through some payments, and learn a few of those that are old enough after each."""
+    for row in rows:
+        lived(site, [row], 3 * HOUR)
+        site.loop.work(most)
+    return site
+
+
+def ended(site: Site) -> dict[str, int]:
+    """Return what was learned once the period is over."""
+    site.time((site.period + 1) * HOUR)
+    return site.learned()
+
+
+def test_what_is_learned_ahead_is_learned_once_and_what_is_held_is_not() -> None:
+    plain, ahead = lived(Site(World(2_000)), range(2_000), 3 * HOUR), worked(Site(World(2_000)), range(2_000))
+    assert ended(ahead) == ended(plain)
+    assert ahead.loop.work(1_000) == 0
+    late = lived(Site(World(600)), range(600))
+    before = late.learned()
+    assert late.loop.work(1_000) > 0
+    held = sum(late.loop._gate.holds(f"T{row}") for row in range(600))
+    assert held > 0
+    assert sum(late.learned().values()) - sum(before.values()) <= 600 - held
+    assert late.loop.figures()["ripe"] > 0
+
+
+def test_what_is_learned_ahead_is_kept_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "KEPT_AFTER", 10)
+    first = worked(Site(World(2_000)), range(1_010))
+    before, learned = Site(first.world, journal=first.journal, pending=first.pending), first.learned()
+    assert 0 <= sum(learned.values()) - sum(before.learned().values()) < 10
+    plain = lived(Site(World(2_000)), range(2_000), 3 * HOUR)
+    before.period = first.period
+    assert ended(worked(before, range(1_010, 2_000))) == ended(plain)
+
+
+def test_what_was_learned_ahead_is_learned_again_after_a_kill_and_counts_once() -> None:
+    plain, first = lived(Site(World(2_000)), range(2_000), 3 * HOUR), worked(Site(World(2_000)), range(1_010))
+    assert first.loop.figures()["learned"] != Site(first.world, journal=first.journal, pending=first.pending).learned()
+    second = Site(first.world, journal=first.journal, pending=first.pending)
+    second.period = first.period
+    assert ended(worked(second, range(1_010, 2_000))) == ended(plain)
 
 
 # --- restarts --------------------------------------------------------------------------------------------------------
