@@ -9,7 +9,7 @@ import pytest
 from features.stores.memory import MemoryStore
 from fraud.core.engine import NEVER, Engine
 from fraud.core.fields import Duration
-from fraud.core.labels import LabelBook
+from fraud.core.labels import Due, LabelBook
 from fraud.core.records import DAY, HOUR, Answer, Arrival, Decision, Intake, Label, Position, Reject, Transaction
 from fraud.core.settings import LabelsSection, ModelSection, Settings
 from fraud.simulate import Pace, SimulatedSource, Traffic, stream
@@ -162,7 +162,7 @@ def test_deadlines_that_passed_while_nothing_came_are_seen_by_the_next_payment(b
 
 def test_comparison_reports_deadlines_that_wait_for_more_than_the_next_payment(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = vectors(after_an_idle_time(False))["a8"]
-    monkeypatch.setattr(LabelBook, "expire", lambda self, now: [])
+    monkeypatch.setattr(LabelBook, "expire", lambda self, now: Due([], [], []))
     assert vectors(after_an_idle_time(False))["a8"] != seen
 
 
