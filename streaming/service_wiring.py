@@ -22,7 +22,7 @@ from fraud.core.errors import ArtifactError, StoreRestartedError, StoreUnavailab
 from fraud.core.labels import LabelBook
 from fraud.core.ports import RuleBook
 from fraud.core.records import SECOND, Level
-from models.online.snapshots import decoded
+from models.online.snapshots import MOST_BYTES, decoded, size_for
 from streaming import clock, wiring
 from streaming.kafka import confluent, kafka_python
 from streaming.kafka.backlog import Backlog
@@ -38,7 +38,7 @@ from streaming.kafka.updates import in_force, open_updates
 from streaming.labels.counts import BookCounts, LearningCounts
 from streaming.labels.joiner import LabelJoiner
 from streaming.labels.journal import SqliteJournal
-from streaming.labels.learning import Learning, Outlet, Refreshes
+from streaming.labels.learning import Learning, Outlet, Refreshes, let_through
 from streaming.labels.log import LabelLog
 from streaming.labels.pending import SqlitePending
 from streaming.labels.service import LabelService
@@ -343,12 +343,17 @@ def label_service(settings: ServiceSettings, folder: Path, *, anew: bool = False
     kafka, topics, log = settings.kafka, Topics.of(settings.kafka), Log("book")
     chosen, name = learned_on(settings, log), f"waiting-{kafka.group}"
     take_turn(folder, name, lambda: log.say("waits for its turn", group=kafka.group))
-    topic_ids, group = ids(kafka, (topics.decisions, topics.labels, topics.actions)), f"{kafka.group}-book"
+    # One that the broker makes by itself, at the first version, would be neither compacted nor of one partition.
+    learned = (topics.updates,) if chosen else ()
+    topic_ids = ids(kafka, (topics.decisions, topics.labels, topics.actions, *learned))
+    group = f"{kafka.group}-book"
     pending = SqlitePending(folder / f"{name}.db")
     labels = LabelLog(consumer_of(kafka, group), producer_of(kafka, group), pending, topics, topic_ids)
     labels.begin(anew=anew)
     book, outlet = label_book(settings, pending), Outlet(pending, topics, log)
     learning = learning_of(settings, chosen, book, pending, outlet, labels) if chosen else None
+    if learning is None:
+        let_through(pending, outlet, log)
     joiner = LabelJoiner(book, pending, topics, learning)
     health, metrics = Health(), Metrics()
     metrics.registry.register(BookCounts(joiner.counts))
@@ -381,7 +386,22 @@ def learned_on(settings: ServiceSettings, log: Log) -> Strategy | None:
         log.say("warning", text="refresh.enabled without gate.enabled: nothing holds flipped labels back")
     # Only who learns needs River, which takes its time to be imported; a standby does that while it waits.
     import_module("models.online.watched")
+    if refresh:
+        need_room(settings, chosen)
     return chosen
+
+
+def need_room(settings: ServiceSettings, chosen: Strategy) -> None:
+    """Raise ArtifactError where what is learned on a strategy's model would be no message that the broker takes."""
+    from streaming.replay.learning import base_of
+
+    base = base_of(chosen)
+    if base is not None and (size := size_for(len(base.trees.leaf))) > MOST_BYTES:
+        msg = (
+            f"refresh.enabled, but parameters on '{settings.model.name}' take {size} bytes, more than the {MOST_BYTES} "
+            "that a message may have: train a model with fewer trees or leaves, or set refresh.enabled to false"
+        )
+        raise ArtifactError(msg)
 
 
 def label_book(settings: ServiceSettings, pending: SqlitePending) -> LabelBook:

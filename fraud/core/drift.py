@@ -146,7 +146,7 @@ class Drift:
 
     def close(self, now: int) -> WindowEnd:
         """End the window if it is over at `now` (ns of the stream); return what is news: begun and ended drifts."""
-        self._began = self._began or now
+        self._began = min(self._began or now, now)  # a clock may go back
         if now - self._began < self._rules.window or self._heard < self._rules.least:
             return WindowEnd()
         self._count()

@@ -36,6 +36,8 @@ KEPT_AFTER = 500
 """Payments that are learned ahead of a period's end until that is kept, which writes some 50 KB for a small base."""
 UNTOLD = "untold"
 """What counts of labels call a payment that nobody had spoken of at the age of learning."""
+DIGITS = 18
+"""No number of a version has more: a journal may not take it."""
 PINNABLE = 50_000
 """So many versions can be pinned, the newest ones: those of a month at one a minute."""
 
@@ -204,6 +206,15 @@ class LearningLoop:
             snapshot = self._refreshed(refresher, now, positions or {})
         return self._done(now, closed.released, snapshot)
 
+    def move(self, by: int, now: int) -> None:
+        """Count periods on from another number, `by` more (or fewer), where time has gone back to `now` (ns UTC)."""
+        self._gate.move(by)
+        self._guard.move(now)
+        if self._refresher is not None:
+            self._refresher.move(now)
+            self._changed = True
+        self._save()
+
     # ---- what operators order
 
     def release(self, chart: str, now: int) -> Closed:
@@ -230,7 +241,8 @@ class LearningLoop:
     def pin(self, version: str, now: int) -> Closed:
         """Give payments one version until `unpin`. Raises ValueError for one that was never published."""
         number = version.partition("-")[0]
-        if not number.isdigit() or self._journal.get(VERSION, int(number)) != version.encode():
+        sound = number.isascii() and number.isdigit() and len(number) <= DIGITS
+        if not sound or self._journal.get(VERSION, int(number)) != version.encode():
             newest = self._state.version or "none yet"
             msg = f"'{version}' is no version of parameters on this model, the newest is {newest}: see their history"
             raise ValueError(msg)
@@ -447,21 +459,25 @@ class LearningLoop:
             msg = f"the learning loop's state cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
         self._refresher: Refresher | None = None if self._base is None else self._taken_up(self._base)
+        if self._state.guard:  # also where nobody learns for now
+            self._guard.restore(self._state.guard)
 
     def _taken_up(self, base: Base) -> Refresher:
         """Return what was learned on a base; nothing yet where the journal is of another one."""
         had = self._state
         if had.base not in ("", base.version):
             Refresher.forget(self._journal)
+            self._journal.remove(LEARNED, 0)
             for number, _ in self._journal.rows(VERSION):
                 self._journal.remove(VERSION, number)
             self._state = LoopState(previous=had.base, seq=had.seq, events=had.events, counts=had.counts)
+        if had.base != base.version:
+            # Others may have heard of this base before, from here or from a file that is lost: it is said what holds.
+            self._state.served.told = ""
         self._state.base = base.version
         refresher = Refresher(base, self._rules.pace, self._journal)
-        if (body := self._journal.get(LEARNED, 0)) is not None and had.base == base.version:
+        if (body := self._journal.get(LEARNED, 0)) is not None:
             refresher.restore(refresher_state(body))
-        if self._state.guard:
-            self._guard.restore(self._state.guard)
         return refresher
 
 

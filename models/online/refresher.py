@@ -103,6 +103,10 @@ class Refresher:
             self._values = self._stacked()
         return had
 
+    def move(self, now: int) -> None:
+        """Let no time lie ahead: it has gone back to `now` (ns UTC)."""
+        self._next_at = min(self._next_at, now)
+
     @staticmethod
     def forget(journal: Journal) -> None:
         """Remove what the journal holds of another base."""

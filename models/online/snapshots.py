@@ -18,6 +18,8 @@ from models.online.parameters import Parameters
 SNAPSHOT, LIVE, EVENT, HELD = "snapshot/", "live/", "event/", "held/"
 """What the keys begin with."""
 SHORT = 8
+MOST_BYTES, BESIDE = 1_000_000, 16_384
+"""What a record may take, somewhat less than a message; and what it takes beside the changes, at most."""
 SUM_TOLERANCE = 1e-6
 PACES = len(EXPERTS) - 1
 
@@ -109,6 +111,12 @@ def parameters_in(snapshot: Snapshot, leaves: int) -> Parameters:
         raise _refused(snapshot, f"its weights {weights} or changes are no numbers to serve by: {len(EXPERTS)} shares "
                                  "of 1 and finite changes are expected")  # fmt: skip
     return Parameters(weights, changes, snapshot.clip)
+
+
+def size_for(leaves: int) -> int:
+    """Return how many bytes a snapshot for trees with so many leaves takes at most, as it is published."""
+    changes = PACES * leaves * np.dtype(np.float32).itemsize
+    return 4 * math.ceil(changes / 3) + BESIDE
 
 
 def need_base(snapshot: Snapshot, base: str, spec: str) -> None:

@@ -81,7 +81,9 @@ class WatchedLoop(LearningLoop):
 
     def _kept(self, closed: Closed, now: int) -> Closed:
         """Let payments keep what they have; return all that came of it."""
-        held = self.pin(self.version, now) if self.version else self.freeze(now)
+        version = self.version
+        text = f"payments get parameters {version} until they are unpinned"
+        held = self._pinned(version, now, "pinned", text) if version else self.freeze(now)
         return closed._replace(live=held.live or closed.live, events=(*closed.events, *held.events))
 
     def _load(self) -> None:

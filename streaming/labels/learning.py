@@ -11,12 +11,14 @@ import msgspec
 
 from fraud.core.errors import FraudError
 from fraud.core.labels import Due, Match
+from fraud.core.learning.gate import Gate
 from fraud.core.pending import Pending
-from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel
+from fraud.core.records import DAY, HOUR, Decision, FeatureVector, KnownLabel
 from streaming import clock
 from streaming.kafka import updates
 from streaming.kafka.topics import Topics
 from streaming.kafka.updates import EVENT, HELD, LIVE, SNAPSHOT
+from streaming.labels.journal import SqliteJournal
 from streaming.labels.pending import SqlitePending
 from streaming.messages.envelope import Outgoing, known_out
 from streaming.messages.schema import Deal, Do, LabelsMessage, RefreshMessage
@@ -24,10 +26,12 @@ from streaming.observe.counts import NS, SECONDS, Cells, Tally
 from streaming.observe.logs import Log
 
 PERIOD, EVENTS, KEPT = "refresh period", "refresh events", "refresh kept"
-REFUSED, ALARM = "refused", "alarm"
+REFUSED, ALARM, MOVED = "refused", "alarm", "clock-back"
+BACK_NS, BACK_PERIODS = HOUR, 2
+"""A clock that is further behind the open period than that was ahead; behind by less, it is waited for."""
 WORK_NS, AT_ONCE = 20_000_000, 16
 """For how long payments are learned in a turn, and how many between two looks at the clock."""
-TOLD = frozenset({"promoted", "reverted", ALARM, REFUSED, "base-changed", "drift"})
+TOLD = frozenset({"promoted", "reverted", ALARM, REFUSED, MOVED, "base-changed", "drift"})
 """Events that are a line in the log; what operators order is one too."""
 
 
@@ -115,6 +119,9 @@ class Loop(Protocol):
 
     def close(self, period: int, now: int, positions: Mapping[str, int]) -> Closed:
         """End a period."""
+
+    def move(self, by: int, now: int) -> None:
+        """Count periods on from another number, for time has gone back."""
 
     def release(self, chart: str, now: int) -> Closed:
         """Let the labels of a chart through."""
@@ -256,17 +263,27 @@ class Learning:
 
     def _end_periods(self, at: int) -> None:
         """End the periods that are over; the first time says which one is under way."""
-        period = at // self._refreshes.every
+        every = self._refreshes.every
+        period = at // every
+        if period < self._period - max(BACK_NS // every, BACK_PERIODS):
+            self._go_back(period, at)
         if period <= self._period:
             return
         began, self._period = self._period, period
         self._pending.set_number(PERIOD, period)
         if began:
-            start, end = clock.monotonic_ns(), period * self._refreshes.every
+            start, end = clock.monotonic_ns(), period * every
+            self._keep(at)
             self._publish(self._loop.close(period - 1, end, self._positions()), {})
             self.outlet.send(updates.PERIOD + self._refreshes.base, {"at": end})
             self.took.add(clock.monotonic_ns() - start)
-            self._keep(at)
+
+    def _go_back(self, period: int, at: int) -> None:
+        """Go on in a period of before: a clock that was ahead was set right, or periods are longer than they were."""
+        by, self._period = period - self._period, period
+        self._pending.set_number(PERIOD, period)
+        self._loop.move(by, at)
+        self.outlet.tell(at, MOVED, f"the period that was open lies {-by} periods ahead: goes on in that of now", {})
 
     # ---- orders
 
@@ -322,11 +339,26 @@ class Learning:
             self.outlet.put(HELD + self._refreshes.base, body)
 
     def _keep(self, at: int) -> None:
-        """Publish what payments get once more each day: the topic forgets what is old, but not what is in force."""
+        """Publish what payments get once more each day: the topic forgets what is old, but not what is in force.
+
+        That is read from the topic, so nothing newer may wait to be published: it would be overruled.
+        """
         kept = self._pending.number(KEPT, 0)
-        if kept and at - kept < DAY:
+        if (kept and 0 <= at - kept < DAY) or self._pending.outbox(0, 1):
             return
         self._pending.set_number(KEPT, at)
         if kept:
             for key, body in self._in_force(self._refreshes.base).items():
                 self.outlet.put(key, body)
+
+
+def let_through(pending: SqlitePending, outlet: Outlet, log: Log) -> None:
+    """Where nobody learns or judges any more, let go what waits in the gate: the book counts it as said."""
+    gate = Gate(SqliteJournal(pending), ())
+    passed = gate.let_all_through()
+    for entry in passed:
+        for label in entry.known:
+            outlet.label(label)
+    if passed:
+        pending.set_number(PERIOD, max(pending.number(PERIOD, 0), gate.period))
+        log.say("gate is off", let_through=len(passed))

@@ -110,6 +110,7 @@ class Refresh:
     def follow(self, strategy: Strategy) -> None:
         """Go on with another model, as it was trained until its own parameters are found."""
         self._strategy, self._version = strategy, ""
+        self._heard.another_model()
 
     def swap(self) -> None:
         """Between two batches, go on by the parameters that have become ready, if some have."""
@@ -243,6 +244,10 @@ class Heard:
         """Note a sign of life of the learner: a period has ended at that time, by its clock (UTC ns)."""
         now = clock.now_ns()
         self._at = max(self._at, min(at, now)) if self._wall else now
+
+    def another_model(self) -> None:
+        """Note that payments get a model as it was trained, until parameters of its own are taken up."""
+        self._seq = 0
 
     def in_force(self, ready: Ready, before: str) -> None:
         """Note what payments get from now on; tell when learning begins or ends to have a say."""

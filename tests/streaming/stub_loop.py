@@ -73,6 +73,9 @@ class StubLoop:
         event = told(now, "refreshed", f"version {made.version}", version=made.version)
         return Done(known, made, Live(base=BASE, version=made.version, seq=made.seq, why="on", at=now), (event,))
 
+    def move(self, by: int, now: int) -> None:
+        self.told.append(("move", by, now))
+
     def release(self, chart: str, now: int) -> Done:
         return self._dealt("released", chart, now)
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from fraud.core.labels import Deadlines, LabelBook
+from fraud.core.learning.gate import Gate
 from fraud.core.records import DAY, SECOND, Action, Answer, Decision, Label, Position, Verdict
 from models.online import snapshots
 from models.online.snapshots import Event, decoded, event_in, live_in
@@ -15,7 +16,8 @@ from streaming.kafka import updates
 from streaming.kafka.topics import Topics
 from streaming.labels.counts import LearningCounts
 from streaming.labels.joiner import LabelJoiner
-from streaming.labels.learning import Learning, Outlet, Refreshes
+from streaming.labels.journal import SqliteJournal
+from streaming.labels.learning import PERIOD, Learning, Outlet, Refreshes, let_through
 from streaming.labels.pending import SqlitePending
 from streaming.messages.schema import Deal, Do, LabelsMessage, RefreshMessage
 from streaming.observe.logs import Log
@@ -226,10 +228,60 @@ def test_what_payments_get_is_published_again_each_day(make: Make) -> None:
     before = len(out(desk.pending, TOPICS.updates))
     desk.learning.clock_reached(DAY)
     assert [key for key, _ in out(desk.pending, TOPICS.updates)[before:]] == [f"period/{BASE}"]
-    desk.learning.clock_reached(DAY + 3 * EVERY)
+    desk.learning.clock_reached(DAY + 3 * EVERY)  # something waits to be published: it may be newer
+    assert not [each for each in out(desk.pending, TOPICS.updates) if each in kept.items()]
+    desk.pending.sent(desk.pending.last_sent())
     desk.learning.clock_reached(DAY + 4 * EVERY)
-    again = [each for each in out(desk.pending, TOPICS.updates)[before:] if each[0] in kept]
+    desk.learning.clock_reached(DAY + 5 * EVERY)
+    again = [each for each in out(desk.pending, TOPICS.updates) if each in kept.items()]
     assert again == list(kept.items())
+
+
+def test_what_is_published_again_does_not_overrule_what_is_new(make: Make) -> None:
+    desk = make(in_force={f"live/{BASE}": b'{"version":"old"}'})
+    desk.learning.clock_reached(EVERY)
+    desk.learning.clock_reached(2 * EVERY)
+    desk.pending.sent(desk.pending.last_sent())
+    desk.learning.clock_reached(DAY + 3 * EVERY)
+    desk.pending.sent(desk.pending.last_sent())
+    desk.learning.clock_reached(2 * DAY + 4 * EVERY)
+    said = [msgspec.json.decode(body)["version"] for key, body in out(desk.pending, TOPICS.updates) if "live/" in key]
+    assert said == ["old", desk.loop.versions[-1]]
+
+
+def test_clock_that_was_far_ahead_or_longer_periods_do_not_stop_periods(make: Make) -> None:
+    desk = make()
+    desk.learning.clock_reached(9_000 * EVERY)
+    desk.pending.commit()
+    again = make(desk.loop)
+    for period in (10, 10, 11):
+        again.learning.clock_reached(period * EVERY)
+    assert [entry[:3] for entry in desk.loop.told] == [("move", -8_990, 10 * EVERY), ("close", 10, 11 * EVERY)]
+    assert [event.kind for event in events(again.pending)] == ["clock-back", "refreshed"]
+
+
+def test_labels_that_wait_in_a_gate_are_let_through_where_it_was_switched_off(make: Make, tmp_path: Path) -> None:
+    desk = make()
+    desk.learning.clock_reached(9 * EVERY)
+    book = LabelBook(desk.pending, Deadlines(2 * DAY))
+    gate = Gate(SqliteJournal(desk.pending))
+    book.hold(decided(1, 100 * DAY).decision)
+    match = book.match(verdict(1, 101 * DAY))
+    assert match is not None
+    gate.take(match, 0.5, 9)
+    desk.pending.commit()
+    after = SqlitePending(tmp_path / "book.db")
+    for _ in range(2):
+        let_through(after, Outlet(after, TOPICS, Log("book")), Log("book"))
+    after.commit()
+    assert [message.topic for _, message in after.outbox(0)] == [TOPICS.known]
+    after.close()
+    # switched on again in the same minute, labels come in a period that is open
+    again = make()
+    again.learning.clock_reached(9 * EVERY)
+    gate = Gate(SqliteJournal(again.pending))
+    gate.take(match, 0.5, again.pending.number(PERIOD))
+    assert gate.waiting == 1
 
 
 def test_what_falls_due_is_told_to_the_loop(make: Make) -> None:

@@ -27,6 +27,9 @@ from fraud.core.records import KnownLabel, Label, LabelSource, Verdict
 PATIENCE = 60
 WAITING, GATE = "waiting", "gate"
 EXAMPLES = 3
+MOST_STANDING = 50_000
+OF_MANY = "merchant/", "device/"
+"""Charts of these are forgotten, the oldest first, beyond so many: all of them are written each period."""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True):
@@ -160,6 +163,22 @@ class Gate:
         self._state = msgspec.structs.replace(self._state, period=max(begin, period + 1))
         return Closed(self._let_through(), tuple(alarms))
 
+    def let_all_through(self) -> tuple[Waiting, ...]:
+        """End the newest period; return, in order of arrival, all that was here; for a gate without charts."""
+        newest = max((entry.period for entry in self._waiting.values()), default=None)
+        return () if newest is None else self.close(max(newest, self.period)).released
+
+    def move(self, by: int) -> None:
+        """Count periods on from another number, `by` more or fewer; what is here keeps its place in them."""
+        self._state = msgspec.structs.replace(self._state, period=max(self._state.period + by, 0))
+        for number in sorted([*self._waiting, *self._kept]):
+            entry = self._read(number)
+            moved = msgspec.structs.replace(entry, period=entry.period + by)
+            self._journal.put(WAITING, number, _encode(moved))
+            if number in self._waiting:
+                self._waiting[number] = moved
+        self._journal.put(GATE, 0, _encode(self._state))
+
     def holds(self, tx_id: str) -> bool:
         """Tell whether anything of a payment is here."""
         return self._count[tx_id] > 0
@@ -242,6 +261,7 @@ class Gate:
             if more <= 0:
                 return False
             standing = self._state.standing[name] = Standing(0.0, number)
+            self._forget_oldest()
         if standing.alarmed:
             return False
         standing.sum = max(0.0, standing.sum + more)
@@ -249,6 +269,14 @@ class Gate:
             del self._state.standing[name]
         standing.alarmed, standing.waits = standing.sum >= chart.alarm, standing.sum >= chart.wait
         return standing.alarmed
+
+    def _forget_oldest(self) -> None:
+        """Let the oldest chart of a merchant or device go where there are too many: one odd label may be their last."""
+        held = self._state.standing
+        if len(held) > MOST_STANDING:
+            old = (name for name, one in held.items() if name.startswith(OF_MANY) and not one.alarmed)
+            if (oldest := next(old, None)) is not None:
+                del held[oldest]
 
     def _let_through(self) -> tuple[Waiting, ...]:
         """Take out of the waiting, in order of arrival, what nothing holds; put aside what an alarm holds.

@@ -115,6 +115,11 @@ class Guard:
             self._switch(now, on=True)
         return s.on
 
+    def move(self, now: int) -> None:
+        """Let no time lie ahead that was noted by a clock which has gone back to `now` (ns UTC)."""
+        s = self._state
+        s.counts_from, s.blocked_until = min(s.counts_from, now), min(s.blocked_until, now + self._cool)
+
     def snapshot(self) -> bytes:
         """Return the whole state, to the last bit."""
         return msgspec.msgpack.encode(self._state)
