@@ -36,8 +36,6 @@ KEPT_AFTER = 500
 """Payments that are learned ahead of a period's end until that is kept, which writes some 50 KB for a small base."""
 UNTOLD = "untold"
 """What counts of labels call a payment that nobody had spoken of at the age of learning."""
-DIGITS = 18
-"""No number of a version has more: a journal may not take it."""
 PINNABLE = 50_000
 """So many versions can be pinned, the newest ones: those of a month at one a minute."""
 
@@ -241,7 +239,7 @@ class LearningLoop:
     def pin(self, version: str, now: int) -> Closed:
         """Give payments one version until `unpin`. Raises ValueError for one that was never published."""
         number = version.partition("-")[0]
-        sound = number.isascii() and number.isdigit() and len(number) <= DIGITS
+        sound = number.isascii() and number.isdigit() and len(number) < 19  # no journal takes more
         if not sound or self._journal.get(VERSION, int(number)) != version.encode():
             newest = self._state.version or "none yet"
             msg = f"'{version}' is no version of parameters on this model, the newest is {newest}: see their history"
@@ -459,21 +457,18 @@ class LearningLoop:
             msg = f"the learning loop's state cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
         self._refresher: Refresher | None = None if self._base is None else self._taken_up(self._base)
-        if self._state.guard:  # also where nobody learns for now
-            self._guard.restore(self._state.guard)
+        self._guard.restore(self._state.guard or self._guard.snapshot())  # also where nobody learns for now
 
     def _taken_up(self, base: Base) -> Refresher:
         """Return what was learned on a base; nothing yet where the journal is of another one."""
         had = self._state
         if had.base not in ("", base.version):
             Refresher.forget(self._journal)
-            self._journal.remove(LEARNED, 0)
-            for number, _ in self._journal.rows(VERSION):
-                self._journal.remove(VERSION, number)
+            for kind, number in [(LEARNED, 0), *((VERSION, number) for number, _ in self._journal.rows(VERSION))]:
+                self._journal.remove(kind, number)
             self._state = LoopState(previous=had.base, seq=had.seq, events=had.events, counts=had.counts)
         if had.base != base.version:
-            # Others may have heard of this base before, from here or from a file that is lost: it is said what holds.
-            self._state.served.told = ""
+            self._state.served.told = ""  # others may have heard of this base before: it is said what holds now
         self._state.base = base.version
         refresher = Refresher(base, self._rules.pace, self._journal)
         if (body := self._journal.get(LEARNED, 0)) is not None:
