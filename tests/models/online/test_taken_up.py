@@ -41,8 +41,8 @@ def test_model_that_comes_back_begins_as_it_was_trained_and_that_is_said() -> No
         assert loop.close(site.period + 1, (site.period + 2) * HOUR).live is None
 
 
-def test_number_that_no_journal_takes_is_no_version(tmp_path: object) -> None:
-    pending = SqlitePending(tmp_path / "book.db")  # type: ignore[operator]
+def test_number_that_no_journal_takes_is_no_version(tmp_path: Path) -> None:
+    pending = SqlitePending(tmp_path / "book.db")
     loop = LearningLoop(base(), Site(World(1)).book, RULES, SqliteJournal(pending))
     with pytest.raises(ValueError, match="is no version of parameters"):
         loop.pin("9" * 25 + "-aa", 1)
