@@ -1,5 +1,7 @@
 """The learning loop where things changed under it: another model, a clock set right, learning switched off and on."""
 
+from pathlib import Path
+
 import pytest
 
 from fraud.core.drift import Drift
