@@ -20,22 +20,22 @@ from fraud.core.errors import StateError
 from fraud.core.labels import LabelBook, Match
 from fraud.core.learning.charts import Chart, flooding
 from fraud.core.learning.gate import PATIENCE, Alarm, Gate, HeldChart, Waiting
-from fraud.core.learning.guard import Guard, Losses, Step
+from fraud.core.learning.guard import Guard, Step
 from fraud.core.learning.journal import Journal
 from fraud.core.learning.mixture import EXPERTS
 from fraud.core.learning.outcomes import probability
-from fraud.core.pending import Claim, Pending
+from fraud.core.pending import Pending
 from fraud.core.records import Decision, FeatureVector, KnownLabel, LabelSource, Verdict
+from models.online.loop_state import LoopState, Settled, add
 from models.online.refresher import Base, Pace, Refresher, log_odds_in, refresher_state
 from models.online.ripe import Ripe
 from models.online.snapshots import Event, Live, Snapshot, snapshot_of
+from models.online.words import UNTOLD, analysts_words, by_analyst, told_by_others
 
 LOOP, LEARNED, SETTLED, VERSION = "loop", "learned", "settled", "version"
 """Kinds of rows in the journal, beside those of the gate and of the last decisions."""
 KEPT_AFTER = 500
 """Payments that are learned ahead of a period's end until that is kept, which writes some 50 KB for a small base."""
-UNTOLD = "untold"
-"""What counts of labels call a payment that nobody had spoken of at the age of learning."""
 PINNABLE = 50_000
 """So many versions can be pinned, the newest ones: those of a month at one a minute."""
 
@@ -69,56 +69,6 @@ class Closed(NamedTuple):
     live: Live | None = None
     events: tuple[Event, ...] = ()
     labels: tuple[Waiting, ...] = ()
-
-
-class Served(msgspec.Struct, array_like=True):
-    """Which version payments get, and got before; `""` is the base. What is `pinned`, None when the guard decides."""
-
-    version: str = ""
-    before: str = ""
-    pinned: str | None = None
-    told: str | None = None
-    """What was pinned when that was last said to others."""
-
-
-class Sums(msgspec.Struct, array_like=True):
-    """What everything that was learned has cost, nats, by who said it before; how many labels and frauds that was."""
-
-    labels: int = 0
-    frauds: int = 0
-    frozen: float = 0.0
-    mixture: float = 0.0
-    served: float = 0.0
-
-
-class Settled(msgspec.Struct, frozen=True, array_like=True):
-    """A fraud whose deadline has passed, and how long after the payment it was told, ns."""
-
-    tx_id: str
-    channel: str
-    told_after: int
-
-
-class LoopState(msgspec.Struct, array_like=True):
-    """What is kept of a loop beside gate and refresher; times are ns UTC.
-
-    `since` is when learning on this base began, `previous` the base before. `seq` and `version` are of the last
-    snapshot. `fresh`: something is learned that is not published. `counts` counts events by kind, and labels.
-    """
-
-    base: str = ""
-    previous: str = ""
-    since: int = 0
-    seq: int = 0
-    version: str = ""
-    events: int = 0
-    fresh: bool = False
-    refused: bool = False
-    step_rms: float = 0.0
-    guard: bytes = b""
-    served: Served = msgspec.field(default_factory=Served)
-    sums: Sums = msgspec.field(default_factory=Sums)
-    counts: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class LearningLoop:
@@ -166,8 +116,11 @@ class LearningLoop:
             self._ripe.add(item.tx_id)
 
     def settle(self, item: Pending) -> None:
-        """Take in a payment whose deadline has passed: of a fraud it counts when it was told."""
-        stands = self._book.standing(item)
+        """Take in a payment whose deadline has passed: of a fraud that went through it counts when it was told.
+
+        Untold ones are learned of such payments alone; of those that are refused or held, analysts tell early.
+        """
+        stands = self._book.standing(item) if item.went_through else None
         if self._refresher is not None and stands is not None and stands.verdict is Verdict.FRAUD:
             number = next(reversed(self._settled), -1) + 1
             self._settled[number] = Settled(item.tx_id, item.channel, stands.at - item.paid_at)
@@ -251,10 +204,13 @@ class LearningLoop:
         return self._pinned(None, now, "unpinned", "the guard says again which parameters payments get")
 
     def rollback(self, now: int) -> Closed:
-        """Give payments what they got before, until `unpin`."""
+        """Give payments what they got before, until `unpin`; once more, and they get the base as it was trained."""
         before = self._state.served.before
         what = f"parameters {before}" if before else "the model as it was trained"
-        return self._pinned(before, now, "rolled-back", f"payments get {what} again until they are unpinned")
+        closed = self._pinned(before, now, "rolled-back", f"payments get {what} again until they are unpinned")
+        self._state.served.before = ""  # a second rollback does not bring back what the first one has left
+        self._save()
+        return closed
 
     def freeze(self, now: int) -> Closed:
         """Give payments the base as it was trained until `thaw`; learning goes on unseen."""
@@ -324,31 +280,37 @@ class LearningLoop:
 
     def _learn_analysts(self, passed: Iterable[Waiting]) -> None:
         """Learn what analysts have said: somebody looked, so it is sure, at any age."""
-        for entry in passed:
-            label = entry.label
-            if label is None or label.source is not LabelSource.ANALYST or label.verdict is Verdict.WITHDRAWN:
-                continue
-            if self._refresher is not None and (item := self._book.item(entry.tx_id)) is not None:
-                self._learn(self._refresher, item, label.source, fraud=label.verdict is Verdict.FRAUD)
+        for word in analysts_words(passed):
+            if self._refresher is not None and (item := self._book.item(word.tx_id)) is not None:
+                again = word.again or not item.mature_at
+                self._learn(self._refresher, item, LabelSource.ANALYST, fraud=word.fraud, again=again)
 
     def _learn_ripe(self, refresher: Refresher, tx_id: str) -> None:
         """Learn a payment that has reached the age of learning by what others than analysts say of it by now."""
         if (item := self._book.item(tx_id)) is None:
             self._count("unlearned", 1)
-        elif (told := told_of(item)) is not None:
-            self._learn(refresher, item, told.source, fraud=told.verdict is Verdict.FRAUD)
-        elif not item.claims and item.went_through and self._rules.untold:
-            self._learn(refresher, item, UNTOLD, fraud=False, told=refresher.told.share(item.channel))
+            return
+        told, untold = told_by_others(item), self._rules.untold
+        if told is None or (told.source == UNTOLD and not untold):
+            return
+        share = refresher.told.share(item.channel) if untold and not told.sure else 1.0
+        self._learn(refresher, item, told.source, fraud=told.fraud, told=share, again=by_analyst(item))
 
-    def _learn(self, refresher: Refresher, item: Pending, source: str, *, fraud: bool, told: float = 1.0) -> None:
-        """Weigh and learn one label; what cannot be learned is counted."""
+    def _learn(
+        self, refresher: Refresher, item: Pending, source: str, *, fraud: bool, told: float = 1.0, again: bool
+    ) -> None:
+        """Weigh and learn one label; what cannot be learned is counted.
+
+        What a second source says of a payment (`again`) is no second bet: it is known before how that would end.
+        """
         losses = refresher.learn(item, source, fraud=fraud, told=told)
         if losses is None:
             self._count("unlearned", 1)
             return
         self._changed = self._state.fresh = True
         # dated by the period that it was heard in, for the bets count what was heard after a switch
-        self._guard.absorb(losses._replace(decided_at=losses.decided_at * self._rules.every))
+        if not again:
+            self._guard.absorb(losses._replace(decided_at=losses.decided_at * self._rules.every))
         refreshed = item.versions is not None and bool(item.versions.parameters)
         add(self._state.sums, losses, refreshed=refreshed)
 
@@ -360,6 +322,7 @@ class LearningLoop:
         evidence, was = self._guard.evidence, self._guard.on
         if self._guard.decide(now) != was:
             kind, why = SWITCHES[self._guard.on]
+            why += "" if self._state.served.pinned is None else ", once nothing is pinned"
             text = f"{why}: evidence {evidence[0]:.3g} for, {evidence[1]:.3g} against"
             self._tell(now, kind, text, version=self._state.version, evidence=evidence)
         self._changed = refresher.prove(now, on=self._guard.on) or self._changed or step is not None
@@ -462,17 +425,22 @@ class LearningLoop:
     def _taken_up(self, base: Base) -> Refresher:
         """Return what was learned on a base; nothing yet where the journal is of another one."""
         had = self._state
-        if had.base not in ("", base.version):
+        if another := had.base not in ("", base.version):
             Refresher.forget(self._journal)
-            for kind, number in [(LEARNED, 0), *((VERSION, number) for number, _ in self._journal.rows(VERSION))]:
-                self._journal.remove(kind, number)
+            for number, _ in self._journal.rows(VERSION):
+                self._journal.remove(VERSION, number)
             self._state = LoopState(previous=had.base, seq=had.seq, events=had.events, counts=had.counts)
         if had.base != base.version:
             self._state.served.told = ""  # others may have heard of this base before: it is said what holds now
         self._state.base = base.version
         refresher = Refresher(base, self._rules.pace, self._journal)
         if (body := self._journal.get(LEARNED, 0)) is not None:
-            refresher.restore(refresher_state(body))
+            learned = refresher_state(body)
+            if another or learned.base != base.version:
+                refresher.told.restore(learned.told)  # it is of the book, whatever the base
+            else:
+                refresher.restore(learned)
+        self._changed = another  # so that nothing of the other base is kept
         return refresher
 
 
@@ -483,18 +451,3 @@ SWITCHES = {
     True: ("promoted", "payments get what was learned"),
     False: ("reverted", "payments get the model as it was trained"),
 }
-
-
-def told_of(item: Pending) -> Claim | None:
-    """Return what others than analysts have told of a payment, the most believed first; None when they have not."""
-    told = {claim.source: claim for claim in item.claims if claim.verdict is not Verdict.WITHDRAWN}
-    return told.get(LabelSource.CHARGEBACK) or told.get(LabelSource.SILENCE)
-
-
-def add(sums: Sums, losses: Losses, *, refreshed: bool) -> None:
-    """Add what one label cost; `refreshed` says that the payment was decided by what was learned."""
-    sums.labels += 1
-    sums.frauds += losses.fraud
-    sums.frozen += losses.frozen
-    sums.mixture += losses.candidate
-    sums.served += losses.candidate if refreshed else losses.frozen

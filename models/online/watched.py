@@ -38,9 +38,10 @@ class WatchedLoop(LearningLoop):
         super().__init__(base, book, rules, journal)
 
     def hear(self, decision: Decision, vector: FeatureVector | None) -> tuple[float, ...]:
-        """Return what each expert says of a decision now, to be kept with it."""
+        """Return what each expert says of a decision now, to be kept with it; drift is of what the model decided."""
         logit = log_odds_in(decision.parts)
-        self._drift.hear(None if vector is None else vector.values, None if logit is None else probability(logit))
+        if logit is not None and (self._base is None or decision.versions.model == self._base.version):
+            self._drift.hear(None if vector is None else vector.values, probability(logit))
         return super().hear(decision, vector)
 
     def ripen(self, item: Pending) -> None:
@@ -81,14 +82,17 @@ class WatchedLoop(LearningLoop):
 
     def _kept(self, closed: Closed, now: int) -> Closed:
         """Let payments keep what they have; return all that came of it."""
-        version = self.version
-        text = f"payments get parameters {version} until they are unpinned"
-        held = self._pinned(version, now, "pinned", text) if version else self.freeze(now)
+        what = f"parameters {self.version}" if self.version else "the model as it was trained"
+        text = f"drift: payments get {what} until somebody lets refreshes go on"
+        # no order: a version that was pinned long ago is none that can still be named
+        held = self._pinned(self.version, now, "pinned" if self.version else "frozen", text)
         return closed._replace(live=held.live or closed.live, events=(*closed.events, *held.events))
 
     def _load(self) -> None:
-        """Take up what the journal holds; a base with other features begins anew."""
+        """Take up what the journal holds; another base begins anew."""
         super()._load()
+        if self._state.previous and not self._state.since:
+            self._journal.remove(DRIFT, 0)  # the score is to be compared with this base's own
         self._drift, self._known = self._new_drift(), (RecentFigures(), RecentFigures())
         self._shown = {}
         if (body := self._journal.get(DRIFT, 0)) is not None:

@@ -96,11 +96,13 @@ class Traced(LearningLoop):
     boundary = 0
     every = 1
 
-    def _learn(self, refresher: Refresher, item: Pending, source: str, *, fraud: bool, told: float = 1.0) -> None:
+    def _learn(
+        self, refresher: Refresher, item: Pending, source: str, *, fraud: bool, told: float = 1.0, again: bool
+    ) -> None:
         row = int(item.tx_id)
         told_in = max((claim.happened_at for claim in item.claims), default=0) // self.every
         self.trace.taught.append(Taught(row, told_in, self.boundary, item.said[:MIXTURE]))
-        super()._learn(refresher, item, source, fraud=fraud, told=told)
+        super()._learn(refresher, item, source, fraud=fraud, told=told, again=again)
 
 
 class Prequential:

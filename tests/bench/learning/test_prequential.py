@@ -50,10 +50,12 @@ class WeighsAfterLearning(Traced):
 
     stream_of: Prequential
 
-    def _learn(self, refresher: Refresher, item: Pending, source: str, *, fraud: bool, told: float = 1.0) -> None:
+    def _learn(
+        self, refresher: Refresher, item: Pending, source: str, *, fraud: bool, told: float = 1.0, again: bool
+    ) -> None:
         of, row = self.stream_of, int(item.tx_id)
         said = refresher.hear(of.decision(row), FeatureVector("", of.stream.matrix[row], "", 0), int(item.said[-1]))
-        super()._learn(refresher, msgspec.structs.replace(item, said=said), source, fraud=fraud, told=told)
+        super()._learn(refresher, msgspec.structs.replace(item, said=said), source, fraud=fraud, told=told, again=again)
 
 
 class LosesAfterLearning(Prequential):

@@ -10,7 +10,7 @@ from fraud.core.errors import StateError
 from fraud.core.labels import LabelBook
 from fraud.core.learning.journal import MemoryJournal
 from fraud.core.pending import MemoryPending
-from fraud.core.records import DAY, HOUR, Action, LabelSource
+from fraud.core.records import DAY, HOUR, Action, LabelSource, Verdict
 from models.online import loop
 from models.online.loop import LearningLoop
 from models.online.refresher import MIXTURE, NONE, PERIOD
@@ -88,6 +88,68 @@ def test_told_share_is_counted_when_the_deadline_has_passed() -> None:
     site.time(30 * HOUR)
     # 10 of 30 by the age of learning, leaning on a half of twenty
     assert site.loop.figures()["told"] == {"web": pytest.approx((10 + 10) / (30 + 20))}
+
+
+def test_told_share_is_of_payments_that_went_through() -> None:
+    world = World(400)
+    world.fraud[:] = True
+    site = Site(world, msgspec.structs.replace(RULES, charts=()))
+    site.time(HOUR)
+    for row in range(40):
+        site.pay(row, action=Action.DECLINE if row < 10 else Action.APPROVE)
+    for row in range(30):  # somebody looks at once at what was refused
+        site.tell(row, HOUR if row < 10 else 8 * HOUR)
+    site.time(30 * HOUR)
+    assert site.loop.figures()["told"] == {"web": pytest.approx(10 / (20 + 20))}
+
+
+def test_fraud_at_the_age_is_learned_as_one_that_is_told_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(10)
+    world.fraud[:3] = True, True, False
+    site, told = Site(world), dict[str, float]()
+    refresher = site.loop._refresher
+    assert refresher is not None
+    monkeypatch.setattr(refresher, "learn", lambda item, source, **said: told.update({item.tx_id: said["told"]}))
+    site.time(HOUR)
+    for row in range(4):
+        site.pay(row)
+    site.tell(0, HOUR)
+    site.tell(1, HOUR, source=LabelSource.ANALYST)
+    site.tell(2, HOUR)
+    site.time(9 * HOUR)
+    assert told == {"T0": 0.5, "T1": 1.0, "T2": 1.0, "T3": 0.5}
+
+
+def test_word_that_is_withdrawn_in_its_period_is_not_learned() -> None:
+    site = Site(World(10))
+    site.time(HOUR)
+    for row in range(2):
+        site.pay(row)
+        site.tell(row, HOUR, source=LabelSource.ANALYST)
+    last = Verdict.WITHDRAWN, Verdict.FRAUD
+    for row, verdict in enumerate(last):
+        said = site.world.label(row, 2 * HOUR, source=LabelSource.ANALYST)
+        match = site.book.match(msgspec.structs.replace(said, verdict=verdict, version=1))
+        assert match is not None
+        site.loop.take(match, site.period)
+    site.time(3 * HOUR)
+    assert site.learned() == {"analyst/fraud": 1}
+
+
+def test_second_word_on_a_payment_is_learned_and_is_no_second_bet() -> None:
+    site = Site(World(10))
+    site.time(HOUR)
+    for row in range(2):
+        site.pay(row)
+    site.tell(0, HOUR, source=LabelSource.ANALYST)
+    site.time(3 * HOUR)
+    site.tell(0, 4 * HOUR)
+    site.tell(1, 4 * HOUR)
+    site.time(8 * HOUR)
+    site.tell(1, 9 * HOUR, source=LabelSource.ANALYST)
+    site.time(11 * HOUR)
+    assert sum(site.learned().values()) == 4
+    assert site.loop._guard._state.labels == 2
 
 
 def test_payment_of_another_model_is_not_heard() -> None:
@@ -184,6 +246,29 @@ def test_frozen_site_learns_on_unseen_until_it_is_thawed() -> None:
     assert live.version == site.loop.figures()["version"]
 
 
+def test_second_rollback_does_not_bring_back_what_the_first_one_left() -> None:
+    site = lived(Site(World(6_000)), range(6_000))
+    now, bad = site.period * HOUR, site.loop.version
+    assert site.loop.rollback(now).live is not None
+    assert site.loop.version not in ("", bad)
+    live = site.loop.rollback(now).live
+    assert live is not None
+    assert (live.version, live.pinned) == ("", True)
+    site.loop.rollback(now)
+    assert site.loop.version == ""
+
+
+def test_guard_that_decides_while_payments_are_frozen_does_not_say_what_they_get() -> None:
+    site = Site(World(6_000))
+    site.loop.freeze(0)
+    lived(site, range(6_000))
+    told = [event.text for closed in site.closed for event in closed.events if event.kind == "promoted"]
+    assert site.loop.figures()["on"]
+    assert site.loop.version == ""
+    assert told
+    assert all("once nothing is pinned" in text for text in told)
+
+
 def test_unknown_version_and_chart_are_refused() -> None:
     site = lived(Site(World(1_500)), range(1_500))
     for version in ("", "99-abc", "1-00000000", "x"):
@@ -239,6 +324,20 @@ def test_learning_starts_anew_on_another_base() -> None:
     assert other.loop.figures()["counts"]["unlearned"] > 0
     with pytest.raises(ValueError, match="is no version"):
         other.loop.pin(site.loop.figures()["version"], 0)
+
+
+def test_nothing_but_the_told_share_is_taken_up_from_another_base() -> None:
+    site = lived(Site(World(3_000)), range(3_000))
+    told = site.loop.figures()["told"]
+    assert told
+    for number in range(1, 4):  # after the first period it has learned nothing yet, and is started again
+        other = Site(site.world, on=base("grown@2"), journal=site.journal)
+        assert other.learned() == {}
+        assert other.loop.figures()["weights"] == {"frozen": 0.5, "slow": 0.25, "fast": 0.25}
+        assert other.loop.figures()["told"] == told
+        other.period = site.period + number - 1
+        other.time((site.period + number) * HOUR)
+        told = other.loop.figures()["told"]
 
 
 def test_without_a_base_labels_wait_and_nothing_is_learned() -> None:

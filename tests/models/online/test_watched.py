@@ -1,5 +1,6 @@
 """The watched loop: drift is told once, hold keeps what payments have, figures come with and without untold frauds."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -8,6 +9,7 @@ from fraud.core.fields import Duration
 from fraud.core.learning.journal import MemoryJournal
 from fraud.core.learning.settings import DriftSection
 from fraud.core.records import HOUR
+from models.online import loop
 from models.online.watched import DRIFT, WatchedLoop
 from tests.models.online.driven import AGE, RULES, Site
 from tests.models.online.grown import TREES, World, base
@@ -93,6 +95,41 @@ def test_state_of_other_features_begins_anew() -> None:
     site = watched(World(10), journal=journal)
     site.pay(0)
     assert journal.get(DRIFT, 0) is None
+
+
+def test_other_base_is_compared_with_scores_of_its_own() -> None:
+    world, journal = moved(), MemoryJournal()
+    go(first := watched(world, journal=journal), range(2_000))
+    assert journal.get(DRIFT, 0) is not None
+    first.loop = WatchedLoop(base("grown@2"), first.book, RULES, journal, lambda: Drift(NAMES, DriftSection()))
+    first.time((first.period + 1) * HOUR)
+    assert journal.get(DRIFT, 0) is None
+
+
+def test_drift_is_of_what_the_model_has_decided() -> None:
+    world = World(400)
+    site = watched(world)
+    for row in range(400):
+        by_rules = msgspec.structs.replace(world.decision(row), parts=())
+        site.loop.hear(by_rules, world.vector(row))
+        site.loop.hear(world.decision(row, version="other@1"), world.vector(row))
+    for hour in range(1, 14):
+        site.time(hour * HOUR)
+    assert site.journal.get(DRIFT, 0) is None
+
+
+def test_drift_holds_a_version_that_was_pinned_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "PINNABLE", 2)
+    site = watched(moved(), "hold")
+    go(site, range(2_500))
+    pinned = site.loop.figures()["version"]
+    site.loop.pin(pinned, int(site.world.at[2_500]))
+    go(site, range(2_500, 6_000))
+    assert DRIFT in kinds(site)
+    with pytest.raises(ValueError, match="is no version"):
+        site.loop.pin(pinned, 0)
+    assert site.loop.version == pinned
+    assert site.loop.figures()["pinned"]
 
 
 def test_figures_are_shown_with_and_without_untold_frauds() -> None:

@@ -1,0 +1,55 @@
+"""Who has said what of a payment, as it is learned: analysts' last words, what others have told, what nobody has."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from fraud.core.learning.gate import Waiting
+from fraud.core.pending import Claim, Pending
+from fraud.core.records import LabelSource, Verdict
+
+UNTOLD = "untold"
+"""What counts of labels call a payment that nobody had spoken of at the age of learning."""
+
+
+class Word(NamedTuple):
+    """What an analyst says of a payment; `again`: one has spoken of it in an earlier period."""
+
+    tx_id: str
+    fraud: bool
+    again: bool
+
+
+class Told(NamedTuple):
+    """What is known of a payment at the age of learning; `sure`: not only because frauds are told by then or not."""
+
+    source: str
+    fraud: bool
+    sure: bool
+
+
+def analysts_words(passed: Iterable[Waiting]) -> list[Word]:
+    """Return what analysts say in what has come through, of each payment the last word; what is withdrawn is none."""
+    said: dict[str, list[Waiting]] = {}
+    for entry in passed:
+        if entry.label is not None and entry.label.source is LabelSource.ANALYST:
+            said.setdefault(entry.tx_id, []).append(entry)
+    last = [(entries[0], entries[-1].label) for entries in said.values()]
+    return [
+        Word(first.tx_id, label.verdict is Verdict.FRAUD, by_analyst(first.before))
+        for first, label in last
+        if label is not None and label.verdict is not Verdict.WITHDRAWN
+    ]
+
+
+def by_analyst(item: Pending) -> bool:
+    """Tell whether an analyst has spoken of a payment."""
+    return any(claim.source is LabelSource.ANALYST for claim in item.claims)
+
+
+def told_by_others(item: Pending) -> Told | None:
+    """Return what others than analysts have told of a payment, or that nobody has spoken; None where neither holds."""
+    told: dict[LabelSource, Claim] = {one.source: one for one in item.claims if one.verdict is not Verdict.WITHDRAWN}
+    if (claim := told.get(LabelSource.CHARGEBACK) or told.get(LabelSource.SILENCE)) is not None:
+        fraud = claim.verdict is Verdict.FRAUD
+        return Told(claim.source, fraud, sure=not fraud)
+    return None if item.claims or not item.went_through else Told(UNTOLD, fraud=False, sure=False)
