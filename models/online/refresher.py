@@ -28,6 +28,8 @@ FROZEN, SLOW, FAST, MIXTURE, GOOD, PERIOD = range(6)
 """What stands where in what is said of a decision; GOOD is -1 without other parameters to go back to."""
 NONE = -1.0
 PROVED = DAY
+WITHIN = 0.99
+"""A part of a step that is still too long is cut to somewhat less than fits, so that the next look ends it."""
 
 
 class Base(NamedTuple):
@@ -157,12 +159,18 @@ class Refresher:
 
         `alert_at` returns the log-odds from which a payment of an amount is an alert.
         """
-        fresh, recent = self._stack.export(), self.recent
-        bound = step(
-            recent.log_odds(self.live), recent.log_odds(fresh), alert_at(recent.amount()), most=self._pace.step_rms
-        )
+        fresh, at, most = self._stack.export(), alert_at(self.recent.amount()), self._pace.step_rms
+        before = self.recent.log_odds(self.live)
+        bound = step(before, self.recent.log_odds(fresh), at, most=most)
         if bound.rms < LEAST_RMS:
             return None
+        while 0 < (share := bound.share) < 1:
+            # a part of the way in parameters is not that part in log-odds: they are mixed, and cut at the clip
+            taken = step(before, self.recent.log_odds(towards(self.live, fresh, share)), at, most=most)
+            bound = bound._replace(share=share * taken.share * WITHIN, rms=taken.rms / share, alerts=taken.alerts)
+            if taken.share in (0, 1):
+                bound = bound._replace(share=share * taken.share, why=taken.why or bound.why)
+                break
         if bound.share:
             self.live = towards(self.live, fresh, bound.share)
             self._values = self._stacked()

@@ -1,0 +1,53 @@
+"""A refresher publishes no longer a step than the bound, whatever lies between two sets of parameters."""
+
+import numpy as np
+import pytest
+
+from fraud.core.learning.guard import ALERTS_LEAST, ALERTS_MOST, STEP_RMS
+from fraud.core.learning.journal import MemoryJournal
+from models.online.parameters import Parameters
+from models.online.refresher import Pace, Refresher
+from tests.models.online.grown import LEAVES, World, base
+
+ALERT = -5.0
+
+
+def filled() -> Refresher:
+    """Return a refresher that has heard of payments."""
+    world = World(3_000)
+    refresher = Refresher(base(), Pace(), MemoryJournal())
+    for row in range(3_000):
+        refresher.hear(world.decision(row), world.vector(row), 0)
+    return refresher
+
+
+def of(fast: float, weight: float) -> Parameters:
+    """Return parameters of the fast pace alone, the same change of every leaf."""
+    changes = np.zeros((2, LEAVES), np.float32)
+    changes[1] = fast
+    return Parameters((1 - weight, 0.0, weight), changes)
+
+
+@pytest.mark.parametrize(
+    ("live", "fresh"),
+    [
+        (of(0.0, 1.0), of(12.0, 1.0)),  # sixteen times the clip
+        (of(0.7, 1.0), of(0.0, 0.0)),
+        (of(-0.7, 1.0), of(0.0, 0.5)),
+        (of(0.0, 0.5), of(0.05, 0.5)),
+    ],
+)
+def test_a_step_that_is_cut_moves_payments_by_the_bound_at_most(live: Parameters, fresh: Parameters) -> None:
+    refresher = filled()
+    refresher.live = live
+    refresher._stack.export = lambda: fresh  # type: ignore[method-assign]
+    before = refresher.recent.log_odds(live)
+    step = refresher.refresh(lambda amount: ALERT)
+    assert step is not None
+    after = refresher.recent.log_odds(refresher.live)
+    moved = float(np.sqrt(np.mean(np.square(after - before))))
+    assert 0.5 * STEP_RMS < moved <= STEP_RMS
+    assert step.rms * step.share == pytest.approx(moved, rel=1e-3)
+    alerts = np.count_nonzero(after >= ALERT) / np.count_nonzero(before >= ALERT)
+    assert ALERTS_LEAST <= alerts <= ALERTS_MOST
+    assert step.alerts == pytest.approx(alerts)
