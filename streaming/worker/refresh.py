@@ -176,7 +176,8 @@ class Follower:
         self.strategy = strategy
         self._base, self._make, self._in_force, self._heard = strategy.scorer.version, make, in_force, heard
         self._recent: dict[str, bytes] = {}
-        self._last = self._lost = ""
+        self._last: str | None = None  # whoever listens anew may have missed that it went back to none
+        self._lost = ""
 
     def look(self) -> Ready | None:
         """Return what is live as of now, None where that is the model as it was trained."""

@@ -247,6 +247,14 @@ def test_a_promoted_model_goes_on_as_it_was_trained_until_its_own_parameters_are
     assert (worker.used[-1].scorer, worker.used[-1].parameters) == (promoted.scorer, "3-abc")
 
 
+def test_a_promoted_model_without_parameters_shows_none(worker: Worker, topic: Published) -> None:
+    topic.publish(BASE, "7-abc", 7)
+    worker.start()
+    assert worker.figures()["fraud_refresh_seq"] == 7
+    worker.refresh.follow(strategy_of(NEXT))
+    assert worker.figures()["fraud_refresh_seq"] == 0
+
+
 def test_parameters_made_for_a_model_that_was_replaced_meanwhile_are_left(worker: Worker, topic: Published) -> None:
     worker.start()
     topic.publish(BASE, "7-abc", 7)
@@ -279,6 +287,16 @@ def test_without_a_topic_the_worker_goes_on_and_hears_of_it_when_it_is_there(wor
     topic.fault = OSError("gone")
     until(lambda: "gone" in worker.log.getvalue(), "told", 5)
     assert worker.version == "7-abc"
+
+
+def test_a_freeze_that_was_missed_while_the_topic_was_gone_is_found(worker: Worker, topic: Published) -> None:
+    topic.publish(BASE, "7-abc", 7)
+    worker.start()
+    topic.fault = OSError("gone")
+    until(lambda: "gone" in worker.log.getvalue(), "told", 5)
+    topic.held[f"live/{BASE}"] = msgspec.json.encode(Live("", 8, 0))
+    topic.fault = None
+    until(lambda: worker.version == "", "frozen", 5)
 
 
 def test_age_counts_from_the_end_of_the_newest_period_that_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
