@@ -60,8 +60,11 @@ CHARTS = (
 """Two odd labels in a row let a source's labels wait. DECISIONS 66 tells what was tried."""
 OF_FRAUDS = CHARTS[0].name
 """The chart that judges the frauds of a source which tells mostly such by where p lies among them."""
-BANDS, FLOODED, ENOUGH = (1e-3, 1e-2, 0.1, 0.3), 0.2, 1_000
-"""Bands of p begin at 0 and at these; below so many recent decisions such frauds are not judged."""
+BANDS, FLOODED, ENOUGH, SUREST = (1e-3, 1e-2, 0.1, 0.3), 0.2, 1_000, 1 - 1e-9
+"""Bands of p begin at 0 and at these; below so many recent decisions such frauds are not judged.
+
+Odds are of p up to `SUREST`.
+"""
 
 
 class Standing(msgspec.Struct, array_like=True):
@@ -90,6 +93,7 @@ def flooding(p: NDArray[np.float64]) -> tuple[float, ...]:
     """
     if len(p) < ENOUGH:
         return ()
+    p = np.minimum(p, SUREST)
     band, odds, count = np.searchsorted(BANDS, p, side="right"), p / (1 - p), len(BANDS) + 1
     frauds = np.bincount(band, ODDS * odds / (1 + ODDS * odds), count) / max(float(p.sum()), 1.0)
     genuine = np.bincount(band, 1 - p, count) / float((1 - p).sum())

@@ -374,6 +374,11 @@ def test_flooding_by_hand() -> None:
     assert found[4] == pytest.approx(math.log(0.8 + 0.2 * (500 / 9_495.5) / (750 / 504.5)))
 
 
+def test_flooding_stands_payments_of_which_the_base_is_certain() -> None:
+    found = flooding(np.array([0.0005] * 9_000 + [0.5] * 999 + [1.0]))
+    assert found == pytest.approx(flooding(np.array([0.0005] * 9_000 + [0.5] * 999 + [0.999999])), abs=1e-3)
+
+
 def test_constants_are_those_that_were_measured() -> None:
     assert [(c.name, c.rho, c.alarm, c.wait, c.least, c.most) for c in CHARTS] == [
         ("source", 0.05, 20, 3, 0, 0.99), ("source-strong", 0.2, 20, 3, 0.3, 0.95),
