@@ -35,7 +35,7 @@ class AtOnce(Traced):
         assert item is not None
         assert self._refresher is not None
         assert match.label is not None
-        self._learn(self._refresher, item, "chargeback", fraud=match.label.verdict == "fraud")
+        self._learn(self._refresher, item, "chargeback", fraud=match.label.verdict == "fraud", again=False)
 
     def _learn_ripe(self, refresher: Refresher, tx_id: str) -> None:
         del refresher, tx_id
