@@ -70,10 +70,15 @@ EVERY_SECONDS = 0.05
 LISTENS = "FRAUD_REFRESH__ENABLED"
 
 
+A_CARD = 100
+"""A simulated card pays a little more often than that in the sixty days of a run."""
+
+
 def stream(data: Path | None, rows: int) -> Iterator[Arrival | Reject]:
     """Yield payments and their labels by time: of the file, or simulated ones."""
     if data is None:
-        traffic = fdh.generate(fdh.Fdh(cards=400, terminals=800, days=60, seed=9, radius=12.0))
+        cards = max(400, -(-rows // A_CARD))
+        traffic = fdh.generate(fdh.Fdh(cards=cards, terminals=2 * cards, days=60, seed=9, radius=12.0))
         truth = zip(traffic.transactions(), traffic.fraud.tolist(), strict=True)
         from fraud.core.records import Verdict
 
