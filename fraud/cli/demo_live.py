@@ -17,7 +17,7 @@ from fraud.cli.demo_embedded import CHANGE_DAY, CHANGED, DEADLINE, EVERY, MATURI
 from fraud.cli.panel import Board, Learning
 from fraud.cli.screen import line
 from fraud.core.learning.outcomes import Outcome, loss, probability
-from fraud.core.records import BASE, DAY, Action, Decision, Label, Transaction
+from fraud.core.records import DAY, Action, Decision, Label, Transaction, log_odds_in
 from fraud.simulate.shift import generate
 from fraud.simulate.source import Pace, SimulatedSource
 from models.online.snapshots import EVENT, HELD, LIVE, SNAPSHOT, Event, decoded, live_in
@@ -115,7 +115,7 @@ class Lesson:
 
     def decided(self, decision: Decision) -> None:
         """Take in a live decision: what it cost the frozen model, and what it cost as it was served."""
-        base = next((value for name, value in decision.parts if name == BASE), None)
+        base = log_odds_in(decision.parts)
         fraud = self._traffic.frauds.pop(decision.tx_id, None)
         if base is not None and decision.model_score is not None and fraud is not None:
             now, truth = self.now, Outcome(fraud)

@@ -1,5 +1,6 @@
 """`fraud labels`: what the gate holds of the labels, and what becomes of it."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -39,44 +40,44 @@ def held(
     output.last_line({"charts": found, "held": sum(one["count"] for one in found.values())})
 
 
-@app.command("release")
-def release(
-    chart: Chart,
-    bootstrap: options.Bootstrap = None,
-    settings: options.SettingsFile = None,
-    prefix: options.Prefix = None,
-    base: orders.Base = "",
-    by: orders.By = "",
-    wait: orders.Wait = orders.SECONDS,
-) -> None:
-    """Let the labels of a chart through: they are taken in and learned, and the chart begins anew."""
-    deal("release", chart, orders.kafka_of(settings, bootstrap, prefix), base, by, wait)
+DEALS = {
+    "release": "Let the labels of a chart through: they are taken in and learned, and the chart begins anew.",
+    "drop": "Throw the labels of a chart away, as if they had never come; the chart begins anew.",
+}
+"""What can be done with labels that are held."""
 
 
-@app.command("drop")
-def drop(
-    chart: Chart,
-    bootstrap: options.Bootstrap = None,
-    settings: options.SettingsFile = None,
-    prefix: options.Prefix = None,
-    base: orders.Base = "",
-    by: orders.By = "",
-    wait: orders.Wait = orders.SECONDS,
-) -> None:
-    """Throw the labels of a chart away, as if they had never come; the chart begins anew."""
-    deal("drop", chart, orders.kafka_of(settings, bootstrap, prefix), base, by, wait)
+def register(do: str, what: str) -> None:
+    """Make a command of what can be done with the labels of a chart."""
+
+    @app.command(do, help=what)
+    def deal(
+        chart: Chart,
+        bootstrap: options.Bootstrap = None,
+        settings: options.SettingsFile = None,
+        prefix: options.Prefix = None,
+        base: orders.Base = "",
+        by: orders.By = "",
+        wait: orders.Wait = orders.SECONDS,
+    ) -> None:
+        from streaming.messages.schema import Deal, LabelsMessage
+
+        kafka = orders.kafka_of(settings, bootstrap, prefix)
+        need_held(chart, charts(kafka, base))
+        orders.give(kafka, LabelsMessage(do=Deal(do), chart=chart, base=base, by=orders.who(by)), wait)
 
 
-def deal(do: str, chart: str, kafka: "KafkaSection", base: str, by: str, wait: float) -> None:
-    """Give an order about a chart that holds labels; raise DataError for any other."""
-    from streaming.messages.schema import Deal, LabelsMessage
+for name, help_text in DEALS.items():
+    register(name, help_text)
 
-    found = charts(kafka, base)
-    if chart not in found:
-        said = f"those with an alarm are {', '.join(found)}" if found else "none has an alarm"
-        msg = f"chart '{chart}' holds nothing: {said}.{nearest(chart, found)} See: fraud labels held"
+
+def need_held(chart: str, found: Iterable[str]) -> None:
+    """Raise DataError for a chart that holds no labels; `found` are those that do."""
+    names = list(found)
+    if chart not in names:
+        said = f"those with an alarm are {', '.join(names)}" if names else "none has an alarm"
+        msg = f"chart '{chart}' holds nothing: {said}.{nearest(chart, names)} See: fraud labels held"
         raise DataError(msg)
-    orders.give(kafka, LabelsMessage(do=Deal(do), chart=chart, base=base, by=orders.who(by)), wait)
 
 
 def charts(kafka: "KafkaSection", base: str) -> dict[str, dict[str, Any]]:

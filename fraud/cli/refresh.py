@@ -84,66 +84,35 @@ def pin(
     orders.give(kafka, RefreshMessage(do=Do.PIN, version=version, base=base or held.base, by=orders.who(by)), wait)
 
 
-@app.command("unpin")
-def unpin(
-    bootstrap: options.Bootstrap = None,
-    settings: options.SettingsFile = None,
-    prefix: options.Prefix = None,
-    base: orders.Base = "",
-    by: orders.By = "",
-    wait: orders.Wait = orders.SECONDS,
-) -> None:
-    """Let the guard decide again which version payments get."""
-    order("unpin", bootstrap, settings, prefix, base, by, wait)
+ORDERS = {
+    "unpin": "Let the guard decide again which version payments get.",
+    "rollback": "Go back to what payments got before, until unpin; learning goes on beside it.",
+    "freeze": "Have payments scored by the model as it was trained until thaw; learning goes on beside it.",
+    "thaw": "End a freeze, or a pin: the guard decides again which version payments get.",
+}
+"""The orders that need no version, with what they do."""
 
 
-@app.command("rollback")
-def rollback(
-    bootstrap: options.Bootstrap = None,
-    settings: options.SettingsFile = None,
-    prefix: options.Prefix = None,
-    base: orders.Base = "",
-    by: orders.By = "",
-    wait: orders.Wait = orders.SECONDS,
-) -> None:
-    """Go back to what payments got before, until unpin; learning goes on beside it."""
-    order("rollback", bootstrap, settings, prefix, base, by, wait)
+def register(do: str, what: str) -> None:
+    """Make a command of an order that needs no version."""
+
+    @app.command(do, help=what)
+    def order(
+        bootstrap: options.Bootstrap = None,
+        settings: options.SettingsFile = None,
+        prefix: options.Prefix = None,
+        base: orders.Base = "",
+        by: orders.By = "",
+        wait: orders.Wait = orders.SECONDS,
+    ) -> None:
+        from streaming.messages.schema import Do, RefreshMessage
+
+        kafka = orders.kafka_of(settings, bootstrap, prefix)
+        orders.give(kafka, RefreshMessage(do=Do(do), base=base, by=orders.who(by)), wait)
 
 
-@app.command("freeze")
-def freeze(
-    bootstrap: options.Bootstrap = None,
-    settings: options.SettingsFile = None,
-    prefix: options.Prefix = None,
-    base: orders.Base = "",
-    by: orders.By = "",
-    wait: orders.Wait = orders.SECONDS,
-) -> None:
-    """Have payments scored by the model as it was trained until thaw; learning goes on beside it."""
-    order("freeze", bootstrap, settings, prefix, base, by, wait)
-
-
-@app.command("thaw")
-def thaw(
-    bootstrap: options.Bootstrap = None,
-    settings: options.SettingsFile = None,
-    prefix: options.Prefix = None,
-    base: orders.Base = "",
-    by: orders.By = "",
-    wait: orders.Wait = orders.SECONDS,
-) -> None:
-    """End a freeze, or a pin: the guard decides again which version payments get."""
-    order("thaw", bootstrap, settings, prefix, base, by, wait)
-
-
-def order(
-    do: str, bootstrap: str | None, settings: options.SettingsFile, prefix: str | None, base: str, by: str, wait: float
-) -> None:
-    """Give an order that needs no version."""
-    from streaming.messages.schema import Do, RefreshMessage
-
-    kafka = orders.kafka_of(settings, bootstrap, prefix)
-    orders.give(kafka, RefreshMessage(do=Do(do), base=base, by=orders.who(by)), wait)
+for name, help_text in ORDERS.items():
+    register(name, help_text)
 
 
 def table_of(events: "list[Event]") -> Table:

@@ -356,3 +356,8 @@ def as_decided(arrival: Arrival, decision: Decision) -> Arrival:
         explainer=None if decision.explainer is Explainer.NONE else decision.explainer,
         parameters=decision.versions.parameters,
     )
+
+
+def log_odds_in(parts: Parts) -> float | None:
+    """Return the base's log-odds among the parts of a score, None where no model has spoken."""
+    return next((value for name, value in parts if name == BASE), None)

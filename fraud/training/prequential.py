@@ -15,7 +15,7 @@ from fraud.core import censored, intervals, metrics
 from fraud.core.errors import DataError
 from fraud.core.intervals import Measure
 from fraud.core.learning.outcomes import probability
-from fraud.core.records import BASE, DAY, Answer, Label, LabelSource, Reject, Verdict
+from fraud.core.records import DAY, Answer, Label, LabelSource, Reject, Verdict, log_odds_in
 from models.boosting.trees import F64
 from streaming.files.rows import Row
 
@@ -224,7 +224,7 @@ class Collected:
         """Keep the first answer to each payment."""
         del rejects
         for decision in (answer.decision for answer in answers):
-            base = next((value for name, value in decision.parts if name == BASE), None)
+            base = log_odds_in(decision.parts)
             if base is not None and decision.model_score is not None and decision.tx_id not in self._rows:
                 learned = bool(decision.versions.parameters)
                 row = decision.happened_at, decision.merchant, probability(base), decision.model_score, learned

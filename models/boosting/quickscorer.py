@@ -165,6 +165,13 @@ def _cross_out(
 
 
 @compiled
+def _first(alive: np.uint32) -> np.int64:
+    """Return the place of the lowest bit that is set."""
+    lowest = np.uint32(alive & np.uint32(~alive + np.uint32(1)))
+    return np.int64(POSITION[np.uint64(np.uint32(lowest * DE_BRUIJN) >> np.uint32(27))])
+
+
+@compiled
 def _add(
     rows: F32, start: I32, middle: I32, base: I32, feature: I32, threshold: F32, mask: U32, leaf: F64, total: F64
 ) -> None:
@@ -177,8 +184,7 @@ def _add(
         for tree in range(base.shape[0]):
             _cross_out(columns, start[tree], middle[tree], start[tree + 1], feature, threshold, mask, alive)
             for lane in range(count):
-                lowest = np.uint32(alive[lane] & np.uint32(~alive[lane] + np.uint32(1)))
-                place = POSITION[np.uint64(np.uint32(lowest * DE_BRUIJN) >> np.uint32(27))]
+                place = _first(alive[lane])
                 total[first + lane] += leaf[np.uint64(base[tree] + place)]
 
 
@@ -195,7 +201,6 @@ def _add_each(
         for tree in range(base.shape[0]):
             _cross_out(columns, start[tree], middle[tree], start[tree + 1], feature, threshold, mask, alive)
             for lane in range(count):
-                lowest = np.uint32(alive[lane] & np.uint32(~alive[lane] + np.uint32(1)))
-                place = POSITION[np.uint64(np.uint32(lowest * DE_BRUIJN) >> np.uint32(27))]
+                place = _first(alive[lane])
                 for kind in range(values.shape[1]):
                     total[first + lane, kind] += values[np.uint64(base[tree] + place), kind]

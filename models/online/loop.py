@@ -21,13 +21,14 @@ from fraud.core.labels import LabelBook, Match
 from fraud.core.learning.charts import Chart, flooding
 from fraud.core.learning.gate import PATIENCE, Alarm, Gate, HeldChart, Waiting
 from fraud.core.learning.guard import Guard, Step
-from fraud.core.learning.journal import Journal
+from fraud.core.learning.journal import Journal, forget
 from fraud.core.learning.mixture import EXPERTS
 from fraud.core.learning.outcomes import probability
 from fraud.core.pending import Pending
-from fraud.core.records import Decision, FeatureVector, KnownLabel, LabelSource, Verdict
+from fraud.core.records import Decision, FeatureVector, KnownLabel, LabelSource, Verdict, log_odds_in
 from models.online.loop_state import LoopState, Settled, add
-from models.online.refresher import Base, Pace, Refresher, log_odds_in, refresher_state
+from models.online.recent import RECENT
+from models.online.refresher import Base, Pace, Refresher, refresher_state
 from models.online.ripe import Ripe
 from models.online.snapshots import Event, Live, Snapshot, snapshot_of
 from models.online.words import UNTOLD, analysts_words, by_analyst, told_by_others
@@ -426,9 +427,8 @@ class LearningLoop:
         """Return what was learned on a base; nothing yet where the journal is of another one."""
         had = self._state
         if another := had.base not in ("", base.version):
-            Refresher.forget(self._journal)
-            for number, _ in self._journal.rows(VERSION):
-                self._journal.remove(VERSION, number)
+            for kind in (RECENT, VERSION):
+                forget(self._journal, kind)
             self._state = LoopState(previous=had.base, seq=had.seq, events=had.events, counts=had.counts)
         if had.base != base.version:
             self._state.served.told = ""  # others may have heard of this base before: it is said what holds now

@@ -42,12 +42,6 @@ class Recent:
         self._journal.put(RECENT, slot, HEAD.pack(self._number, base, amount) + leaves.astype(self._kind).tobytes())
         self._number += 1
 
-    def clear(self) -> None:
-        """Forget all of them: they are of other trees."""
-        for slot, _ in self._journal.rows(RECENT):
-            self._journal.remove(RECENT, slot)
-        self._number = 0
-
     def amount(self) -> int:
         """Return the amount in the middle, 0 without decisions."""
         return int(np.median(self._amount[: len(self)])) if len(self) else 0

@@ -15,11 +15,11 @@ from fraud.core.learning.guard import STEP_RMS, Losses, Step, step
 from fraud.core.learning.journal import Journal
 from fraud.core.learning.outcomes import EASY_SHARE, ToldShare, loss, outcome_of, probability
 from fraud.core.pending import Pending
-from fraud.core.records import BASE, DAY, Decision, FeatureVector, Parts
+from fraud.core.records import DAY, Decision, FeatureVector, log_odds_in
 from models.boosting.trees import F64, Trees
 from models.online import leaves as lv
 from models.online.parameters import CLIP, Parameters, neutral, towards
-from models.online.recent import RECENT, Recent
+from models.online.recent import Recent
 from models.online.stack import PACES, Learned, OnlineStack
 
 LEAST_RMS = 1e-3
@@ -108,12 +108,6 @@ class Refresher:
     def move(self, now: int) -> None:
         """Let no time lie ahead: it has gone back to `now` (ns UTC)."""
         self._next_at = min(self._next_at, now)
-
-    @staticmethod
-    def forget(journal: Journal) -> None:
-        """Remove what the journal holds of another base."""
-        for number, _ in journal.rows(RECENT):
-            journal.remove(RECENT, number)
 
     def hear(self, decision: Decision, vector: FeatureVector | None, period: int) -> tuple[float, ...]:
         """Return what each expert says of a decision now, and the period; remember it for the step bound.
@@ -214,11 +208,6 @@ def refresher_state(body: bytes) -> RefresherState:
     except msgspec.MsgspecError as error:
         msg = f"what was learned cannot be read ({error}): restore what `snapshot` returned"
         raise StateError(msg) from error
-
-
-def log_odds_in(parts: Parts) -> float | None:
-    """Return the base's log-odds among the parts of a score, None where no model has spoken."""
-    return next((value for name, value in parts if name == BASE), None)
 
 
 def packed(parameters: Parameters) -> PlainParameters:

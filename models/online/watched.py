@@ -10,9 +10,9 @@ from fraud.core.labels import LabelBook
 from fraud.core.learning.journal import Journal
 from fraud.core.learning.outcomes import probability
 from fraud.core.pending import Pending
-from fraud.core.records import Decision, FeatureVector, Verdict
+from fraud.core.records import Decision, FeatureVector, Verdict, log_odds_in
 from models.online.loop import Closed, LearningLoop, LearningRules
-from models.online.refresher import FROZEN, MIXTURE, Base, log_odds_in
+from models.online.refresher import FROZEN, MIXTURE, Base
 
 DRIFT = "drift"
 """Rows in the journal: the state of drift, as of the end of a window."""

@@ -29,6 +29,12 @@ class Journal(Protocol):
         """Replace the whole content; raise StateError for bytes that are none."""
 
 
+def forget(journal: Journal, kind: str) -> None:
+    """Let all rows of a kind go."""
+    for number, _ in journal.rows(kind):
+        journal.remove(kind, number)
+
+
 Rows = dict[str, dict[int, bytes]]
 
 
