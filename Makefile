@@ -14,13 +14,13 @@ help:
 	grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: ## make the environment for tests and training
-	infra/setup.sh .venv serve,train,network,online,bench,dev
+	infra/setup.sh .venv serve,train,network,online,console,postgres,bench,dev
 
 services: ## install Kafka and Redis for tests; nothing is started
 	infra/services.sh install >&2
 
 demo: ## traffic, scoring and decisions on the screen; SECONDS=20 ends by itself
-	infra/setup.sh .venv-run onnx,online
+	infra/setup.sh .venv-run onnx,online,console
 	exec .venv-run/bin/fraud demo $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
 
 check: setup ## ruff, mypy, import contracts, size budget
