@@ -34,7 +34,7 @@ class Outgoing(NamedTuple):
     topic: str
     key: bytes
     value: bytes
-    headers: Headers
+    headers: Headers = ()
     partition: int | None = None
 
 
