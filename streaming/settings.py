@@ -12,9 +12,10 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from fraud.core.errors import SettingsError
-from fraud.core.fields import Duration, Section, setting
-from fraud.core.records import SECOND
+from fraud.core.fields import Duration, Section, positive, setting
+from fraud.core.records import HOUR, MINUTE, SECOND
 from fraud.core.settings import Settings, load
+from fraud.review.settings import ReviewSection
 from streaming.messages.money import Rates
 
 S = TypeVar("S", bound=Settings)
@@ -106,6 +107,46 @@ class TrainSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class ConsoleSection(Section, frozen=True):
+    """The console: where it listens, what it keeps, how long somebody stays signed in."""
+
+    database: Annotated[
+        str, setting("SQLite (sqlite:///FILE) or PostgreSQL (postgresql+psycopg://USER:PASSWORD@HOST/NAME).")
+    ] = "sqlite:///build/console/console.db"
+    keys: Annotated[
+        str, setting("Folder of the audit's key, made at the first start for its owner alone; keep a copy.", "path")
+    ] = "build/console"
+    host: Annotated[str, setting("Address that the port is bound to.")] = "127.0.0.1"
+    port: Annotated[int, setting("Port of the console; 0: any free one.", "port", ge=0, le=65_535)] = 8_600
+    public_url: Annotated[
+        str, setting("How people reach it, as https://console.example.org; empty: by the address they use.")
+    ] = ""
+    tls: Annotated[
+        bool, setting("It is reached over TLS, at a proxy in front: cookies are bound to that and to the host.")
+    ] = False
+    proxies: Annotated[
+        str, setting("Addresses of proxies, separated by commas, whose X-Forwarded-For is believed; empty: none.")
+    ] = ""
+    idle: Annotated[Duration, setting("Nothing done for so long signs out.", "duration")] = Duration(30 * MINUTE)
+    session: Annotated[Duration, setting("Signed out so long after signing in, whatever is done.", "duration")] = (
+        Duration(12 * HOUR)
+    )
+    invite: Annotated[Duration, setting("An invite is good for so long, once.", "duration")] = Duration(HOUR)
+    tries_account: Annotated[int, setting("Failed sign-ins of an account in tries_window.", "tries", ge=1)] = 5
+    tries_network: Annotated[
+        int, setting("The same of a network: IPv4 by the first three numbers, IPv6 by 64 bits.", "tries", ge=1)
+    ] = 20
+    tries_window: Annotated[Duration, setting("Stretch in which they are counted.", "duration")] = Duration(15 * MINUTE)
+    poll: Annotated[Duration, setting("How often open pages are told of what has changed.", "duration")] = Duration(
+        SECOND // 5
+    )
+    viewers: Annotated[int, setting("Most pages that are told at once.", "pages", ge=1, le=10_000)] = 500
+
+    def __post_init__(self) -> None:
+        """Refuse spans of nothing."""
+        positive(self, "idle", "session", "invite", "tries_window", "poll")
+
+
 class ServiceSettings(Settings, frozen=True):
     """Every setting, by section."""
 
@@ -113,6 +154,8 @@ class ServiceSettings(Settings, frozen=True):
     store: StoreSection = StoreSection()
     serving: ServingSection = ServingSection()
     train: TrainSection = msgspec.field(default_factory=TrainSection)
+    console: ConsoleSection = ConsoleSection()
+    review: ReviewSection = ReviewSection()
 
 
 def read_settings(path: Path | None = None, env: Mapping[str, str] | None = None) -> ServiceSettings:

@@ -1,4 +1,4 @@
-"""What the console refuses: each error is one sentence for the person who asked, and says which kind of refusal it is."""
+"""What the console refuses: each error is one sentence for the person who asked, its class the kind of refusal."""
 
 from fraud.core.errors import FraudError
 
