@@ -13,6 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.core.evidence import Evidence
+
 Values = NDArray[np.float32]
 Parts = tuple[tuple[str, float], ...]
 """Shares of a score by name, in order."""
@@ -232,11 +234,15 @@ class Score(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
-    """Why: a stable code, the sentence an analyst reads, and the effect on the score in log-odds."""
+    """Why: a stable code, the sentence an analyst reads, and the effect on the score in log-odds.
+
+    `without` is the model's probability had its group been usual, None for rules and for what is no group.
+    """
 
     code: str
     text: str
     effect: float = 0.0
+    without: float | None = None
 
 
 class Versions(msgspec.Struct, frozen=True, gc=False):
@@ -320,7 +326,7 @@ Outcome = Decision | Alert
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one transaction caused: the decision, its alert if any, and the vector that was scored.
+    """All that one transaction caused: the decision, its alert if any, the vector that was scored, what alerts rest on.
 
     `repeat_of` is set when a producer sent the same transaction again: the decision is then the first answer.
     """
@@ -331,6 +337,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     vector: FeatureVector | None = None
     repeat_of: Position | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:

@@ -1,9 +1,10 @@
 """What goes over Kafka beside the message itself: keys, headers, and the way back from a published message.
 
 A decision carries in its headers the position of its transaction (`source`), the position of the first answer when it
-repeats one (`repeat-of`), the vector that was scored (`vector`) and the times of its stages (`stages`); what a sender
-put in `traceparent` and `tracestate` goes through. Readers drop a decision whose source position is at or below the
-one they have seen of that partition, and alerts by id: so each sees every effect exactly once.
+repeats one (`repeat-of`), the vector that was scored (`vector`), what an alert rests on (`evidence`, laid out in
+`fraud/core/evidence.py`) and the times of its stages (`stages`); what a sender put in `traceparent` and `tracestate`
+goes through. Readers drop a decision whose source position is at or below the one they have seen of that partition, and
+alerts by id: so each sees every effect exactly once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from fraud.core import evidence
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, FeatureVector, KnownLabel, Position, Reject, Values
 from streaming.messages import schema
@@ -20,6 +22,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 SOURCE, REPEAT_OF, STAGES, REASON, CODE, SEEN_AT = "source", "repeat-of", "stages", "reason", "code", "seen-at"
 VECTOR, VECTOR_LAYOUT = "vector", 1
+EVIDENCE = "evidence"
 CARRIED = ("traceparent", "tracestate")
 CLOUD_ID, CLOUD_SPEC = "ce_id", "ce_specversion"
 STRUCTURED = b"application/cloudevents+json"
@@ -70,6 +73,8 @@ def decision_out(answer: Answer, topic: str, stages: bytes = b"") -> Outgoing:
         headers.append((REPEAT_OF, position_text(answer.repeat_of)))
     if answer.vector is not None:
         headers.append((VECTOR, packed_vector(answer.vector.values, answer.vector.spec_version)))
+    if answer.evidence is not None:
+        headers.append((EVIDENCE, evidence.packed(answer.evidence)))
     if stages:
         headers.append((STAGES, stages))
     decision = answer.decision
@@ -109,12 +114,12 @@ def answer_in(value: bytes, headers: Sequence[tuple[str, bytes]]) -> Answer:
     """Return a published decision as the answer that it was, its alert left out.
 
     Raises:
-        DataError: when the headers name no source position.
+        DataError: when the headers name no source position, or hold no vector or evidence that this release reads.
         msgspec.MsgspecError: when the message is no decision.
     """
     decision = schema.decision_in(value)
     repeat_of, packed = header(headers, REPEAT_OF), header(headers, VECTOR)
-    vector = None
+    vector, proof = None, header(headers, EVIDENCE)
     if packed is not None:
         values, spec_version = vector_in(packed)
         vector = FeatureVector(decision.tx_id, values, spec_version, decision.seen_at)
@@ -124,6 +129,7 @@ def answer_in(value: bytes, headers: Sequence[tuple[str, bytes]]) -> Answer:
         vector=vector,
         repeat_of=position_in(repeat_of) if repeat_of else None,
         headers=carried(headers),
+        evidence=None if proof is None else evidence.unpacked(proof),
     )
 
 

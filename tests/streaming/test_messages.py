@@ -24,7 +24,7 @@ DECISIONS = st.builds(
     version=st.integers(0, 9),
     action=st.sampled_from(Action),
     score=st.floats(0, 1),
-    reasons=st.lists(st.builds(Reason, TEXTS, TEXTS, st.floats(-9, 9)), max_size=2).map(tuple),
+    reasons=st.lists(st.builds(Reason, TEXTS, TEXTS, st.floats(-9, 9), st.none() | st.floats(0, 1)), max_size=2).map(tuple),
     level=st.sampled_from(Level),
     versions=st.builds(Versions, TEXTS, TEXTS, TEXTS, TEXTS),
     seen_at=TIMES,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fraud.core.errors import DataError
+from fraud.core.evidence import Evidence, SideEvent
 from fraud.core.records import Answer, FeatureVector, KnownLabel, LabelSource, Position, Reject, Verdict
 from streaming.kafka import output_log
 from streaming.messages import envelope
@@ -39,12 +40,20 @@ def test_decision_comes_back_as_it_went_out() -> None:
         vector=FeatureVector("t1", values, "s", first.decision.seen_at),
         headers=(("traceparent", b"00"), ("other", b"x")),
         repeat_of=Position("transactions@abc", 1, 3),
+        evidence=Evidence("s", "m", (("amount", 0.5),), ((SideEvent(7, 3_000, 0.25),), ())),
     )
     back = envelope.answer_in(*envelope.decision_out(full, "decisions")[2:4])
     assert (back.decision, back.position, back.repeat_of) == (full.decision, AT, full.repeat_of)
+    assert back.evidence == full.evidence
     assert back.vector is not None
     assert back.vector.values.tobytes() == values.tobytes()
     assert back.headers == (("traceparent", b"00"),)
+
+
+def test_decision_without_evidence_has_no_header_of_it() -> None:
+    out = envelope.decision_out(answer(payment("t1"), AT), "decisions")
+    assert envelope.EVIDENCE not in dict(out.headers)
+    assert envelope.answer_in(out.value, out.headers).evidence is None
 
 
 def test_alert_of_an_answer_without_one_is_an_error() -> None:

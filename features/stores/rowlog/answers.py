@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from features.stores.working_set import Change
+from fraud.core import evidence
 from fraud.core.records import Alert, Answer, Decision, FeatureVector, Position
 
 
@@ -17,6 +18,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
     alert: Alert | None = None
     vector: bytes = b""
     changes: tuple[Change, ...] = ()
+    evidence: bytes = b""
 
     @property
     def answer(self) -> Answer:
@@ -25,7 +27,8 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
         if self.vector:
             values = np.frombuffer(self.vector, np.float32).copy()
             vector = FeatureVector(decision.tx_id, values, decision.versions.spec, decision.seen_at)
-        return Answer(decision=decision, position=self.position, alert=self.alert, vector=vector)
+        proof = evidence.unpacked(self.evidence) if self.evidence else None
+        return Answer(decision=decision, position=self.position, alert=self.alert, vector=vector, evidence=proof)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -35,7 +38,8 @@ decode = msgspec.msgpack.Decoder(Stored).decode
 def stored(answer: Answer, changes: Sequence[Change] = ()) -> bytes:
     """Return an answer as it is kept."""
     vector = answer.vector.values.astype("<f4", copy=False).tobytes() if answer.vector is not None else b""
-    return _encode(Stored(answer.decision, answer.position, answer.alert, vector, tuple(changes)))
+    proof = evidence.packed(answer.evidence) if answer.evidence is not None else b""
+    return _encode(Stored(answer.decision, answer.position, answer.alert, vector, tuple(changes), proof))
 
 
 def small(answer: Answer) -> bytes:
