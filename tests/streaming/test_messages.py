@@ -18,13 +18,14 @@ from tests.filled import filled
 
 TIMES = st.integers(0, 2**61)
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
+REASONS = st.builds(Reason, TEXTS, TEXTS, st.floats(-9, 9), st.none() | st.floats(0, 1))
 DECISIONS = st.builds(
     Decision,
     tx_id=TEXTS,
     version=st.integers(0, 9),
     action=st.sampled_from(Action),
     score=st.floats(0, 1),
-    reasons=st.lists(st.builds(Reason, TEXTS, TEXTS, st.floats(-9, 9), st.none() | st.floats(0, 1)), max_size=2).map(tuple),
+    reasons=st.lists(REASONS, max_size=2).map(tuple),
     level=st.sampled_from(Level),
     versions=st.builds(Versions, TEXTS, TEXTS, TEXTS, TEXTS),
     seen_at=TIMES,
