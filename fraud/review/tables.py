@@ -8,9 +8,6 @@ Rules of use: pages go by key (`(at_stake, id) < (:s, :i)`), never by offset; ba
 `count(*)`; words are searched in notes only, by full text.
 """
 
-import hashlib
-from functools import lru_cache
-
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -28,18 +25,8 @@ from sqlalchemy import (
 )
 
 from fraud.review.columns import Id, Json, Real, count, flag, metadata, named, number, time, word
-from fraud.review.words import OPEN_CASES, AccountState, AlertStatus, EntityKind
-
-
-@lru_cache(maxsize=200_000)
-def entity_id(kind: int, name: str) -> int:
-    """Return the id of a card, merchant or device: 63 bits of a hash of kind and name.
-
-    Among 10 million entities two have one id with a chance of 5 in a million; their histories would be shown as one.
-    """
-    digest = hashlib.blake2b(name.encode(), digest_size=8, person=EntityKind(kind).word.encode())
-    return int.from_bytes(digest.digest(), "big") >> 1
-
+from fraud.review.ids import entity_id as entity_id
+from fraud.review.words import OPEN_CASES, AccountState, AlertStatus
 
 # --- what the projector writes
 
@@ -71,19 +58,15 @@ payment = Table(
     time("happened_at"),
     count("amount"),
     Column("score", Real, nullable=False),
+    Column("bin", SmallInteger),
     word("action"),
     word("verdict", optional=True),
     word("verdict_source", optional=True),
 )
 Index("payment_card", payment.c.card, payment.c.happened_at.desc())
 Index("payment_merchant", payment.c.merchant, payment.c.happened_at.desc())
-Index(
-    "payment_device",
-    payment.c.device,
-    payment.c.happened_at.desc(),
-    sqlite_where=payment.c.device.isnot(None),
-    postgresql_where=payment.c.device.isnot(None),
-)
+_known = payment.c.device.isnot(None)
+Index("payment_device", payment.c.device, payment.c.happened_at.desc(), sqlite_where=_known, postgresql_where=_known)
 Index("payment_tx", payment.c.tx_id)
 
 alert = Table(
@@ -183,7 +166,8 @@ Index("case_decided", case.c.decided_at)
 _locked = case.c.lock_until.isnot(None)
 Index("case_locked", case.c.lock_until, sqlite_where=_locked, postgresql_where=_locked)
 
-# A label by what it says and of whom. `version` counts the console's changes of one verdict, null for others' labels.
+# A label by who said it when. `version` counts the console's changes of one verdict, null for others' labels. Of a
+# payment's labels that with the highest `known_offset` holds, for all that is known of a card is in one partition.
 label_trace = Table(
     "label_trace",
     metadata,
@@ -195,6 +179,7 @@ label_trace = Table(
     time("sent_at", optional=True),
     time("seen_at", optional=True),
     time("known_at", optional=True),
+    Column("known_offset", BigInteger),
     time("applied_at", optional=True),
     named("live_in_model", optional=True),
     time("live_at", optional=True),
@@ -251,8 +236,8 @@ peer = Table(
 )
 Index("peer_amount", peer.c.channel, peer.c.mcc, peer.c.amount)
 
-# Sums that pages show. A projector writes `part` 0, whoever decides writes 1, so neither waits for the other; a reader
-# adds the two. Names are in `counters.py`.
+# Sums that pages show, by names of `counters.py`. The projector writes `part` 0, the desk 1, so that neither waits for
+# the other; a reader adds the two.
 counter = Table(
     "counter",
     metadata,
@@ -384,15 +369,27 @@ Index("action_log_case", action_log.c.case_id, action_log.c.id)
 Index("action_log_card", action_log.c.card_id, action_log.c.id.desc())
 Index("action_log_token", action_log.c.token)
 
-# Messages to be sent, each once it is due and not undone. `action_id` is the row of `action_log` that is then sent.
+# What one confirmation did, so that it can be undone until `until`, also after a restart.
+step = Table(
+    "step",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("by", Id, nullable=False),
+    time("at"),
+    time("until"),
+    Column("body", Json, nullable=False),
+    time("undone_at", optional=True),
+)
+Index("step_until", step.c.until)
+
+# Records to be sent, each once it is due and not undone: `body` is JSON of a label, an order or the head of the audit,
+# by `kind`. `action_id` is the row of `action_log` that is then sent.
 outbox = Table(
     "outbox",
     metadata,
     number("seq"),
-    named("topic"),
-    Column("key", LargeBinary, nullable=False),
-    Column("value", LargeBinary, nullable=False),
-    Column("headers", Json, nullable=False, server_default=text("'[]'")),
+    word("kind"),
+    Column("body", LargeBinary, nullable=False),
     time("send_after"),
     time("sent_at", optional=True),
     flag("undone"),

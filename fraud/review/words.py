@@ -127,6 +127,14 @@ class Second(Word):
     DISPUTE = 3
 
 
+class Parcel(Word):
+    """What a row of the outbox is: `fraud.core.records.Label`, `fraud.core.actions.CaseAction` or `AuditHead`."""
+
+    LABEL = 0
+    ORDER = 1
+    AUDIT_HEAD = 2
+
+
 class Changed(Word):
     """What happened to an alert's row on the screens that show it."""
 
