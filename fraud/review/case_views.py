@@ -86,7 +86,10 @@ class WhyView(msgspec.Struct, frozen=True):
 
 
 class GraphNode(msgspec.Struct, frozen=True):
-    """A node: ring 0 the card, 1 its merchants and devices, 2 other cards. `score` is its highest within the time."""
+    """A node: ring 0 the card, 1 its merchants and devices, 2 other cards. `score` is its highest within the time.
+
+    `id` is its place among the nodes.
+    """
 
     id: int
     kind: EntityKind
@@ -269,6 +272,9 @@ class CaseView(msgspec.Struct, frozen=True):
     """What who asks may do now: decide, reopen, lock, escalate, note, tag, reveal, assign, print."""
     colleagues: tuple[Colleague, ...] = ()
     asked_at: int = 0
+    next: int | None = None
+    """Which case would come next for who asks: a look ahead, not a lock."""
+    reopened: bool = False
 
 
 class Dossier(msgspec.Struct, frozen=True):

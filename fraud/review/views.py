@@ -27,7 +27,6 @@ class Named(msgspec.Struct, frozen=True):
     """A card, merchant or device. `name` is as shown, masked for a card; `key` stands in addresses."""
 
     kind: EntityKind
-    id: int
     name: str
     key: str
 
@@ -293,6 +292,29 @@ class Decided(msgspec.Struct, frozen=True):
     needs_second: bool = False
     sent: bool = True
     """False where no label leaves: unsure, escalated, or a second person has to look first."""
+
+
+class Given(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody says of a case: no part of it has a default that would say it for them.
+
+    `alerts` are those that it goes to, all open ones when empty; `worth`: 1 it was worth a look, -1 not, None not said;
+    `keys` and `seconds` are what it took.
+    """
+
+    verdict: VerdictWord
+    action: ActionWord
+    alerts: tuple[int, ...] = ()
+    note: str = ""
+    worth: int | None = None
+    keys: int = 0
+    seconds: float = 0.0
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """Payments, newest first; `after` asks for older ones, empty at the end."""
+
+    rows: tuple[PaymentRow, ...]
+    after: str
 
 
 class Undone(msgspec.Struct, frozen=True):

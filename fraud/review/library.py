@@ -1,0 +1,56 @@
+"""What the desk asks of the rest of the project: how versions that decisions name are read, and who activates one."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from fraud.core.ports import Policy
+from fraud.core.rules.ruleset import RuleSet
+from fraud.core.rules.vocabulary import Vocabulary
+
+
+class InUse(NamedTuple):
+    """What decides now; empty texts where nobody knows."""
+
+    model: str = ""
+    rules: str = ""
+    policy: str = ""
+    parameters: str = ""
+    release: str = ""
+
+
+class Library(Protocol):
+    """Versions by what decisions call them. What is not kept here is None: a page then says so."""
+
+    def names(self, spec: str) -> tuple[str, ...] | None:
+        """Return the names of the features of a spec version, in vector order."""
+
+    def vocabulary(self) -> Vocabulary:
+        """Return what rules may name today."""
+
+    def policy(self, version: str) -> Policy | None:
+        """Return a policy."""
+
+    def rules(self, version: str) -> RuleSet | None:
+        """Return compiled rules."""
+
+    def in_use(self) -> InUse:
+        """Return what decides now."""
+
+
+class Order(NamedTuple):
+    """A release to be made of rules, with the model and the policy in use: its text, list files, and who wants it."""
+
+    rules: str
+    lists: Mapping[str, str]
+    by: str
+    note: str
+
+
+class Releases(Protocol):
+    """Where releases are activated."""
+
+    def activate(self, order: Order) -> str:
+        """Activate rules as a release, and return its name; raise FraudError where that cannot be done."""
+
+    def rollback(self, release: str, by: str) -> str:
+        """Activate an earlier release again, and return its name; raise FraudError where that cannot be done."""
