@@ -295,14 +295,15 @@ class Decided(msgspec.Struct, frozen=True):
 
 
 class Given(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What somebody says of a case: no part of it has a default that would say it for them.
+    """What somebody says of a case: the verdict has no default, for one would say it for them.
 
-    `alerts` are those that it goes to, all open ones when empty; `worth`: 1 it was worth a look, -1 not, None not said;
-    `keys` and `seconds` are what it took.
+    An empty `action` is the one that the page shows with the verdict (`CaseView.then`). `alerts` are those that it goes
+    to, all open ones when empty. `worth`: 1 it was worth a look, -1 not, None not said. `keys` and `seconds` are what
+    it took.
     """
 
     verdict: VerdictWord
-    action: ActionWord
+    action: ActionWord | Literal[""] = ""
     alerts: tuple[int, ...] = ()
     note: str = ""
     worth: int | None = None
@@ -313,7 +314,7 @@ class Given(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Timeline(msgspec.Struct, frozen=True):
     """Payments, newest first; `after` asks for older ones, empty at the end."""
 
-    rows: tuple[PaymentRow, ...]
+    payments: tuple[PaymentRow, ...]
     after: str
 
 

@@ -1,0 +1,208 @@
+"""Who works on what: the next case, locks that end by themselves, cases that are assigned or put back.
+
+A lock lies on the case alone. While somebody picks, others skip the row (`FOR UPDATE SKIP LOCKED`); SQLite has one
+writer at a time, so there two cannot pick the same either.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select, update
+
+from fraud.review.changes import noted
+from fraud.review.errors import ConflictError, InvalidError, UnknownError
+from fraud.review.people import Person, Role
+from fraud.review.queue import SECONDS, waits_for
+from fraud.review.rights import need
+from fraud.review.rows import UNDECIDED, UNKNOWN, people_of
+from fraud.review.tables import IS_OPEN, account, alert, case
+from fraud.review.tools import Tools
+from fraud.review.views import Owner, Shelf
+from fraud.review.words import AlertKind, CaseState, Changed
+
+LONGEST_REASON = 500
+
+
+def take_next(tools: Tools, who: Person, kind: str, now: int) -> int | None:
+    """Lock the case that is worth most of a kind of work, or of the shelf `second` or `disputes`; None when none waits.
+
+    Raises:
+        ForbiddenError: for the role.
+        InvalidError: when there is no such kind.
+    """
+    need(who, Role.LEAD if kind == "disputes" else Role.ANALYST, "take a case")
+    with tools.database.write() as connection:
+        number = picked(connection, who, kind, now)
+        if number is not None:
+            lock_for(connection, who, number, now + tools.settings.lock)
+            noted(connection, _undecided(connection, number), Changed.CHANGED, now)
+    return number
+
+
+def lock(tools: Tools, who: Person, number: int, now: int) -> Owner:
+    """Lock a case, or renew one's lock.
+
+    Raises:
+        ConflictError: while somebody else has it.
+        UnknownError: when there is no such case.
+    """
+    need(who, Role.ANALYST, "lock a case")
+    with tools.database.write() as connection:
+        row = case_row(connection, number, hold=True)
+        need_free(connection, row, who, now)
+        until = now + tools.settings.lock
+        lock_for(connection, who, number, until)
+        if row.owner != who.id or (row.lock_until or 0) <= now:
+            noted(connection, _undecided(connection, number), Changed.CHANGED, now)
+    return Owner(who.id, who.name, until, mine=True)
+
+
+def let_go(tools: Tools, who: Person, number: int, now: int) -> None:
+    """End one's lock on a case; somebody else's is left alone."""
+    need(who, Role.ANALYST, "let go of a case")
+    with tools.database.write() as connection:
+        mine = (case.c.id == number) & (case.c.owner == who.id) & (case.c.lock_until > now)
+        ended = connection.execute(update(case).where(mine).values(lock_until=None, owner=None))
+        if ended.rowcount:
+            noted(connection, _undecided(connection, number), Changed.CHANGED, now)
+
+
+def skip(tools: Tools, who: Person, number: int, reason: str, now: int) -> None:
+    """Put a case back for others, with a reason; one gets it again when nothing else waits.
+
+    Raises:
+        InvalidError: without a reason.
+    """
+    need(who, Role.ANALYST, "skip a case")
+    why = reason_of(reason)
+    with tools.database.write() as connection:
+        row = case_row(connection, number, hold=True)
+        need_free(connection, row, who, now)
+        # It stays marked with who has skipped it, without a lock: their `next` passes it by.
+        connection.execute(update(case).where(case.c.id == number).values(owner=who.id, lock_until=None))
+        tools.audit.append(connection, now, who.name, "case.skip", f"case:{number}", None, why)
+        noted(connection, _undecided(connection, number), Changed.CHANGED, now)
+
+
+def assign(tools: Tools, who: Person, alerts: Sequence[int], colleague: int | None, now: int) -> int:
+    """Give the cases of some alerts to somebody (None: to nobody); return how many cases.
+
+    Raises:
+        ForbiddenError: for somebody else, unless a lead asks.
+        InvalidError: for somebody who cannot decide, or more alerts than the cap.
+    """
+    need(who, Role.LEAD if colleague not in (None, who.id) else Role.ANALYST, "assign cases to somebody else")
+    need_within(tools, who, len(alerts))
+    with tools.database.write() as connection:
+        if colleague is not None:
+            _need_colleague(connection, colleague)
+        chosen = select(alert.c.case_id).where(alert.c.id.in_(alerts), alert.c.status.in_(UNDECIDED)).distinct()
+        cases = sorted(number for (number,) in connection.execute(chosen))
+        for number in cases:
+            connection.execute(update(case).where(case.c.id == number).values(assignee=colleague))
+            tools.audit.append(connection, now, who.name, "case.assign", f"case:{number}", None, str(colleague or ""))
+        noted(connection, sorted(alerts), Changed.CHANGED, now)
+    return len(cases)
+
+
+def picked(connection: Connection, who: Person, kind: str, now: int, but: int = 0) -> int | None:
+    """Return the case that comes next for somebody, its row held until the transaction ends."""
+    for mine_too in (False, True):
+        row = connection.execute(
+            _candidates(who, kind, now, mine_too).where(case.c.id != but).with_for_update(of=case, skip_locked=True)
+        ).first()
+        if row is not None:
+            return int(row.case_id)
+    return None
+
+
+def ahead(connection: Connection, who: Person, kind: str, now: int, but: int) -> int | None:
+    """Return which case would come next if `but` were done; nothing is locked."""
+    row = connection.execute(_candidates(who, kind, now, mine_too=False).where(case.c.id != but)).first()
+    return None if row is None else int(row.case_id)
+
+
+def case_row(connection: Connection, number: int, *, hold: bool = False) -> Row[Any]:
+    """Return a case; with `hold` nobody else changes it before the transaction ends.
+
+    Raises:
+        UnknownError: when there is none of this number.
+    """
+    asked = select(case).where(case.c.id == number)
+    row = connection.execute(asked.with_for_update() if hold else asked).first()
+    if row is None:
+        msg = f"there is no case {number}"
+        raise UnknownError(msg)
+    return row
+
+
+def need_free(connection: Connection, row: Row[Any], who: Person, now: int) -> None:
+    """Raise ConflictError while somebody else has locked a case."""
+    if row.owner not in (None, who.id) and (row.lock_until or 0) > now:
+        name = people_of(connection, [row.owner]).get(row.owner, UNKNOWN)
+        left = (row.lock_until - now) // 1_000_000_000
+        msg = f"{name} works on case {row.id}: it is locked for {left} s more, or until they let it go"
+        raise ConflictError(msg)
+
+
+def need_within(tools: Tools, who: Person, count: int) -> None:
+    """Raise InvalidError for more alerts at once than somebody may touch."""
+    cap = cap_of(tools, who)
+    if not 0 < count <= cap:
+        msg = f"{count} alerts at once: expected 1 to {cap}; narrow the view, or go in steps"
+        raise InvalidError(msg)
+
+
+def cap_of(tools: Tools, who: Person) -> int:
+    """Return how many alerts somebody may touch at once."""
+    return tools.settings.bulk_lead if who.role >= Role.LEAD else tools.settings.bulk
+
+
+def reason_of(text: str) -> str:
+    """Return a reason that somebody has given, trimmed; raise InvalidError for none."""
+    found = text.strip()
+    if not 0 < len(found) <= LONGEST_REASON:
+        msg = f"the reason has {len(found)} characters: expected 1 to {LONGEST_REASON}, so that others understand it"
+        raise InvalidError(msg)
+    return found
+
+
+def _candidates(who: Person, kind: str, now: int, mine_too: bool) -> Select[Any]:
+    """Return what asks for the dearest alert that somebody can take; without `mine_too` of a case that others had."""
+    free: ColumnElement[bool] = or_(case.c.owner.is_(None), case.c.lock_until.is_(None), case.c.lock_until <= now)
+    if mine_too:
+        free = or_(free, case.c.owner == who.id)
+    else:
+        free = and_(free, or_(case.c.owner.is_(None), case.c.owner != who.id))
+    asked = select(alert.c.case_id, alert.c.id).join(case, case.c.id == alert.c.case_id).where(*_work(kind, who))
+    asked = asked.where(free, or_(case.c.assignee.is_(None), case.c.assignee == who.id))
+    return asked.order_by(alert.c.at_stake.desc(), alert.c.id.desc()).limit(1)
+
+
+def _work(kind: str, who: Person) -> list[ColumnElement[bool]]:
+    shelves: dict[str, Shelf] = {"second": "second", "disputes": "disputes"}
+    if kind in shelves:
+        return [alert.c.case_id.in_(waits_for(shelves[kind], who)), alert.c.status.in_(UNDECIDED)]
+    known = {member.word: member for member in AlertKind}
+    if kind not in known:
+        msg = f"{kind!r} is no kind of work: expected one of {', '.join([*known, *SECONDS])}"
+        raise InvalidError(msg)
+    goes_on = case.c.state != int(CaseState.PENDING_SECOND)
+    return [IS_OPEN, alert.c.kind == literal_column(str(int(known[kind]))), goes_on]
+
+
+def lock_for(connection: Connection, who: Person, number: int, until: int) -> None:
+    """Lock a case for somebody, without looking whether it is free."""
+    connection.execute(update(case).where(case.c.id == number).values(owner=who.id, lock_until=until))
+
+
+def _undecided(connection: Connection, number: int) -> list[int]:
+    chosen = select(alert.c.id).where(alert.c.case_id == number, alert.c.status.in_(UNDECIDED))
+    return [each for (each,) in connection.execute(chosen.order_by(alert.c.id))]
+
+
+def _need_colleague(connection: Connection, number: int) -> None:
+    able = (account.c.id == number) & (account.c.state == 1) & (account.c.role >= int(Role.ANALYST))
+    if connection.execute(select(func.count()).select_from(account).where(able)).scalar_one() == 0:
+        msg = f"account {number} cannot decide cases: expected an active one, analyst or more"
+        raise InvalidError(msg)

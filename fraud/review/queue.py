@@ -1,0 +1,285 @@
+"""The queue: pages of alerts by key, its filters, its badges, and its export.
+
+Pages go by the key of their last row, never by an offset; nothing is counted through. With a kind of work and an order
+each page is a walk along one partial index, whatever its depth.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, literal_column, or_, select
+
+from fraud.review.counters import at_stake, read, waiting
+from fraud.review.errors import InvalidError
+from fraud.review.naming import number_of
+from fraud.review.people import Person, Role
+from fraud.review.rights import need
+from fraud.review.rows import CASE_COLUMNS, UNDECIDED, colleagues, rows_from, rows_of
+from fraud.review.saved import saved_views
+from fraud.review.tables import IS_OPEN, alert, case, payment, reason, tag, verdict
+from fraud.review.tools import HEARD, Tools, marked
+from fraud.review.views import Badge, Order, QueueFilter, QueuePage, QueueQuery, QueueRow, Shelf
+from fraud.review.words import AlertKind, CaseState, Deed, Known, Second, Teller, of_word
+
+MOST = 200
+"""Rows of a page at most."""
+COUNTED = 1_000
+"""Up to how many a shelf that no sum is kept of is counted."""
+SECONDS = {"second": (Second.FOUR_EYES, Second.BLIND), "disputes": (Second.DISPUTE, Second.ESCALATED)}
+WORKING = CaseState.OPEN, CaseState.PENDING_SECOND, CaseState.REOPENED
+HEAD = (
+    "alert", "kind", "status", "arrived_at", "due_at", "score", "at_stake", "expected_loss", "base_amount", "amount",
+    "currency", "card", "merchant", "channel", "took", "verdict", "model", "reasons",
+)  # fmt: skip
+
+
+class Walk(NamedTuple):
+    """An order: the column that leads, None where the alert's number alone does, and whether it falls."""
+
+    column: ColumnElement[int] | None
+    falls: bool
+
+
+WALKS: dict[Order, Walk] = {
+    "at_stake": Walk(alert.c.at_stake, True),
+    "expected_loss": Walk(alert.c.expected_loss, True),
+    "due": Walk(alert.c.due_at, False),
+    "newest": Walk(None, True),
+}
+
+
+def page_of(tools: Tools, query: QueueQuery, who: Person, now: int) -> QueuePage:
+    """Return a page of a queue with its badges."""
+    with tools.database.read() as connection:
+        rows, more = _walked(connection, query, who, now, min(query.limit, MOST))
+        plain = query.shelf == "kind" and not query.filter
+        badges = badges_of(connection, who)
+        mine = next((badge for badge in badges if badge.shelf == "kind" and badge.kind == query.kind), None)
+        return QueuePage(
+            query=query,
+            base=tools.base,
+            badges=badges,
+            saved=saved_views(connection, who),
+            rows=rows_from(connection, rows, who, now),
+            total=mine.count if plain and mine else None,
+            at_stake=mine.at_stake if plain and mine else None,
+            after=_key(query.order, rows[-1]) if rows and (more or query.before) else "",
+            before=_key(query.order, rows[0]) if rows and (query.after or (query.before and more)) else "",
+            newest=newest(connection),
+            asked_at=now,
+            colleagues=colleagues(connection),
+            last_decision_at=marked(connection, HEARD),
+        )
+
+
+def shown_rows(tools: Tools, ids: Sequence[int], who: Person, now: int) -> tuple[QueueRow, ...]:
+    """Return the rows of some alerts, for a page that shows them already."""
+    with tools.database.read() as connection:
+        return rows_of(connection, ids, who, now)
+
+
+def waiting_badges(tools: Tools, who: Person) -> tuple[Badge, ...]:
+    """Return the badges alone."""
+    with tools.database.read() as connection:
+        return badges_of(connection, who)
+
+
+def newest(connection: Connection) -> int:
+    """Return the highest number of an alert, 0 without any."""
+    return int(connection.execute(select(func.max(alert.c.id))).scalar() or 0)
+
+
+def badges_of(connection: Connection, who: Person) -> tuple[Badge, ...]:
+    """Return what waits: each kind of work by its sums, other shelves counted up to a limit, lead's for leads."""
+    sums = read(connection, "waiting/") | read(connection, "at-stake/")
+    badges = []
+    for kind in AlertKind:
+        count, money = sums.get((waiting(kind), 0), 0), sums.get((at_stake(kind), 0), 0)
+        query = QueueQuery(kind=kind.word)  # type: ignore[arg-type]
+        badges.append(Badge("kind", query.kind, count, money, _oldest(connection, kind) if count else None, query))
+    shelves: list[Shelf] = ["mine", "second"] if who.role >= Role.ANALYST else []
+    shelves += ["disputes"] if who.role >= Role.LEAD else []
+    badges += [_shelf_badge(connection, shelf, who) for shelf in shelves]
+    return tuple(badges)
+
+
+def conditions(query: QueueQuery, who: Person, now: int) -> list[ColumnElement[bool]]:
+    """Return what an alert of a queue fulfils; raise InvalidError for a filter that names nothing there is."""
+    return [*_of_shelf(query, who, now), *_of_filter(query.filter, now)]
+
+
+def exported(tools: Tools, query: QueueQuery, who: Person, now: int) -> Iterator[str]:
+    """Yield a queue as CSV, line by line, cards masked; that it was asked for is in the audit log.
+
+    Raises:
+        ForbiddenError: for anybody below an analyst.
+    """
+    need(who, Role.ANALYST, "export a view")
+    asked = msgspec.json.encode(query).decode()
+    with tools.database.write() as connection:
+        tools.audit.append(connection, now, who.name, "queue.export", "queue", None, asked)
+    return _lines(tools, query, who, now)
+
+
+def _lines(tools: Tools, query: QueueQuery, who: Person, now: int) -> Iterator[str]:
+    yield _line(HEAD)
+    left, after = tools.settings.export, ""
+    while left > 0:
+        with tools.database.read() as connection:
+            asked = msgspec.structs.replace(query, after=after, before="")
+            found, more = _walked(connection, asked, who, now, min(left, MOST))
+            for row in rows_from(connection, found, who, now):
+                yield _line(_cells(row))
+        if not more:
+            return
+        left, after = left - len(found), _key(query.order, found[-1])
+
+
+def _cells(row: QueueRow) -> list[object]:
+    return [
+        row.uid, row.kind, row.status, row.arrived_at, row.due_at, row.score, row.at_stake, row.expected_loss,
+        row.base_amount, row.amount, row.currency, row.card.name, row.merchant.name, row.channel, row.took,
+        row.verdict or "", row.model, " | ".join(reason.text for reason in row.why),
+    ]  # fmt: skip
+
+
+def _line(cells: Sequence[object]) -> str:
+    """Return one line; a text that a spreadsheet would take for a formula is marked as text."""
+    written = io.StringIO()
+    plain = [f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell for cell in cells]
+    csv.writer(written).writerow(plain)
+    return written.getvalue()
+
+
+def _walked(connection: Connection, query: QueueQuery, who: Person, now: int, limit: int) -> tuple[list[Any], bool]:
+    """Return the rows of a page in the order of the query, and whether there are more behind the last one walked."""
+    back = bool(query.before)
+    walk = WALKS[query.order]
+    asked = select(alert, *CASE_COLUMNS).join(case, case.c.id == alert.c.case_id)
+    asked = asked.where(*conditions(query, who, now))
+    if key := query.before or query.after:
+        asked = asked.where(_beyond(walk, _parsed(key), falls=walk.falls is not back))
+    rows = list(connection.execute(_ordered(asked, walk, falls=walk.falls is not back).limit(limit + 1)))
+    more, rows = len(rows) > limit, rows[:limit]
+    return (rows[::-1] if back else rows), more
+
+
+def _ordered(asked: Select[Any], walk: Walk, *, falls: bool) -> Select[Any]:
+    columns = [alert.c.id] if walk.column is None else [walk.column, alert.c.id]
+    return asked.order_by(*(column.desc() if falls else column for column in columns))
+
+
+def _beyond(walk: Walk, key: tuple[int, int], *, falls: bool) -> ColumnElement[bool]:
+    """Return what holds of rows behind a key."""
+    value, number = key
+    by_number = alert.c.id < number if falls else alert.c.id > number
+    if walk.column is None:
+        return by_number
+    # Written as a bound and a choice, not as a pair: SQLite then begins in the index at the bound.
+    within = walk.column <= value if falls else walk.column >= value
+    ahead = walk.column < value if falls else walk.column > value
+    return and_(within, or_(ahead, by_number))
+
+
+def _key(order: Order, row: Any) -> str:
+    column = WALKS[order].column
+    value = 0 if column is None else row._mapping[column.name]  # type: ignore[attr-defined]
+    return f"{value}.{row.id}"
+
+
+def _parsed(key: str) -> tuple[int, int]:
+    value, _, number = key.partition(".")
+    try:
+        return int(value), int(number)
+    except ValueError as error:
+        msg = f"{key!r} is no key of a page: expected what an earlier page gave; open the queue anew"
+        raise InvalidError(msg) from error
+
+
+def _of_shelf(query: QueueQuery, who: Person, now: int) -> list[ColumnElement[bool]]:
+    if query.shelf == "kind":
+        kind = _member(AlertKind, query.kind)
+        return [IS_OPEN, alert.c.kind == literal_column(str(int(kind)))]
+    if query.shelf == "mine":
+        return [_mine(who, now), alert.c.status.in_(UNDECIDED)]
+    if query.shelf == "overturned":
+        return [alert.c.id.in_(_overturned(who))]
+    return [alert.c.case_id.in_(waits_for(query.shelf, who)), alert.c.status.in_(UNDECIDED)]
+
+
+def _mine(who: Person, now: int) -> ColumnElement[bool]:
+    """Return what holds of cases that somebody has: locked, called unsure, or assigned."""
+    has = and_(case.c.owner == who.id, or_(case.c.lock_until > now, case.c.snooze_until.is_not(None)))
+    return and_(case.c.state.in_(WORKING), or_(has, case.c.assignee == who.id))
+
+
+def waits_for(shelf: Shelf, who: Person) -> Select[tuple[int]]:
+    """Return the cases in which somebody who has not given a verdict yet is to look."""
+    given = exists().where(verdict.c.case_id == case.c.id, verdict.c.by == who.id, verdict.c.superseded_by.is_(None))
+    kinds = [int(kind) for kind in SECONDS[shelf]]
+    waits = (case.c.kind_second != literal_column("0")) & case.c.kind_second.in_(kinds)
+    return select(case.c.id).where(waits, case.c.state == int(CaseState.PENDING_SECOND), ~given)
+
+
+def _overturned(who: Person) -> Select[tuple[int]]:
+    """Return the alerts on which somebody's verdict is contradicted by a chargeback."""
+    return (
+        select(verdict.c.alert_id)
+        .join(alert, alert.c.id == verdict.c.alert_id)
+        .join(payment, and_(payment.c.tx_id == alert.c.tx_id, payment.c.version == alert.c.version))
+        .where(verdict.c.by == who.id, verdict.c.superseded_by.is_(None), contradicted())
+    )
+
+
+def contradicted() -> ColumnElement[bool]:
+    """Return what holds of a verdict beside its payment where a chargeback says otherwise."""
+    other = or_(
+        and_(verdict.c.verdict == 0, payment.c.verdict == int(Known.GENUINE)),
+        and_(verdict.c.verdict == 1, payment.c.verdict == int(Known.FRAUD)),
+    )
+    return and_(payment.c.verdict_source == int(Teller.CHARGEBACK), other)
+
+
+def _of_filter(given: QueueFilter, now: int) -> list[ColumnElement[bool]]:
+    plain: list[tuple[object, ColumnElement[bool]]] = [
+        (given.least is not None, alert.c.base_amount >= given.least),
+        (given.most is not None, alert.c.base_amount <= given.most),
+        (given.channel, alert.c.channel == given.channel),
+        (given.reason, alert.c.id.in_(select(reason.c.alert_id).where(reason.c.code == given.reason))),
+        (given.assignee, or_(case.c.assignee == given.assignee, case.c.owner == given.assignee)),
+        (given.older_than, alert.c.arrived_at <= now - (given.older_than or 0)),
+        (given.tag, alert.c.case_id.in_(select(tag.c.case_id).where(tag.c.name == given.tag))),
+    ]
+    chosen = [condition for is_set, condition in plain if is_set]
+    if given.card:
+        chosen.append(alert.c.card == number_of("card", given.card))
+    if given.merchant:
+        chosen.append(alert.c.merchant == number_of("merchant", given.merchant))
+    if given.took:
+        chosen.append(alert.c.action == int(_member(Deed, given.took)))
+    return chosen
+
+
+def _member(kind: type[Any], word: str) -> Any:
+    try:
+        return of_word(kind, word)
+    except ValueError as error:
+        raise InvalidError(str(error)) from error
+
+
+def _oldest(connection: Connection, kind: AlertKind) -> int | None:
+    """Return when the alert arrived that is due first: of alerts without a deadline, the oldest."""
+    first = select(alert.c.arrived_at).where(IS_OPEN, alert.c.kind == literal_column(str(int(kind))))
+    return connection.execute(first.order_by(alert.c.due_at, alert.c.id).limit(1)).scalar()
+
+
+def _shelf_badge(connection: Connection, shelf: Shelf, who: Person) -> Badge:
+    query = QueueQuery(shelf=shelf)
+    # `mine` is asked without a time: a lock that has just ended still counts as one's own until somebody takes it.
+    chosen = select(alert.c.at_stake).join(case, case.c.id == alert.c.case_id).where(*_of_shelf(query, who, 0))
+    some = chosen.limit(COUNTED).subquery()
+    count, money = connection.execute(select(func.count(), func.sum(some.c.at_stake)).select_from(some)).one()
+    return Badge(shelf, None, int(count), int(money or 0), None, query)
