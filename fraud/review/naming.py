@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection, select
 
 from fraud.review.errors import UnknownError
-from fraud.review.tables import entity, entity_id
+from fraud.review.ids import entity_id
+from fraud.review.tables import entity
 from fraud.review.views import EntityKind as Kind
 from fraud.review.views import Named
 from fraud.review.words import EntityKind, of_word

@@ -80,7 +80,7 @@ def skip(tools: Tools, who: Person, number: int, reason: str, now: int) -> None:
         need_free(connection, row, who, now)
         # It stays marked with who has skipped it, without a lock: their `next` passes it by.
         connection.execute(update(case).where(case.c.id == number).values(owner=who.id, lock_until=None))
-        tools.audit.append(connection, now, who.name, "case.skip", f"case:{number}", None, why)
+        tools.audit.append(connection, now, who.name, "case.skip", f"case/{number}", None, why)
         noted(connection, _undecided(connection, number), Changed.CHANGED, now)
 
 
@@ -100,7 +100,7 @@ def assign(tools: Tools, who: Person, alerts: Sequence[int], colleague: int | No
         cases = sorted(number for (number,) in connection.execute(chosen))
         for number in cases:
             connection.execute(update(case).where(case.c.id == number).values(assignee=colleague))
-            tools.audit.append(connection, now, who.name, "case.assign", f"case:{number}", None, str(colleague or ""))
+            tools.audit.append(connection, now, who.name, "case.assign", f"case/{number}", None, str(colleague or ""))
         noted(connection, sorted(alerts), Changed.CHANGED, now)
     return len(cases)
 

@@ -19,7 +19,7 @@ from fraud.review.people import Person, Role
 from fraud.review.rights import need
 from fraud.review.rows import CASE_COLUMNS, UNDECIDED, colleagues, rows_from, rows_of
 from fraud.review.saved import saved_views
-from fraud.review.tables import IS_OPEN, alert, case, payment, reason, tag, verdict
+from fraud.review.tables import IS_OPEN, IS_SECOND, alert, case, payment, reason, tag, verdict
 from fraud.review.tools import HEARD, Tools, marked
 from fraud.review.views import Badge, Order, QueueFilter, QueuePage, QueueQuery, QueueRow, Shelf
 from fraud.review.words import AlertKind, CaseState, Deed, Known, Second, Teller, of_word
@@ -220,8 +220,9 @@ def waits_for(shelf: Shelf, who: Person) -> Select[tuple[int]]:
     """Return the cases in which somebody who has not given a verdict yet is to look."""
     given = exists().where(verdict.c.case_id == case.c.id, verdict.c.by == who.id, verdict.c.superseded_by.is_(None))
     kinds = [int(kind) for kind in SECONDS[shelf]]
-    waits = (case.c.kind_second != literal_column("0")) & case.c.kind_second.in_(kinds)
-    return select(case.c.id).where(waits, case.c.state == int(CaseState.PENDING_SECOND), ~given)
+    return select(case.c.id).where(
+        IS_SECOND, case.c.kind_second.in_(kinds), case.c.state == int(CaseState.PENDING_SECOND), ~given
+    )
 
 
 def _overturned(who: Person) -> Select[tuple[int]]:

@@ -1,4 +1,4 @@
-"""What people write beside verdicts: notes, tags, whether a look was worth it; and the card's number, when asked for."""
+"""What people write beside verdicts: notes, tags, whether a look was worth it; and a card's number when asked for."""
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -33,7 +33,7 @@ def add_note(tools: Tools, who: Person, number: int, text: str, now: int) -> Not
         values = {"case_id": number, "card_id": row.card_id, "by": who.id, "at": now, "text": text}
         written = connection.execute(insert(note).values(**values).returning(note.c.id)).scalar_one()
         # The text may hold what has to be erased one day; the log, which is never changed, names the note alone.
-        tools.audit.append(connection, now, who.name, "note.add", f"case:{number}", None, f"note:{written}")
+        tools.audit.append(connection, now, who.name, "note.add", f"case/{number}", None, f"note/{written}")
     return NoteView(int(written), who.name, now, text)
 
 
@@ -83,7 +83,7 @@ def set_worth(tools: Tools, who: Person, number: int, value: int, now: int) -> N
         if not changed.rowcount:
             msg = f"you have given no verdict on case {number}"
             raise UnknownError(msg)
-        tools.audit.append(connection, now, who.name, "verdict.worth", f"case:{number}", None, str(value))
+        tools.audit.append(connection, now, who.name, "verdict.worth", f"case/{number}", None, str(value))
 
 
 def reveal(tools: Tools, who: Person, number: int, now: int) -> str:
@@ -92,7 +92,7 @@ def reveal(tools: Tools, who: Person, number: int, now: int) -> str:
     with tools.database.write() as connection:
         row = case_row(connection, number)
         name = connection.execute(select(entity.c.name).where(entity.c.id == row.card_id)).scalar_one()
-        tools.audit.append(connection, now, who.name, "card.reveal", f"case:{number}", None, f"card:{row.card_id}")
+        tools.audit.append(connection, now, who.name, "card.reveal", f"case/{number}", None, f"card/{row.card_id}")
     return str(name)
 
 
@@ -109,7 +109,7 @@ def reveal_entity(tools: Tools, who: Person, card: int, now: int) -> str:
         if name is None:
             msg = f"there is no card {card}"
             raise UnknownError(msg)
-        tools.audit.append(connection, now, who.name, "card.reveal", f"card:{card}", None, f"card:{card}")
+        tools.audit.append(connection, now, who.name, "card.reveal", f"card/{card}", None, f"card/{card}")
     return str(name)
 
 
@@ -135,7 +135,7 @@ def _set(tools: Tools, connection: Connection, who: Person, number: int, name: s
     else:
         connection.execute(insert(tag).values(case_id=number, name=name, by=who.id, at=now))
     action = "tag.remove" if remove else "tag.add"
-    tools.audit.append(connection, now, who.name, action, f"case:{number}", None, name)
+    tools.audit.append(connection, now, who.name, action, f"case/{number}", None, name)
     return True
 
 

@@ -40,7 +40,7 @@ def reopen(tools: Tools, who: Person, number: int, reason: str, now: int) -> Non
         state = {"state": int(CaseState.REOPENED), "decided_at": None, "owner": who.id, "assignee": who.id}
         until = now + tools.settings.lock
         connection.execute(update(case).where(case.c.id == number).values(**state, lock_until=until))
-        tools.audit.append(connection, now, who.name, "case.reopen", f"case:{number}", None, why)
+        tools.audit.append(connection, now, who.name, "case.reopen", f"case/{number}", None, why)
         noted(connection, ids, Changed.ADDED, now)
 
 

@@ -44,7 +44,7 @@ def save(tools: Tools, who: Person, name: str, query: QueueQuery, team: bool, no
         values = {"owner": who.id, "team": team, "name": name, "filter": msgspec.to_builtins(kept), "order": kept.order}
         number = connection.execute(insert(saved_view).values(**values).returning(saved_view.c.id)).scalar_one()
         if team:
-            tools.audit.append(connection, now, who.name, "view.save", f"view:{number}", None, name)
+            tools.audit.append(connection, now, who.name, "view.save", f"view/{number}", None, name)
     return SavedView(int(number), name, kept, (), team, mine=True, default=False)
 
 
@@ -65,7 +65,7 @@ def remove(tools: Tools, who: Person, number: int, now: int) -> None:
             raise ForbiddenError(msg)
         connection.execute(delete(saved_view).where(saved_view.c.id == number))
         if row.team:
-            tools.audit.append(connection, now, who.name, "view.remove", f"view:{number}", row.name)
+            tools.audit.append(connection, now, who.name, "view.remove", f"view/{number}", row.name)
 
 
 def _view(row: Any, who: Person) -> SavedView:

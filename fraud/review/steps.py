@@ -112,7 +112,7 @@ def undo(tools: Tools, who: Person, token: str, now: int) -> Undone:
         _restore(connection, body, held, now)
         connection.execute(update(step).where(step.c.token == token).values(undone_at=now))
         for number in sorted(body.cases):
-            tools.audit.append(connection, now, who.name, "verdict.undo", f"case:{number}", None, _listed(body))
+            tools.audit.append(connection, now, who.name, "verdict.undo", f"case/{number}", None, _listed(body))
         noted(connection, sorted(body.alerts), Changed.CHANGED, now)
     return Undone(tuple(sorted(body.cases)), tuple(sorted(body.alerts)))
 

@@ -163,6 +163,10 @@ IS_OPEN_CASE = case.c.state.in_([literal_column(str(int(state))) for state in OP
 Index("case_open_card", case.c.card_id, unique=True, sqlite_where=IS_OPEN_CASE, postgresql_where=IS_OPEN_CASE)
 Index("case_card", case.c.card_id, case.c.id.desc())
 Index("case_decided", case.c.decided_at)
+IS_SECOND = case.c.kind_second != literal_column("0")
+Index("case_second", case.c.kind_second, case.c.id, sqlite_where=IS_SECOND, postgresql_where=IS_SECOND)
+IS_SNOOZED = case.c.snooze_until.isnot(None)
+Index("case_snoozed", case.c.snooze_until, sqlite_where=IS_SNOOZED, postgresql_where=IS_SNOOZED)
 _locked = case.c.lock_until.isnot(None)
 Index("case_locked", case.c.lock_until, sqlite_where=_locked, postgresql_where=_locked)
 

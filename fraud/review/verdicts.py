@@ -103,7 +103,7 @@ def given_in(tools: Tools, step: Step, row: Row[Any], given: Given) -> tuple[Out
     before = msgspec.json.encode({"state": CaseState(row.state).word, "waits_for": Second(row.kind_second).word})
     after = msgspec.json.encode(told)
     tools.audit.append(
-        step.connection, step.now, step.who.name, f"verdict.{given.verdict}", f"case:{row.id}", before.decode(),
+        step.connection, step.now, step.who.name, f"verdict.{given.verdict}", f"case/{row.id}", before.decode(),
         after.decode(),
     )  # fmt: skip
     return outcome, kind

@@ -125,6 +125,7 @@ class Second(Word):
     FOUR_EYES = 1
     BLIND = 2
     DISPUTE = 3
+    ESCALATED = 4
 
 
 class Parcel(Word):
