@@ -1,0 +1,187 @@
+"""Pages from views: each template shows exactly one struct, and whoever reads it decides how times and colours look.
+
+Templates escape everything by themselves, and a name that a view does not have is an error, never an empty place.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from fraud.dashboard import addresses, charts, formats, words
+from fraud.dashboard.graph import drawn
+from fraud.review.people import Role
+
+FOLDER = Path(__file__).parent
+Theme = Literal["system", "light", "dark"]
+
+
+class Reader(msgspec.Struct, frozen=True):
+    """Who reads a page, and how: colours, lines a row, keys of one letter or none, time zone."""
+
+    name: str
+    role: Role
+    csrf: str
+    theme: Theme = "system"
+    compact: bool = False
+    keys: bool = True
+    zone: str = "UTC"
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """What surrounds a view: who reads it, when (wall clock), at which path.
+
+    `heard_at` is when the newest decision was taken in, None where none was. `undo` is the token of what was just done;
+    `flash` a sentence, and `secret` an address, that are told once.
+    """
+
+    reader: Reader | None
+    now: int
+    path: str
+    currency: str = "EUR"
+    heard_at: int | None = None
+    undo: str = ""
+    flash: str = ""
+    secret: str = ""
+
+
+class SignInView(msgspec.Struct, frozen=True):
+    """The sign-in page: why the last try failed, and what was typed."""
+
+    message: str = ""
+    email: str = ""
+    oidc: bool = False
+    csrf: str = ""
+
+
+class InviteView(msgspec.Struct, frozen=True):
+    """The page behind an invite: somebody chooses name and password."""
+
+    token: str
+    role: str
+    email: str = ""
+    message: str = ""
+    csrf: str = ""
+
+
+class ProblemView(msgspec.Struct, frozen=True):
+    """What went wrong, in one sentence with its repair; `doing` says what works all the same."""
+
+    status: int
+    title: str
+    detail: str
+    doing: str = ""
+
+
+class Pages:
+    """Render views as pages; `static` is the folder of what they load."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Read templates from `folder/templates`; static files from `folder/static`."""
+        self.static = folder / "static"
+        self.environment = Environment(
+            loader=FileSystemLoader(folder / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self.environment.filters |= _filters()
+        self.environment.globals |= _globals(self.asset)
+
+    def render(self, name: str, view: msgspec.Struct | None, scene: Scene) -> str:
+        """Return page or partial `name` of a view."""
+        return self.environment.get_template(f"{name}.html").render(view=view, scene=scene, reader=scene.reader)
+
+    def asset(self, name: str) -> str:
+        """Return the address of a static file; it changes with the file, so a browser may keep it for ever."""
+        return f"/static/{name}?v={_hash(self.static / name)}"
+
+
+@cache
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+# --- what templates may call -----------------------------------------------------------------------------------------
+
+
+def _filters() -> dict[str, Callable[..., Any]]:
+    plain = ("number", "count", "gain", "probability", "share", "points", "odds", "span", "seconds", "milliseconds")
+    named = {name: getattr(formats, name) for name in (*plain, "version", "band", "utc")}
+    return named | {
+        "money": _money,
+        "clock": pass_context(partial(_time, formats.clock)),
+        "day": pass_context(partial(_time, formats.day)),
+        "age": _age,
+        "sign": words.sign,
+        "said": words.said,
+        "interval": _interval,
+        "entity": addresses.entity_address,
+        "json": _json,
+    }
+
+
+def _globals(asset: Callable[[str], str]) -> dict[str, Any]:
+    return {
+        "asset": asset,
+        "queue_address": addresses.queue_address,
+        "case_address": addresses.case_address,
+        "parameters": addresses.parameters,
+        "risk": formats.risk,
+        "left": formats.left,
+        "drawn": drawn,
+        "charts": charts,
+        "words": words,
+        "Role": Role,
+    }
+
+
+def zone_of(scene: Scene) -> ZoneInfo:
+    """Return the time zone of whoever reads, UTC where this machine does not know it."""
+    try:
+        return ZoneInfo(scene.reader.zone if scene.reader else "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+@pass_context
+def _money(context: Context, minor: int | None, currency: str | None = None) -> str:
+    """Write an amount, of the base currency unless another is named."""
+    return formats.money(minor, currency or context["scene"].currency)
+
+
+def _time(write: Callable[..., str], context: Context, at: int | None) -> Markup:
+    """Write a moment in the reader's zone; UTC stands behind it for whoever hovers."""
+    if not at:
+        return Markup("{}").format(formats.UNKNOWN)
+    scene: Scene = context["scene"]
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        formats.machine(at), formats.utc(at), write(at, scene.now, zone_of(scene))
+    )
+
+
+@pass_context
+def _age(context: Context, at: int | None) -> str:
+    return formats.age(at or None, context["scene"].now)
+
+
+def _interval(found: Any) -> str:
+    """Write a share with its interval, from a view's `Share`."""
+    return formats.between(found.value, found.low, found.high)
+
+
+def _json(found: msgspec.Struct) -> Markup:
+    """Write a struct as JSON that may stand in a `<script>` of data: nothing in it can end that element."""
+    text = msgspec.json.encode(found).decode()
+    for mark in "<>&":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return Markup(text)  # noqa: S704 - what could end the element was written otherwise just above
