@@ -56,6 +56,47 @@ def one_of(column: str, connection: Connection, values: Iterable[Any], kind: str
     return f"{column} IN (SELECT value FROM json_each(?))", json.dumps(list(values))  # noqa: S608, our own columns
 
 
+def greatest(connection: Connection) -> str:
+    """Return the name of the function that returns the largest of its arguments."""
+    return "max" if connection.dialect.name == "sqlite" else "greatest"
+
+
+def least(connection: Connection) -> str:
+    """Return the name of the function that returns the smallest of its arguments."""
+    return "min" if connection.dialect.name == "sqlite" else "least"
+
+
+def change(
+    connection: Connection, table: Table, keys: tuple[str, ...], columns: tuple[str, ...], rows: Sequence[Row]
+) -> None:
+    """Set `columns` of the rows that have `keys`; a row given holds first the keys, then the new values."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        turned = [(*row[len(keys) :], *row[: len(keys)]) for row in rows]
+        connection.exec_driver_sql(_change_one(table, keys, columns), turned)
+    else:
+        arrays = tuple(map(list, zip(*rows, strict=True)))
+        connection.exec_driver_sql(_change_by_arrays(table, keys, columns), arrays)
+
+
+@lru_cache(maxsize=64)
+def _change_one(table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    sets, where = ", ".join(f'"{name}" = ?' for name in columns), " AND ".join(f'"{name}" = ?' for name in keys)
+    return f'UPDATE "{table.name}" SET {sets} WHERE {where}'  # noqa: S608, names of our own tables alone
+
+
+@lru_cache(maxsize=64)
+def _change_by_arrays(table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    names = (*keys, *columns)
+    kinds = [table.c[name].type.compile(_POSTGRESQL) for name in names]
+    given = ", ".join(f"%s::{kind}[]" for kind in kinds)
+    sets = ", ".join(f'"{name}" = given."{name}"' for name in columns)
+    where = " AND ".join(f'here."{name}" = given."{name}"' for name in keys)
+    quoted = ", ".join(f'"{name}"' for name in names)
+    return f'UPDATE "{table.name}" AS here SET {sets} FROM unnest({given}) AS given({quoted}) WHERE {where}'  # noqa: S608
+
+
 @lru_cache(maxsize=64)
 def _one_by_one(table: Table, columns: tuple[str, ...], conflict: str) -> str:
     return _insert(table, columns, f"VALUES ({', '.join('?' * len(columns))})", conflict)

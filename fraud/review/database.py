@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from fraud.core.errors import FraudError, SettingsError
+from fraud.review import migrating
 
 BUSY_SECONDS = 15.0
 """How long a writer waits for another one of SQLite."""
@@ -61,6 +62,33 @@ class Database:
         """Run a block that only reads; what it sees in SQLite is one moment."""
         with self.engine.connect() as connection:
             yield connection
+
+    def migrate(self) -> None:
+        """Bring the database to the shape that this program expects; its file or first tables are made."""
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+        migrating.upgrade(self)
+
+    def head_ok(self) -> bool:
+        """Tell whether the database has the shape that this program expects."""
+        with self.read() as connection:
+            return migrating.current(connection) == migrating.head()
+
+    def need_head(self) -> None:
+        """Raise DatabaseError unless the database answers and has the shape that this program expects."""
+        try:
+            right = self.head_ok()
+        except DBAPIError as fault:
+            msg = f"the database {self.name} does not answer ({fault.orig}): start it, or name another with --database"
+            raise DatabaseError(msg) from fault
+        if not right:
+            msg = f"the database {self.name} is of another release: run 'fraud console migrate --database ...' once"
+            raise DatabaseError(msg)
+
+    @property
+    def name(self) -> str:
+        """Return the address without its password."""
+        return self.url.render_as_string(hide_password=True)
 
     def answers(self) -> bool:
         """Tell whether the database can be asked."""
