@@ -44,7 +44,8 @@ def drop_before(connection: Connection, at: int) -> int:
 
 def _parts(connection: Connection) -> set[int]:
     names = connection.exec_driver_sql(
-        "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid WHERE inhparent = 'payment'::regclass"
+        "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
+        "WHERE inhparent = 'payment'::regclass"
     ).scalars()
     return {int(name.removeprefix(PREFIX)) for name in names if name.startswith(PREFIX)}
 

@@ -113,6 +113,8 @@ for _name, _columns in {
     "alert_open_loss": (alert.c.kind, alert.c.expected_loss.desc(), alert.c.id.desc()),
 }.items():
     Index(_name, *_columns, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+_is_locked = alert.c.status == literal_column(str(int(AlertStatus.LOCKED)))
+Index("alert_locked", alert.c.due_at, sqlite_where=_is_locked, postgresql_where=_is_locked)
 Index("alert_card", alert.c.card, alert.c.id.desc())
 Index("alert_merchant", alert.c.merchant, alert.c.id.desc())
 Index("alert_device", alert.c.device, alert.c.id.desc())
@@ -170,8 +172,8 @@ Index("case_snoozed", case.c.snooze_until, sqlite_where=IS_SNOOZED, postgresql_w
 _locked = case.c.lock_until.isnot(None)
 Index("case_locked", case.c.lock_until, sqlite_where=_locked, postgresql_where=_locked)
 
-# A label by who said it when. `version` counts the console's changes of one verdict, null for others' labels. Of a
-# payment's labels that with the highest `known_offset` holds, for all that is known of a card is in one partition.
+# A label by who said it when; `version` counts the console's changes of one verdict. Of a payment's labels that with the
+# highest `known_offset` holds, for all that is known of a card is in one partition.
 label_trace = Table(
     "label_trace",
     metadata,

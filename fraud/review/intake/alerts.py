@@ -1,7 +1,7 @@
 """Alerts: each once by its id, with its reasons, what it rests on as it was then, and its place in the card's case."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -14,10 +14,10 @@ from fraud.core.records import DAY, HOUR, Action, Decision, Kind, Raised, alert_
 from fraud.review import counters
 from fraud.review.bulk import least, one_of, put, put_new
 from fraud.review.counters import Sums
-from fraud.review.intake.entities import Entities, alerts_before
+from fraud.review.intake.entities import add_to, alerts_before
 from fraud.review.intake.payments import DEEDS, Told
+from fraud.review.intake.terms import Terms
 from fraud.review.neighbourhood import around
-from fraud.review.settings import ReviewSection
 from fraud.review.tables import alert, case, evidence, reason
 from fraud.review.words import AlertKind, AlertStatus, CaseState
 
@@ -25,6 +25,8 @@ KINDS = {Action.REVIEW: AlertKind.HELD, Action.DECLINE: AlertKind.DECLINED, Acti
 TOO_LATE = DAY
 """An alert that has been due for so long when it is read is history: nobody waits for an answer any more."""
 WHOLE = 1 << 64
+CASE_IS_OPEN = f"state IN ({int(CaseState.OPEN)}, {int(CaseState.PENDING_SECOND)})"
+"""The condition of the index that keeps one open case a card, in its own words."""
 
 EVIDENCE = "decision", "vector", "effects", "graph"
 REASON = "alert_id", "place", "code", "text", "effect", "without"
@@ -52,15 +54,15 @@ class Raise(NamedTuple):
         return self.told.seen.decision
 
 
-def raised(told: Iterable[Told], settings: ReviewSection, now: int) -> list[Raise]:
+def raised(told: Iterable[Told], terms: Terms, now: int) -> list[Raise]:
     """Return the alerts among decisions, a sample of approvals with them; `now` is the wall clock, UTC ns."""
     found: dict[str, Raise] = {}
     for each in told:
-        kind = kind_of(each.seen.decision, settings.sample_share)
+        kind = kind_of(each.seen.decision, terms.sample_share)
         if kind is None:
             continue
         short = raised_of(each.seen.decision)
-        due_at = each.seen.arrived_at + settings.due(kind)
+        due_at = each.seen.arrived_at + terms.due[kind]
         found.setdefault(short.id, Raise(each, kind, short, due_at, each.seen.past or due_at + TOO_LATE <= now))
     return list(found.values())
 
@@ -86,10 +88,10 @@ def raised_of(decision: Decision) -> Raised:
     return Raised(alert_id(decision.tx_id, decision.version, decision.versions.policy), loss, loss)
 
 
-def write(connection: Connection, found: Sequence[Raise], entities: Entities, now: int) -> tuple[list[int], Sums]:
+def write(connection: Connection, found: Sequence[Raise], now: int) -> tuple[list[int], Sums]:
     """Write the alerts that are not there yet; return their numbers, and the sums that they add to.
 
-    Their payments are in the database already: the graph of each is drawn from there.
+    Their payments and entities are in the database already: the graph of each is drawn from there.
     """
     new = _absent(connection, found)
     if not new:
@@ -97,12 +99,12 @@ def write(connection: Connection, found: Sequence[Raise], entities: Entities, no
     before = alerts_before(connection, {each.told.parties.card for each in new})
     rests = _rests(connection, new)
     cases = _cases(connection, new, now)
-    rows = []
+    rows, more = [], Counter[int]()
     for each, rest in zip(new, rests, strict=True):
         card = each.told.parties.card
-        rows.append(_row(each, cases[card, each.closed], before.get(card, 0), rest))
-        before[card] = before.get(card, 0) + 1
-        entities.add(each.told.parties, alerts=1)
+        rows.append(_row(each, cases[card, each.closed], before.get(card, 0) + more[card], rest))
+        more.update(each.told.parties.present)
+    add_to(connection, "alerts", more)
     numbers = {uid: number for number, uid in put_new(connection, alert, ALERT, rows, "id, uid")}
     put(connection, reason, REASON, [row for each in new for row in _reasons(numbers[each.raised.id], each.decision)])
     return [numbers[each.raised.id] for each in new], _sums(new)
@@ -151,26 +153,16 @@ def _cases(connection: Connection, new: Sequence[Raise], now: int) -> dict[tuple
     for each in new:
         by_card[each.told.parties.card, each.closed].append(each)
     conflict = (
-        f"(card_id) WHERE {case_is_open()} DO UPDATE SET at_stake = at_stake_sum, "
-        "alerts = alerts_sum, due_at = due_first"
+        f"(card_id) WHERE {CASE_IS_OPEN} DO UPDATE SET "
+        'at_stake = "case".at_stake + excluded.at_stake, alerts = "case".alerts + excluded.alerts, '
+        f'due_at = {least(connection)}("case".due_at, excluded.due_at)'
     )
-    for name, value in {
-        "at_stake_sum": '"case".at_stake + excluded.at_stake',
-        "alerts_sum": '"case".alerts + excluded.alerts',
-        "due_first": f'{least(connection)}("case".due_at, excluded.due_at)',
-    }.items():
-        conflict = conflict.replace(name, value)
     found: dict[tuple[int, bool], int] = {}
     for closed in (False, True):
         rows = [_case(card, group, now) for (card, shut), group in sorted(by_card.items()) if shut is closed]
         given = put_new(connection, case, CASE, rows, "id, card_id", "" if closed else conflict)
         found |= {(card, closed): number for number, card in given}
     return found
-
-
-def case_is_open() -> str:
-    """Return the condition of the index that keeps one open case a card, as its text."""
-    return f"state IN ({int(CaseState.OPEN)}, {int(CaseState.PENDING_SECOND)})"
 
 
 def _case(card: int, group: Sequence[Raise], now: int) -> tuple[object, ...]:

@@ -1,7 +1,7 @@
 """Cards, merchants and devices: when they were seen, and what was counted of them, added up over a batch first."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -12,7 +12,7 @@ from fraud.review.ids import entity_id
 from fraud.review.tables import entity
 from fraud.review.words import EntityKind
 
-COUNTS = "payments", "declined", "alerts", "frauds"
+COUNTS = "payments", "declined", "frauds"
 COLUMNS = "id", "kind", "name", "first_at", "last_at", *COUNTS
 
 
@@ -38,7 +38,6 @@ class Sighting(msgspec.Struct, gc=False):
     last_at: int
     payments: int = 0
     declined: int = 0
-    alerts: int = 0
     frauds: int = 0
 
 
@@ -58,11 +57,10 @@ class Entities:
             None if device is None else self._note(EntityKind.DEVICE, device, decision, counts),
         )
 
-    def add(self, parties: Parties, *, alerts: int = 0, frauds: int = 0) -> None:
-        """Count alerts and known frauds of parties that were seen."""
+    def add_fraud(self, parties: Parties) -> None:
+        """Count a payment of parties that were seen as a known fraud."""
         for number in parties.present:
-            self._seen[number].alerts += alerts
-            self._seen[number].frauds += frauds
+            self._seen[number].frauds += 1
 
     def write(self, connection: Connection) -> None:
         """Add it to the table; in order of the numbers, so that writers never wait for each other in a ring."""
@@ -93,17 +91,17 @@ def alerts_before(connection: Connection, cards: Iterable[int]) -> dict[int, int
     return {number: int(alerts) for number, alerts in found}
 
 
-def add_frauds(connection: Connection, frauds: dict[int, int]) -> None:
-    """Add to the known frauds of entities, by number."""
-    rows = [(number, more) for number, more in sorted(frauds.items()) if more]
+def add_to(connection: Connection, column: Literal["alerts", "frauds"], more: Mapping[int, int]) -> None:
+    """Add to the alerts or known frauds of entities that are in the table, by number."""
+    rows = [(number, value) for number, value in sorted(more.items()) if value]
     if not rows:
         return
     if connection.dialect.name == "sqlite":
-        given = [(more, number) for number, more in rows]
-        connection.exec_driver_sql("UPDATE entity SET frauds = frauds + ? WHERE id = ?", given)
+        given = [(value, number) for number, value in rows]
+        connection.exec_driver_sql(f"UPDATE entity SET {column} = {column} + ? WHERE id = ?", given)  # noqa: S608
         return
     connection.exec_driver_sql(
-        "UPDATE entity SET frauds = frauds + given.more FROM unnest(%s::bigint[], %s::bigint[]) AS given(id, more) "
-        "WHERE entity.id = given.id",
+        f"UPDATE entity SET {column} = entity.{column} + given.more "  # noqa: S608, our own column
+        "FROM unnest(%s::bigint[], %s::bigint[]) AS given(id, more) WHERE entity.id = given.id",
         tuple(map(list, zip(*rows, strict=True))),
     )

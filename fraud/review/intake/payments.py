@@ -12,6 +12,7 @@ from fraud.review.bulk import one_of, put
 from fraud.review.counters import Sums
 from fraud.review.intake.entities import Entities, Parties
 from fraud.review.intake.seen import DecisionSeen
+from fraud.review.intake.standing import Standing
 from fraud.review.tables import payment
 from fraud.review.words import Deed, Known
 
@@ -21,13 +22,6 @@ COLUMNS = (
 )  # fmt: skip
 DEEDS = {action: Deed(action.rank) for action in Action}
 MILLION = 1_000_000
-
-
-class Standing(NamedTuple):
-    """What holds of a payment: a verdict, and who has given it (`words.Known`, `words.Teller`)."""
-
-    verdict: int
-    source: int
 
 
 class Told(NamedTuple):
@@ -63,19 +57,6 @@ def write(
     put(connection, payment, COLUMNS, [_row(each, standing) for each in kept])
 
 
-def standing_of(connection: Connection, told: Sequence[Told]) -> dict[str, Standing]:
-    """Return what is known of payments already: labels may come before the decisions that they speak of."""
-    condition, value = one_of("tx_id", connection, [each.seen.decision.tx_id for each in told], "text")
-    # The last one in order of the label book's own log holds.
-    rows = connection.exec_driver_sql(
-        "SELECT tx_id, verdict, source FROM label_trace "  # noqa: S608, our own columns
-        f"WHERE known_offset IS NOT NULL AND {condition} ORDER BY known_offset",
-        (value,),
-    )
-    last = {tx_id: Standing(verdict, source) for tx_id, verdict, source in rows}
-    return {tx_id: known for tx_id, known in last.items() if known.verdict != Known.WITHDRAWN}
-
-
 def count(told: Sequence[Told], standing: Mapping[str, Standing], entities: Entities) -> Sums:
     """Return the sums that payments add to; frauds known already are counted with their entities."""
     sums: Sums = defaultdict(int)
@@ -85,8 +66,8 @@ def count(told: Sequence[Told], standing: Mapping[str, Standing], entities: Enti
             continue
         sums[counters.payments(decision.action.value), decision.happened_at // HOUR] += 1
         _calibrate(sums, decision, standing.get(decision.tx_id))
-        if (known := standing.get(decision.tx_id)) is not None:
-            entities.add(each.parties, frauds=int(known.verdict == Known.FRAUD))
+        if (known := standing.get(decision.tx_id)) is not None and known.verdict == Known.FRAUD:
+            entities.add_fraud(each.parties)
     return sums
 
 
