@@ -17,6 +17,8 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 """A number that the database gives: SQLite counts only in what it calls INTEGER."""
 Json: TypeEngine[object] = JSON().with_variant(JSONB, "postgresql")
 Real = Float(24)
+Ordered = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is sorted by its characters' numbers, so that a span of names can be asked for whatever the language."""
 
 
 def number(name: str = "id") -> Column[int]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-from fraud.review.columns import Id, Json, Real, count, flag, metadata, named, number, time, word
+from fraud.review.columns import Id, Json, Ordered, Real, count, flag, metadata, named, number, time, word
 from fraud.review.ids import entity_id as entity_id
 from fraud.review.words import OPEN_CASES, AccountState, AlertStatus
 
@@ -172,8 +172,8 @@ Index("case_snoozed", case.c.snooze_until, sqlite_where=IS_SNOOZED, postgresql_w
 _locked = case.c.lock_until.isnot(None)
 Index("case_locked", case.c.lock_until, sqlite_where=_locked, postgresql_where=_locked)
 
-# A label by who said it when; `version` counts the console's changes of one verdict. Of a payment's labels that with the
-# highest `known_offset` holds, for all that is known of a card is in one partition.
+# A label by who said it when; `version` counts the console's changes of one verdict. Of a payment's labels that with
+# the highest `known_offset` holds, for all that is known of a card is in one partition.
 label_trace = Table(
     "label_trace",
     metadata,
@@ -247,7 +247,7 @@ Index("peer_amount", peer.c.channel, peer.c.mcc, peer.c.amount)
 counter = Table(
     "counter",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", Ordered, primary_key=True),
     Column("bucket", BigInteger, primary_key=True, autoincrement=False),
     Column("part", SmallInteger, primary_key=True, autoincrement=False),
     count("value"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from fraud.core.records import Position
 from fraud.review.bulk import greatest, put
@@ -11,6 +11,8 @@ from fraud.review.tables import mark
 
 STREAM, HEARD = ("stream", 0), ("heard", 0)
 """Rows of their own: the highest time of a payment, and when the newest decision was written. Both in `next_offset`."""
+ONE_AT_A_TIME = 0x66726175_64696E74
+"""The key of PostgreSQL's lock; SQLite has one writer anyway."""
 COLUMNS = "topic", "partition", "source_offset", "next_offset"
 
 
@@ -18,7 +20,9 @@ class Held:
     """The marks as the database has them, and what a batch makes of them."""
 
     def __init__(self, connection: Connection) -> None:
-        """Read them; there are as many as partitions."""
+        """Read them; there are as many as partitions. Nobody else moves them before this transaction ends."""
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
         self._next: dict[tuple[str, int], int] = {}
         self._source: dict[tuple[str, int], int] = {}
         rows = connection.execute(select(mark.c.topic, mark.c.partition, mark.c.source_offset, mark.c.next_offset))

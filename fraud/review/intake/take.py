@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from fraud.core.records import DAY
 from fraud.review import counters
 from fraud.review.changes import noted
 from fraud.review.counters import Sums
@@ -16,6 +15,7 @@ from fraud.review.intake.marks import Held
 from fraud.review.intake.seen import AppliedSeen, Changes, DecisionSeen, KnownSeen, LiveSeen, Marks, Seen
 from fraud.review.intake.standing import standing
 from fraud.review.intake.terms import Terms
+from fraud.review.intake.timeouts import Journal
 from fraud.review.words import Changed
 
 APPROVED = "approved"
@@ -25,9 +25,9 @@ APPROVED = "approved"
 class Intake:
     """Takes in what the projector has read. One at a time may work on a database (`fraud.dashboard.projector`)."""
 
-    def __init__(self, database: Database, terms: Terms) -> None:
-        """Take a database that has its tables."""
-        self._database, self._terms = database, terms
+    def __init__(self, database: Database, terms: Terms, journal: Journal) -> None:
+        """Take a database that has its tables, and the log of who has ordered what."""
+        self._database, self._terms, self._journal = database, terms, journal
         self._parts: set[int] = set()
 
     def offsets(self) -> Marks:
@@ -47,9 +47,9 @@ class Intake:
         return changes
 
     def expire(self, now: int) -> Changes:
-        """Close what nobody has looked at in time, at `now` (wall clock, UTC ns); a held payment gets its order once."""
+        """Close what nobody has looked at by `now`, wall clock, UTC ns; a held payment gets its order, once."""
         with self._database.write() as connection:
-            return timeouts.expire(connection, self._terms, now)
+            return timeouts.expire(connection, self._terms, now, self._journal)
 
     def tidy(self, now: int) -> bool:
         """Let go what is kept long enough, a piece of it; tell whether there is more. `now` is the wall clock."""

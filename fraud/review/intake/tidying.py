@@ -15,7 +15,7 @@ KEEP_STAGES, KEEP_STEPS, KEEP_SENT, KEEP_LEARNED = DAY, DAY, 30 * DAY, 90 * DAY
 
 
 def tidy(database: Database, terms: Terms, now: int) -> bool:
-    """Let some of it go, each kind in a transaction of its own, so that nobody waits for long; tell whether more is left.
+    """Let some of it go; tell whether more is left. Each kind has its own transaction, so that nobody waits for long.
 
     Payments and what belongs to them go by the time of the stream, what people and machines did by `now`, UTC ns.
     """

@@ -1,11 +1,11 @@
-"""What becomes of alerts that nobody has looked at in time: closed, without a label; a held payment gets its order once.
+"""What becomes of alerts that nobody has looked at in time: closed without a label; a held payment gets its order.
 
 Silence is no verdict: that a payment was let go after half an hour says nothing of whether it was a fraud.
 """
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,6 +23,8 @@ from fraud.review.intake.terms import Terms
 from fraud.review.tables import action_log, outbox
 from fraud.review.words import AlertKind, AlertStatus, CaseState, Changed, Order, Parcel, Second, Sending, of_word
 
+Journal = Callable[[Connection, int, str, str, str, str | None, str | None], object]
+"""Notes in the audit log: when (UTC ns), who, what, of what, as it was before, as it is now."""
 MOST = 500
 """Alerts that are closed in one transaction."""
 GRACE = 10 * MINUTE
@@ -46,15 +48,17 @@ class Late(NamedTuple):
     due_at: int
 
 
-def expire(connection: Connection, terms: Terms, now: int) -> Changes:
+def expire(connection: Connection, terms: Terms, now: int, journal: Journal) -> Changes:
     """Close alerts that are due at `now`, `MOST` at most, with what follows; return which."""
     late = _closed(connection, _due(connection, now), now)
     if not late:
         return Changes()
-    _order(connection, [each for each in late if _is_waited_for(each, now)], terms, now)
+    ordered = _order(connection, [each for each in late if _is_waited_for(each, now)], terms, now)
     _close_cases(connection, late, now)
     counters.add_all(connection, _sums(late, now), counters.PROJECTOR)
     numbers = tuple(each.id for each in late)
+    for each in ordered:
+        journal(connection, now, BY, terms.timed_out.value, f"alert/{each.id}", None, f"case/{each.case_id}")
     noted(connection, numbers, Changed.GONE, now)
     return Changes(changed=numbers)
 
@@ -98,19 +102,21 @@ def _is_waited_for(late: Late, now: int) -> bool:
     return late.kind == AlertKind.HELD and late.due_at + TOO_LATE > now
 
 
-def _order(connection: Connection, late: Sequence[Late], terms: Terms, now: int) -> None:
-    """Order what becomes of held payments, but for those that somebody has given an order for."""
+def _order(connection: Connection, late: Sequence[Late], terms: Terms, now: int) -> list[Late]:
+    """Order what becomes of held payments, but for those that somebody has given an order for; return which."""
     ordered = _ordered(connection, [each.id for each in late])
     left = [each for each in late if each.id not in ordered]
     names = _names(connection, [each.card for each in left])
     kind = of_word(Order, terms.timed_out.value)
     rows = [(each.case_id, each.id, each.card, int(kind), int(Sending.WAITING), now) for each in left]
     numbers = {alert_id: number for number, alert_id in put_new(connection, action_log, LOG, rows, "id, alert_id")}
+    bodies = [_body(each, names.get(each.card, ""), terms, now) for each in left]
     parcels = [
-        (int(Parcel.ORDER), _body(each, names.get(each.card, ""), terms, now), now, each.case_id, each.id, numbers[each.id])
-        for each in left
-    ]  # fmt: skip
+        (int(Parcel.ORDER), body, now, each.case_id, each.id, numbers[each.id])
+        for each, body in zip(left, bodies, strict=True)
+    ]
     put(connection, outbox, OUT, parcels)
+    return left
 
 
 def _body(late: Late, card: str, terms: Terms, now: int) -> bytes:

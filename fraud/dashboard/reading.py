@@ -1,0 +1,101 @@
+"""Records of the feed as what the intake takes: decisions with what travels beside them, labels, news of learning."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from fraud.core.errors import DataError
+from fraud.core.records import Position
+from fraud.review.intake.seen import AppliedSeen, DecisionSeen, EventSeen, KnownSeen, LiveSeen, Seen, SnapshotSeen
+from streaming.kafka.topics import Topics
+from streaming.kafka.updates import EVENT, LIVE, SNAPSHOT
+from streaming.messages import schema
+from streaming.messages.envelope import REPEAT_OF, SOURCE, STAGES, VECTOR, known_in, position_in
+from streaming.messages.feed import Record
+
+EVIDENCE, HISTORY = "evidence", "history"
+PARAMETERS = "changes"
+"""What of a snapshot is left out: kilobytes of numbers that only a model can read."""
+
+_content = msgspec.json.Decoder(dict[str, Any])
+
+
+class Reader:
+    """Reads records of the console's topics. `unreadable` counts those that are none of what their topic holds."""
+
+    def __init__(self, topics: Topics) -> None:
+        """Take the names of the topics."""
+        self._read: dict[str, Callable[[Record], Seen | None]] = {
+            topics.decisions: decision_of,
+            topics.known: known_of,
+            topics.applied: applied_of,
+            topics.updates: update_of,
+        }
+        self.unreadable = 0
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Return the topics that are read."""
+        return tuple(self._read)
+
+    def read(self, records: "list[Record] | tuple[Record, ...]") -> list[Seen]:
+        """Return what records say; one that cannot be read is counted and left out, for it will never be readable."""
+        found = []
+        for record in records:
+            try:
+                seen = self._read[record.topic](record)
+            except (msgspec.MsgspecError, DataError, ValueError, KeyError):
+                self.unreadable += 1
+                continue
+            if seen is not None:
+                found.append(seen)
+        return found
+
+
+def decision_of(record: Record) -> DecisionSeen:
+    """Return a decision; raise DataError or msgspec.MsgspecError for what is none."""
+    headers = dict(reversed(record.headers))
+    return DecisionSeen(
+        decision=schema.decision_in(record.value),
+        source=position_in(headers.get(SOURCE, b"")),
+        at=place_of(record),
+        arrived_at=record.at,
+        message=record.value,
+        vector=headers.get(VECTOR, b""),
+        evidence=headers.get(EVIDENCE, b""),
+        stages=headers.get(STAGES, b""),
+        repeat=REPEAT_OF in headers,
+        past=HISTORY in headers,
+    )
+
+
+def known_of(record: Record) -> KnownSeen:
+    """Return a label that is known."""
+    return KnownSeen(known_in(record.value), place_of(record), record.at)
+
+
+def applied_of(record: Record) -> AppliedSeen:
+    """Return a label that the state has taken in."""
+    return AppliedSeen(known_in(record.value), place_of(record), record.at)
+
+
+def update_of(record: Record) -> Seen | None:
+    """Return what the learner says, None for what the console has no part in or what was taken back."""
+    key, at = record.key.decode(errors="replace"), place_of(record)
+    if not record.value or not key.startswith((SNAPSHOT, LIVE, EVENT)):
+        return None
+    said = _content.decode(record.value)
+    if key.startswith(SNAPSHOT):
+        content = {name: value for name, value in said.items() if name != PARAMETERS}
+        version, promoted = str(said["version"]), bool(said["promoted"])
+        return SnapshotSeen(version, str(said["base"]), int(said["seq"]), int(said["at"]), promoted, content, at)
+    if key.startswith(LIVE):
+        why, pinned = str(said["why"]), bool(said["pinned"])
+        return LiveSeen(str(said["base"]), str(said["version"]), int(said["seq"]), int(said["at"]), why, pinned, at)
+    return EventSeen(key, int(said["at"]), str(said["kind"]), said, at)
+
+
+def place_of(record: Record) -> Position:
+    """Return where a record stands in the feed."""
+    return Position(record.topic, record.partition, record.offset)
