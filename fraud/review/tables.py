@@ -35,7 +35,7 @@ entity = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     word("kind"),
-    named("name"),
+    Column("name", Ordered, nullable=False),
     time("first_at"),
     time("last_at"),
     count("payments"),

@@ -95,6 +95,14 @@ def _alert() -> None:
     op.create_index("alert_case", "alert", ["case_id"], unique=False)
     op.create_index("alert_decided", "alert", ["decided_at"], unique=False)
     op.create_index("alert_device", "alert", ["device", sa.text("id DESC")], unique=False)
+    op.create_index(
+        "alert_locked",
+        "alert",
+        ["due_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 1"),
+        postgresql_where=sa.text("status = 1"),
+    )
     op.create_index("alert_merchant", "alert", ["merchant", sa.text("id DESC")], unique=False)
     op.create_index(
         "alert_open_due",
@@ -161,6 +169,22 @@ def _case() -> None:
         postgresql_where=sa.text("state IN (0, 1)"),
     )
     op.create_index("case_owner", "case", ["owner"], unique=False)
+    op.create_index(
+        "case_second",
+        "case",
+        ["kind_second", "id"],
+        unique=False,
+        sqlite_where=sa.text("kind_second != 0"),
+        postgresql_where=sa.text("kind_second != 0"),
+    )
+    op.create_index(
+        "case_snoozed",
+        "case",
+        ["snooze_until"],
+        unique=False,
+        sqlite_where=sa.text("snooze_until IS NOT NULL"),
+        postgresql_where=sa.text("snooze_until IS NOT NULL"),
+    )
 
 
 def _change() -> None:
@@ -178,7 +202,7 @@ def _change() -> None:
 def _counter() -> None:
     op.create_table(
         "counter",
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("bucket", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("part", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("value", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -191,7 +215,7 @@ def _entity() -> None:
         "entity",
         sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
-        sa.Column("name", sa.Text(), server_default="", nullable=False),
+        sa.Column("name", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
         sa.Column("payments", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -264,7 +288,7 @@ def _live_refresh() -> None:
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("why", sa.Text(), server_default="", nullable=False),
-        sa.Column("pinned", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("pinned", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="live_refresh_pkey"),
         sa.UniqueConstraint("base", "at", "version", name="live_refresh_base_at_version_key"),
     )
@@ -354,7 +378,7 @@ def _refresh() -> None:
         sa.Column("base", sa.Text(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("promoted", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("promoted", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("content", JSON, nullable=False),
         sa.PrimaryKeyConstraint("version", name="refresh_pkey"),
     )
