@@ -5,7 +5,9 @@ weight per row (how often its group was drawn), and a `Measure` turns weights in
 of the same rows under the same draws are paired: `difference` compares two models without the noise both share.
 """
 
+import math
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -123,6 +125,20 @@ def interval(
     if np.isnan(estimate):
         return Interval(estimate, estimate, estimate)
     return Interval(estimate, *bounds(draws(measure, codes, rng, times=times), confidence))
+
+
+def wilson(part: int, whole: int, confidence: float = CONFIDENCE) -> Interval:
+    """Return a share of a few independent things with its interval (Wilson, JASA 1927); NaN of none.
+
+    Unlike the normal approximation it stays in [0, 1], and says something where the share is 0 or 1.
+    """
+    if whole <= 0:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, more = part / whole, z * z / whole
+    middle = (share + more / 2) / (1 + more)
+    half = z / (1 + more) * math.sqrt(share * (1 - share) / whole + more / (4 * whole))
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
 def divided(part: Floats, whole: Floats) -> Floats:

@@ -205,15 +205,19 @@ class NoteView(msgspec.Struct, frozen=True):
 
 
 class ShopView(msgspec.Struct, frozen=True):
-    """The merchant of the payment: cards in the day before it beside a usual day's, frauds in the seven days before."""
+    """The merchant of the payment: payments and cards of the day before it, frauds known of the seven days before it.
+
+    `payments_usual` is a day's mean over 30 days. None where the vector of that version cannot be read here.
+    """
 
     merchant: Named
     first_at: int
     mcc: int
     text: str
-    cards_today: int
-    cards_usual: float | None
-    frauds_7d: int
+    payments_today: float | None
+    payments_usual: float | None
+    cards_today: float | None
+    frauds_7d: float | None
 
 
 class AlertView(msgspec.Struct, frozen=True):
@@ -231,7 +235,7 @@ class AlertView(msgspec.Struct, frozen=True):
 class Blind(msgspec.Struct, frozen=True):
     """A second look: `blind` hides the first verdict, its notes and who gave it, until one's own is given."""
 
-    kind: Literal["four_eyes", "sample", "dispute"]
+    kind: Literal["four_eyes", "blind", "dispute", "escalated"]
     blind: bool
     first: tuple[PastVerdict, ...] = ()
 

@@ -38,12 +38,13 @@ class Library(Protocol):
 
 
 class Order(NamedTuple):
-    """A release to be made of rules, with the model and the policy in use: its text, list files, and who wants it."""
+    """A release to be made of rules, with the model and the policy in use: text, list files, who wants it and when."""
 
     rules: str
     lists: Mapping[str, str]
     by: str
     note: str
+    now: int
 
 
 class Releases(Protocol):
@@ -52,5 +53,5 @@ class Releases(Protocol):
     def activate(self, order: Order) -> str:
         """Activate rules as a release, and return its name; raise FraudError where that cannot be done."""
 
-    def rollback(self, release: str, by: str) -> str:
+    def rollback(self, release: str, by: str, note: str, now: int) -> str:
         """Activate an earlier release again, and return its name; raise FraudError where that cannot be done."""

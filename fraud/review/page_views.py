@@ -265,15 +265,16 @@ class RuleVersion(msgspec.Struct, frozen=True):
 
 
 class PendingOrder(msgspec.Struct, frozen=True):
-    """An activation that waits for a second person."""
+    """An activation that waits for a second person; `release` is set where it goes back to an earlier one."""
 
-    id: int
+    id: str
     rules: str
     by: str
     by_id: int
     at: int
     mine: bool
     note: str = ""
+    release: str = ""
 
 
 class RulesView(msgspec.Struct, frozen=True):
@@ -319,7 +320,8 @@ class Activated(msgspec.Struct, frozen=True):
 
     rules: str
     ordered: bool
-    pending: int | None = None
+    pending: str | None = None
+    release: str = ""
 
 
 class AuditView(msgspec.Struct, frozen=True):

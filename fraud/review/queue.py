@@ -21,8 +21,9 @@ from fraud.review.rows import CASE_COLUMNS, UNDECIDED, colleagues, rows_from, ro
 from fraud.review.saved import saved_views
 from fraud.review.tables import IS_OPEN, IS_SECOND, alert, case, payment, reason, tag, verdict
 from fraud.review.tools import HEARD, Tools, marked
+from fraud.review.truths import OF_ALERT, contradicted
 from fraud.review.views import Badge, Order, QueueFilter, QueuePage, QueueQuery, QueueRow, Shelf
-from fraud.review.words import AlertKind, CaseState, Deed, Known, Second, Teller, of_word
+from fraud.review.words import AlertKind, CaseState, Deed, Second, of_word
 
 MOST = 200
 """Rows of a page at most."""
@@ -230,18 +231,9 @@ def _overturned(who: Person) -> Select[tuple[int]]:
     return (
         select(verdict.c.alert_id)
         .join(alert, alert.c.id == verdict.c.alert_id)
-        .join(payment, and_(payment.c.tx_id == alert.c.tx_id, payment.c.version == alert.c.version))
+        .join(payment, OF_ALERT)
         .where(verdict.c.by == who.id, verdict.c.superseded_by.is_(None), contradicted())
     )
-
-
-def contradicted() -> ColumnElement[bool]:
-    """Return what holds of a verdict beside its payment where a chargeback says otherwise."""
-    other = or_(
-        and_(verdict.c.verdict == 0, payment.c.verdict == int(Known.GENUINE)),
-        and_(verdict.c.verdict == 1, payment.c.verdict == int(Known.FRAUD)),
-    )
-    return and_(payment.c.verdict_source == int(Teller.CHARGEBACK), other)
 
 
 def _of_filter(given: QueueFilter, now: int) -> list[ColumnElement[bool]]:

@@ -1,0 +1,163 @@
+"""Why an alert was raised, as stored; what would have changed that; and where today's release differs."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, func, select
+
+from fraud.core.ports import Policy
+from fraud.core.records import Action
+from fraud.review.case_views import Change, Compared, Notice, RuleRow, RulesTraced, WhyView
+from fraud.review.library import Library
+from fraud.review.naming import names_of, veiled
+from fraud.review.rows import LIFTED, UNKNOWN, reasoned, reasons_of
+from fraud.review.stored import Stored, Vector, made_of, transaction_of
+from fraud.review.tables import peer
+from fraud.review.views import Reasoned
+from fraud.review.words import Deed
+
+FEW_PEERS = 30
+HALVINGS = 40
+RULE = "rule:"
+
+
+class About(NamedTuple):
+    """An alert with all that explains it."""
+
+    row: Row[Any]
+    stored: Stored
+    vector: Vector
+    card: str
+
+
+def why_of(connection: Connection, library: Library, about: About) -> WhyView:
+    """Return why an alert was raised."""
+    policy = library.policy(about.row.policy)
+    reasons = [reasoned(row, about.card) for row in reasons_of(connection, [about.row.id]).get(about.row.id, ())]
+    return WhyView(
+        stored_at=about.row.arrived_at,
+        made=made_of(about.stored.message),
+        reasons=tuple(reasons),
+        compared=_compared(connection, about),
+        changes=_changes(about.row, reasons, policy),
+        passes_below=passes_below(policy, about.row.base_amount),
+        notice=_notice(library, about),
+        message_sha256=about.stored.sha256,
+    )
+
+
+def rules_of(connection: Connection, library: Library, about: About) -> RulesTraced:
+    """Return what came of each rule of the version that decided, asked again of what was stored."""
+    rules = library.rules(about.row.rules)
+    if rules is None or not about.vector.by_name:
+        return RulesTraced(about.row.rules, known=False, rows=())
+    row = about.row
+    names = names_of(connection, [row.merchant, row.device])
+    device = names.get(row.device, (0, UNKNOWN))[1] if row.device is not None else None
+    merchant = names.get(row.merchant, (0, UNKNOWN))[1]
+    tx = transaction_of(row, about.card, merchant, device, about.stored.message.kind)
+    described = dict(line.split(": ", 1) for line in rules.describe())
+    rows = [
+        RuleRow(
+            name=traced.name,
+            spoke=traced.spoke,
+            text=veiled(traced.sentence or described.get(traced.name, ""), about.card),
+            clause=traced.clause or (f"silenced by {traced.silenced_by}" if traced.silenced_by else ""),
+            value=veiled(traced.value, about.card),
+        )
+        for traced in rules.trace(tx, about.vector.values)
+    ]
+    return RulesTraced(about.row.rules, known=True, rows=tuple(rows))
+
+
+def passes_below(policy: Policy | None, base_amount: int) -> float | None:
+    """Return the probability from which a payment of this amount is no longer approved; 1 where it always is."""
+    if policy is None:
+        return None
+    low, high = 0.0, 1.0
+    if policy.action(high, base_amount) is Action.APPROVE:
+        return high
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        approved = policy.action(middle, base_amount) is Action.APPROVE
+        low, high = (middle, high) if approved else (low, middle)
+    return high
+
+
+def _changes(row: Row[Any], reasons: Sequence[Reasoned], policy: Policy | None) -> tuple[Change, ...]:
+    """Return what the score would have been had a reason been usual, or the rules silent, the greatest change first."""
+
+    def took(score: float) -> str:
+        return "" if policy is None else policy.action(score, row.base_amount).value
+
+    changes = [
+        Change(reason.code, reason.code, reason.without, took(reason.without), rule=False)
+        for reason in reasons
+        if reason.without is not None
+    ]
+    changes.sort(key=lambda change: change.score)
+    spoke = [reason.code for reason in reasons if reason.code.startswith(RULE)]
+    if spoke and row.model_score is not None and row.score > row.model_score + LIFTED:
+        label = spoke[0].removeprefix(RULE) if len(spoke) == 1 else "rules"
+        changes.append(Change(spoke[0], label, row.model_score, took(row.model_score), rule=True))
+    return tuple(changes)
+
+
+def _notice(library: Library, about: About) -> Notice | None:
+    """Return where what decides now differs from what decided then, None where it does not."""
+    now, then = library.in_use(), made_of(about.stored.message)
+    notice = Notice(
+        model=_other(now.model, then.model),
+        rules=_other(now.rules, then.rules),
+        policy=_other(now.policy, then.policy),
+        parameters=_other(now.parameters, then.parameters),
+    )
+    policy = library.policy(now.policy)
+    if policy is not None:
+        would = policy.action(about.row.score, about.row.base_amount).value
+        took = Deed(about.row.action).word
+        if would != took and notice.policy:
+            notice = msgspec.structs.replace(notice, took=would)
+    if notice == Notice():
+        return None
+    return msgspec.structs.replace(notice, release=now.release)
+
+
+def _other(now: str, then: str) -> str:
+    return now if now and now != then else ""
+
+
+def _compared(connection: Connection, about: About) -> Compared:
+    """Return the amount beside what is usual for card, merchant and others like it."""
+    row, vector = about.row, about.vector
+    group, peers = _peers(connection, row)
+    share = usual = None
+    if peers:
+        below = connection.execute(select(func.count()).select_from(peer).where(group, peer.c.amount < row.base_amount))
+        middle = select(peer.c.amount).where(group).order_by(peer.c.amount).offset(peers // 2).limit(1)
+        share, usual = below.scalar_one() / peers, int(connection.execute(middle).scalar_one())
+    return Compared(
+        amount=row.base_amount,
+        card_usual=_usual(row.base_amount, vector.value("card_amount_vs_median")),
+        merchant_usual=_usual(row.base_amount, vector.value("merchant_amount_vs_median")),
+        peers=peers,
+        peers_usual=usual,
+        share_below=share,
+        group=row.channel,
+    )
+
+
+def _peers(connection: Connection, row: Row[Any]) -> tuple[ColumnElement[bool], int]:
+    """Return which peers an alert has, those of its merchants' code where there are enough, and how many."""
+    wide = peer.c.channel == row.channel
+    for group in (wide & (peer.c.mcc == row.mcc), wide):
+        count = int(connection.execute(select(func.count()).select_from(peer).where(group)).scalar_one())
+        if count >= FEW_PEERS:
+            return group, count
+    return wide, 0
+
+
+def _usual(amount: int, ratio: float | None) -> int | None:
+    """Return the amount that a ratio is taken of."""
+    return None if ratio is None or ratio <= 0 else round(amount / ratio)
