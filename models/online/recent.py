@@ -53,6 +53,6 @@ class Recent:
     def log_odds(self, parameters: Parameters) -> F64:
         """Return the mixture's log-odds of each decision, float64 (decisions,)."""
         count = len(self)
-        found = experts(self._base[:count], corrections(parameters, self._leaves[:count]))
+        found = experts(self._base[:count], corrections(parameters, self._leaves[:count]), parameters.clip)
         p = np.clip(found @ np.asarray(parameters.weights), 1e-9, 1 - 1e-9)
         return np.asarray(np.log(p / (1 - p)))

@@ -1,7 +1,7 @@
 """Frozen model against what is learned from late labels, prequentially, on the replayed vectors of a stream.
 
     python -m tests.bench.learning [--stream NAME] [--set name=value ...] [--data FILE --mapping NAME]
-        [--label-delay 1d] [--from 0.5] [--model NAME] [--every 1h] [--cache FOLDER] [--no-poison]
+        [--label-delay 1d] [--from 0.5] [--model NAME] [--every 1h] [--cache FOLDER] [--no-poison] [--naive]
 
 A base is fitted on what was known at the time quantile `--from` (or taken: `--model`), the rest is decided in order of
 time, labels come `--label-delay` late. Average precision is the mean over weeks of each week's, its interval by
@@ -29,7 +29,7 @@ from fraud.simulate import stream
 from fraud.training import booster as boosting
 from fraud.training import settings
 from fraud.training.dataset import FRAUD, UNKNOWN, Dataset
-from fraud.training.prequential import Decided, against_frozen, log_loss
+from fraud.training.prequential import Decided, against_frozen, bands, log_loss
 from fraud.training.splits import slices, span_before, usual_start, usual_validation
 from models import registry
 from models.boosting.scorer import CALIBRATION
@@ -43,6 +43,7 @@ from models.online.stack import Learned, OnlineStack
 from models.rules_only import RulesOnly
 from streaming.files.column_file import write
 from streaming.wiring import SHIPPED
+from tests.bench.learning import naive
 from tests.bench.learning.prequential import I64, NEVER, Bools, Prequential, Replayed, Run, logit
 
 FOLDER = Path("build/learning")
@@ -205,6 +206,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=FOLDER / "cache")
     parser.add_argument("--flipped", type=float, default=FLIPPED, help="share of labels that poison flips")
     parser.add_argument("--no-poison", action="store_true")
+    parser.add_argument("--naive", action="store_true", help="a naive learner before the guard too")
     return parser.parse_args()
 
 
@@ -229,8 +231,15 @@ def main() -> None:
         "waited_on": round(run.figures.get("waited", 0) / max(labels, 1), 4),
     }
     console.print_json(data={"guarded": result, "mixture": mixture, "guard": guard, "gate": gate})
+    rows = one.rows
+    held_to: dict[str, Any] = {"bands": bands(one.replayed.fraud[rows], run.guarded[rows])}
+    if given.naive:
+        plain = naive.run(one.replayed, every)
+        held_to["naive"] = {**naive.shown(plain), **against(one, run, plain.p)}
     found: dict[str, Any] = {
-        "streams": {one.name: {**result, "mixture": mixture, "guard": guard, "gate": gate, "labels": labels}},
+        "streams": {
+            one.name: {**result, "mixture": mixture, "guard": guard, "gate": gate, "labels": labels, **held_to}
+        },
         "poison": {} if given.no_poison else poisoned(one, every, given.flipped),
         "cost": {**costs(one, run), "run_s": round(took, 1)},
     }

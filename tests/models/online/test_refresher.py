@@ -51,3 +51,10 @@ def test_a_step_that_is_cut_moves_payments_by_the_bound_at_most(live: Parameters
     alerts = np.count_nonzero(after >= ALERT) / np.count_nonzero(before >= ALERT)
     assert ALERTS_LEAST <= alerts <= ALERTS_MOST
     assert step.alerts == pytest.approx(alerts)
+
+
+def test_what_the_last_decisions_would_get_is_cut_where_payments_are() -> None:
+    refresher, row, clip = filled(), 7, 0.5
+    parameters = of(2.0, 1.0)._replace(clip=clip)
+    base = float(refresher.recent.log_odds(of(0.0, 1.0))[row])
+    assert refresher.recent.log_odds(parameters)[row] == pytest.approx(base + clip)
