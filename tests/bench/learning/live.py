@@ -4,14 +4,15 @@
 
 One worker, and two `fraud learn` beside it, of which one sleeps: one refreshes `--every` second, the other never does.
 Payments are sent at their intended times, and the verdict on every 14th right behind it, by an analyst, so that it is
-learned at the next refresh; one in 25 is a fraud, more than the model says, so that the guard lets payments have what
+learned at the next refresh; one in 100 is a fraud, more than the model says, so that the guard lets payments have what
 was learned. Then blocks of `--seconds` take turns, refreshes on and off, the first of each pair by turns. Of each block
 the first five seconds are left out: who was asleep catches up in them.
 
 `label_to_live_s`: from a label's record to the first decision by parameters that know of it. `step_ms`: what the end of
 a period takes in the learner: gate, learner, export, step bound, guard, outbox. `p99_ms`: of decisions, from the
-intended time to a reader, by block; `ratio`: on to off, the geometric mean over pairs with its 95 % interval. `noise`:
-the share of the machine that others took, at worst; beside more than a tenth nothing is shown.
+intended time to a reader, by block; `ratio`: on to off, the geometric mean over pairs with its 95 % interval.
+`in_force`: what payments got last; where the guard has gone back (`""`) nothing was swapped since, and the blocks show
+nothing. `noise`: the share of the machine that others took, at worst; beside more than a tenth nothing is shown.
 """
 
 import argparse
@@ -41,7 +42,7 @@ from tests.bench.live.machine import noise, usage
 from tests.bench.live.traffic import BEGAN_NS, CARDS, DAY_NS, Reader, generate
 from tests.site import Site, until
 
-LABELLED, FRAUD = 14, 25
+LABELLED, FRAUD = 14, 100
 LEFT_OUT = 5.0
 WARM_SECONDS, WARM_ROUNDS = 10.0, 18
 NEVER = "1000h"
@@ -247,6 +248,7 @@ def measured(rig: Rig, given: argparse.Namespace) -> dict[str, Any]:
         for on in (True, False) if number % 2 == 0 else (False, True):
             blocks[on].append(rig.block(given.seconds, on=on))
             print(f"refreshes {'on' if on else 'off'}: {blocks[on][-1]}", file=sys.stderr)
+    rig.on.send_signal(signal.SIGCONT)  # who is stopped tells no metrics
     mean, interval = ratio(blocks[True], blocks[False])
     return {
         "rate": given.rate, "every_s": int(Duration.parse(given.every)) / SECOND,
@@ -255,6 +257,7 @@ def measured(rig: Rig, given: argparse.Namespace) -> dict[str, Any]:
         "step_ms": rig.step_ms(),
         "p99_ms": {"on": [b.p99 for b in blocks[True]], "off": [b.p99 for b in blocks[False]]},
         "ratio": mean, "interval": interval,
+        "in_force": [one.version for one in lives(rig.site)][-1:],
         "noise": max((b.noise for both in blocks.values() for b in both), default=None),
     }  # fmt: skip
 
