@@ -1,0 +1,49 @@
+"""The console's keys: in a folder of their owner alone, made at the first start, never in the database."""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from fraud.core.errors import SettingsError
+from fraud.review.audit import KEY_BYTES, key_of
+
+AUDIT = "audit.key"
+OWNER_ONLY = 0o077
+
+
+def audit_key(folder: Path, *, make: bool = True) -> bytes:
+    """Return the key of the audit log; `make` it where there is none.
+
+    Raises:
+        SettingsError: it is missing, cannot be read, is no key, or others may read it.
+    """
+    path = folder / AUDIT
+    if make:
+        _made(path)
+    try:
+        mode, text = path.stat().st_mode, path.read_text()
+    except OSError as error:
+        msg = f"the audit key {path} cannot be read ({error.strerror}): name its folder with console.keys"
+        raise SettingsError(msg) from error
+    if mode & OWNER_ONLY:
+        msg = f"the audit key {path} can be read by others (mode {mode & 0o777:o}): chmod 600 {path}"
+        raise SettingsError(msg)
+    return key_of(text)
+
+
+def _made(path: Path) -> None:
+    """Write a new key unless there is one; of two processes that start at once one writes, both read the same."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, secrets.token_hex(KEY_BYTES).encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    with suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()

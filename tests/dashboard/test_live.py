@@ -1,0 +1,194 @@
+"""Live rows: each rendered once, resumed from the database, told to those who show them."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fraud.dashboard.live import RESET, Live, Noted, Told, hears
+from fraud.review.people import Role
+from fraud.review.tables import entity_id
+from fraud.review.views import QueueFilter, QueueQuery, QueueRow
+from fraud.review.words import Changed, EntityKind
+from tests.dashboard.sampled import sampled
+from tests.dashboard.site import SilentWire, Site, listened, site
+
+HELD = QueueQuery()
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Site]:
+    made = site(tmp_path)
+    yield made
+    made.database.close()
+
+
+def events(text: bytes) -> list[tuple[str, dict[str, object]]]:
+    """Return events by name, with their content."""
+    found = []
+    for part in filter(None, text.decode().split("\n\n")):
+        fields = dict(line.split(": ", 1) for line in part.split("\n"))
+        found.append((fields["event"], msgspec.json.decode(fields["data"])))
+    return found
+
+
+async def heard(live: Live, after: int | None, query: QueueQuery = HELD, turns: int = 1) -> bytes:
+    """Return what a page hears at once and after some polls."""
+    watching = live.watch(query, after, lambda: True)
+    text = await anext(watching)
+    asking = asyncio.ensure_future(anext(watching))
+    await asyncio.sleep(0)
+    for _ in range(turns):
+        await live.turn()
+    text += await asking
+    await watching.aclose()  # type: ignore[attr-defined]
+    return text
+
+
+def noted(wire: SilentWire, *changes: tuple[int, Changed]) -> None:
+    for alert, what in changes:
+        wire.noted.append(Noted(len(wire.noted) + 1, alert, what))
+
+
+def test_page_that_opens_hears_how_much_waits_and_then_what_is_new() -> None:
+    wire = SilentWire()
+    live = Live(wire, 0.01, 9)
+
+    async def play() -> bytes:
+        await live.turn()
+        watching = live.watch(HELD, None, lambda: True)
+        first = await anext(watching)
+        noted(wire, (4, Changed.ADDED), (5, Changed.CHANGED), (6, Changed.GONE))
+        await live.turn()
+        return first + await anext(watching)
+
+    found = events(asyncio.run(play()))
+    assert [name for name, _ in found] == ["counts", "added", "changed", "gone", "counts"]
+    assert found[1][1] == {"id": 4, "at_stake": 1}
+    assert found[2][1] == {"id": 5, "html": "<tr>5</tr>"}
+    assert found[4][1] == {"views": {"held": 3}, "heard_at_age": 0.4}
+
+
+def test_row_is_rendered_once_for_all_who_look() -> None:
+    wire = SilentWire()
+    live = Live(wire, 0.01, 99)
+
+    async def play() -> list[bytes]:
+        watching = [live.watch(HELD, None, lambda: True) for _ in range(50)]
+        for one in watching:
+            await anext(one)
+        noted(wire, (4, Changed.CHANGED), (4, Changed.CHANGED))
+        await live.turn()
+        return [await anext(one) for one in watching]
+
+    told = asyncio.run(play())
+    assert len(set(told)) == 1
+    assert wire.rendered == [4]
+
+
+def test_alert_that_came_and_changed_between_two_polls_is_still_new() -> None:
+    wire = SilentWire()
+    live = Live(wire, 0.01, 9)
+    noted(wire, (4, Changed.ADDED), (4, Changed.CHANGED), (5, Changed.ADDED), (5, Changed.GONE))
+    found = events(asyncio.run(heard(live, 0, turns=0)))
+    assert [(name, content.get("id")) for name, content in found[1:3]] == [("added", 4), ("gone", 5)]
+
+
+def test_page_that_comes_back_hears_what_it_missed_from_the_database() -> None:
+    wire = SilentWire()
+    noted(wire, *[(number, Changed.CHANGED) for number in range(1, 1_300)])
+
+    async def play() -> bytes:
+        live = Live(wire, 0.01, 9)
+        watching = live.watch(HELD, 3, lambda: True)
+        return b"".join([await anext(watching) for _ in range(4)])
+
+    found = [content["id"] for name, content in events(asyncio.run(play())) if name == "changed"]
+    assert found == list(range(4, 1_300))
+
+
+def test_page_that_was_away_for_too_long_asks_anew() -> None:
+    wire = SilentWire()
+    wire.kept_from = 10
+    noted(wire, *[(number, Changed.CHANGED) for number in range(1, 13)])
+    assert RESET in asyncio.run(heard(Live(wire, 0.01, 9), 3, turns=0))
+
+
+def test_page_that_is_too_slow_asks_anew() -> None:
+    wire = SilentWire()
+    live = Live(wire, 0.01, 9)
+
+    async def play() -> bytes:
+        watching = live.watch(HELD, None, lambda: True)
+        await anext(watching)
+        for number in range(1, 250):
+            noted(wire, (number, Changed.CHANGED))
+            await live.turn()
+        return await anext(watching)
+
+    assert asyncio.run(play()) == RESET
+
+
+def test_nothing_is_rendered_while_nobody_looks_and_nobody_is_counted_who_left() -> None:
+    wire = SilentWire()
+    live = Live(wire, 0.01, 9)
+
+    async def play() -> None:
+        watching = live.watch(HELD, None, lambda: True)
+        await anext(watching)
+        assert live.viewers == 1
+        await watching.aclose()  # type: ignore[attr-defined]
+        assert live.viewers == 0
+        noted(wire, (4, Changed.CHANGED))
+        await live.turn()
+
+    asyncio.run(play())
+    assert wire.rendered == []
+
+
+ROW = msgspec.structs.replace(sampled(QueueRow), kind="held")
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (QueueQuery(), True),
+        (QueueQuery(kind="declined"), False),
+        (QueueQuery(shelf="mine"), False),
+        (QueueQuery(filter=QueueFilter(least=1, most=1, channel="x", merchant="x", reason="x", took="x")), True),
+        (QueueQuery(filter=QueueFilter(least=2)), False),
+        (QueueQuery(filter=QueueFilter(most=0)), False),
+        (QueueQuery(filter=QueueFilter(channel="pos")), False),
+        (QueueQuery(filter=QueueFilter(merchant="M")), False),
+        (QueueQuery(filter=QueueFilter(reason="amount")), False),
+        (QueueQuery(filter=QueueFilter(card="C7")), True),
+        (QueueQuery(filter=QueueFilter(card="C8")), False),
+    ],
+)
+def test_new_row_is_told_to_those_in_whose_queue_it_stands(query: QueueQuery, told: bool) -> None:
+    card = msgspec.structs.replace(ROW.card, key=f"~{entity_id(EntityKind.CARD, 'C7')}")
+    row = msgspec.structs.replace(ROW, card=card)
+    assert hears(query, Told(row, True, b"")) is told
+    assert hears(query, Told(row, False, b""))
+
+
+def test_live_address_streams_and_resumes(console: Site) -> None:
+    viewer = console.person(Role.VIEWER)
+    noted(console.wire, (4, Changed.CHANGED), (5, Changed.CHANGED))
+    cookie = f"fraud-session={viewer.cookies['fraud-session']}"
+    headers = {"host": "console.test", "cookie": cookie, "last-event-id": "1"}
+    status, pieces = asyncio.run(listened(console.app, "/queue/live?kind=held", headers, 2))
+    found = events(b"".join(pieces))
+    assert status == 200
+    assert ("changed", {"id": 5, "html": "<tr>5</tr>"}) in found
+    assert all(content.get("id") != 4 for _, content in found)
+
+
+def test_live_address_has_room_for_so_many_pages(console: Site) -> None:
+    viewer = console.person(Role.VIEWER)
+    console.app.state.console.live.viewers = 3
+    answer = viewer.get("/queue/live")
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "30"

@@ -1,0 +1,151 @@
+"""What the addresses do: twins, where a step goes on, what the desk is asked, invites, exports."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fraud.core.records import HOUR
+from fraud.dashboard.routes.table import ROUTES
+from fraud.review.people import Role
+from fraud.review.views import Given, QueueFilter, QueueQuery
+from tests.dashboard.sampled import sampled
+from tests.dashboard.site import NOW, PASSWORD, RETURNS, Site, site
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Site]:
+    made = site(tmp_path)
+    yield made
+    made.database.close()
+
+
+PAGES = {
+    "/queue": "queue", "/cases/7": "case", "/cases/7/graph": "graph", "/cases/7/timeline": "timeline",
+    "/cases/7/print": "dossier", "/search?q=C1": "search", "/entities/card/~7": "entity", "/team": "team",
+    "/model": "model", "/rules": "rules", "/rules/fbc320": "rules", "/rules/difference?before=a&after=b": "difference",
+    "/audit": "audit",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "name"), PAGES.items())
+def test_page_has_a_twin_that_is_the_same_record(console: Site, path: str, name: str) -> None:
+    admin = console.person(Role.ADMIN)
+    wanted = msgspec.to_builtins(sampled(RETURNS[name]))
+    head, _, query = path.partition("?")
+    assert admin.json(path) == msgspec.json.decode(msgspec.json.encode(wanted))
+    assert admin.get(f"{head}.json?{query}").json() == admin.json(path)
+    assert admin.get(path).headers["content-type"].startswith("text/html")
+
+
+def test_queue_is_asked_as_its_address_says(console: Site) -> None:
+    console.person(Role.VIEWER).get("/queue?kind=challenged&order=due&least=50.25&limit=20")
+    _, given = console.desk.asked[-1]
+    assert given[0] == QueueQuery(kind="challenged", order="due", limit=20, filter=QueueFilter(least=5_025))
+    assert given[2] == NOW
+
+
+def test_verdict_goes_on_to_the_next_case_with_its_undo(console: Site) -> None:
+    analyst = console.person(Role.ANALYST)
+    form = {"verdict": "fraud", "action": "block_card", "alert": ["4", "5"], "note": "n", "worth": "-1", "seconds": "9"}
+    answer = analyst.post("/cases/7/verdict", form)
+    assert answer.headers["location"] == "/cases/1?undo=x"
+    assert console.desk.asked[-1][1][2] == Given("fraud", "block_card", (4, 5), "n", -1, 0, 9.0)
+    twin = analyst.post("/cases/7/verdict", {"verdict": "unsure"}, accept="application/json")
+    assert twin.json()["next_case"] == 1
+
+
+def test_verdict_has_no_default(console: Site) -> None:
+    analyst = console.person(Role.ANALYST)
+    assert analyst.post("/cases/7/verdict", {}).status_code == 422
+    assert console.desk.asked[-1][0] != "decide"
+
+
+def test_next_goes_to_the_case_or_stays_with_an_empty_queue(console: Site) -> None:
+    analyst = console.person(Role.ANALYST)
+    assert analyst.post("/next", {"kind": "declined"}).headers["location"] == "/cases/7"
+    console.desk.raises.clear()
+    assert console.desk.asked[-1][1][1] == "declined"
+
+
+def test_bulk_is_previewed_before_it_is_done(console: Site) -> None:
+    analyst = console.person(Role.ANALYST)
+    form = {"alert": [str(number) for number in range(1, 201)], "verdict": "genuine"}
+    assert "<h1>bulk</h1>" in analyst.post("/bulk", form | {"preview": "1"}).text
+    assert [name for name, _ in console.desk.asked if name.startswith("bulk")] == ["bulk_preview"]
+    assert analyst.post("/bulk", form).headers["location"] == "/queue?undo=x"
+    assert len(console.desk.asked[-1][1][1]) == 200
+    assert analyst.post("/bulk", form | {"alert": ["1"] * 2_001}).status_code == 422
+
+
+def test_rules_go_with_their_list_files(console: Site) -> None:
+    analyst = console.person(Role.ANALYST)
+    form = {"text": "rule", "list": ["a.txt", "b.txt"], "lines": ["C1", "C2"]}
+    assert analyst.post("/rules/check", form).status_code == 200
+    assert console.desk.asked[-1][1][1:] == ("rule", {"a.txt": "C1", "b.txt": "C2"})
+    assert analyst.post("/rules/check", form | {"lines": ["C1"]}).status_code == 422
+
+
+def test_saved_view_keeps_the_queue_of_its_address(console: Site) -> None:
+    viewer = console.person(Role.VIEWER)
+    answer = viewer.post("/views", {"name": "big", "query": "?kind=held&least=500.00", "team": "1"})
+    assert answer.headers["location"] == "/queue?view=1&least=500.00"
+    assert console.desk.asked[-1][1][1:4] == ("big", QueueQuery(filter=QueueFilter(least=50_000)), True)
+
+
+def test_export_is_a_file(console: Site) -> None:
+    answer = console.person(Role.ANALYST).get("/queue.csv?kind=declined")
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.headers["content-disposition"] == 'attachment; filename="queue.csv"'
+    assert answer.text == "card\r\nx\r\n"
+
+
+def test_invite_makes_one_account_once(console: Site) -> None:
+    admin = console.person(Role.ADMIN)
+    told = admin.post("/settings/users/invite", {"role": "lead", "email": "lea@example.org"}, accept="application/json")
+    path = told.json()["address"].removeprefix("http://console.test")
+    lea = console.browser()
+    assert "lea@example.org" in lea.get(path).text
+    assert lea.post(path, {"name": "Lea", "password": "short"}).status_code == 422
+    assert lea.post(path, {"name": "Lea", "password": PASSWORD}).headers["location"] == "/queue"
+    assert lea.get("/team").status_code == 200
+    assert console.browser().get(path).status_code == 410
+
+
+def test_invite_is_good_for_an_hour(console: Site) -> None:
+    token = console.accounts.invite(Role.ADMIN, NOW)
+    browser = console.browser()
+    assert browser.get(f"/invite/{token}").status_code == 200
+    console.clock.now = NOW + HOUR
+    assert browser.post(f"/invite/{token}", {"name": "A", "email": "a@b.c", "password": PASSWORD}).status_code == 410
+    assert console.accounts.nobody()
+
+
+def test_people_choose_how_pages_look(console: Site) -> None:
+    viewer = console.person(Role.VIEWER)
+    form = {"theme": "dark", "keys": "0", "zone": "Europe/Berlin"}
+    answer = viewer.post("/settings/me", form, referer="http://console.test/cases/7?alert=2")
+    assert answer.headers["location"] == "/cases/7?alert=2"
+    session = console.accounts.session(viewer.cookies["fraud-session"], NOW)
+    assert session is not None
+    assert (session.theme, session.keys, session.zone, session.compact) == ("dark", False, "Europe/Berlin", False)
+    assert viewer.post("/settings/me", {"zone": "Moon/Base"}).status_code == 422
+
+
+def test_readiness_says_what_is_missing(console: Site) -> None:
+    browser = console.browser()
+    assert browser.get("/livez").text == "ok\n"
+    assert browser.get("/readyz").text == "ready\n"
+    console.health.missing = ["database", "projector"]
+    assert browser.get("/readyz").status_code == 503
+    assert browser.get("/readyz").text == "waits for database, projector\n"
+    assert "fraud_console_viewers" in browser.get("/metrics").text
+
+
+def test_description_lists_every_route_and_its_records(console: Site) -> None:
+    described = console.person(Role.VIEWER).json("/openapi.json")
+    there = {(method.upper(), path) for path, steps in described["paths"].items() for method in steps}
+    wanted = {(route.method, route.path.replace(":path", "")) for route in ROUTES}
+    assert there == wanted
+    assert "CaseView" in described["components"]["schemas"]
