@@ -71,8 +71,7 @@ class Desk:
 
     def badges(self, who: Person, now: int) -> tuple[Badge, ...]:
         """Return what waits in each queue."""
-        del now
-        return queue.waiting_badges(self.tools, who)
+        return queue.waiting_badges(self.tools, who, now)
 
     def csv(self, query: QueueQuery, who: Person, now: int) -> Iterator[str]:
         """Return a queue as lines of CSV."""

@@ -1,5 +1,6 @@
 """How cards, merchants and devices are shown and addressed: a card's number is masked, and never in an address."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, select
@@ -22,8 +23,8 @@ def masked(name: str) -> str:
 
 
 def veiled(text: str, card: str) -> str:
-    """Return a sentence in which a card's number is masked."""
-    return text.replace(card, masked(card)) if card else text
+    """Return a sentence in which a card's number is masked, where it stands by itself."""
+    return re.sub(rf"(?<!\w){re.escape(card)}(?!\w)", masked(card), text) if card in text else text
 
 
 def named(kind: int, number: int, name: str) -> Named:

@@ -10,7 +10,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    and_,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    union,
+)
 
 from fraud.review.counters import at_stake, read, waiting
 from fraud.review.errors import InvalidError
@@ -57,7 +69,7 @@ def page_of(tools: Tools, query: QueueQuery, who: Person, now: int) -> QueuePage
     with tools.database.read() as connection:
         rows, more = _walked(connection, query, who, now, min(query.limit, MOST))
         plain = query.shelf == "kind" and not query.filter
-        badges = badges_of(connection, who)
+        badges = badges_of(connection, who, now)
         mine = next((badge for badge in badges if badge.shelf == "kind" and badge.kind == query.kind), None)
         return QueuePage(
             query=query,
@@ -82,10 +94,10 @@ def shown_rows(tools: Tools, ids: Sequence[int], who: Person, now: int) -> tuple
         return rows_of(connection, ids, who, now)
 
 
-def waiting_badges(tools: Tools, who: Person) -> tuple[Badge, ...]:
+def waiting_badges(tools: Tools, who: Person, now: int) -> tuple[Badge, ...]:
     """Return the badges alone."""
     with tools.database.read() as connection:
-        return badges_of(connection, who)
+        return badges_of(connection, who, now)
 
 
 def newest(connection: Connection) -> int:
@@ -93,7 +105,7 @@ def newest(connection: Connection) -> int:
     return int(connection.execute(select(func.max(alert.c.id))).scalar() or 0)
 
 
-def badges_of(connection: Connection, who: Person) -> tuple[Badge, ...]:
+def badges_of(connection: Connection, who: Person, now: int) -> tuple[Badge, ...]:
     """Return what waits: each kind of work by its sums, other shelves counted up to a limit, lead's for leads."""
     sums = read(connection, "waiting/") | read(connection, "at-stake/")
     badges = []
@@ -103,7 +115,7 @@ def badges_of(connection: Connection, who: Person) -> tuple[Badge, ...]:
         badges.append(Badge("kind", query.kind, count, money, _oldest(connection, kind) if count else None, query))
     shelves: list[Shelf] = ["mine", "second"] if who.role >= Role.ANALYST else []
     shelves += ["disputes"] if who.role >= Role.LEAD else []
-    badges += [_shelf_badge(connection, shelf, who) for shelf in shelves]
+    badges += [_shelf_badge(connection, shelf, who, now) for shelf in shelves]
     return tuple(badges)
 
 
@@ -205,16 +217,18 @@ def _of_shelf(query: QueueQuery, who: Person, now: int) -> list[ColumnElement[bo
         kind = _member(AlertKind, query.kind)
         return [IS_OPEN, alert.c.kind == literal_column(str(int(kind)))]
     if query.shelf == "mine":
-        return [_mine(who, now), alert.c.status.in_(UNDECIDED)]
+        return [alert.c.case_id.in_(_mine(who, now)), alert.c.status.in_(UNDECIDED)]
     if query.shelf == "overturned":
         return [alert.c.id.in_(_overturned(who))]
     return [alert.c.case_id.in_(waits_for(query.shelf, who)), alert.c.status.in_(UNDECIDED)]
 
 
-def _mine(who: Person, now: int) -> ColumnElement[bool]:
-    """Return what holds of cases that somebody has: locked, called unsure, or assigned."""
-    has = and_(case.c.owner == who.id, or_(case.c.lock_until > now, case.c.snooze_until.is_not(None)))
-    return and_(case.c.state.in_(WORKING), or_(has, case.c.assignee == who.id))
+def _mine(who: Person, now: int) -> CompoundSelect[tuple[int]]:
+    """Return the cases that somebody has: locked, called unsure, or assigned; each part goes by its own index."""
+    goes_on = case.c.state.in_([int(state) for state in WORKING])
+    has = or_(case.c.lock_until > now, case.c.snooze_until.is_not(None))
+    locked = select(case.c.id).where(case.c.owner == who.id, goes_on, has)
+    return union(locked, select(case.c.id).where(case.c.assignee == who.id, goes_on))
 
 
 def waits_for(shelf: Shelf, who: Person) -> Select[tuple[int]]:
@@ -269,10 +283,9 @@ def _oldest(connection: Connection, kind: AlertKind) -> int | None:
     return connection.execute(first.order_by(alert.c.due_at, alert.c.id).limit(1)).scalar()
 
 
-def _shelf_badge(connection: Connection, shelf: Shelf, who: Person) -> Badge:
+def _shelf_badge(connection: Connection, shelf: Shelf, who: Person, now: int) -> Badge:
     query = QueueQuery(shelf=shelf)
-    # `mine` is asked without a time: a lock that has just ended still counts as one's own until somebody takes it.
-    chosen = select(alert.c.at_stake).join(case, case.c.id == alert.c.case_id).where(*_of_shelf(query, who, 0))
+    chosen = select(alert.c.at_stake).join(case, case.c.id == alert.c.case_id).where(*_of_shelf(query, who, now))
     some = chosen.limit(COUNTED).subquery()
     count, money = connection.execute(select(func.count(), func.sum(some.c.at_stake)).select_from(some)).one()
     return Badge(shelf, None, int(count), int(money or 0), None, query)

@@ -11,7 +11,7 @@ from fraud.review.people import Person, Role
 from fraud.review.picking import case_row, reason_of
 from fraud.review.rights import need
 from fraud.review.rows import NEVER
-from fraud.review.steps import moving
+from fraud.review.steps import moving, weigh
 from fraud.review.tables import alert, case
 from fraud.review.tools import Tools
 from fraud.review.words import AlertStatus, CaseState, Changed
@@ -48,7 +48,7 @@ def _open_again(connection: Connection, row: Row[Any], now: int) -> int:
     """Open an alert again, and return its number."""
     values = {"status": int(AlertStatus.OPEN), "verdict": None, "decided_at": None, "due_at": NEVER}
     connection.execute(update(alert).where(alert.c.id == row.id).values(**values))
-    raised = case.c.at_stake + row.at_stake
-    connection.execute(update(case).where(case.c.id == row.case_id).values(at_stake=raised))
-    add_all(connection, moving(row, AlertStatus.OPEN, now), DESK)
+    moved = moving(row, AlertStatus.OPEN, now)
+    weigh(connection, row.case_id, moved)
+    add_all(connection, moved, DESK)
     return int(row.id)

@@ -6,7 +6,7 @@ their old values; that works after a restart, for the note lies in the database 
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from fraud.review.tools import Tools
 from fraud.review.views import Undone
 from fraud.review.words import AlertKind, AlertStatus, CaseState, Changed, Parcel, Sending, Teller
 
+AT_STAKE = "at-stake/"
 OF_ALERT = ("status", "verdict", "decided_at", "due_at")
 OF_CASE = ("state", "owner", "assignee", "kind_second", "lock_until", "snooze_until", "decided_at")
 
@@ -53,9 +54,7 @@ class Step:
         if "status" in values:
             moved = moving(row, int(values["status"] or 0), self.now)
             self._sums.update(moved)
-            weight = sum(value for (name, _), value in moved.items() if name.startswith("at-stake/"))
-            raised = case.c.at_stake + weight
-            self.connection.execute(update(case).where(case.c.id == row.case_id).values(at_stake=raised))
+            weigh(self.connection, row.case_id, moved)
 
     def change_case(self, row: Row[Any], **values: int | None) -> None:
         """Change a case."""
@@ -90,6 +89,13 @@ def moving(row: Row[Any], status: int, now: int) -> dict[tuple[str, int], int]:
     ends = (status == AlertStatus.DECIDED) - (row.status == AlertStatus.DECIDED)
     hour = (row.decided_at if ends < 0 and row.decided_at else now) // HOUR
     return {(waiting(kind), 0): waits, (at_stake(kind), 0): waits * row.at_stake, (decided(kind), hour): ends}
+
+
+def weigh(connection: Connection, number: int, moved: Mapping[tuple[str, int], int]) -> None:
+    """Add to a case what a change of one of its alerts did to what is at stake."""
+    weight = sum(value for (name, _), value in moved.items() if name.startswith(AT_STAKE))
+    if weight:
+        connection.execute(update(case).where(case.c.id == number).values(at_stake=case.c.at_stake + weight))
 
 
 def undo(tools: Tools, who: Person, token: str, now: int) -> Undone:
@@ -166,9 +172,8 @@ def _restore(connection: Connection, body: Body, held: Sequence[Row[Any]], now: 
         before = body.alerts[row.id]
         moved = moving(row, int(before["status"] or 0), now)
         sums.update(moved)
-        weight = sum(value for (name, _), value in moved.items() if name.startswith("at-stake/"))
         connection.execute(update(alert).where(alert.c.id == row.id).values(**before))
-        connection.execute(update(case).where(case.c.id == row.case_id).values(at_stake=case.c.at_stake + weight))
+        weigh(connection, row.case_id, moved)
     for row in held:
         before = dict(body.cases[row.id])
         if before["state"] in (CaseState.OPEN, CaseState.PENDING_SECOND) and _other_open(connection, row):

@@ -22,17 +22,23 @@ def wake(connection: Connection, now: int) -> int:
     """
     due = select(case.c.id).where(IS_SNOOZED, case.c.snooze_until <= now).order_by(case.c.id).limit(AT_ONCE)
     cases = [number for (number,) in connection.execute(due.with_for_update(skip_locked=True))]
-    waits = (alert.c.case_id.in_(cases)) & (alert.c.status == int(AlertStatus.LOCKED))
+    woken = _woken(connection, cases, now) if cases else []
+    send_head(connection, now)
+    noted(connection, woken, Changed.ADDED, now)
+    return len(cases)
+
+
+def _woken(connection: Connection, cases: list[int], now: int) -> list[int]:
+    """Open the alerts of cases that were called unsure; return them."""
     going_on = select(case.c.id).where(case.c.id.in_(cases), case.c.state != int(CaseState.PENDING_SECOND))
-    woken = update(alert).where(waits, alert.c.case_id.in_(going_on)).values(status=int(AlertStatus.OPEN))
-    ids = sorted(number for (number,) in connection.execute(woken.returning(alert.c.id)))
+    waits = (alert.c.status == int(AlertStatus.LOCKED)) & alert.c.case_id.in_(going_on)
+    opened = update(alert).where(waits).values(status=int(AlertStatus.OPEN)).returning(alert.c.id)
+    ids = sorted(number for (number,) in connection.execute(opened))
     # `owner` goes only where it is no lock: who has called it unsure need not be who works on it now.
     free = case.c.id.in_(cases) & (func.coalesce(case.c.lock_until, 0) <= now)
     connection.execute(update(case).where(free).values(owner=None, lock_until=None))
     connection.execute(update(case).where(case.c.id.in_(cases)).values(snooze_until=None))
-    send_head(connection, now)
-    noted(connection, ids, Changed.ADDED, now)
-    return len(cases)
+    return ids
 
 
 def send_head(connection: Connection, now: int) -> bool:

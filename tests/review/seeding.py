@@ -60,7 +60,7 @@ VOCABULARY = Vocabulary.of(spec().names)
 DUE = {AlertKind.HELD: 30 * MINUTE, AlertKind.DECLINED: DAY, AlertKind.CHALLENGED: DAY, AlertKind.SAMPLE: 7 * DAY}
 TERMS = Terms(DUE, Remedy.RELEASE, 0.0, 30 * DAY)
 RULES = """\
-list stolen of card : "4999000011112222"
+list stolen block card { "4999000011112222" }
 
 rule night "{amount} at hour {hour}" :
     when hour < 6 and amount > 50

@@ -26,9 +26,9 @@ def site(database: Database) -> Site:
 
 
 def test_team_tells_supply_and_what_waits(site: Site) -> None:
-    for number, now in enumerate((NOW - 2 * HOUR, NOW - HOUR, NOW - 20 * MINUTE, NOW - MINUTE), 1):
-        alerted(site, number, now=now, at_stake=number)
-    decided(site, 3, now=NOW - 10 * MINUTE)
+    times = NOW - 2 * HOUR, NOW - HOUR, NOW - 20 * MINUTE, NOW - MINUTE
+    numbers = [alerted(site, number, now=now, at_stake=number) for number, now in enumerate(times, 1)]
+    decided(site, numbers[2], now=NOW - 10 * MINUTE)
     found = site.desk.team(site["lea"], NOW)
     assert (found.came, found.decided, found.waiting, found.at_stake) == (4, 1, 3, 7)
     assert [(aged.below, aged.count) for aged in found.ageing] == [(15 * MINUTE, 1), (HOUR, 0), (4 * HOUR, 2), (0, 0)]
@@ -166,7 +166,7 @@ def test_fault_is_told_in_its_place_with_the_nearest_name(site: Site) -> None:
 
 
 def test_fault_of_a_list_file_names_the_file(site: Site) -> None:
-    text = 'list stolen of card from "stolen.txt"\n'
+    text = 'list stolen block card from "stolen.txt"\n'
     found = site.desk.check(site["anna"], text, {"stolen.txt": "4111 until someday\n"})
     assert [(fault.file, fault.line) for fault in found.faults] == [("stolen.txt", 1)]
 

@@ -17,7 +17,7 @@ from fraud.review.words import Parcel
 from tests.review.seeding import NOW, STREAM, Site, alerted, case_of, decided, decision, seen, site_of, take
 
 PARCELS = {Parcel.LABEL: Label, Parcel.ORDER: CaseAction}
-KEPT = "audit", "step", "change", "outbox", "counter"
+KEPT = "audit", "step", "change", "outbox", "counter", "action_log"
 """What an undo leaves: notes of what was done, rows that are marked, sums of which some are 0."""
 
 
