@@ -53,7 +53,7 @@ class Seen(NamedTuple):
     focus: Row[Any]
     who: Person
     now: int
-    given: Sequence[Row[Any]]
+    given: Sequence[Any]
 
     @property
     def hidden(self) -> bool:

@@ -199,7 +199,7 @@ def _beyond(walk: Walk, key: tuple[int, int], *, falls: bool) -> ColumnElement[b
 
 def _key(order: Order, row: Any) -> str:
     column = WALKS[order].column
-    value = 0 if column is None else row._mapping[column.name]  # type: ignore[attr-defined]
+    value = 0 if column is None else row._mapping[column.name]
     return f"{value}.{row.id}"
 
 
@@ -251,16 +251,27 @@ def _overturned(who: Person) -> Select[tuple[int]]:
 
 
 def _of_filter(given: QueueFilter, now: int) -> list[ColumnElement[bool]]:
-    plain: list[tuple[object, ColumnElement[bool]]] = [
-        (given.least is not None, alert.c.base_amount >= given.least),
-        (given.most is not None, alert.c.base_amount <= given.most),
-        (given.channel, alert.c.channel == given.channel),
-        (given.reason, alert.c.id.in_(select(reason.c.alert_id).where(reason.c.code == given.reason))),
-        (given.assignee, or_(case.c.assignee == given.assignee, case.c.owner == given.assignee)),
-        (given.older_than, alert.c.arrived_at <= now - (given.older_than or 0)),
-        (given.tag, alert.c.case_id.in_(select(tag.c.case_id).where(tag.c.name == given.tag))),
-    ]
-    chosen = [condition for is_set, condition in plain if is_set]
+    chosen: list[ColumnElement[bool]] = []
+    if given.least is not None:
+        chosen.append(alert.c.base_amount >= given.least)
+    if given.most is not None:
+        chosen.append(alert.c.base_amount <= given.most)
+    if given.older_than is not None:
+        chosen.append(alert.c.arrived_at <= now - given.older_than)
+    if given.assignee is not None:
+        chosen.append(or_(case.c.assignee == given.assignee, case.c.owner == given.assignee))
+    return [*chosen, *_of_words(given)]
+
+
+def _of_words(given: QueueFilter) -> list[ColumnElement[bool]]:
+    """Return what the words of a filter ask for."""
+    chosen: list[ColumnElement[bool]] = []
+    if given.channel:
+        chosen.append(alert.c.channel == given.channel)
+    if given.reason:
+        chosen.append(alert.c.id.in_(select(reason.c.alert_id).where(reason.c.code == given.reason)))
+    if given.tag:
+        chosen.append(alert.c.case_id.in_(select(tag.c.case_id).where(tag.c.name == given.tag)))
     if given.card:
         chosen.append(alert.c.card == number_of("card", given.card))
     if given.merchant:

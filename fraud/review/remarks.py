@@ -1,5 +1,7 @@
 """What people write beside verdicts: notes, tags, whether a look was worth it; and a card's number when asked for."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, delete, insert, select, update
 
 from fraud.review.case_views import NoteView
@@ -52,7 +54,7 @@ def set_tag(tools: Tools, who: Person, number: int, name: str, now: int, *, remo
             noted(connection, _undecided(connection, number), Changed.CHANGED, now)
 
 
-def tag_all(tools: Tools, who: Person, alerts: list[int], name: str, now: int) -> int:
+def tag_all(tools: Tools, who: Person, alerts: Sequence[int], name: str, now: int) -> int:
     """Tag the cases of some alerts; return how many cases that are."""
     need(who, Role.ANALYST, "tag cases")
     need_within(tools, who, len(alerts))

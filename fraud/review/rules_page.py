@@ -129,7 +129,7 @@ def save(tools: Tools, who: Person, text: str, lists: Mapping[str, str], note: s
 def keep_live(tools: Tools, text: str, lists: Mapping[str, str], now: int) -> str:
     """Keep the rules that are in use as a version, where they are not yet; return the version."""
     checked, _ = looked_at(tools, text, lists)
-    values = {"text": text, "lists": dict(lists), "author": None, "at": now, "faults": []}
+    values: dict[str, Any] = {"text": text, "lists": dict(lists), "author": None, "at": now, "faults": []}
     with tools.database.write() as connection:
         _keep(connection, checked.version, values)
     return checked.version

@@ -73,7 +73,8 @@ def decide_all(tools: Tools, who: Person, alerts: Sequence[int], given: Given, n
     """
     need(who, Role.ANALYST, "decide cases")
     need_within(tools, who, len(alerts))
-    finding, done, second, sent = of_word(Finding, given.verdict), [], False, False
+    finding, second, sent = of_word(Finding, given.verdict), False, False
+    done: list[int] = []
     with tools.database.write() as connection:
         selected = _selected(connection, alerts, who, now)
         if not selected.cases:

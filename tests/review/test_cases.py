@@ -99,7 +99,7 @@ def test_velocity_is_read_from_the_vector_and_what_it_lacks_is_not_made_up(site:
 def test_declines_are_counted_here_by_window_and_said_to_be(site: Site) -> None:
     for number, back in enumerate((5 * MINUTE, 30 * MINUTE, 20 * HOUR, 6 * DAY, 40 * DAY), 1):
         take(site, seen(number, decision(number, Action.DECLINE, card=CARD, at=STREAM - back)))
-    (row,) = [row for row in view(site, raised(site, number=0)).velocity.rows if row.measure == "declined"]
+    (row,) = [row for row in view(site, raised(site, at=STREAM)).velocity.rows if row.measure == "declined"]
     assert (row.values, row.ours) == ((1.0, 2.0, 3.0, 4.0, 4.0), True)
 
 

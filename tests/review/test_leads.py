@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import insert
 
-from fraud.core.errors import ReleaseError
+from fraud.core.errors import DeliveryError
 from fraud.core.records import DAY, HOUR, MINUTE, SECOND, Action, Reason, Verdict
 from fraud.review import counters
 from fraud.review.database import Database
@@ -243,8 +243,8 @@ def test_rollback_gives_the_earlier_release_again(database: Database) -> None:
 def test_activation_that_fails_waits_on(site: Site) -> None:
     saved = site.desk.save_rules(site["anna"], MORE, {}, "", NOW)
     asked = site.desk.activate(site["lea"], saved.version, "", NOW)
-    site.keeper.error = ReleaseError("the store does not answer")
-    with pytest.raises(ReleaseError):
+    site.keeper.error = DeliveryError("the store does not answer")
+    with pytest.raises(DeliveryError):
         site.desk.confirm_activation(site["max"], asked.pending or "", NOW)
     site.keeper.error = None
     assert site.desk.confirm_activation(site["max"], asked.pending or "", NOW).ordered

@@ -82,7 +82,7 @@ def test_role_too_low_is_refused_and_changes_nothing(site: Site, name: str) -> N
     case = case_of(site, alert)
     before = content(site)
     for role in (role for role in Role if role < least):
-        with pytest.raises(ForbiddenError, match=f"expected {least.word} or more"):
+        with pytest.raises(ForbiddenError, match=f"expected at least {least.word}"):
             call(site.desk, site[NAMES[role]], case, alert)
     assert content(site) == before
     refused = False

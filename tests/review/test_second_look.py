@@ -44,7 +44,7 @@ def test_two_who_differ_send_nothing_until_a_third_decides(database: Database, s
     assert leaving(site) == []
     with pytest.raises(ForbiddenError, match="another person has to"):
         decided(site, number, by="lea")
-    with pytest.raises(ForbiddenError, match="expected lead"):
+    with pytest.raises(ForbiddenError, match="expected at least lead"):
         decided(site, number, by="cleo")
     with pytest.raises(InvalidError, match="a lead decides"):
         decided(site, number, "escalated", by="max")

@@ -262,7 +262,7 @@ def test_escalated_waits_for_a_lead_whose_verdict_holds(site: Site) -> None:
     found = site.desk.escalate(site["anna"], case_of(site, number), "a ring?", NOW)
     assert (found.state, found.needs_second, leaving(site)) == ("pending_second", True, [])
     assert site.desk.next(site["ben"], "held", NOW) is None
-    with pytest.raises(ForbiddenError, match="expected lead"):
+    with pytest.raises(ForbiddenError, match="expected at least lead"):
         decided(site, number, by="ben")
     assert site.desk.next(site["lea"], "disputes", NOW) == found.case
     assert decided(site, number, by="lea").state == "decided"
