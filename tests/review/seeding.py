@@ -4,8 +4,8 @@ Everything goes in as the projector takes it in, with real vectors and messages;
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -70,7 +70,6 @@ rule burst :
     when count(card, 10m) >= 5
     then review
 """
-FOLDER = Path(__file__).parent
 
 
 class Shelf:
@@ -123,7 +122,8 @@ class Keeper:
         return name
 
 
-class Site(NamedTuple):
+@dataclass(frozen=True)
+class Site:
     """A console with its people by first name."""
 
     database: Database
@@ -133,7 +133,7 @@ class Site(NamedTuple):
     shelf: Shelf
     keeper: Keeper
 
-    def __getitem__(self, name: str) -> Person:  # type: ignore[override]
+    def __getitem__(self, name: str) -> Person:
         return self.people[name]
 
 

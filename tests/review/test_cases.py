@@ -116,7 +116,7 @@ def test_stored_vector_has_the_layout_of_the_header_that_it_came_in() -> None:
     spec_version, found = unpacked_vector(packed_vector(values, "0a1b2c"))
     assert spec_version == "0a1b2c"
     assert found.tobytes() == values.tobytes()
-    assert unpacked_vector(b"") == ("", pytest.approx([]))
+    assert [len(part) for part in unpacked_vector(b"")] == [0, 0]
 
 
 @pytest.mark.parametrize("policy", [POLICY, CostPolicy(), ThresholdPolicy(0.0, 0.5, 0.9)])
@@ -129,11 +129,12 @@ def test_payment_passes_below_the_policys_own_threshold(policy: CostPolicy | Thr
 def test_what_would_change_it_names_reason_or_rule_with_the_action_then(site: Site) -> None:
     reasons = (Reason("amount", "large", 1.4, 0.04), Reason("age", "new", 0.3, 0.35), Reason("rule:night", "at 3"))
     found = view(site, raised(site, reasons=reasons, score=0.5, model_score=0.4)).why
-    assert [(change.code, change.score, change.took, change.rule) for change in found.changes] == [
-        ("amount", pytest.approx(0.04), "approve", False),
-        ("age", pytest.approx(0.35), "review", False),
-        ("rule:night", pytest.approx(0.4), "review", True),
+    assert [(change.code, change.took, change.rule) for change in found.changes] == [
+        ("amount", "approve", False),
+        ("age", "review", False),
+        ("rule:night", "review", True),
     ]
+    assert [change.score for change in found.changes] == pytest.approx([0.04, 0.35, 0.4])
     assert found.changes[2].label == "night"
     assert found.passes_below == pytest.approx(0.05)
 
@@ -157,7 +158,8 @@ def test_amount_is_compared_with_card_merchant_and_peers(site: Site) -> None:
     found = view(site, raised(site, values, number=200, base_amount=2_000)).why.compared
     assert found is not None
     assert (found.card_usual, found.merchant_usual) == (500, 4_000)
-    assert (found.peers, found.share_below, found.peers_usual) == (100, pytest.approx(0.19), 5_100)
+    assert (found.peers, found.peers_usual) == (100, 5_100)
+    assert found.share_below == pytest.approx(0.19)
 
 
 def test_rules_are_traced_as_of_the_version_that_decided(site: Site) -> None:

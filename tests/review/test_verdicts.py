@@ -9,9 +9,10 @@ from sqlalchemy import select, update
 from fraud.core.actions import CaseAction, Remedy
 from fraud.core.records import DAY, HOUR, MINUTE, SECOND, Action, Label, LabelSource, Verdict
 from fraud.review import waking
+from fraud.review.columns import metadata
 from fraud.review.database import Database
 from fraud.review.errors import ConflictError, ForbiddenError, GoneError, InvalidError, UnknownError
-from fraud.review.tables import alert, case, counter, metadata, outbox
+from fraud.review.tables import alert, case, counter, outbox
 from fraud.review.views import Given
 from fraud.review.words import Parcel
 from tests.review.seeding import NOW, STREAM, Site, alerted, case_of, decided, decision, seen, site_of, take
