@@ -49,6 +49,11 @@ class Looked:
             text[row] = grams(self._texts[place])
         return Tokens(raw, sums, codes, text)
 
+    def events(self, row: int, sides: int) -> Ints:
+        """Return which events one row's tokens are of, int64 (sides, RAW, 2): hash of the transaction, time in us."""
+        read = self._rows[self._places[row]]
+        return np.stack([tokens.events_of_tokens(read[side]) for side in range(sides)])
+
 
 class HistoryBatch:
     """What the extractor does with histories. Without an encoder none of it is called."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Codes, Histories, Matrix, Tokens
-from fraud.core.records import BASE, EXIT, Level, Parts, Reason, Score, Values
+from fraud.core.records import BASE, EXIT, Explanation, Level, Parts, Score, Values
 from models.boosting import quickscorer
 from models.boosting.scorer import REFERENCE
 from models.boosting.trees import F64, Trees
@@ -87,6 +87,8 @@ class Blend:
         """What stands for features that a reason takes out, float32 (features,)."""
         self.reference_scores: F64 = np.empty(0)
         """Probabilities of the validation rows, ascending, thinned out: what an alert budget is met with."""
+        self.evidence = True
+        """Whether explanations carry the numbers behind them, those of single events among them."""
 
     @classmethod
     def of(cls, artifact: Artifact) -> "Blend":
@@ -193,13 +195,12 @@ class Blend:
         shares = ("booster", mix.booster * raw), ("network", mix.network * logit)
         return *shares, (BASE, base), (EXIT, float(taken))
 
-    def explain(
-        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
-    ) -> tuple[Reason, ...]:
-        """Return up to three reasons that raised the score, strongest first, and the remainder where it is large."""
+    def explain(self, values: Values, score: Score, histories: Histories | None = None, row: int = 0) -> Explanation:
+        """Return up to three reasons that raised the score, strongest first, and the remainder where it did too."""
         if self._explainer is None:
             self._explainer = Explainer(self)
-        return self._explainer.reasons(values, score, histories, row)
+        grounds = self._explainer.explain(values, score, histories, row, events=self.evidence)
+        return grounds.explanation(self.spec_version, self._version, evidence=self.evidence)
 
 
 class Early:
@@ -232,8 +233,6 @@ class Early:
         """Return scores of exit 0."""
         return self._full.score(ids, matrix, None)
 
-    def explain(
-        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
-    ) -> tuple[Reason, ...]:
+    def explain(self, values: Values, score: Score, histories: Histories | None = None, row: int = 0) -> Explanation:
         """Return reasons of exit 0."""
         return self._full.explain(values, score, None, row)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fraud.core.ports import Histories, Matrix, ReadsNoHistory
-from fraud.core.records import Level, Reason, Score, Values
+from fraud.core.records import Explanation, Level, Score, Values
 
 NAME = "rules"
 
@@ -25,8 +25,6 @@ class RulesOnly(ReadsNoHistory):
         """Return a zero score per id."""
         return [Score(tx_id, 0.0, NAME, Level.RULES) for tx_id in ids]
 
-    def explain(
-        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
-    ) -> tuple[Reason, ...]:
+    def explain(self, values: Values, score: Score, histories: Histories | None = None, row: int = 0) -> Explanation:
         """Return no reasons; the rules that matched bring their own."""
-        return ()
+        return Explanation()

@@ -39,8 +39,10 @@ LEARNED_FROM = 1_000_000
 """Vectors that an embedded engine keeps at least where it learns: a payment whose vector is gone cannot be learned."""
 
 
-def scorer(name: str, folder: Path, spec_version: str) -> Scorer:
+def scorer(name: str, folder: Path, spec_version: str, *, evidence: bool = True) -> Scorer:
     """Return the scorer behind a model's name; `rules` always exists.
+
+    With `evidence` what it explains carries the numbers behind it.
 
     Raises:
         ArtifactError: when there is no such artifact, or it does not fit the feature spec of this release.
@@ -48,9 +50,9 @@ def scorer(name: str, folder: Path, spec_version: str) -> Scorer:
     if name == rules_only.NAME:
         return RulesOnly()
     artifact = registry.load(_home(name, folder), name, spec_version=spec_version)
-    if artifact.card.kind in (blend.BLEND, blend.NETWORK):
-        return Blend.of(artifact)
-    return Booster.of(artifact)
+    made = Blend.of(artifact) if artifact.card.kind in (blend.BLEND, blend.NETWORK) else Booster.of(artifact)
+    made.evidence = evidence
+    return made
 
 
 def _home(name: str, folder: Path) -> Path:
@@ -118,7 +120,8 @@ def strategy(settings: Settings, spec_version: str) -> Strategy:
         RuleError: when the file of rules cannot be read or has faults.
         SettingsError: when an alert budget is asked for and the model knows no scores to meet it with.
     """
-    model = scorer(settings.model.name, Path(settings.model.folder), spec_version)
+    named, evidence = settings.model, settings.reasons.evidence
+    model = scorer(named.name, Path(named.folder), spec_version, evidence=evidence)
     reference = model.reference_scores if isinstance(model, Booster | Blend) else ()
     return Strategy(model, rule_book(settings), settings.policy.build(reference), reduced(model))
 

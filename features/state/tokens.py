@@ -167,6 +167,23 @@ def read_tokens(row: Row, query: Ints, raw: Floats, sums: Floats, codes: Floats)
         read_sums(row, query, sums, codes)
 
 
+def events_of_tokens(row: Row) -> Ints:
+    """Return which event each raw token of one side is of, int64 (RAW, 2): hash of the transaction, time in us.
+
+    Rows are those of `read_raw`; zeros where there is no event.
+    """
+    out: Ints = np.zeros((tk.RAW, 2), np.int64)
+    events = hs.events_of(row)
+    if not events:
+        return out
+    ring = row[hs.RING_AT : hs.CODES_AT].view(np.int64).reshape(tk.RING, ev.RECORD_WORDS)
+    window = ring[np.arange(events - 1, hs.window_start(events) - 1, -1) % tk.RING, :2]
+    frauds = row[hs.FRAUDS_AT : hs.PYRAMID_AT].view(np.int64).reshape(tk.FRAUDS, ev.RECORD_WORDS)[::-1, :2]
+    older = frauds[(frauds[:, 1] != 0) & ~np.isin(frauds[:, 0], window[:, 0])]
+    out[: len(window)], out[tk.WINDOW : tk.WINDOW + len(older)] = window, older
+    return out
+
+
 @compiled
 def read_chosen(rows: Row, queries: Ints, chosen: NDArray[np.intp], raw: Floats, sums: Floats, codes: Floats) -> None:
     """Fill the tokens of some events out of many, for as many sides as the outputs have."""

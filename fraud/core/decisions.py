@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from fraud.core.evidence import Evidence
 from fraud.core.policy import decide
 from fraud.core.ports import Policy, RuleBook, RuleOutcome
 from fraud.core.records import (
@@ -27,10 +28,11 @@ from fraud.core.records import (
 
 
 class Explained(NamedTuple):
-    """The reasons that a model gave, and which part of it did."""
+    """The reasons that a model gave, which part of it did, and the numbers behind them."""
 
     reasons: tuple[Reason, ...] = ()
     explainer: Explainer = Explainer.NONE
+    evidence: Evidence | None = None
 
 
 Explain = Callable[[], Explained]
@@ -69,6 +71,7 @@ def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain)
         alert=alert_of(decision),
         vector=scored.vector,
         headers=scored.arrival.headers,
+        evidence=explained.evidence,
     )
 
 

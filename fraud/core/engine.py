@@ -299,7 +299,8 @@ class Engine:
             explainer = Explainer.MODEL if in_time else Explainer.BOOSTER
         read = histories if explainer is Explainer.MODEL else None
         scorer = self._strategy.at(item.arrival.level, item.arrival.parameters)
-        return Explained(scorer.explain(item.values, score, read, row), explainer)
+        told = scorer.explain(item.values, score, read, row)
+        return Explained(told.reasons, explainer, told.evidence)
 
     def _hold(self, answer: Answer) -> None:
         if self._labels is not None:

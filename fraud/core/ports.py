@@ -14,6 +14,7 @@ from fraud.core.records import (
     Action,
     Answer,
     Arrival,
+    Explanation,
     Intake,
     KnownLabel,
     Mark,
@@ -93,6 +94,12 @@ class Histories(Protocol):
 
     def tokens(self, rows: Sequence[int] | NDArray[np.intp], sides: int) -> Tokens:
         """Return the tokens of some rows, in the order given, for the first `sides` sides."""
+
+    def events(self, row: int, sides: int) -> NDArray[np.int64]:
+        """Return which events one row's raw tokens are of, int64 (sides, RAW, 2): hash of the transaction, time in us.
+
+        The hash is signed; zeros where there is no event.
+        """
 
 
 class Encoder(Protocol):
@@ -217,11 +224,10 @@ class Scorer(Encoder, Protocol):
         `histories` speaks of the same rows; it is None for a scorer without an encoder.
         """
 
-    def explain(
-        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
-    ) -> tuple[Reason, ...]:
+    def explain(self, values: Values, score: Score, histories: Histories | None = None, row: int = 0) -> Explanation:
         """Return the strongest reasons for one score, by size of effect; costly, so called above approve only.
 
+        Each is a ground to hold the payment: what has not raised the score, or has nothing to say for it, is not told.
         What no group accounts for comes last, as `interaction`, whatever its size. `row` is the place of the event in
         `histories`.
         """

@@ -7,7 +7,7 @@ in minor units (cents). Two times matter and are never mixed: `happened_at`, whe
 
 import enum
 import hashlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -243,6 +243,13 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
     text: str
     effect: float = 0.0
     without: float | None = None
+
+
+class Explanation(NamedTuple):
+    """What a scorer says of one of its scores: the reasons that are told, and the numbers behind them if asked for."""
+
+    reasons: tuple[Reason, ...] = ()
+    evidence: Evidence | None = None
 
 
 class Versions(msgspec.Struct, frozen=True, gc=False):

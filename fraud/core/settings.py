@@ -209,6 +209,14 @@ class ModelSection(Section, frozen=True):
     folder: Annotated[str, setting("Folder of the model registry.", "path")] = "build/models"
 
 
+class ReasonsSection(Section, frozen=True):
+    """What alerts say beside their score."""
+
+    evidence: Annotated[
+        bool, setting("Send with each alert the effects of all groups and of single events, in header evidence.")
+    ] = True
+
+
 class PathsSection(Section, frozen=True):
     """Where files are kept."""
 
@@ -226,6 +234,7 @@ class Settings(Section, frozen=True):
     engine: EngineSection = EngineSection()
     labels: LabelsSection = LabelsSection()
     model: ModelSection = ModelSection()
+    reasons: ReasonsSection = ReasonsSection()
     refresh: RefreshSection = RefreshSection()
     gate: GateSection = GateSection()
     learning: LearningSection = LearningSection()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Histories, Matrix, ReadsNoHistory
-from fraud.core.records import BASE, EXIT, Level, Reason, Score, Values
+from fraud.core.records import BASE, EXIT, Explanation, Level, Score, Values
 from models.boosting import quickscorer, treeshap
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta, probabilities
@@ -41,6 +41,8 @@ class Booster(ReadsNoHistory):
         self._explainer = Explainer(card.features)
         self.reference_scores: F64 = np.empty(0) if reference is None else reference
         """Probabilities of the validation rows, ascending, thinned out: what an alert budget is met with."""
+        self.evidence = True
+        """Whether explanations carry the numbers behind them."""
 
     @classmethod
     def of(cls, artifact: Artifact) -> "Booster":
@@ -94,15 +96,27 @@ class Booster(ReadsNoHistory):
 
     def contributions(self, values: Values) -> F64:
         """Return each feature's effect in log-odds, float64 (features + 1,), the last the base; they add up to raw."""
+        return self._game.contributions(values)
+
+    def knowing(self, values: Values, known: NDArray[np.uint8]) -> list[float]:
+        """Return the probability of a row of which only some features are known, uint8 (cases, features) of 0 and 1.
+
+        That is the mean raw score over the training rows that go the same way wherever a feature is not known, as in
+        TreeSHAP's game, calibrated.
+        """
+        return self._calibration.probabilities(self._game.values(values, known).tolist())
+
+    def explain(self, values: Values, score: Score, histories: Histories | None = None, row: int = 0) -> Explanation:
+        """Return up to three reasons that raised the score, strongest first."""
+        grounds = self._explainer.explain(values, self.contributions(values)[:-1], self.knowing)
+        return grounds.explanation(self.spec_version, self._version, evidence=self.evidence)
+
+    @property
+    def _game(self) -> treeshap.Paths:
+        """Return the trees' game, prepared on first use."""
         if self._paths is None:
             self._paths = treeshap.build(self._trees)
-        return self._paths.contributions(values)
-
-    def explain(
-        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
-    ) -> tuple[Reason, ...]:
-        """Return up to three reasons that raised the score, strongest first."""
-        return self._explainer.reasons(values, self.contributions(values)[:-1])
+        return self._paths
 
 
 def weights(trees: Trees, calibration: Beta, scores: Sequence[float] = ()) -> dict[str, NDArray[np.generic]]:

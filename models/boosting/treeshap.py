@@ -30,12 +30,14 @@ class Paths:
     `step[i]:step[i + 1]`; a step is a node, the side the path takes (1 left) and the place of its feature.
     Its quadrature has `order[i]` points, whose cells `cell[i] + point * features + place` hold the factor of a feature
     and its derivative over the factor, for a row that leaves the path (column 0) and one that follows it (column 1).
-    `scale` holds leaf value times quadrature weight, one a point.
+    `scale` holds leaf value times quadrature weight, one a point; `leaf` the leaf values themselves.
     """
 
     nodes: "Nodes"
     first: I32
     feature: I32
+    cover: F64
+    leaf: F64
     step: I32
     step_node: I32
     step_side: U8
@@ -54,11 +56,8 @@ class Paths:
         They add up to the raw score. `values` is float32 (features,).
         """
         out = np.zeros(self.features + 1, dtype=np.float64)
-        row = np.ascontiguousarray(values, dtype=np.float32)
-        left = np.empty(len(self.nodes.feature), dtype=np.uint8)
-        _sides(row, self.nodes.feature, self.nodes.threshold, self.nodes.missing, left)
         _contributions(
-            left,
+            self._left(values),
             self.first,
             self.feature,
             self.step,
@@ -74,6 +73,34 @@ class Paths:
         )
         out[-1] = self.expected
         return out
+
+    def values(self, values: Values, known: U8) -> F64:
+        """Return the raw score when only some features of a row are known, float64 (cases,): the game's own values.
+
+        `values` is float32 (features,), `known` uint8 (cases, features) of 0 and 1.
+        """
+        out = np.zeros(len(known), dtype=np.float64)
+        _values(
+            self._left(values),
+            self.first,
+            self.feature,
+            self.cover,
+            self.leaf,
+            self.step,
+            self.step_node,
+            self.step_side,
+            self.step_place,
+            known,
+            out,
+        )
+        return out
+
+    def _left(self, values: Values) -> U8:
+        """Return, for every node, whether the row goes left there."""
+        row = np.ascontiguousarray(values, dtype=np.float32)
+        left = np.empty(len(self.nodes.feature), dtype=np.uint8)
+        _sides(row, self.nodes.feature, self.nodes.threshold, self.nodes.missing, left)
+        return left
 
 
 class Nodes(NamedTuple):
@@ -109,6 +136,8 @@ def build(trees: Trees) -> Paths:
         nodes=Nodes(trees.feature, round_down(trees.threshold), trees.missing),
         first=_starts([len(p.cover) for p in paths]),
         feature=np.array([f for p in paths for f in p.cover], dtype=np.int32),
+        cover=np.array([share for p in paths for share in p.cover.values()], dtype=np.float64),
+        leaf=np.array([trees.leaf[p.leaf] for p in paths], dtype=np.float64),
         step=_starts([len(p.steps) for p in paths]),
         step_node=np.array([node for p in paths for node, _ in p.steps], dtype=np.int32),
         step_side=np.array([side for p in paths for _, side in p.steps], dtype=np.uint8),
@@ -178,6 +207,46 @@ def _sides(row: F32, feature: I32, threshold: F32, missing: U8, left: U8) -> Non
 
 
 @compiled
+def _follow(
+    left: U8, step: I32, step_node: I32, step_side: U8, step_place: I32, path: int, count: int, follows: U8
+) -> None:
+    """Write 1 for every feature of a path at all of whose splits the row follows it, 0 for the others."""
+    for place in range(count):
+        follows[place] = 1
+    for s in range(step[path], step[path + 1]):
+        follows[step_place[s]] &= np.uint8(left[step_node[s]] == step_side[s])
+
+
+@compiled
+def _values(
+    left: U8,
+    first: I32,
+    feature: I32,
+    cover: F64,
+    leaf: F64,
+    step: I32,
+    step_node: I32,
+    step_side: U8,
+    step_place: I32,
+    known: U8,
+    out: F64,
+) -> None:
+    """Add to each case the leaf values times the share of rows, as known, that reach them."""
+    follows = np.empty(feature.shape[0] + 1, dtype=np.uint8)
+    for path in range(leaf.shape[0]):
+        start, count = first[path], first[path + 1] - first[path]
+        _follow(left, step, step_node, step_side, step_place, path, count, follows)
+        for case in range(known.shape[0]):
+            product = leaf[path]
+            for place in range(count):
+                if known[case, feature[start + place]]:
+                    product *= follows[place]
+                else:
+                    product *= cover[start + place]
+            out[case] += product
+
+
+@compiled
 def _contributions(
     left: U8,
     first: I32,
@@ -198,10 +267,7 @@ def _contributions(
     point = 0
     for path in range(order.shape[0]):
         start, count = first[path], first[path + 1] - first[path]
-        for place in range(count):
-            follows[place] = 1
-        for s in range(step[path], step[path + 1]):
-            follows[step_place[s]] &= np.uint8(left[step_node[s]] == step_side[s])
+        _follow(left, step, step_node, step_side, step_place, path, count, follows)
         at = cell[path]
         for _ in range(order[path]):
             product = scale[point]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fraud.core.ports import Codes, Histories, Matrix, Scorer
-from fraud.core.records import Level, Reason, Score, Values
+from fraud.core.records import Explanation, Level, Score, Values, log_odds_in
 from models.boosting.trees import Trees
 from models.online.leaves import LeafSums
 from models.online.parameters import Parameters, moved
@@ -60,12 +60,10 @@ class Refreshed:
         scores, sums = self._base.score(ids, matrix, histories), self._sums.of(matrix, self._values).tolist()
         return [self._moved(score, row) for score, row in zip(scores, sums, strict=True)]
 
-    def explain(
-        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
-    ) -> tuple[Reason, ...]:
+    def explain(self, values: Values, score: Score, histories: Histories | None = None, row: int = 0) -> Explanation:
         """Return the base's reasons and, where it has raised the score, what was learned lately among them."""
-        reasons = self._base.explain(values, score, histories, row)
-        return with_lately(reasons, values, self._lately, dict(score.parts).get(PART, 0.0))
+        told = self._base.explain(values, score, histories, row)
+        return with_lately(told, values, self._lately, dict(score.parts).get(PART, 0.0), log_odds_in(score.parts))
 
     def _moved(self, score: Score, sums: Sequence[float]) -> Score:
         value, added = moved(self._parameters, score.value, sums)

@@ -14,15 +14,22 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from models.reasons import history_sentences, sentences
+import numpy as np
+from numpy.typing import NDArray
+
+from models.reasons import history_sentences
+from models.reasons.facts import told
+from models.reasons.history_sentences import Facts
 from models.reasons.reading import Reading
 
 BOOSTER, BLEND, NETWORK = "booster", "blend", "network"
 """The kinds of scorers that give reasons; the last two read histories."""
 TOLD = 3
 """As many groups a decision tells of, at most."""
+MATERIAL = 0.05
+"""A smaller effect, in log-odds, is not told: 5 % in the odds."""
 
-Words = Callable[[Reading], str]
+F64 = NDArray[np.float64]
 
 
 class Part(StrEnum):
@@ -45,14 +52,14 @@ class Part(StrEnum):
 
 
 class Code(NamedTuple):
-    """One reason code: what it means, what belongs to it, and the sentence that words it."""
+    """One reason code: what it means, what belongs to it, and the facts that it can tell."""
 
     name: str
     meaning: str
     features: tuple[str, ...]
     """Patterns of feature names."""
     history: tuple[Part, ...]
-    words: Words
+    facts: Callable[[Reading], Facts]
     needs_history: bool = False
     """Whether only a scorer that reads histories can give it."""
 
@@ -60,6 +67,10 @@ class Code(NamedTuple):
     def kinds(self) -> tuple[str, ...]:
         """Return the kinds of scorers that can give it."""
         return (BLEND, NETWORK) if self.needs_history else (BOOSTER, BLEND, NETWORK)
+
+    def words(self, read: Reading) -> str | None:
+        """Return the sentence that speaks for fraud, None where nothing that it can tell of does."""
+        return told(self.facts(read), read.strongest)
 
 
 def _of(entity: str, aggregates: str) -> tuple[str, ...]:
@@ -92,7 +103,7 @@ CODES = (
     ),
     Code(
         "pair-frauds", "Verdicts on this card's payments at this merchant",
-        _of("pair", "labels frauds since_fraud"), (Part.PAIR_FRAUDS,), sentences.frauds_of_pair,
+        _of("pair", "labels frauds since_fraud"), (Part.PAIR_FRAUDS,), history_sentences.frauds_of_pair,
     ),
     Code(
         "card-recent", "How often, how much and where this card has paid lately",
@@ -131,14 +142,14 @@ CODES = (
         "descriptor", "The text that the merchant sent, and who has used it before",
         (), (Part.TEXTS,), history_sentences.descriptor, needs_history=True,
     ),
-    Code("other", "A feature that no other code speaks for, by its name", (), (), sentences.other),
+    Code("other", "A feature that no other code speaks for, by its name", (), (), history_sentences.other),
     Code(
         "interaction", "What the groups above add together and none of them alone",
-        (), (), sentences.interaction, needs_history=True,
+        (), (), history_sentences.interaction, needs_history=True,
     ),
     Code(
         "learned-lately", "What the model has learned of late labels since its training",
-        (), (), sentences.learned,
+        (), (), history_sentences.learned,
     ),
 )  # fmt: skip
 GROUPS = CODES[:-2]
@@ -161,3 +172,25 @@ def matches(code: Code, feature: str) -> bool:
 def owner_of(part: Part) -> int:
     """Return the place in GROUPS of the code that speaks for a part of the history."""
     return next(place for place, code in enumerate(GROUPS) if part in code.history)
+
+
+class Told(NamedTuple):
+    """A group that is told of: its place in GROUPS, and the sentence."""
+
+    place: int
+    text: str
+
+
+def chosen(effects: F64, reading: Callable[[int], Reading]) -> list[Told]:
+    """Return the groups to tell of, strongest first: three at most, maybe none.
+
+    `effects` are log-odds, float64 (groups,), `reading` gives what a group's sentence reads. A group that raised the
+    score by less than is material, or has nothing to say for it, is left out, and the next one is told.
+    """
+    found: list[Told] = []
+    for place in np.argsort(-effects, kind="stable").tolist():
+        if len(found) == TOLD or not effects[place] >= MATERIAL:
+            break
+        if (text := GROUPS[place].words(reading(place))) is not None:
+            found.append(Told(place, text))
+    return found

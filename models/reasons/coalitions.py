@@ -39,10 +39,15 @@ class Plan(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """Each player's effect, float64 (players,), and what all of them are worth together."""
+    """Each player's effect, float64 (players,), and what all of them are worth together.
+
+    `whole` is the value of everybody, `missing` that of everybody but each, float64 (players,): it is played anyway.
+    """
 
     effects: F64
     together: float
+    whole: float
+    missing: F64
 
     @property
     def remainder(self) -> float:
@@ -52,20 +57,34 @@ class Estimate(NamedTuple):
 
 def estimate(play: Play, players: int) -> Estimate:
     """Return estimated Shapley values: one batch of 2 k + 2 coalitions and one of 22."""
-    first = ends(players)
-    values = play(first.coalitions)
-    if players <= CLOSE:
-        return Estimate(first.weights @ values, float(values[0] - values[1]))
-    plan = closer(players, matter(values, players))
-    values = np.concatenate([values, play(plan.coalitions[len(values) :])])
-    return Estimate(plan.weights @ values, float(values[0] - values[1]))
+    plan = ends(players)
+    values = play(plan.coalitions)
+    if players > CLOSE:
+        plan = closer(players, matter(values, players))
+        values = np.concatenate([values, play(plan.coalitions[len(values) :])])
+    return of_values(plan, values)
 
 
 def evaluate(play: Play, players: int) -> Estimate:
     """Return Shapley values themselves, of all 2^k coalitions: what estimates are judged by."""
     plan = exact(players)
-    values = play(plan.coalitions)
-    return Estimate(plan.weights @ values, float(values[0] - values[1]))
+    return of_values(plan, play(plan.coalitions))
+
+
+def of_values(plan: Plan, values: F64) -> Estimate:
+    """Return what the values of a plan's coalitions, float64 (coalitions,), say."""
+    missing = without_each(plan.coalitions, values)
+    return Estimate(plan.weights @ values, float(values[0] - values[1]), float(values[0]), missing)
+
+
+def without_each(coalitions: F32, values: F64) -> F64:
+    """Return the value of everybody but each player, float64 (players,), of coalitions that are all among those."""
+    players = coalitions.shape[1]
+    rows = np.flatnonzero(coalitions.sum(axis=1) == players - 1)
+    found = np.empty(players)
+    if players:
+        found[coalitions[rows].argmin(axis=1)] = values[rows]
+    return found
 
 
 def matter(values: F64, players: int) -> tuple[int, ...]:

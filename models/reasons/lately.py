@@ -6,12 +6,13 @@ apart.
 
 from collections.abc import Mapping
 
-from fraud.core.records import Reason, Values, Verdict
-from models.reasons.catalogue import INTERACTION, LEARNED
-from models.reasons.reading import Lately, Reading
+import msgspec
 
-MATERIAL = 0.05
-"""A smaller effect, in log-odds, is not told: 5 % in the odds."""
+from fraud.core.evidence import as_kept
+from fraud.core.learning.outcomes import log_odds, probability
+from fraud.core.records import Explanation, Reason, Values, Verdict
+from models.reasons.catalogue import INTERACTION, LEARNED, MATERIAL
+from models.reasons.reading import Lately, Reading
 
 
 def lately_of(labels: Mapping[str, int], since: int) -> Lately:
@@ -20,14 +21,31 @@ def lately_of(labels: Mapping[str, int], since: int) -> Lately:
     return Lately(sum(labels.values()), frauds, since)
 
 
-def with_lately(reasons: tuple[Reason, ...], values: Values, lately: Lately, effect: float) -> tuple[Reason, ...]:
-    """Return a model's reasons and this one, at its place by effect; alone where it has not raised the score by much.
+def with_lately(
+    told: Explanation, values: Values, lately: Lately, effect: float, base: float | None = None
+) -> Explanation:
+    """Return what a model tells and this reason, at its place by effect; without it where it has not raised the score.
 
-    `values` is float32 (features,), the vector that they speak of.
+    `values` is float32 (features,), the vector that they speak of; `base` the model's log-odds before what was learned.
+    What would be without a group is moved as the score was.
     """
-    if effect < MATERIAL:
-        return reasons
-    groups = [reason for reason in reasons if reason.code != INTERACTION.name]
-    place = sum(reason.effect >= effect for reason in groups)
-    told = Reason(LEARNED.name, LEARNED.words(Reading({}, values, lately=lately)), effect)
-    return (*reasons[:place], told, *reasons[place:])
+    if not effect:
+        return told
+    reasons = tuple(moved(reason, effect) for reason in told.reasons)
+    evidence = told.evidence
+    if evidence is not None:
+        evidence = msgspec.structs.replace(evidence, effects=(*evidence.effects, (LEARNED.name, as_kept(effect))))
+    text = LEARNED.words(Reading({}, values, lately=lately))
+    if effect < MATERIAL or text is None:
+        return Explanation(reasons, evidence)
+    place = sum(reason.effect >= effect for reason in reasons if reason.code != INTERACTION.name)
+    one = Reason(LEARNED.name, text, effect, None if base is None else probability(base))
+    return Explanation((*reasons[:place], one, *reasons[place:]), evidence)
+
+
+def moved(reason: Reason, effect: float) -> Reason:
+    """Return a reason whose probability without its group is moved by what was learned, log-odds."""
+    without = reason.without
+    if without is None or not 0.0 < without < 1.0:
+        return reason
+    return msgspec.structs.replace(reason, without=probability(log_odds(without) + effect))

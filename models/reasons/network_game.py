@@ -26,6 +26,7 @@ ALWAYS = len(GROUPS)
 PAYMENTS = tuple(owner_of(part) for part in (Part.CARD_PAYMENTS, Part.MERCHANT_PAYMENTS, Part.DEVICE_PAYMENTS))
 FRAUDS = tuple(owner_of(part) for part in (Part.CARD_FRAUDS, Part.MERCHANT_FRAUDS, Part.DEVICE_FRAUDS))
 OLDER = tuple(owner_of(part) for part in (Part.CARD_OLDER, Part.MERCHANT_OLDER, Part.DEVICE_OLDER))
+NO_EVENTS: Places = np.empty((0, 2), np.intp)
 PAIR_PAYMENTS, PAIR_FRAUDS = owner_of(Part.PAIR_PAYMENTS), owner_of(Part.PAIR_FRAUDS)
 AMOUNTS, CATEGORIES, TEXTS = owner_of(Part.AMOUNTS), owner_of(Part.CATEGORIES), owner_of(Part.TEXTS)
 
@@ -115,13 +116,13 @@ class Game:
         `features` holds the group of each feature, `neutral` what stands for those that are out, (features,) both.
         """
         self._network, self._buffers, self._far = network, buffers, far
-        self._values, self._tokens, self._neutral = values, tokens, neutral
-        self._owners = owners_of_tokens(features, tokens)
+        self._values, self._neutral = values, neutral
+        self.tokens, self.owners = tokens, owners_of_tokens(features, tokens)
         self.players = np.flatnonzero(self._matters())
         """The groups whose absence changes what the network reads; the others' effect is 0."""
 
     def _matters(self) -> NDArray[np.bool_]:
-        own, tokens = self._owners, self._tokens
+        own, tokens = self.owners, self.tokens
         matters = np.zeros(ALWAYS + 1, dtype=bool)
         read = self._network.columns
         mine, usual = self._values[read], self._neutral[read]
@@ -135,16 +136,23 @@ class Game:
             matters[TEXTS] = True
         return matters[:ALWAYS]
 
-    def values(self, chosen: F32) -> F64:
-        """Return the log-odds, float64 (coalitions,), of coalitions (coalitions, players) of 0 and 1."""
-        parts = [self._played(chosen[begin : begin + ROWS]) for begin in range(0, len(chosen), ROWS)]
-        return np.concatenate(parts)
+    def values(self, chosen: F32, left_out: Places = NO_EVENTS) -> F64:
+        """Return the log-odds, float64 (coalitions + events,), of coalitions (coalitions, players) of 0 and 1.
 
-    def _played(self, chosen: F32) -> F64:
+        Behind them come those of everybody without one event, for each of `left_out`, (events, 2): side and raw row.
+        """
+        rows = np.concatenate([chosen, np.ones((len(left_out), chosen.shape[1]), np.float32)])
+        gone = np.concatenate([np.full((len(chosen), 2), -1), left_out])
+        spans = [slice(begin, begin + ROWS) for begin in range(0, len(rows), ROWS)]
+        return np.concatenate([self._played(rows[span], gone[span]) for span in spans])
+
+    def _played(self, chosen: F32, gone: Places) -> F64:
         there = np.ones((len(chosen), ALWAYS + 1), dtype=np.float32)
         there[:, :ALWAYS] = 0
         there[:, self.players] = chosen
-        matrix = np.where(there[:, self._owners.features] > 0, self._values, self._neutral)
-        part = self._buffers.fill(there, self._owners, self._tokens)
+        matrix = np.where(there[:, self.owners.features] > 0, self._values, self._neutral)
+        part = self._buffers.fill(there, self.owners, self.tokens)
+        lacking = np.flatnonzero(gone[:, 0] >= 0)
+        part.raw[lacking, gone[lacking, 0], gone[lacking, 1]] = 0
         near = self._network.near(matrix, part)
         return (self._network.far(near.latents, part) if self._far else near.logit).astype(np.float64)

@@ -4,6 +4,9 @@ A group is a player in two games over the same groups. In the booster's, a featu
 TreeSHAP; grouped exactly, not feature by feature and summed. In the network's (`network_game.py`), what is out is that
 of a usual payment. Both games weigh as the mixture does; the booster's effects are exact, the network's come from two
 batched forward passes (`coalitions.estimate`). What no group accounts for is the remainder, a reason of its own.
+
+`Reason.without` is the mixture's probability when both games are played with everybody but the group: for the network
+that coalition is among those played anyway.
 """
 
 from collections.abc import Sequence
@@ -13,24 +16,27 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.core.evidence import SideEvent
 from fraud.core.ports import Histories, Matrix, Tokens
 from fraud.core.records import EXIT, Reason, Score, Values
 from models.boosting import treeshap
 from models.boosting.trees import F64, Trees
 from models.reasons import coalitions
-from models.reasons.catalogue import GROUPS, INTERACTION, OTHER, TOLD, group_of
+from models.reasons.catalogue import GROUPS, INTERACTION, MATERIAL, OTHER, Told, chosen, group_of
+from models.reasons.grounds import Grounds, by_code, reason_of
 from models.reasons.network_game import Game, HistoryNetwork, Places, TokenBuffers
 from models.reasons.reading import Reading
+from models.reasons.witnesses import Witness, Witnesses, as_told
 from models.registry import Arrays, Card
 
 F32 = NDArray[np.float32]
 NEUTRAL, BIN_EDGES = "neutral", "weight.query.lower"
-MATERIAL = 0.05
-"""A smaller effect, in log-odds, is not told beside a larger one: 5 % in the odds."""
+NETWORK = "network"
+"""The part of a score that is the network's share of the mixture."""
 
 
-class MixtureWeights(Protocol):
-    """What is asked of an exit: the weights of both parts in its mixture."""
+class Mixture(Protocol):
+    """What is asked of an exit: the weights of both parts in its mixture, and what it says of them."""
 
     @property
     def booster(self) -> float:
@@ -39,6 +45,9 @@ class MixtureWeights(Protocol):
     @property
     def network(self) -> float:
         """Return the network's weight."""
+
+    def probabilities(self, raw: F64, logit: F64) -> F64:
+        """Return calibrated probabilities, float64 (rows,), of what booster and network say."""
 
 
 class Blended(Protocol):
@@ -59,7 +68,7 @@ class Blended(Protocol):
         """Return the network."""
 
     @property
-    def exits(self) -> Sequence[MixtureWeights]:
+    def exits(self) -> Sequence[Mixture]:
         """Return the mixtures, one an exit."""
 
 
@@ -93,20 +102,14 @@ def grouped(trees: Trees, owner: Places) -> treeshap.Paths:
 
 
 class Effects(NamedTuple):
-    """Log-odds of the mixture by group, float64 (groups,), and what no group does alone."""
+    """Log-odds of the mixture by group, float64 (groups,), and what no group does alone.
+
+    `missing` is what the network says without each group, float64 (groups,); of groups that it does not read, of all.
+    """
 
     groups: F64
     remainder: float
-
-    @property
-    def strongest(self) -> list[int]:
-        """Return the up to three groups that raised the score most: those that are told, one at least."""
-        return self.above(MATERIAL) or self.above(0)[:1]
-
-    def above(self, least: float) -> list[int]:
-        """Return the up to three groups that raised the score most, each by more than `least`."""
-        order = np.argsort(-self.groups, kind="stable")[:TOLD]
-        return [int(place) for place in order if self.groups[place] > least]
+    missing: F64
 
 
 class Explainer:
@@ -121,17 +124,33 @@ class Explainer:
         self._paths = grouped(blend.trees, self._owner)
         self._buffers: dict[int, TokenBuffers] = {}
 
-    def reasons(
-        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
-    ) -> tuple[Reason, ...]:
-        """Return up to three groups that raised the score, strongest first, and the remainder where it is material."""
+    def explain(
+        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0, *, events: bool = False
+    ) -> Grounds:
+        """Return up to three groups that raised the score, strongest first, and the remainder where it raised it too.
+
+        With `events` also what single events of the histories have added.
+        """
         tokens = self.tokens(score, histories, row)
-        effects = self.effects(values, score, tokens)
+        game = None if tokens is None else self._game(values, score, tokens)
+        witnesses = Witnesses(game, MATERIAL / self._mixture(score).network) if game is not None and events else None
+        effects = self._effects(values, score, game, witnesses)
         read = Reading(self._places, values, self._unnamed(values), tokens, effects.remainder)
-        told = [Reason(GROUPS[i].name, GROUPS[i].words(read), float(effects.groups[i])) for i in effects.strongest]
-        if abs(effects.remainder) >= MATERIAL:
-            told.append(Reason(INTERACTION.name, INTERACTION.words(read), effects.remainder))
-        return tuple(told)
+        reasons = self._reasons(chosen(effects.groups, lambda _: read), values, score, effects)
+        if len(reasons) > 1 and effects.remainder >= MATERIAL and (text := INTERACTION.words(read)):
+            reasons.append(Reason(INTERACTION.name, text, effects.remainder))
+        found = witnesses.found() if witnesses is not None else []
+        named = self._named(found, score, histories, row)
+        return Grounds(tuple(reasons), by_code(effects.groups, effects.remainder), named)
+
+    def _reasons(self, told: list[Told], values: Values, score: Score, effects: Effects) -> list[Reason]:
+        """Return reasons with the mixture's probability had each group been usual."""
+        if not told:
+            return []
+        places = [one.place for one in told]
+        raw = self._paths.values(values, np.uint8(1) - np.eye(len(GROUPS), dtype=np.uint8)[places])
+        without = self._mixture(score).probabilities(raw, effects.missing[places]).tolist()
+        return [reason_of(one, effects.groups, each) for one, each in zip(told, without, strict=True)]
 
     def tokens(self, score: Score, histories: Histories | None, row: int = 0) -> Tokens | None:
         """Return what the score's exit read, None at exit 0."""
@@ -148,14 +167,39 @@ class Explainer:
 
     def effects(self, values: Values, score: Score, tokens: Tokens | None, exact: bool = False) -> Effects:
         """Return each group's effect on the mixture's log-odds; `exact` plays all coalitions of the network's game."""
-        mixture = self._blend.exits[exit_of(score)]
+        return self._effects(values, score, self._game(values, score, tokens), exact=exact)
+
+    def _game(self, values: Values, score: Score, tokens: Tokens | None) -> Game | None:
+        """Return the network's game where the score rests on one."""
+        return self.game(values, score, tokens) if tokens is not None and self._mixture(score).network else None
+
+    def _effects(
+        self, values: Values, score: Score, game: Game | None, beside: Witnesses | None = None, *, exact: bool = False
+    ) -> Effects:
+        mixture = self._mixture(score)
         total = mixture.booster * self._paths.contributions(values)[:-1] if mixture.booster else np.zeros(len(GROUPS))
-        if tokens is None or not mixture.network:
-            return Effects(total, 0.0)
-        game = self.game(values, score, tokens)
-        found = (coalitions.evaluate if exact else coalitions.estimate)(game.values, len(game.players))
+        if game is None:
+            # What the network has said, if it was asked, stays.
+            said = dict(score.parts).get(NETWORK, 0.0) / mixture.network if mixture.network else 0.0
+            return Effects(total, 0.0, np.full(len(GROUPS), said))
+        play = game.values if beside is None else beside.play
+        found = (coalitions.evaluate if exact else coalitions.estimate)(play, len(game.players))
         total[game.players] += mixture.network * found.effects
-        return Effects(total, mixture.network * found.remainder)
+        missing = np.full(len(GROUPS), found.whole)
+        missing[game.players] = found.missing
+        return Effects(total, mixture.network * found.remainder, missing)
+
+    def _mixture(self, score: Score) -> Mixture:
+        """Return the mixture of the exit that a score was taken at."""
+        return self._blend.exits[exit_of(score)]
+
+    def _named(
+        self, found: list[Witness], score: Score, histories: Histories | None, row: int
+    ) -> tuple[tuple[SideEvent, ...], ...]:
+        """Return events by side, with the transactions that they are of."""
+        if histories is None or not found:
+            return ()
+        return as_told(found, self._mixture(score).network, histories.events(row, exit_of(score) + 1))
 
     def _unnamed(self, values: Values) -> str:
         """Return the name of the first known feature that no code speaks for, of which `other` tells, else nothing."""

@@ -1,15 +1,20 @@
 """Reasons of the booster: the exact contributions of TreeSHAP, summed over the features of each group, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.core.records import Reason, Values
-from models.reasons.catalogue import GROUPS, TOLD, group_of
+from fraud.core.records import Values
+from models.reasons.catalogue import GROUPS, Told, chosen, group_of
+from models.reasons.grounds import Grounds, by_code, reason_of
 from models.reasons.reading import Reading
 
 F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+
+Knowing = Callable[[Values, U8], Sequence[float]]
+"""A vector and what is known of it, uint8 (cases, features) of 0 and 1, to the probability of each case."""
 
 
 class Explainer:
@@ -21,18 +26,20 @@ class Explainer:
         self._names = tuple(names)
         self._group = np.array([group_of(name) for name in names], dtype=np.intp)
 
-    def reasons(self, values: Values, effects: F64) -> tuple[Reason, ...]:
-        """Return up to three groups that raised the score, strongest first.
+    def explain(self, values: Values, effects: F64, knowing: Knowing) -> Grounds:
+        """Return up to three groups that raised the score, strongest first, and the effects of all.
 
         `values` is float32 (features,), NaN where nothing is known; `effects`, float64 (features,), log-odds.
         """
         totals: F64 = np.bincount(self._group, weights=effects, minlength=len(GROUPS)).astype(np.float64)
-        strongest = np.argsort(-totals, kind="stable")[:TOLD]
-        return tuple(self._reason(int(i), values, effects, totals) for i in strongest if totals[i] > 0)
+        told = chosen(totals, lambda group: Reading(self._places, values, self._strongest(group, effects)))
+        reasons = [reason_of(one, totals, without) for one, without in self._beside(told, values, knowing)]
+        return Grounds(tuple(reasons), by_code(totals))
 
-    def _reason(self, group: int, values: Values, effects: F64, totals: F64) -> Reason:
-        read = Reading(self._places, values, self._strongest(group, effects))
-        return Reason(GROUPS[group].name, GROUPS[group].words(read), float(totals[group]))
+    def _beside(self, told: list[Told], values: Values, knowing: Knowing) -> list[tuple[Told, float]]:
+        """Return groups with the probability had nothing been known of each."""
+        known = np.stack([self._group != one.place for one in told]).astype(np.uint8) if told else None
+        return [] if known is None else list(zip(told, knowing(values, known), strict=True))
 
     def _strongest(self, group: int, effects: F64) -> str:
         """Return the name of the group's feature that raised the score most."""

@@ -102,6 +102,11 @@ class Reading:
         value = self(name)
         return 0.0 if math.isnan(value) else value
 
+    @property
+    def has_text(self) -> bool:
+        """Tell whether a descriptor was sent, where histories were read."""
+        return self._tokens is not None and bool(self._tokens.text.any())
+
     def history(self, side: int) -> EntityHistory:
         """Return the history of a side (CARD, MERCHANT, DEVICE), an empty one where it was not read."""
         if self._tokens is None or side >= self._tokens.raw.shape[1]:

@@ -1,7 +1,7 @@
-"""The sentences of the reason codes as a vector alone tells them; they cope with what is not known.
+"""The facts that a vector alone tells, each with how far it stands out; they cope with what is not known.
 
 A vector describes the time just before its payment; where a sentence counts payments, this one is counted too.
-`history_sentences.py` adds what the history of card, merchant and device says, where it was read.
+`history_sentences.py` adds what the history of card, merchant and device says, where it was read, and chooses.
 """
 
 import math
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from fraud.core.records import SECOND
+from models.reasons.facts import STANDS_OUT, Fact, plain
 from models.reasons.reading import Reading
 
 WINDOWS = {"10m": ("10 minutes", 1 / 144), "1h": ("1 hour", 1 / 24), "1d": ("1 day", 1.0), "7d": ("7 days", 7.0)}
@@ -17,6 +18,12 @@ RISK_WINDOWS = {"7d": "7 days", "30d": "30 days", "1d": "1 day"}
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 FURTHER = 2.0
 """An amount stands out more from another baseline when it is as many times as far above it as above the first."""
+USUAL_FRAUD_SHARE = 0.01
+"""Where so few of the verdicts are frauds nothing stands out: large merchants always have some."""
+YOUNG = 7.0
+"""Days for which what was first seen is new."""
+NIGHT_BEGINS, NIGHT_ENDS = 23.0, 6.0
+"""Hours, UTC."""
 UNITS = ((86_400.0, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second"))
 
 
@@ -58,17 +65,23 @@ BASELINES = (
 )
 
 
-def amount(read: Reading) -> str:
-    """Compare the amount with the card's own median, and with another baseline that it stands out more from."""
-    known = [baseline for baseline in BASELINES if read.number(baseline.ratio) > 0]
+def amount(read: Reading) -> Fact | None:
+    """Compare the amount with what it is above: the card's own median first, and what it stands out from more."""
+    if math.isnan(read("amount")):
+        return None
     paid = f"Amount {read('amount'):.2f}"
+    known = [baseline for baseline in BASELINES if not math.isnan(read(baseline.ratio))]
     if not known:
-        return f"{paid}, without earlier payments to compare it with"
-    least = read.number(known[0].ratio) * FURTHER
-    other = [b for b in known[1:] if read.strongest.startswith(b.features)]
-    other = other or [b for b in known[1:] if read.number(b.ratio) >= least]
-    told = [known[0], *sorted(other, key=lambda baseline: -read.number(baseline.ratio))[:1]]
-    return f"{paid} is " + " and ".join(_over(read, baseline) for baseline in told)
+        return plain(f"{paid}, without earlier payments to compare it with")
+    above = [baseline for baseline in known if read(baseline.ratio) >= STANDS_OUT]
+    if not above:
+        return None
+    least = read(above[0].ratio) * FURTHER
+    other = [b for b in above[1:] if read.strongest.startswith(b.features)]
+    other = other or [b for b in above[1:] if read(b.ratio) >= least]
+    named = [above[0], *sorted(other, key=lambda baseline: -read(baseline.ratio))[:1]]
+    text = f"{paid} is " + " and ".join(_over(read, baseline) for baseline in named)
+    return Fact(text, max(read(baseline.ratio) for baseline in named))
 
 
 def _over(read: Reading, baseline: Baseline) -> str:
@@ -76,40 +89,51 @@ def _over(read: Reading, baseline: Baseline) -> str:
     return f"{times(over)} times {baseline.called} of {read('amount') / over:.2f}"
 
 
-def _frauds(read: Reading, entity: str, where: str) -> str:
+def fraud_times(frauds: float, verdicts: float) -> float:
+    """Return how many times the usual share of frauds is among some verdicts."""
+    return frauds / max(verdicts, frauds) / USUAL_FRAUD_SHARE if frauds > 0 else 0.0
+
+
+def _frauds(read: Reading, entity: str, where: str) -> Fact | None:
     for window, words in RISK_WINDOWS.items():
         frauds, labels = read.number(f"{entity}_frauds_{window}"), read.number(f"{entity}_labels_{window}")
-        if frauds > 0:
-            return f"{plural(frauds, 'known fraud')} {where} in the last {words} (of {labels:.0f} labelled)"
+        text = f"{plural(frauds, 'known fraud')} {where} in the last {words} (of {labels:.0f} labelled)"
+        if (found := Fact(text, fraud_times(frauds, labels))).speaks:
+            return found
     since = read(f"{entity}_since_fraud")
-    if not math.isnan(since):
-        return f"The newest known fraud {where} was paid {duration(since)} ago"
-    return f"No fraud is known {where} ({read.number(f'{entity}_labels_30d'):.0f} labelled in 30 days)"
+    if math.isnan(since):
+        return None
+    text = f"The newest known fraud {where} was paid {duration(since)} ago"
+    return Fact(text, fraud_times(1, read.number(f"{entity}_labels_30d")))
 
 
-def frauds_of_card(read: Reading) -> str:
+def frauds_of_card(read: Reading) -> Fact | None:
     """Tell the card's known frauds."""
     return _frauds(read, "card", "on this card")
 
 
-def frauds_of_merchant(read: Reading) -> str:
+def frauds_of_merchant(read: Reading) -> Fact | None:
     """Tell the merchant's known frauds."""
     return _frauds(read, "merchant", "at this merchant")
 
 
-def frauds_of_device(read: Reading) -> str:
+def frauds_of_device(read: Reading) -> Fact | None:
     """Tell the device's known frauds."""
     return _frauds(read, "device", "on this device")
 
 
-def frauds_of_pair(read: Reading) -> str:
+def frauds_of_pair(read: Reading) -> Fact | None:
     """Tell the known frauds of this card at this merchant."""
     frauds, labels = read.number("pair_frauds"), read.number("pair_labels")
-    if not frauds:
-        return f"No fraud of this card is known at this merchant ({labels:.0f} labelled)"
     text = f"{plural(frauds, 'known fraud')} of this card at this merchant (of {labels:.0f} labelled)"
     since = read("pair_since_fraud")
-    return text if math.isnan(since) else f"{text}, the newest paid {duration(since)} ago"
+    text = text if math.isnan(since) else f"{text}, the newest paid {duration(since)} ago"
+    return Fact(text, fraud_times(frauds, labels))
+
+
+def is_there(read: Reading, entity: str) -> bool:
+    """Tell whether the payment names such an entity, new or known: one may carry no device."""
+    return not math.isnan(read(f"{entity}_count_30d"))
 
 
 def usual(read: Reading, entity: str, aggregate: str) -> float:
@@ -118,138 +142,101 @@ def usual(read: Reading, entity: str, aggregate: str) -> float:
     return max(read(f"{entity}_{aggregate}_30d"), 0.0) / max(days, 1.0)
 
 
-def _pace(read: Reading, entity: str, where: str) -> str:
-    a_day = usual(read, entity, "count")
+def pace(read: Reading, entity: str, where: str) -> Fact | None:
+    """Tell the payments of the window that is furthest above the usual rate, with one payment of slack."""
+    if not is_there(read, entity):
+        return None
+    a_day, features = usual(read, entity, "count"), (f"{entity}_count_", f"{entity}_since_last")
     if not a_day > 0:
-        return f"No payment {where} in the 30 days before this one"
+        return plain(f"No payment {where} in the 30 days before this one", *features)
     counts = {window: read.number(f"{entity}_count_{window}") + 1 for window in WINDOWS}
-    # The window furthest above the usual rate, with one payment of slack so that a lone payment is no burst.
-    burst = max(WINDOWS, key=lambda window: (counts[window] - 1) / (a_day * WINDOWS[window][1] + 1))
-    now = f"{plural(counts[burst], 'payment')} {where} in {WINDOWS[burst][0]}"
-    return f"{now}; usual is {rate(a_day)}"
+    over = {window: counts[window] / (a_day * days + 1) for window, (_, days) in WINDOWS.items()}
+    burst = max(WINDOWS, key=lambda window: over[window])
+    text = f"{plural(counts[burst], 'payment')} {where} in {WINDOWS[burst][0]}; usual is {rate(a_day)}"
+    return Fact(text, over[burst], features)
 
 
-def pace_of_card(read: Reading) -> str:
-    """Tell the card's payments in the most unusual window beside its usual rate."""
-    return _pace(read, "card", "by this card")
+def spending(read: Reading, entity: str, where: str) -> Fact | None:
+    """Tell what was spent in a day beside a usual day, with one usual payment of slack."""
+    a_day, spent = usual(read, entity, "sum"), read.number(f"{entity}_sum_1d") + read.number("amount")
+    if not a_day > 0:
+        return None
+    over = spent / (a_day + max(read.number(f"{entity}_mean_30d"), 1.0))
+    features = tuple(f"{entity}_{aggregate}_" for aggregate in ("sum", "mean", "dev", "max"))
+    return Fact(f"{spent:.2f} spent {where} in 1 day; usual is {a_day:.2f} a day", over, features)
 
 
-def pace_of_merchant(read: Reading) -> str:
-    """Tell the merchant's payments in the most unusual window beside its usual rate."""
-    return _pace(read, "merchant", "at this merchant")
+def others(read: Reading, entity: str, met: str, does: str) -> Fact:
+    """Tell how many others (merchants of a card, cards of a merchant) were met in a day: `This card paid at 7 ...`.
 
-
-def pace_of_device(read: Reading) -> str:
-    """Tell the device's payments in the most unusual window beside its usual rate."""
-    return _pace(read, "device", "on this device")
-
-
-def _spending(read: Reading, entity: str, where: str) -> str:
-    a_day = usual(read, entity, "sum")
-    spent = f"{read.number(f'{entity}_sum_1d') + read.number('amount'):.2f} spent {where} in 1 day"
-    return spent if math.isnan(a_day) else f"{spent}; usual is {a_day:.2f} a day"
-
-
-def spending_of_card(read: Reading) -> str:
-    """Tell what the card spent in a day beside its usual day."""
-    return _spending(read, "card", "by this card")
-
-
-def spending_of_merchant(read: Reading) -> str:
-    """Tell what was spent at the merchant in a day beside its usual day."""
-    return _spending(read, "merchant", "at this merchant")
-
-
-def spending_of_device(read: Reading) -> str:
-    """Tell what was spent on the device in a day beside its usual day."""
-    return _spending(read, "device", "on this device")
-
-
-def _others(read: Reading, feature: str, what: str) -> str:
+    A usual day meets as many as it has payments, or all of a month where those are fewer.
+    """
+    feature = f"{entity}_{met}s"
     day, month = read.number(f"{feature}_1d"), read.number(f"{feature}_30d")
-    return f"{plural(day, what)} in 1 day before this payment; {month:.0f} in 30 days"
+    text = f"This {entity} {does} {plural(day, met)} in 1 day before this payment; {month:.0f} in 30 days"
+    over, payments = day / (month / 30 + 1), usual(read, entity, "count")
+    each_day = over if math.isnan(payments) else day / (max(min(payments, month), 0.0) + 1)
+    return Fact(text, over if each_day >= STANDS_OUT else each_day, (f"{feature}_",))
 
 
-def merchants_of_card(read: Reading) -> str:
-    """Tell at how many merchants the card paid."""
-    return "This card paid at " + _others(read, "card_merchants", "merchant")
-
-
-def cards_of_merchant(read: Reading) -> str:
-    """Tell how many cards paid at the merchant."""
-    return "This merchant saw " + _others(read, "merchant_cards", "card")
-
-
-def cards_of_device(read: Reading) -> str:
-    """Tell how many cards the device used."""
-    return "This device used " + _others(read, "device_cards", "card")
-
-
-def _age(read: Reading, entity: str) -> str:
+def age(read: Reading, entity: str) -> Fact | None:
+    """Tell that an entity is new."""
     since = read(f"{entity}_since_first")
     if math.isnan(since):
-        return f"This {entity} was never seen before"
-    return f"This {entity} was first seen {duration(since)} ago"
+        return plain(f"This {entity} was never seen before") if is_there(read, entity) else None
+    return plain(f"This {entity} was first seen {duration(since)} ago") if since < YOUNG * 86_400 else None
 
 
-def age_of_card(read: Reading) -> str:
-    """Tell when the card was first seen."""
-    return _age(read, "card")
+def history_of_pair(read: Reading) -> Fact | None:
+    """Tell that the card does not know the merchant, or how often it pays there of late."""
+    if math.isnan(read("pair_since_last")):
+        return plain("This card has not paid at this merchant before")
+    return pace(read, "pair", "by this card at this merchant")
 
 
-def age_of_merchant(read: Reading) -> str:
-    """Tell when the merchant was first seen."""
-    return _age(read, "merchant")
-
-
-def age_of_device(read: Reading) -> str:
-    """Tell when the device was first seen; a payment may carry none."""
-    return _age(read, "device")
-
-
-def history_of_pair(read: Reading) -> str:
-    """Tell whether the card knows the merchant."""
-    since = read("pair_since_last")
-    if math.isnan(since):
-        return "This card has not paid at this merchant before"
-    return (
-        f"This card last paid at this merchant {duration(since)} ago, "
-        f"{plural(read.number('pair_count_30d'), 'time')} in 30 days"
-    )
-
-
-def time(read: Reading) -> str:
-    """Tell the time of day and the weekday, UTC."""
+def when(read: Reading) -> str:
+    """Return the time of day and the weekday, UTC."""
     minutes = int(read.number("hour") * 60) % 1440
     day = WEEKDAYS[int(read.number("weekday")) % 7]
     return f"Paid on a {day} at {minutes // 60:02d}:{minutes % 60:02d} UTC"
 
 
-def channel(read: Reading) -> str:
-    """Tell the kind of payment: merchant category, presence of the card, direction of the money."""
-    present = {1.0: ", card present", 0.0: ", card not present"}.get(read("card_present"), "")
-    kind = "Refund or reversal" if read.number("money_back") else "Payment"
-    mcc = read.number("mcc")
-    return f"{kind}{present}" + (f", merchant category {mcc:.0f}" if mcc else "")
+def time(read: Reading) -> Fact | None:
+    """Tell of a payment at night."""
+    hour = read("hour")
+    return plain(when(read)) if hour >= NIGHT_BEGINS or hour < NIGHT_ENDS else None
 
 
-def interaction(read: Reading) -> str:
-    """Tell what the groups do together and none does alone."""
-    more = "more" if read.remainder > 0 else "less"
-    return f"Together these facts count {abs(read.remainder):.2f} {more} in log-odds than one by one"
+def kind(read: Reading) -> str:
+    """Return what is asked for."""
+    return "Refund or reversal" if read.number("money_back") else "Payment"
 
 
-def learned(read: Reading) -> str:
-    """Tell what was learned since the model was trained."""
+def channel(read: Reading) -> Fact | None:
+    """Tell of money that flows back, or of a card that was not present, with the merchant category."""
+    absent, mcc = read("card_present") == 0, read.number("mcc")
+    if not absent and not read.number("money_back"):
+        return None
+    text = kind(read) + (", card not present" if absent else "")
+    return plain(text + (f", merchant category {mcc:.0f}" if mcc else ""))
+
+
+def interaction(read: Reading) -> Fact | None:
+    """Tell what the groups do together and none does alone, where that is more."""
+    text = f"Together these facts count {read.remainder:.2f} more in log-odds than one by one"
+    return plain(text) if read.remainder > 0 else None
+
+
+def learned(read: Reading) -> Fact:
+    """Tell what was learned since the model was trained; nobody asks where it does not speak for fraud."""
     lately = read.lately
     since = datetime.fromtimestamp(lately.since // SECOND, UTC)
     payments, frauds = plural(lately.payments, "payment"), plural(lately.frauds, "fraud")
     of = f"{payments} since {since:%Y-%m-%d %H:%M} UTC, {frauds} among them"
-    return f"What was learned of {of}, speaks for fraud"
+    return plain(f"What was learned of {of}, speaks for fraud")
 
 
-def other(read: Reading) -> str:
-    """Name the feature that raised the score most among those without a sentence of their own."""
-    value = read(read.strongest)
-    known = "not known" if math.isnan(value) else f"{value:.6g}"
-    return f"{read.strongest} is {known}"
+def other(read: Reading) -> Fact | None:
+    """Name the feature that raised the score most among those without a sentence of their own, where it has a value."""
+    value = read.number(read.strongest)
+    return plain(f"{read.strongest} is {value:.6g}") if value > 0 else None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fraud.core.ports import Codes, Encoder, Histories, Matrix, Scorer, WorkingSet
-from fraud.core.records import Answer, Arrival, Reason, Score, Values
+from fraud.core.records import Answer, Arrival, Explanation, Score, Values
 from streaming import clock
 from streaming.run import Handler
 
@@ -114,14 +114,12 @@ class TimedScorer:
         self._watch.add("model", began)
         return scores
 
-    def explain(
-        self, values: Values, score: Score, histories: Histories | None = None, row: int = 0
-    ) -> tuple[Reason, ...]:
+    def explain(self, values: Values, score: Score, histories: Histories | None = None, row: int = 0) -> Explanation:
         """Explain one score."""
         began = clock.monotonic_ns()
-        reasons = self._scorer.explain(values, score, histories, row)
+        told = self._scorer.explain(values, score, histories, row)
         self._watch.add("reasons", began)
-        return reasons
+        return told
 
     def encode(self, blocks: Matrix) -> Codes:
         """Encode the blocks that a batch has closed."""

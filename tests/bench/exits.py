@@ -128,6 +128,10 @@ class Part:
         """Return the tokens of some rows."""
         return self.looked.tokens(np.asarray(rows) + self.begin, sides)
 
+    def events(self, row: int, sides: int) -> Any:
+        """Return the events of one row."""
+        return self.looked.events(row + self.begin, sides)
+
 
 def batches(rows: I64, data: dataset.Dataset, looked: Looked) -> Iterator[tuple[list[str], Any, Part]]:
     """Yield ids, vectors and histories of one batch after the other."""

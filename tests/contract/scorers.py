@@ -110,18 +110,24 @@ SCORERS = [
 
 
 class Kept(NamedTuple):
-    """The Histories port over tokens that were read before."""
+    """The Histories port over tokens that were read before, and the events that they are of, (rows, sides, RAW, 2)."""
 
     all: Tokens
+    named: NDArray[np.int64]
 
     def tokens(self, rows: Sequence[int] | NDArray[np.intp], sides: int) -> Tokens:
         """Return the tokens of some rows, for the first `sides` sides."""
         at, of = np.asarray(rows, np.intp), self.all
         return Tokens(of.raw[at, :sides], of.sums[at, :sides], of.codes[at, :sides], of.text[at])
 
+    def events(self, row: int, sides: int) -> NDArray[np.int64]:
+        """Return the events of one row."""
+        found: NDArray[np.int64] = self.named[row, :sides]
+        return found
+
     def of(self, rows: Sequence[int]) -> "Kept":
         """Return the histories of some rows, in the order given."""
-        return Kept(self.tokens(rows, SIDES))
+        return Kept(self.tokens(rows, SIDES), self.named[list(rows)])
 
 
 class Sample(NamedTuple):
@@ -149,7 +155,8 @@ def sample() -> Sample:
     ids = [cast("Transaction", arrival.event).id for arrival in payments[WARM:]]
     histories = extractor.histories(ids)
     assert histories is not None
-    return Sample(ids, np.stack(vectors), Kept(histories.tokens(range(len(ids)), SIDES)))
+    named = np.stack([histories.events(row, SIDES) for row in range(len(ids))])
+    return Sample(ids, np.stack(vectors), Kept(histories.tokens(range(len(ids)), SIDES), named))
 
 
 def looked_at(extractor: OnlineExtractor, batch: Sequence[Arrival], encoder: Encoder) -> list[NDArray[np.float32]]:

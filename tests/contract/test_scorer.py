@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from features.spec import spec
+from fraud.core.evidence import MOST_EVENTS, as_kept, packed, unpacked
 from fraud.core.ports import Histories, Scorer
-from fraud.core.records import BASE, EXIT, Level, Reason, Score
-from models.reasons.catalogue import INTERACTION
+from fraud.core.records import BASE, EXIT, Explanation, Level, Score
+from models.reasons.catalogue import INTERACTION, MATERIAL
 from tests.contract.scorers import ROWS, SCORERS, Sample, ScorerCase, blend, sample
 
 ALL = list(range(ROWS))
@@ -33,8 +34,8 @@ class Made(NamedTuple):
         """Return the scores of a sample."""
         return self.scorer.score(of.ids, of.matrix, self.histories(of))
 
-    def explain(self, of: Sample, row: int) -> tuple[Reason, ...]:
-        """Return the reasons of one row of a sample."""
+    def explain(self, of: Sample, row: int) -> Explanation:
+        """Return what is said of one row of a sample."""
         score = self.score(of)[row]
         return self.scorer.explain(of.matrix[row], score, self.histories(of), row)
 
@@ -149,7 +150,7 @@ def test_a_row_of_which_nothing_is_known_has_a_score(made: Made, rows: Sample) -
 
 def test_effects_are_finite_and_the_strongest_comes_first(made: Made, whole: list[Score], rows: Sample) -> None:
     for row in riskiest(whole):
-        told = made.explain(rows, row)
+        told = made.explain(rows, row).reasons
         effects = [abs(reason.effect) for reason in told if reason.code != INTERACTION.name]
         assert all(math.isfinite(reason.effect) for reason in told)
         assert effects == sorted(effects, reverse=True)
@@ -158,9 +159,44 @@ def test_effects_are_finite_and_the_strongest_comes_first(made: Made, whole: lis
 
 def test_each_reason_has_a_code_of_its_own_and_a_sentence(made: Made, whole: list[Score], rows: Sample) -> None:
     for row in riskiest(whole):
-        reasons = made.explain(rows, row)
+        reasons = made.explain(rows, row).reasons
         assert all(reason.code and reason.text for reason in reasons)
         assert len({reason.code for reason in reasons}) == len(reasons)
+
+
+def test_each_reason_has_raised_the_score_and_says_what_would_be_without_it(
+    made: Made, whole: list[Score], rows: Sample
+) -> None:
+    for row in riskiest(whole):
+        for reason in made.explain(rows, row).reasons:
+            assert reason.effect >= MATERIAL
+            assert reason.code == INTERACTION.name or (reason.without is not None and 0.0 <= reason.without <= 1.0)
+
+
+def test_evidence_names_spec_and_model_and_survives_its_bytes(made: Made, whole: list[Score], rows: Sample) -> None:
+    for row in riskiest(whole):
+        told = made.explain(rows, row)
+        if whole[row].level is Level.RULES:
+            assert told == ((), None)
+            continue
+        assert told.evidence is not None
+        assert (told.evidence.spec, told.evidence.model) == (spec().version, made.scorer.version)
+        assert unpacked(packed(told.evidence)) == told.evidence
+        effects = dict(told.evidence.effects)
+        assert all(effects[reason.code] == as_kept(reason.effect) for reason in told.reasons)
+
+
+def test_evidence_holds_events_of_the_histories_that_were_read(made: Made, whole: list[Score], rows: Sample) -> None:
+    for row in riskiest(whole):
+        proof, taken = made.explain(rows, row).evidence, int(dict(whole[row].parts).get(EXIT, 0))
+        if proof is None or not taken:
+            assert proof is None or proof.events == ()
+            continue
+        assert len(proof.events) in (0, taken + 1)
+        for side, events in enumerate(proof.events):
+            named = {(tx % 2**64, us * 1_000) for tx, us in rows.histories.events(row, taken + 1)[side].tolist()}
+            assert len(events) <= MOST_EVENTS
+            assert {(one.tx_hash, one.happened_at) for one in events} <= named - {(0, 0)}
 
 
 def test_explaining_changes_nothing(made: Made, whole: list[Score], rows: Sample) -> None:
@@ -205,5 +241,8 @@ def test_sample_has_payments_that_take_every_exit_and_some_that_are_explained(ro
     assert {dict(score.parts)["exit"] for score in blended} == set(range(len(blend().exits)))
     for name in ("booster", "blend", "network", "early"):
         scores = by_name[name].score(rows)
-        assert all(by_name[name].explain(rows, row) for row in riskiest(scores)[:1]), name
+        assert all(by_name[name].explain(rows, row).reasons for row in riskiest(scores)[:1]), name
+        told = [by_name[name].explain(rows, row).evidence for row in riskiest(scores)]
+        if name in ("blend", "network"):
+            assert any(one is not None and any(one.events) for one in told), name
         assert max(score.value for score in scores) > 0.5, name

@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from fraud.core.decisions import Explained, Scored, answer_of
+from fraud.core.evidence import Evidence
 from fraud.core.policy import ThresholdPolicy
 from fraud.core.ports import RuleOutcome
 from fraud.core.records import (
@@ -82,6 +83,13 @@ def test_answer_holds_what_it_was_made_from() -> None:
     assert (decision.action, decision.score, decision.reasons) == (Action.REVIEW, 0.6, (RULE, MODEL))
     assert (decision.tx_id, decision.level, decision.parts) == (PAID.id, given.score.level, given.score.parts)
     assert (decision.unusual, decision.marks) == (True, (Mark.LATE,))
+
+
+def test_answer_above_approve_carries_the_evidence_of_its_explanation() -> None:
+    proof = Evidence("spec-1", "model-1", (("amount", 0.5),))
+    answer = answer_of(scored(0.6), OneRule(RuleOutcome()), POLICY, lambda: Explained(evidence=proof))
+    assert answer.evidence is proof
+    assert answer_of(scored(0.1), OneRule(RuleOutcome()), POLICY, no_reasons).evidence is None
 
 
 def test_score_of_a_decision_is_the_one_that_its_action_rests_on() -> None:

@@ -21,7 +21,8 @@ KNOWN = {
     "merchant_cards_1d": 40, "merchant_cards_30d": 60, "merchant_since_first": 5 * DAY,
     "device_since_first": 3 * DAY, "device_cards_1d": 7, "device_cards_30d": 9, "device_frauds_7d": 2,
     "device_labels_7d": 3,
-    "pair_since_last": 7_300, "pair_count_30d": 1, "pair_frauds": 1, "pair_labels": 3, "pair_since_fraud": 3 * DAY,
+    "pair_since_last": 60, "pair_since_first": 90 * DAY, "pair_count_10m": 2, "pair_count_30d": 3,
+    "pair_frauds": 1, "pair_labels": 3, "pair_since_fraud": 3 * DAY,
 }  # fmt: skip
 """What a payment's vector says in the examples; the rest is not known."""
 HISTORY = tokens(
@@ -49,7 +50,9 @@ def sentence(code: Code) -> str:
     named, vector = (NAMES, values) if code.name != "other" else ((*NAMES, "ring_degree"), np.append(values, 3.5))
     places = {name: place for place, name in enumerate(named)}
     lately = Lately(41_320, 96, 1_793_620_800_000_000_000)
-    return code.words(Reading(places, vector.astype(np.float32), "ring_degree", HISTORY, 0.18, lately))
+    told = code.words(Reading(places, vector.astype(np.float32), "ring_degree", HISTORY, 0.18, lately))
+    assert told is not None
+    return told
 
 
 def line(code: Code) -> str:

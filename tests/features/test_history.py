@@ -163,6 +163,7 @@ def read(row: NDArray[np.uint8], query: list[int]) -> tuple[NDArray[np.float32],
 def test_tokens_of_nothing_are_zero() -> None:
     for part in read(np.zeros(hs.HISTORY_BYTES, np.uint8), [START, 5_000, MERCHANT, 5_411, 0]):
         assert not part.any()
+    assert not tokens.events_of_tokens(np.zeros(hs.HISTORY_BYTES, np.uint8)).any()
 
 
 @pytest.mark.parametrize("seed", [3, 4])
@@ -174,6 +175,12 @@ def test_tokens_say_what_the_history_holds(seed: int) -> None:
     raw_events = {event.tx for event in window}
     outside = [tx for tx in made.oracle.frauds() if tx not in raw_events]
     assert raw[:, 0].sum() == len(window) + len(outside)
+    named = tokens.events_of_tokens(made.row)
+    assert named[: len(window)].tolist() == [[event.tx, event.at] for event in window]
+    assert sorted(named[tk.WINDOW : tk.WINDOW + len(outside), 0].tolist()) == sorted(outside)
+    assert (named[:, 1] > 0).tolist() == (raw[:, 0] > 0).tolist()
+    told = named[:, 1] > 0
+    np.testing.assert_allclose(raw[told, 20], np.log1p((now - named[told, 1]) / 1e6) / 15, rtol=1e-6)
     assert raw[tk.WINDOW :, 28].sum() == len(outside) == raw[:, 28].sum()
     ages = np.log1p([(now - event.at) / 1e6 for event in window]) / 15
     np.testing.assert_allclose(raw[: len(window), 20], ages, rtol=1e-6)

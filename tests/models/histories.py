@@ -75,6 +75,12 @@ class Held:
         held = self.rows[int(rows[0])]
         return Tokens(held.raw[:, :sides], held.sums[:, :sides], held.codes[:, :sides], held.text)
 
+    def events(self, row: int, sides: int) -> NDArray[np.int64]:
+        """Return, of each event, 100 times its side and its raw row, negative, and its time in us."""
+        raw = self.rows[row].raw[0, :sides]
+        number = np.arange(sides)[:, None] * 100 + np.arange(raw.shape[1])[None, :]
+        return np.stack([-number, number * 1_000], axis=-1) * (raw[:, :, :1] > 0)
+
 
 Says = Callable[[Matrix, Tokens], NDArray[np.float64]]
 
@@ -100,10 +106,15 @@ class Reckoning:
 
 
 class Weights(NamedTuple):
-    """An exit."""
+    """An exit, not calibrated."""
 
     booster: float
     network: float
+
+    def probabilities(self, raw: NDArray[np.float64], logit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return probabilities of what booster and network say."""
+        found: NDArray[np.float64] = 1 / (1 + np.exp(-(self.booster * raw + self.network * logit)))
+        return found
 
 
 class Blended:

@@ -61,9 +61,30 @@ def test_explain_sums_what_raised_the_score(fitted: Fitted, booster: Booster) ->
     (score,) = booster.score(["x"], fitted.rows[100:101])
     contributions = booster.contributions(row)
     assert contributions.sum() == pytest.approx(booster.raw(row[None])[0], abs=1e-12)
-    total = contributions[:-1].sum()
-    reasons = booster.explain(row, score)
-    assert [r.effect for r in reasons] == ([pytest.approx(total)] if total > 0 else [])
+    proof = booster.explain(row, score).evidence
+    assert proof is not None
+    assert (proof.spec, proof.model, proof.events) == ("s", score.model_version, ())
+    assert dict(proof.effects) == {"amount": pytest.approx(contributions[:-1].sum())}
+
+
+def test_explain_says_what_would_be_had_nothing_been_known(fitted: Fitted) -> None:
+    booster = Booster(card(("amount", *NAMES[1:])), fitted.trees, Beta(0.9, 1.1, 0.3))
+    row = max(fitted.rows[100:], key=lambda one: booster.raw(one[None])[0])
+    base = booster.contributions(row)[-1]
+    (known,) = booster.knowing(row, np.ones((1, FEATURES), np.uint8))
+    assert known == pytest.approx(booster.score(["x"], row[None])[0].value, abs=1e-12)
+    (unknown,) = booster.knowing(row, np.zeros((1, FEATURES), np.uint8))
+    assert unknown == pytest.approx(Beta(0.9, 1.1, 0.3).probabilities([base])[0], abs=1e-12)
+    (reason,) = booster.explain(row, booster.score(["x"], row[None])[0]).reasons
+    assert (reason.code, reason.without) == ("amount", pytest.approx(unknown))
+
+
+def test_explain_has_no_evidence_where_none_is_asked_for(fitted: Fitted) -> None:
+    booster, row = Booster(card(), fitted.trees, Beta()), fitted.rows[100]
+    (score,) = booster.score(["x"], row[None])
+    reasons = booster.explain(row, score).reasons
+    booster.evidence = False
+    assert booster.explain(row, score) == (reasons, None)
 
 
 def test_booster_of_another_kind_is_refused(fitted: Fitted) -> None:
@@ -86,7 +107,7 @@ def test_rules_only_scores_zero_and_says_so() -> None:
     scorer: Scorer = RulesOnly()
     (score,) = scorer.score(["x"], np.zeros((1, 3), dtype=np.float32))
     assert (score.tx_id, score.value, score.level, score.model_version) == ("x", 0.0, Level.RULES, "rules")
-    assert scorer.explain(np.zeros(3, dtype=np.float32), score) == ()
+    assert scorer.explain(np.zeros(3, dtype=np.float32), score) == ((), None)
 
 
 def test_serving_a_booster_imports_no_training_library() -> None:

@@ -83,3 +83,14 @@ def test_estimate_stays_within_the_budget(players: int) -> None:
     assert len(played) == len(set(played)) + (not players)
     assert len(played) <= coalitions.ROWS
     assert played[:2] == [(1.0,) * players, (0.0,) * players]
+
+
+@pytest.mark.parametrize("players", [0, 1, 2, 4, 5, 9])
+@pytest.mark.parametrize("reckon", [coalitions.estimate, coalitions.evaluate])
+def test_value_without_each_player_is_what_all_others_are_worth(
+    players: int, reckon: Callable[[Play, int], coalitions.Estimate]
+) -> None:
+    play, _ = pairwise(players)
+    found = reckon(play, players)
+    assert found.whole == pytest.approx(play(np.ones((1, players), np.float32))[0])
+    np.testing.assert_allclose(found.missing, play((1 - np.eye(players)).astype(np.float32)))

@@ -2,19 +2,22 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from fraud.core.ports import Matrix, Tokens
+from fraud.core.records import Score
 from models.boosting.trees import Trees
 from models.reasons import coalitions, of_blend
-from models.reasons.catalogue import GROUPS, group_of
-from models.reasons.of_blend import Effects, Explainer
+from models.reasons.catalogue import GROUPS, MATERIAL, PLACES, group_of
+from models.reasons.of_blend import Explainer
+from models.reasons.reading import FRAUD_SUMS
 from models.registry import Arrays
 from tests.models.conftest import FEATURES, Fitted
-from tests.models.histories import DAY, Blended, Held, Reckoning, event, fraud, genuine, score, summary, tokens
+from tests.models.histories import DAY, Blended, Held, Reckoning, Says, event, fraud, genuine, score, summary, tokens
 
 F64 = NDArray[np.float64]
 
@@ -38,6 +41,11 @@ def events(matrix: Matrix, read: Tokens) -> F64:
 
 def gifted(says: object, trees: Trees, columns: tuple[int, ...] = tuple(range(FEATURES))) -> Explainer:
     return Explainer(Blended(NAMES, trees, Reckoning(says, columns), NEUTRAL))  # type: ignore[arg-type]
+
+
+def by_name(groups: F64) -> dict[str, float]:
+    """Return effects that are not 0 by code."""
+    return {GROUPS[place].name: float(groups[place]) for place in np.flatnonzero(groups)}
 
 
 def effects_of(
@@ -108,11 +116,11 @@ def test_booster_effects_are_shapley_values_of_groups_not_sums_over_features(fit
 def test_effects_at_the_first_exit_are_the_boosters_and_ask_for_no_history(fitted: Fitted) -> None:
     explainer, histories = gifted(events, fitted.trees), Held(HISTORY)
     row = fitted.rows[100]
-    told = explainer.reasons(row, score(0), histories)
+    grounds = explainer.explain(row, score(0), histories)
     assert histories.asked == []
     effects = explainer.effects(row, score(0), None)
-    assert [reason.effect for reason in told] == sorted(effects.groups, reverse=True)[: len(told)]
-    assert told
+    assert dict(grounds.effects) == pytest.approx(by_name(effects.groups))
+    assert {reason.code: reason.effect for reason in grounds.reasons}.items() <= by_name(effects.groups).items()
     base = explainer._paths.contributions(row)[-1]
     assert effects.groups.sum() + base == pytest.approx(fitted.trees.raw(row[None])[0])
 
@@ -165,7 +173,7 @@ def test_effects_of_the_last_exit_read_the_device(fitted: Fitted) -> None:
     histories = Held(history)
     explainer = gifted(lambda matrix, read: np.zeros(len(matrix)), fitted.trees)
     assert effects_of(explainer, NEUTRAL, history, taken=2) == pytest.approx({"device-recent": 2, "device-frauds": 1})
-    explainer.reasons(NEUTRAL, score(2), histories)
+    explainer.explain(NEUTRAL, score(2), histories)
     assert histories.asked == [3]
 
 
@@ -179,9 +187,9 @@ def test_effects_and_remainder_add_up_to_the_mixture(fitted: Fitted) -> None:
     booster = fitted.trees.raw(row[None])[0] - explainer._paths.contributions(row)[-1]
     network = 2 * (says(row[None], HISTORY)[0])
     assert effects.groups.sum() + effects.remainder == pytest.approx(booster + network, rel=1e-6)
-    assert abs(effects.remainder) > of_blend.MATERIAL
-    told = explainer.reasons(row, score(1), Held(HISTORY))
-    assert (told[-1].code, told[-1].effect) == ("interaction", effects.remainder)
+    assert abs(effects.remainder) > MATERIAL
+    grounds = explainer.explain(row, score(1), Held(HISTORY))
+    assert dict(grounds.effects)["interaction"] == pytest.approx(effects.remainder)
 
 
 def test_exact_effects_leave_no_remainder(fitted: Fitted) -> None:
@@ -200,15 +208,15 @@ def test_groups_that_the_network_finds_as_usual_are_not_played(fitted: Fitted) -
 
 def test_reasons_of_a_decision_cost_few_rows(fitted: Fitted) -> None:
     network = Reckoning(events, tuple(range(FEATURES)))
-    Explainer(Blended(NAMES, fitted.trees, network, NEUTRAL)).reasons(fitted.rows[100], score(1), Held(HISTORY))
+    Explainer(Blended(NAMES, fitted.trees, network, NEUTRAL)).explain(fitted.rows[100], score(1), Held(HISTORY))
     assert network.rows <= coalitions.ROWS
 
 
 def test_reasons_read_the_row_that_they_are_asked_for(fitted: Fitted) -> None:
     explainer = gifted(events, fitted.trees)
     histories = Held(tokens({}), HISTORY)
-    assert explainer.reasons(NEUTRAL, score(1), histories, 1) == explainer.reasons(NEUTRAL, score(1), Held(HISTORY))
-    assert explainer.reasons(NEUTRAL, score(1), histories, 1) != explainer.reasons(NEUTRAL, score(1), histories, 0)
+    assert explainer.explain(NEUTRAL, score(1), histories, 1) == explainer.explain(NEUTRAL, score(1), Held(HISTORY))
+    assert explainer.explain(NEUTRAL, score(1), histories, 1) != explainer.explain(NEUTRAL, score(1), histories, 0)
 
 
 def test_unknown_feature_is_told_by_name(fitted: Fitted) -> None:
@@ -218,17 +226,97 @@ def test_unknown_feature_is_told_by_name(fitted: Fitted) -> None:
     )
     row = NEUTRAL.copy()
     row[0] = 3.5
-    told = {reason.code: reason.text for reason in explainer.reasons(row, score(1), Held(tokens({})))}
+    told = {reason.code: reason.text for reason in explainer.explain(row, score(1), Held(tokens({}))).reasons}
     assert told["other"] == "ring_degree is 3.5"
 
 
-def test_effects_too_small_to_matter_are_not_told_but_the_strongest_is() -> None:
-    groups = np.zeros(len(GROUPS))
-    groups[[2, 4, 7]] = 0.9, of_blend.MATERIAL / 2, -1
-    assert Effects(groups, 0.0).strongest == [2]
-    groups[2] = of_blend.MATERIAL / 3
-    assert Effects(groups, 0.0).strongest == [4]
-    assert Effects(-np.abs(groups), 0.0).strongest == []
+# ---- what is told
+
+
+def counted(rates: dict[int, float]) -> Says:
+    """Return a network that adds up features by place, so much a unit."""
+
+    def says(matrix: Matrix, read: Tokens) -> F64:
+        found: F64 = matrix[:, list(rates)].astype(np.float64) @ np.array(list(rates.values()))
+        return found
+
+    return says
+
+
+SPEAKING = NEUTRAL.copy()
+SPEAKING[[1, 11, 5, 6]] = 2, 2, 1, 14.0
+"""Two known frauds of two verdicts on the card, which does not know the merchant, at two in the afternoon."""
+
+
+def test_groups_below_what_is_material_are_not_told(fitted: Fitted) -> None:
+    explainer = gifted(counted({1: 0.3, 6: 0.001}), stumpless(fitted.trees))
+    assert [one.code for one in explainer.explain(SPEAKING, score(1), Held(tokens({}))).reasons] == ["card-frauds"]
+    explainer = gifted(counted({1: 0.01}), stumpless(fitted.trees))
+    assert explainer.explain(SPEAKING, score(1), Held(tokens({}))).reasons == ()
+
+
+def test_group_of_which_nothing_speaks_for_fraud_is_left_out(fitted: Fitted) -> None:
+    explainer = gifted(counted({6: 1.0, 1: 0.3}), stumpless(fitted.trees))
+    grounds = explainer.explain(SPEAKING, score(1), Held(tokens({})))
+    assert [one.code for one in grounds.reasons] == ["card-frauds"]
+    assert dict(grounds.effects) == pytest.approx({"time": 28.0, "card-frauds": 1.2})
+
+
+def stumpless(trees: Trees) -> Trees:
+    """Return the trees with every leaf at 0: a booster that says nothing."""
+    return replace(trees, leaf=np.zeros_like(trees.leaf))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_interaction_is_told_where_it_raised_the_score_of_two_groups(fitted: Fitted, sign: float) -> None:
+    def says(matrix: Matrix, read: Tokens) -> F64:
+        there = (matrix[:, [1, 2, 3, 4, 5, 7]] != 0).astype(np.float64)
+        found: F64 = matrix[:, 1] + matrix[:, 5] + sign * there.prod(axis=1)
+        return found
+
+    row = SPEAKING.copy()
+    row[[2, 3, 4, 7]] = 1.0, 1e9, 1.0, 1e9
+    grounds = gifted(says, stumpless(fitted.trees)).explain(row, score(1), Held(tokens({})))
+    codes = [one.code for one in grounds.reasons]
+    # Of a gain of six together the estimate gives each of four an eighth and each of the others a half: too much.
+    assert dict(grounds.effects)["interaction"] * sign < -MATERIAL
+    assert {"card-frauds", "pair-history"} <= set(codes)
+    assert (codes[-1] == "interaction") is (sign < 0)
+
+
+# ---- had a group been usual
+
+
+def test_probability_without_a_group_is_what_both_parts_say_when_it_is_out(fitted: Fitted) -> None:
+    def says(matrix: Matrix, read: Tokens) -> F64:
+        found: F64 = 2.0 * matrix[:, 1] * (1 + matrix[:, 2] / 9) + events(matrix, read) / 50
+        return found
+
+    explainer = gifted(says, fitted.trees)
+    row = np.nan_to_num(fitted.rows[100], nan=0.5)
+    row[[1, 11, 5, 6]] = SPEAKING[[1, 11, 5, 6]]
+    told = {one.code: one.without for one in explainer.explain(row, score(1), Held(HISTORY)).reasons}
+    assert "card-frauds" in told
+    usual, owner = row.copy(), np.array([group_of(name) for name in NAMES])
+    there = set(owner.tolist()) - {PLACES["card-frauds"]}
+    usual[owner == PLACES["card-frauds"]] = 0.0
+    raw, sums = HISTORY.raw.copy(), HISTORY.sums.copy()
+    raw[:, 0, raw[0, 0, :, 23] > 0] = 0
+    sums[:, 0, :, list(FRAUD_SUMS)] = 0
+    logit = says(usual[None], Tokens(raw, sums, HISTORY.codes, HISTORY.text))[0]
+    odds = brute(fitted.trees, row, owner, there) + 2 * logit
+    assert told["card-frauds"] == pytest.approx(1 / (1 + math.exp(-odds)), rel=1e-5)
+
+
+def test_probability_without_a_group_in_brief_leaves_what_the_network_has_said(fitted: Fitted) -> None:
+    explainer = gifted(events, fitted.trees)
+    row = np.nan_to_num(fitted.rows[100], nan=0.5)
+    row[[1, 11, 5, 6]] = SPEAKING[[1, 11, 5, 6]]
+    taken = Score("t", 0.9, "test@1", parts=(("booster", 0.0), ("network", 3.0), ("exit", 1.0)))
+    (first, *_) = explainer.explain(row, taken).reasons
+    owner = np.array([group_of(name) for name in NAMES])
+    there = set(owner.tolist()) - {PLACES[first.code]}
+    assert first.without == pytest.approx(1 / (1 + math.exp(-brute(fitted.trees, row, owner, there) - 3.0)))
 
 
 # ---- what stands for a usual payment

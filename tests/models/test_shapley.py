@@ -1,10 +1,14 @@
 """Contributions against LightGBM's TreeSHAP."""
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
+from fraud.core.records import Values
 from fraud.training.lightgbm_text import parse
 from models.boosting import treeshap
-from tests.models.conftest import Fitted, awkward, train
+from models.boosting.trees import Trees, goes_left, round_down
+from tests.models.conftest import FEATURES, Fitted, awkward, train
 
 
 def test_contributions_equal_lightgbm(fitted: Fitted) -> None:
@@ -35,3 +39,27 @@ def test_contributions_of_trees_without_splits_are_the_base_alone() -> None:
     contributions = treeshap.build(trees).contributions(rows[0])
     assert not contributions[:-1].any()
     assert contributions[-1] == trees.raw(rows[:1])[0]
+
+
+def test_value_of_a_coalition_is_the_mean_over_what_is_unknown(fitted: Fitted) -> None:
+    paths, rng = treeshap.build(fitted.trees), np.random.default_rng(2)
+    known = rng.integers(0, 2, (6, FEATURES)).astype(np.uint8)
+    known[0], known[1] = 1, 0
+    for row in fitted.rows[95:105]:
+        found = paths.values(row, known)
+        expected = [sum(below(fitted.trees, int(root), row, case) for root in fitted.trees.roots) for case in known]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+        assert found[0] == pytest.approx(fitted.trees.raw(row[None])[0], abs=1e-12)
+        assert found[1] == pytest.approx(paths.expected, abs=1e-12)
+
+
+def below(trees: Trees, child: int, row: Values, known: NDArray[np.uint8]) -> float:
+    """Return the mean leaf value under a node: one side where its feature is known, both by their rows where not."""
+    if child < 0:
+        return float(trees.leaf[-1 - child])
+    feature, sides = int(trees.feature[child]), (int(trees.left[child]), int(trees.right[child]))
+    if known[feature]:
+        left = goes_left(row[feature], round_down(trees.threshold)[child], trees.missing[child])
+        return below(trees, sides[0 if left else 1], row, known)
+    counts = [float(trees.node_count[one] if one >= 0 else trees.leaf_count[-1 - one]) for one in sides]
+    return sum(count * below(trees, one, row, known) for count, one in zip(counts, sides, strict=True)) / sum(counts)

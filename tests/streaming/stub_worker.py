@@ -19,9 +19,9 @@ class Named(Reader):
         return STUB
 
 
-def scorer(name: str, folder: Path, spec_version: str) -> Scorer:
+def scorer(name: str, folder: Path, spec_version: str, *, evidence: bool = True) -> Scorer:
     """Return the stub by its name, any other model as ever."""
-    return Named() if name == STUB else real_scorer(name, folder, spec_version)
+    return Named() if name == STUB else real_scorer(name, folder, spec_version, evidence=evidence)
 
 
 if __name__ == "__main__":

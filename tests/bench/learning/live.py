@@ -20,14 +20,13 @@ import json
 import math
 import re
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +37,7 @@ from fraud.core.records import HOUR, SECOND, Label, LabelSource, Verdict
 from infra.services import KafkaServer, RedisServer
 from models.online.snapshots import Live, decoded, live_in
 from streaming.kafka.updates import LIVE, SNAPSHOT
+from tests.bench.live.figures import ratio
 from tests.bench.live.machine import noise, usage
 from tests.bench.live.traffic import BEGAN_NS, CARDS, DAY_NS, Reader, generate
 from tests.site import Site, until
@@ -47,8 +47,6 @@ LEFT_OUT = 5.0
 WARM_SECONDS, WARM_ROUNDS = 10.0, 18
 NEVER = "1000h"
 STEP = "fraud_refresh_step_seconds"
-T_95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26}
-"""Student's t at 97.5 % by degrees of freedom."""
 BASE_SETTINGS = {
     "FRAUD_REFRESH__ENABLED": "true", "FRAUD_GATE__ENABLED": "true", "FRAUD_GATE__PATIENCE": "0",
     **{f"FRAUD_GATE__{chart}__ALARM": "1e9" for chart in ("SOURCE", "SOURCE_STRONG", "MERCHANT", "DEVICE")},
@@ -223,18 +221,6 @@ def below(positions: Mapping[str, int], record: Any) -> bool:
     )
 
 
-def ratio(on: Sequence[Block], off: Sequence[Block]) -> tuple[float | None, list[float]]:
-    """Return the geometric mean over pairs of on to off, and its 95 % interval; None without blocks."""
-    if not on:
-        return None, []
-    logs = [math.log(one.p99 / other.p99) for one, other in zip(on, off, strict=True)]
-    mean = statistics.fmean(logs)
-    if len(logs) < 2:
-        return round(math.exp(mean), 3), []
-    half = T_95.get(len(logs) - 1, 2.0) * statistics.stdev(logs) / math.sqrt(len(logs))
-    return round(math.exp(mean), 3), [round(math.exp(mean - half), 3), round(math.exp(mean + half), 3)]
-
-
 def measured(rig: Rig, given: argparse.Namespace) -> dict[str, Any]:
     """Measure; the label's way first, while nobody sleeps who should not."""
     rig.learn_until_live()
@@ -249,7 +235,7 @@ def measured(rig: Rig, given: argparse.Namespace) -> dict[str, Any]:
             blocks[on].append(rig.block(given.seconds, on=on))
             print(f"refreshes {'on' if on else 'off'}: {blocks[on][-1]}", file=sys.stderr)
     rig.on.send_signal(signal.SIGCONT)  # who is stopped tells no metrics
-    mean, interval = ratio(blocks[True], blocks[False])
+    mean, interval = ratio([one.p99 for one in blocks[True]], [one.p99 for one in blocks[False]])
     return {
         "rate": given.rate, "every_s": int(Duration.parse(given.every)) / SECOND,
         "label_to_live_s": {f"p{q}": round(float(np.quantile(rows, q / 100)), 2) for q in (50, 99)}

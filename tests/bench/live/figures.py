@@ -1,5 +1,7 @@
 """The figures of runs: latencies, levels, marks that are right or wrong, and medians over runs."""
 
+import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +14,8 @@ from tests.bench.live.traffic import Came
 BUDGET_MS = 50.0
 LATE = Mark.OVERDUE.value
 NOTHING = float("inf")
+T_95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26}
+"""Student's t at 97.5 % by degrees of freedom."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -86,6 +90,18 @@ def median(runs: Sequence[Run]) -> Run:
     return Run(**{**found, "lost": sum(run.lost for run in runs), "noise": max(run.noise for run in runs)})  # type: ignore[arg-type]
 
 
+def ratio(ones: Sequence[float], others: Sequence[float]) -> tuple[float | None, list[float]]:
+    """Return the geometric mean over pairs of one to the other, and its 95 % interval; None without pairs."""
+    if not ones:
+        return None, []
+    logs = [math.log(one / other) for one, other in zip(ones, others, strict=True)]
+    mean = statistics.fmean(logs)
+    if len(logs) < 2:
+        return round(math.exp(mean), 3), []
+    half = T_95.get(len(logs) - 1, 2.0) * statistics.stdev(logs) / math.sqrt(len(logs))
+    return round(math.exp(mean), 3), [round(math.exp(mean - half), 3), round(math.exp(mean + half), 3)]
+
+
 def rounded(run: Run) -> dict[str, object]:
     """Return one run's figures for the record."""
     return {name: round_all(value) for name, value in msgspec.structs.asdict(run).items()}
@@ -124,6 +140,23 @@ class Row(msgspec.Struct, frozen=True):
             "discarded": [rounded(run) for run in self.discarded],
             "noisy_runs": self.noisy,
         }
+
+
+def against(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """Return, for each rate and client, how p50 and p99 compare with those under another setting, run by run.
+
+    Clients under the other setting have a `+` behind their names.
+    """
+    by_name = {(row.rate, row.library): row for row in rows}
+    pairs = [(row, by_name[row.rate, f"{row.library}+"]) for row in rows if (row.rate, f"{row.library}+") in by_name]
+    found: list[dict[str, object]] = []
+    for one, other in pairs:
+        ratios = {
+            name: ratio([getattr(run, name) for run in one.path], [getattr(run, name) for run in other.path])
+            for name in ("p50", "p99")
+        }
+        found.append({"rate": one.rate, "library": one.library, "noisy": one.noisy + other.noisy, **ratios})
+    return found
 
 
 HEADS = (

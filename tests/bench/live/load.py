@@ -15,6 +15,10 @@ append-only file (its rewriting is off); of a hundred rows those that the worker
 what was lost; and the share of the machine that processes not of this bench
 took. Below it levels and marks.
 
+`--against NAME=VALUE` measures each client once more with an environment variable set, in turn with the first, as
+FRAUD_REASONS__EVIDENCE=false; such a client has a `+` behind its name. In the end p50 and p99 are compared, run by run:
+the geometric mean of their ratios with its 95 % interval.
+
 A run beside which others took more than --noise of the machine, in the second before it or during it, shows nothing: it
 is repeated, --tries times in all; what is noisy then is flagged, here and in the file. Compare ratios of one run,
 never milliseconds of two days.
@@ -29,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.services import KafkaServer, RedisServer
-from tests.bench.live.figures import BUDGET_MS, Row, head, line, median
+from tests.bench.live.figures import BUDGET_MS, Row, against, head, line, median
 from tests.bench.live.rig import LIBRARIES, Plan, Rig
 from tests.bench.live.traffic import CARDS
 
@@ -50,6 +54,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--cache", type=int, help="MiB of rows that a worker keeps; default as in the settings")
     parser.add_argument("--delivery", default="fast", choices=["fast", "transactional"])
+    parser.add_argument("--against", default="", help="NAME=VALUE of the environment: measure with it too, and compare")
     parser.add_argument("--noise", type=float, default=0.1, help="share of the machine that others may take")
     parser.add_argument("--tries", type=int, default=3, help="most tries of a run beside which others took more")
     given = parser.parse_args(words)
@@ -59,13 +64,17 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--rates {given.rates!r}: expected numbers by commas, as 100,500")
     if min(given.rates) <= 0 or given.seconds <= 0 or given.pairs < 1 or given.cards < 1:
         parser.error("rates, seconds, pairs and cards are above zero")
+    if given.against and "=" not in given.against:
+        parser.error(f"--against {given.against!r}: expected NAME=VALUE, as FRAUD_REASONS__EVIDENCE=false")
     given.libraries = LIBRARIES if given.library == "both" else (given.library,)
+    given.other = dict([given.against.split("=", 1)]) if given.against else {}
     return given
 
 
 def measured(rig: Rig, given: argparse.Namespace) -> list[Row]:
     """Measure every rate, and print a line for each client as soon as it is there."""
-    minutes = len(given.rates) * len(given.libraries) * given.pairs * 2 * (given.seconds + 7) / 60
+    lanes = len(given.libraries) * (2 if given.other else 1)
+    minutes = len(given.rates) * lanes * given.pairs * 2 * (given.seconds + 7) / 60
     print(f"about {minutes:.0f} minutes, more where the machine is not quiet", file=sys.stderr)
     print(head())
     rows = []
@@ -84,7 +93,7 @@ def result(rows: list[Row], given: argparse.Namespace, stages: dict[str, Any]) -
         path = median(row.path)
         if path.p99 <= BUDGET_MS and not path.lost and not row.noisy:
             fit[row.library] = max(fit.get(row.library, 0.0), row.rate)
-    names = "model", "delivery", "seconds", "pairs", "cards", "cache", "noise"
+    names = "model", "delivery", "seconds", "pairs", "cards", "cache", "noise", "against"
     settings = {name: getattr(given, name) for name in names}
     records = [row.record() for row in rows]
     noisy = sum(row.noisy for row in rows)
@@ -93,6 +102,7 @@ def result(rows: list[Row], given: argparse.Namespace, stages: dict[str, Any]) -
         "rates": records,
         "highest_rate_p99_50ms": fit,
         "stages_ms": stages,
+        "against": against(rows),
         "noisy_runs": noisy,
     }
 
@@ -107,7 +117,7 @@ def main() -> None:
         words = ("--rules", "default", "--delivery", given.delivery)
         if given.cache is not None:
             os.environ["FRAUD_STORE__CACHE"] = str(given.cache)
-        rig = Rig(kafka, redis, folder, given.libraries, given.model, words)
+        rig = Rig(kafka, redis, folder, given.libraries, given.model, words, given.other)
         try:
             rows = measured(rig, given)
             stages = rig.stages()
@@ -119,6 +129,8 @@ def main() -> None:
         for stage, cost in found.items():
             print(f"{library} {stage:<10} {cost['batch']:>8.3f} ms a batch {cost['decision']:>8.3f} ms a decision")
     whole = result(rows, given, stages)
+    for compared in whole["against"]:
+        print(json.dumps(compared))
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(whole, indent=1))
     if whole["noisy_runs"]:

@@ -10,7 +10,9 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -27,6 +29,7 @@ from tests.site import Site, until
 LIBRARIES = ("kafka-python", "confluent")
 LIBRARY_VARIABLE = "FRAUD_KAFKA__LIBRARY"
 WARM_SECONDS, DRAIN_SECONDS = 5.0, 5.0
+NO_OTHER: Mapping[str, str] = MappingProxyType({})
 
 
 class Plan(NamedTuple):
@@ -40,7 +43,7 @@ class Plan(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """One client library: its worker and its floor, each with the topics that it reads and writes."""
+    """One client library, maybe under another setting: its worker and its floor, each with the topics of its own."""
 
     library: str
     site: Site
@@ -65,15 +68,20 @@ class Rig:
         libraries: Sequence[str],
         model: str,
         words: Sequence[str],
+        against: Mapping[str, str] = NO_OTHER,
     ) -> None:
-        """Start a worker and a floor for each library; each worker has a database of its own."""
+        """Start a worker and a floor for each library; each worker has a database of its own.
+
+        Where there are environment variables `against` which to measure, each has another one that runs under them.
+        """
         self._kafka, self._redis, self._sent = kafka, redis, 0
         self._lanes: list[Lane] = []
+        settings = (NO_OTHER, against) if against else (NO_OTHER,)
         try:
-            for number, library in enumerate(libraries):
-                url = redis.url.replace("/0", f"/{number}")
-                site = Site(kafka.bootstrap, url, folder / library, f"bench-{library}", model=model, extra=words)
-                self._lanes.append(lane(site, library))
+            for number, (library, other) in enumerate(product(libraries, settings)):
+                url, name = redis.url.replace("/0", f"/{number}"), f"{library}{'-other' if other else ''}"
+                site = Site(kafka.bootstrap, url, folder / name, f"bench-{name}", model=model, extra=words)
+                self._lanes.append(lane(site, library, other))
         except BaseException:
             self.close()
             raise
@@ -150,9 +158,9 @@ class Rig:
             return int(asked.info("persistence")["aof_current_size"])
 
 
-def lane(site: Site, library: str) -> Lane:
-    """Start a worker and a floor on a site."""
-    with library_chosen(library):
+def lane(site: Site, library: str, other: Mapping[str, str] = NO_OTHER) -> Lane:
+    """Start a worker and a floor on a site; under another setting its name ends in a `+`."""
+    with environment({LIBRARY_VARIABLE: library, **other}):
         worker = site.worker()
     until(lambda: '"http_port"' in site.log(), lambda: f"the worker's port; log: {site.log()[-1_500:]}")
     source, sink = (f"{site.settings.prefix}floor.{name}" for name in ("in", "out"))
@@ -163,20 +171,22 @@ def lane(site: Site, library: str) -> Lane:
     )
     asked.close()
     words = ["-m", "tests.bench.live.floor", site.settings.bootstrap, source, sink, library]
-    return Lane(library, site, worker, subprocess.Popen([sys.executable, *words]), (source, sink))
+    name = f"{library}+" if other else library
+    return Lane(name, site, worker, subprocess.Popen([sys.executable, *words]), (source, sink))
 
 
 @contextmanager
-def library_chosen(library: str) -> Iterator[None]:
-    """Let workers that are started in here use a client library."""
-    held = os.environ.get(LIBRARY_VARIABLE)
-    os.environ[LIBRARY_VARIABLE] = library
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Let processes that are started in here have some environment variables."""
+    held = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        del os.environ[LIBRARY_VARIABLE]
-        if held is not None:
-            os.environ[LIBRARY_VARIABLE] = held
+        for name, value in held.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
 
 
 def metrics_of(site: Site) -> dict[str, float]:

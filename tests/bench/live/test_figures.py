@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.bench.live.figures import Row, Run, figures, head, line, median
+from tests.bench.live.figures import Row, Run, against, figures, head, line, median, ratio
 from tests.bench.live.load import parsed, result
 from tests.bench.live.machine import Usage, busy_seconds, look, noise, quiet, used
 from tests.bench.live.rig import RowsRead, hit_share
@@ -84,7 +84,30 @@ def test_a_noisy_rate_holds_no_budget() -> None:
     assert whole["noisy_runs"] == 1
 
 
-@pytest.mark.parametrize("words", [["--rates", "many"], ["--rates", "0"], ["--pairs", "0"], ["--library", "rust"]])
+def test_a_client_is_compared_with_itself_under_another_setting_run_by_run() -> None:
+    floor = [Run(p50=1, p99=2)] * 3
+    rows = [
+        Row(500, "confluent", [Run(p50=p, p99=2 * p) for p in (4.0, 8.0, 6.0)], floor),
+        Row(500, "confluent+", [Run(p50=p, p99=p) for p in (2.0, 4.0, 3.0)], floor),
+        Row(100, "confluent", [Run(p50=1, p99=1)], floor[:1]),
+    ]
+    assert against(rows) == [
+        {"rate": 500, "library": "confluent", "noisy": 0, "p50": (2.0, [2.0, 2.0]), "p99": (4.0, [4.0, 4.0])}
+    ]
+    assert result(rows, parsed([]), {})["against"] == against(rows)
+    assert parsed(["--against", "FRAUD_A__B=1=2"]).other == {"FRAUD_A__B": "1=2"}
+
+
+def test_a_ratio_has_an_interval_where_there_are_pairs() -> None:
+    assert ratio([], []) == (None, [])
+    assert ratio([3.0], [2.0]) == (1.5, [])
+    mean, (low, high) = ratio([2.0, 8.0], [1.0, 1.0])
+    assert (mean, low < 2.0 < 8.0 < high) == (4.0, True)
+
+
+@pytest.mark.parametrize(
+    "words", [["--rates", "many"], ["--rates", "0"], ["--pairs", "0"], ["--library", "rust"], ["--against", "x"]]
+)
 def test_what_cannot_be_run_is_refused(words: list[str]) -> None:
     with pytest.raises(SystemExit):
         parsed(words)

@@ -1,20 +1,23 @@
 """The served scorer: the base to the bit where nothing was learned, the mixture where something was, its own reason."""
 
+import math
+
 import msgspec
 import numpy as np
 import pytest
 
 from fraud.core.errors import ArtifactError
+from fraud.core.evidence import as_kept
 from fraud.core.learning.outcomes import log_odds, probability
-from fraud.core.records import Level, Reason, Score
+from fraud.core.records import Explanation, Level, Reason, Score
 from models.blend import Early
 from models.boosting.trees import Trees
 from models.online import leaves as lv
 from models.online.parameters import CLIP, Parameters, experts, mixed, neutral
 from models.online.refreshed import PART, Refreshed, Refreshing
 from models.online.snapshots import Snapshot, snapshot_of
-from models.reasons.catalogue import INTERACTION, LEARNED
-from models.reasons.lately import MATERIAL, lately_of, with_lately
+from models.reasons.catalogue import INTERACTION, LEARNED, MATERIAL
+from models.reasons.lately import lately_of, moved, with_lately
 from models.reasons.reading import Lately
 from tests.contract.scorers import Sample, blend, booster, refreshed, refreshed_blend, sample, shipped_trees
 
@@ -143,13 +146,16 @@ def test_reasons_are_the_base_s_and_one_more_that_says_what_was_learned(name: st
     for row, (before, after) in enumerate(
         zip(base.score(some.ids, some.matrix, histories), made.score(some.ids, some.matrix, histories), strict=True)
     ):
-        reasons = made.explain(some.matrix[row], after, histories, row)
+        reasons, proof = made.explain(some.matrix[row], after, histories, row)
         lately = [reason for reason in reasons if reason.code == LEARNED.name]
         rest = tuple(reason for reason in reasons if reason.code != LEARNED.name)
-        assert rest == base.explain(some.matrix[row], before, histories, row)
-        assert [reason.effect for reason in lately] == [
-            effect for effect in [dict(after.parts)[PART]] if effect >= MATERIAL
-        ]
+        own, effect = base.explain(some.matrix[row], before, histories, row), dict(after.parts)[PART]
+        assert rest == tuple(moved(reason, effect) for reason in own.reasons)
+        said = [(effect, pytest.approx(before.value))] * (effect >= MATERIAL)
+        assert [(one.effect, one.without) for one in lately] == said
+        assert proof is not None
+        assert own.evidence is not None
+        assert proof.effects == (*own.evidence.effects, (LEARNED.name, as_kept(effect)))
         told += len(lately)
     assert 0 < told < len(some.ids)
 
@@ -157,12 +163,19 @@ def test_reasons_are_the_base_s_and_one_more_that_says_what_was_learned(name: st
 def test_sentence_says_of_how_many_payments_and_since_when() -> None:
     lately = lately_of({"chargeback/fraud": 90, "analyst/fraud": 6, "silence/genuine": 41_224}, SINCE)
     assert lately == Lately(41_320, 96, SINCE)
-    (reason,) = with_lately((), np.zeros(1, np.float32), lately, 0.4)
+    (reason,) = with_lately(Explanation(), np.zeros(1, np.float32), lately, 0.4, 0.0).reasons
     assert reason == Reason(
         LEARNED.name,
         "What was learned of 41320 payments since 2026-11-02 12:00 UTC, 96 frauds among them, speaks for fraud",
         0.4,
+        0.5,
     )
+
+
+def test_probabilities_without_a_group_are_moved_as_the_score_was() -> None:
+    base = Reason("a", "", 0.4, 0.5), Reason("b", "", 0.3, 1.0), Reason(INTERACTION.name, "", 0.2)
+    told = with_lately(Explanation(base), np.zeros(1, np.float32), Lately(), -math.log(3)).reasons
+    assert [reason.without for reason in told] == [pytest.approx(0.25), 1.0, None]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +184,7 @@ def test_sentence_says_of_how_many_payments_and_since_when() -> None:
 )
 def test_reason_stands_by_its_effect_before_what_facts_add_together(effect: float, order: str) -> None:
     base = Reason("a", "", 0.4), Reason("b", "", 0.2), Reason(INTERACTION.name, "", 0.9)
-    told = with_lately(base, np.zeros(1, np.float32), Lately(), effect)
+    told = with_lately(Explanation(base), np.zeros(1, np.float32), Lately(), effect).reasons
     names = {LEARNED.name: "l", INTERACTION.name: "i"}
     assert "".join(names.get(reason.code, reason.code) for reason in told) == order
 
