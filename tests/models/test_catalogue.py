@@ -157,4 +157,8 @@ def test_codes_of_the_shipped_blend_are_in_the_catalogue() -> None:
     told = [model.explain(row, score(1), Held(history)) for row in matrix]
     given = {code for one in told if one.evidence is not None for code, _ in one.evidence.effects}
     assert "interaction" in given
-    assert {reason.code for one in told for reason in one.reasons} <= given <= {code.name for code in CODES if model.card.kind in code.kinds}
+    assert (
+        {reason.code for one in told for reason in one.reasons}
+        <= given
+        <= {code.name for code in CODES if model.card.kind in code.kinds}
+    )

@@ -13,7 +13,7 @@ from models.reasons.catalogue import CODES, INTERACTION, LEARNED, MATERIAL, TOLD
 from tests.models.directions import MODEL_CODES, alerts, contradicting, speaks
 
 NAMES = spec().names
-STREAMS = {
+STREAMS: dict[str, tuple[str, dict[str, int | float | None]]] = {
     "demo-young": ("shift", {"cards": 300, "merchants": 120, "days": 60, "fraud_share": 0.03, "day": 26, "seed": 3}),
     "demo": ("fdh", {"cards": 500, "terminals": 1_000, "days": 45, "seed": 3}),
     "demo-blend": ("fdh", {"cards": 200, "terminals": 400, "days": 45, "seed": 4}),

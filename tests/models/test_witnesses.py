@@ -9,7 +9,7 @@ from fraud.core.ports import Matrix, Tokens
 from models.boosting.trees import Trees
 from models.reasons import coalitions
 from models.reasons.of_blend import Explainer
-from models.reasons.witnesses import Witness, Witnesses
+from models.reasons.witnesses import Witnesses
 from tests.models.conftest import FEATURES, Fitted
 from tests.models.histories import DAY, Blended, Held, Reckoning, Says, event, fraud, score, tokens
 
@@ -33,8 +33,9 @@ def weighed(matrix: Matrix, read: Tokens) -> F64:
     """Say 1 a known fraud of the card, 2 one of the merchant, 0.25 any payment of the card, and the amounts of both."""
     there, frauds = read.raw[..., 0].astype(np.float64), read.raw[..., 23].astype(np.float64)
     logs = read.raw[..., 1].astype(np.float64) * there
-    found: F64 = frauds[:, 0].sum(axis=1) + 2 * frauds[:, 1].sum(axis=1) + 0.25 * there[:, 0].sum(axis=1)
-    return found + 0.001 * logs[:, :2].sum(axis=(1, 2))
+    rest: F64 = 0.25 * there[:, 0].sum(axis=1) + 0.001 * logs[:, :2].sum(axis=(1, 2))
+    found: F64 = frauds[:, 0].sum(axis=1) + 2 * frauds[:, 1].sum(axis=1) + rest
+    return found
 
 
 def explainer(says: Says, trees: Trees) -> tuple[Explainer, Reckoning]:
@@ -93,9 +94,14 @@ def test_values_of_coalitions_are_the_games_whether_events_are_played_beside_or_
 
 def test_events_cost_rows_of_a_batch_that_is_played_anyway(fitted: Fitted) -> None:
     made, network = explainer(weighed, fitted.trees)
-    row, calls = np.nan_to_num(fitted.rows[100], nan=0.5), []
-    near = network.near
-    network.near = lambda matrix, read: calls.append(len(matrix)) or near(matrix, read)  # type: ignore[method-assign,func-returns-value]
+    row, calls = np.nan_to_num(fitted.rows[100], nan=0.5), list[int]()
+    says = network.says
+
+    def counted(matrix: Matrix, read: Tokens) -> F64:
+        calls.append(len(matrix))
+        return says(matrix, read)
+
+    network.says = counted
     made.explain(row, score(1), Held(HISTORY))
     without, calls[:] = list(calls), []
     told = made.explain(row, score(1), Held(HISTORY), events=True)
@@ -117,4 +123,5 @@ def test_game_of_few_players_has_its_events_played_too(fitted: Fitted) -> None:
     witnesses = Witnesses(game, 0.05)
     assert witnesses.found() == []
     coalitions.estimate(witnesses.play, len(game.players))
-    assert witnesses.found() == [Witness(0, 0, pytest.approx(1.0)), Witness(0, 1, pytest.approx(1.0))]
+    assert [(one.side, one.row) for one in witnesses.found()] == [(0, 0), (0, 1)]
+    assert [one.effect for one in witnesses.found()] == pytest.approx([1.0, 1.0])

@@ -151,8 +151,8 @@ def test_reasons_are_the_base_s_and_one_more_that_says_what_was_learned(name: st
         rest = tuple(reason for reason in reasons if reason.code != LEARNED.name)
         own, effect = base.explain(some.matrix[row], before, histories, row), dict(after.parts)[PART]
         assert rest == tuple(moved(reason, effect) for reason in own.reasons)
-        said = [(effect, pytest.approx(before.value))] * (effect >= MATERIAL)
-        assert [(one.effect, one.without) for one in lately] == said
+        assert [one.effect for one in lately] == [effect] * (effect >= MATERIAL)
+        assert [one.without for one in lately] == [pytest.approx(before.value)] * len(lately)
         assert proof is not None
         assert own.evidence is not None
         assert proof.effects == (*own.evidence.effects, (LEARNED.name, as_kept(effect)))
