@@ -7,7 +7,7 @@ view are one thing.
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, get_args
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 
@@ -108,3 +108,16 @@ def entity_address(entity: Named) -> str:
 def case_address(case: int, alert: int | None = None) -> str:
     """Return the address of a case, with one of its alerts in focus."""
     return f"/cases/{case}" if alert is None else f"/cases/{case}?alert={alert}"
+
+
+def graph_address(place: tuple[int, int | None], at: str, hops: int) -> str:
+    """Return the address of the connections of a case, by its number and the alert in focus."""
+    case, alert = place
+    return f"/cases/{case}/graph?at={at}&hops={hops}" + (f"&alert={alert}" if alert is not None else "")
+
+
+def place_of(address: str) -> tuple[int, int | None]:
+    """Return the case that an address of one of its parts is of, and the alert in focus where it names one."""
+    parts = urlsplit(address)
+    alert = parse_qs(parts.query).get("alert")
+    return int(parts.path.split("/")[2]), int(alert[0]) if alert else None

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from fraud.core.records import SECOND
+from fraud.dashboard.formats import share
 from fraud.review.page_views import ModelView, TeamView
 
 
@@ -16,12 +17,16 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """A chart: `at` are its places, seconds since the epoch where `axis` is `time`. `log`: a logarithmic height."""
+    """A chart: `at` are its places. `axis` says what they are: seconds since the epoch, shares, or numbers of `bands`.
 
-    axis: Literal["time", "share"]
+    `log`: a logarithmic height.
+    """
+
+    axis: Literal["time", "share", "band"]
     kind: Literal["lines", "bars", "points"]
     at: tuple[float, ...]
     series: tuple[Series, ...]
+    bands: tuple[str, ...] = ()
     log: bool = False
     diagonal: bool = False
     """A line from nothing to everything stands behind: where what was said is what came."""
@@ -54,13 +59,14 @@ def scores(view: ModelView) -> Chart:
     bars = view.scores
     today, days = sum(bar.today for bar in bars), sum(bar.days for bar in bars)
     return Chart(
-        "share",
+        "band",
         "bars",
-        tuple((bar.low + bar.high) / 2 for bar in bars),
+        tuple(range(len(bars))),
         (
             Series("today", tuple(_part(bar.today, today) for bar in bars)),
             Series("30 days", tuple(_part(bar.days, days) for bar in bars)),
         ),
+        bands=tuple(f"from {share(bar.low)}" for bar in bars),
         log=True,
     )
 

@@ -106,9 +106,9 @@ def _others(view: GraphView, merchants: Sequence[GraphNode]) -> dict[int, list[G
     cards = {node.id: node for node in view.nodes if node.ring == 2}
     behind: dict[int, list[GraphNode]] = {merchant.id: [] for merchant in merchants}
     for edge in view.edges:
-        for merchant, card in ((edge.source, edge.target), (edge.target, edge.source)):
-            if merchant in behind and card in cards:
-                behind[merchant].append(cards[card])
+        for here, there in ((edge.source, edge.target), (edge.target, edge.source)):
+            if here in behind and there in cards:
+                behind[here].append(cards[there])
     placed: set[int] = set()
     for merchant in merchants:
         found = sorted(behind[merchant.id], key=lambda node: (not node.known_fraud, -node.score, node.key))

@@ -136,6 +136,8 @@ def _globals(asset: Callable[[str], str]) -> dict[str, Any]:
         "queue_address": addresses.queue_address,
         "case_address": addresses.case_address,
         "parameters": addresses.parameters,
+        "graph_address": addresses.graph_address,
+        "place_of": addresses.place_of,
         "risk": formats.risk,
         "left": formats.left,
         "drawn": drawn,

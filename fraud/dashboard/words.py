@@ -92,8 +92,9 @@ SAID = {
     "timed_out": "timed out",
     # why a second look
     "four_eyes": "A second person has to look, for the amount",
-    "sample": "A second look, of a sample",
+    "blind": "A second look, of a sample",
     "dispute": "Two people disagree",
+    "escalated": "Escalated to a lead",
     # where a verdict came from
     "chargeback": "chargeback",
     "analyst": "analyst",
@@ -151,12 +152,8 @@ def sign(code: str | None) -> Sign:
 
 def said(code: str) -> str:
     """Return what a code is called in running text."""
-    return SAID.get(code, code.replace("_", " "))
-
-
-def case_of(path: str) -> str:
-    """Return the number of the case in the path of one of its parts: `/cases/12/graph`."""
-    return path.split("/")[2]
+    known = SIGNS.get(code)
+    return SAID.get(code) or (known.word if known else code.replace("_", " "))
 
 
 def measure(entity: str, name: str) -> str:

@@ -3,7 +3,6 @@
   "use strict";
   const one = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const page = document.body.dataset.page;
   const csrf = one("meta[name=csrf]")?.content ?? "";
   const say = (text) => { one("#said").textContent = text; };
   const post = (path, fields = {}) => fetch(path, {
@@ -49,7 +48,7 @@
     if (first === "a" && chosen(Number(name))) return true;
     if (name === "g" || (name === "a" && one("#decide"))) { chord = name; return true; }
     if (name === "?") { one("#keys").showModal(); return true; }
-    return (page === "case" ? inCase : inQueue)(event) || press(name);
+    return (document.body.dataset.page === "case" ? inCase : inQueue)(event) || press(name);
   }
   document.addEventListener("keydown", (event) => { if (key(event)) event.preventDefault(); });
 
@@ -130,7 +129,7 @@
     return false;
   }
 
-  if (one("#rows")) {
+  function beginQueue() {
     one("#rows").addEventListener("focusin", (event) => {
       const row = event.target.closest("tr[data-alert]");
       if (row && row !== current()) { current()?.classList.remove("current"); row.classList.add("current"); }
@@ -173,6 +172,10 @@
       }
       heard(age);
     });
+    feed.addEventListener("reset", () => {
+      one("#fresh span").textContent = "the list has changed - show";
+      one("#fresh").classList.add("some");
+    });
     feed.addEventListener("htmx:sse:error", () => { one("#live").textContent = "○ not connected, trying again"; });
     one("#fresh").addEventListener("click", () => {
       const address = new URL(location.href);
@@ -196,6 +199,7 @@
     [...fresh.cells].forEach((cell, place) => {
       if (place === 0 || cell.innerHTML === before[place].innerHTML) return;
       before[place].replaceChildren(...cell.childNodes);
+      if (place === before.length - 1) return; // its age moves on by itself
       before[place].classList.add("changed");
       setTimeout(() => before[place].classList.remove("changed"), 1500);
     });
@@ -204,11 +208,11 @@
   }
 
   // --- case ------------------------------------------------------------------------------------------------------------
-  const decide = one("#decide");
-  const started = performance.now();
+  let started = 0;
+  let ahead = null;
 
   function chosen(place) {
-    const select = one("select[name=action]", decide);
+    const select = one("#decide select[name=action]");
     if (!(place >= 1 && place < select.options.length)) return false;
     select.selectedIndex = place;
     select.dataset.mine = "1";
@@ -218,6 +222,7 @@
 
   function inCase(event) {
     const name = event.key;
+    const decide = one("#decide");
     if (name === "Enter" && decide && !busy(event.target)) {
       if (one("[name=verdict]:checked", decide)) decide.requestSubmit(one("[data-key=enter]", decide));
       return true;
@@ -247,46 +252,101 @@
   }
   document.addEventListener("input", (event) => { if (event.target.id === "slider") slide(event.target); });
 
-  if (decide) {
+  function beginCase(decide) {
     const then = JSON.parse(decide.dataset.then);
     const action = one("select[name=action]", decide);
+    started = performance.now();
+    pressed = 0;
     action.addEventListener("change", () => { action.dataset.mine = "1"; });
     decide.addEventListener("change", (event) => {
-      if (event.target.name === "verdict" && !action.dataset.mine) action.value = then[event.target.value] ?? "";
+      if (event.target.name !== "verdict") return;
+      if (!action.dataset.mine) action.value = then[event.target.value] ?? "";
+      look();
     });
-    decide.addEventListener("submit", () => {
-      decide.elements.seconds.value = Math.round((performance.now() - started) / 1000);
-      decide.elements.keys.value = pressed;
-    });
+    decide.addEventListener("submit", send);
   }
 
-  const reveal = one("form.reveal");
-  reveal?.addEventListener("submit", async (event) => {
+  /* Fetch the case that would come next as soon as a verdict is chosen, so that it is there when it is confirmed. */
+  function look() {
+    const next = one("#main").dataset.next;
+    if (!next || ahead) return;
+    ahead = {case: Number(next), text: fetch(`/cases/${next}`).then((answer) => answer.ok ? answer.text() : "").catch(() => "")};
+  }
+
+  async function send(event) {
+    const decide = event.currentTarget;
+    decide.elements.seconds.value = Math.round((performance.now() - started) / 1000);
+    decide.elements.keys.value = pressed;
+    if (event.submitter?.hasAttribute("formaction") || !ahead) return;
+    event.preventDefault();
+    const answer = await fetch(decide.getAttribute("action"), {
+      method: "POST", body: new URLSearchParams(new FormData(decide)), headers: {Accept: "application/json"},
+    });
+    const told = await answer.json();
+    if (!answer.ok) return refuse(decide, told.detail ?? "It was not kept.");
+    const text = told.next_case === ahead.case ? await ahead.text : "";
+    const query = told.undo ? `?undo=${encodeURIComponent(told.undo)}` : "";
+    if (text) show(text, told); else location.assign((told.next_case ? `/cases/${told.next_case}` : "/queue") + query);
+  }
+
+  function refuse(decide, text) {
+    const fault = one(".fault", decide) ?? decide.insertBefore(document.createElement("p"), decide.firstChild);
+    fault.className = "fault";
+    fault.setAttribute("role", "alert");
+    fault.textContent = text;
+  }
+
+  /* Put the next case, which is locked now, in place of this one; the frame's files are loaded already. */
+  function show(text, told) {
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    document.body.replaceWith(fresh.body);
+    document.title = fresh.title;
+    history.pushState(null, "", `/cases/${told.next_case}`);
+    one("#main").dataset.mine = "1";
+    one("#lock").textContent = "locked by you";
+    if (told.undo) {
+      document.body.append(one("#undo").content.cloneNode(true));
+      one("#toast").setAttribute("action", `/undo/${encodeURIComponent(told.undo)}`);
+    }
+    htmx.process(document.body);
+    scrollTo(0, 0);
+    begin();
+    document.body.dispatchEvent(new CustomEvent("shown"));
+  }
+  addEventListener("popstate", () => location.reload());
+
+  document.addEventListener("submit", async (event) => {
+    const reveal = event.target.closest("form.reveal");
+    if (!reveal) return;
     event.preventDefault();
     const answer = await post(reveal.getAttribute("action"), {field: "card"});
     const told = await answer.json();
-    if (answer.ok) one("#card-name").textContent = told.text; else say(told.detail ?? "not revealed");
-    if (answer.ok) reveal.hidden = true;
+    if (answer.ok) one("#card-name").textContent = told.text; else say(told.detail ?? "It was not revealed.");
+    reveal.hidden = answer.ok;
   });
 
-  // --- the lock: renewed while the page is open, let go when it is left ---------------------------------------------------
-  const held = one("#main[data-mine='1']")?.dataset.case;
-  if (held) {
-    let staying = false;
-    setInterval(async () => {
-      const answer = await post(`/cases/${held}/lock`, {renew: 1}).catch(() => null);
-      if (answer && !answer.ok) one("#lock").textContent = (await answer.json()).detail ?? "no longer locked";
-    }, 180_000);
-    document.addEventListener("submit", () => { staying = true; });
-    document.addEventListener("click", (event) => {
-      staying = Boolean(event.target.closest(`a[href^="/cases/${held}"]`));
-    }, true);
-    addEventListener("pagehide", () => {
-      if (!staying) navigator.sendBeacon(`/cases/${held}/release`, new URLSearchParams({csrf, reason: ""}));
-    });
-  }
+  // --- the lock: renewed while the page is open, let go when it is left ------------------------------------------------
+  const held = () => one("#main[data-mine='1']")?.dataset.case;
+  let staying = false;
+  setInterval(async () => {
+    const answer = held() && await post(`/cases/${held()}/lock`, {renew: 1}).catch(() => null);
+    if (answer && !answer.ok) one("#lock").textContent = (await answer.json()).detail ?? "no longer locked";
+  }, 180_000);
+  document.addEventListener("submit", (event) => { staying = !event.defaultPrevented && event.target.id !== "toast"; });
+  document.addEventListener("click", (event) => {
+    staying = Boolean(held() && event.target.closest(`a[href^="/cases/${held()}"]`));
+  }, true);
+  addEventListener("pagehide", () => {
+    if (held() && !staying) navigator.sendBeacon(`/cases/${held()}/release`, new URLSearchParams({csrf}));
+  });
 
-  // --- undo: ten seconds --------------------------------------------------------------------------------------------------
-  const toast = one("#toast");
-  if (toast) setTimeout(() => toast.remove(), 10_000);
+  // --- each page, and each that takes another's place -----------------------------------------------------------------
+  function begin() {
+    ahead = null;
+    if (one("#rows")) beginQueue();
+    if (one("#decide")) beginCase(one("#decide"));
+    const toast = one("#toast");
+    if (toast) setTimeout(() => toast.remove(), 10_000); // what was done has left by then
+  }
+  begin();
 })();

@@ -17,27 +17,31 @@
     return {
       label: series.name, stroke: colour, width: 1.5, dash: bars ? [] : DASHES[place % DASHES.length],
       fill: bars && place === 0 ? colour + "55" : undefined,
-      paths: bars ? uPlot.paths.bars({size: [0.8, 40], align: place === 0 ? -1 : 1}) : undefined,
+      paths: bars ? uPlot.paths.bars({size: [0.35, 40], align: place === 0 ? -1 : 1}) : undefined,
       points: {show: chart.kind === "points", size: 7, fill: colour},
     };
   }
 
-  /* The name of a line stands at its end, so that nobody has to match colours. */
+  /* The name of a line stands at its end, those of bars in a corner, so that nobody has to match colours. */
   function names(chart) {
     return (plot) => {
       if (chart.kind === "points") return;
-      plot.ctx.save();
-      plot.ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-      plot.ctx.textAlign = "right";
-      chart.series.forEach((series, place) => {
-        let last = series.values.length - 1;
-        while (last >= 0 && series.values[last] == null) last -= 1;
-        if (last < 0) return;
-        plot.ctx.fillStyle = ink(COLOURS[place % COLOURS.length]);
-        const x = Math.min(plot.valToPos(chart.at[last], "x", true), plot.bbox.left + plot.bbox.width);
-        plot.ctx.fillText(series.name, x, plot.valToPos(series.values[last], "y", true) - 6 * devicePixelRatio);
+      const {ctx, bbox} = plot;
+      const high = 13 * devicePixelRatio;
+      ctx.save();
+      ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+      ctx.textAlign = "right";
+      const ends = chart.series.map((series, place) => {
+        const last = series.values.findLastIndex((value) => value != null);
+        const y = chart.kind === "bars" || last < 0 ? bbox.top + high : plot.valToPos(series.values[last], "y", true) - 6;
+        return {name: series.name, place, y};
+      }).sort((one, other) => one.y - other.y);
+      ends.forEach((end, place) => {
+        if (place) end.y = Math.max(end.y, ends[place - 1].y + high);
+        ctx.fillStyle = ink(COLOURS[end.place % COLOURS.length]);
+        ctx.fillText(end.name, bbox.left + bbox.width, end.y);
       });
-      plot.ctx.restore();
+      ctx.restore();
     };
   }
 
@@ -54,20 +58,33 @@
   }
 
   function scales(chart) {
-    const x = chart.axis === "time" ? {time: true} : {time: false, range: [0, 1]};
+    const x = {time: false};
+    if (chart.axis === "share") x.range = [0, 1];
+    if (chart.axis === "band") x.range = [-0.5, chart.at.length - 0.5];
     if (chart.diagonal) return {x, y: {range: [0, 1]}};
     return {x, y: chart.log ? {distr: 3} : {range: (plot, low, high) => [0, Math.max(1, high * 1.15)]}};
+  }
+
+  /* Moments go by the reader's zone, which the page knows; the form of a number is the browser's. */
+  const hour = (seconds) => new Date(1000 * seconds).toLocaleTimeString([], {
+    hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: document.documentElement.dataset.zone,
+  });
+
+  function places(chart) {
+    if (chart.axis === "band") return axis({splits: chart.at, values: (plot, found) => found.map((value) => chart.bands[value] ?? "")});
+    if (chart.axis === "time") return axis({incrs: [3600, 7200, 14400, 21600], values: (plot, found) => found.map(hour)});
+    return axis({values: (plot, found) => found.map(per)});
   }
 
   function draw(box) {
     const chart = JSON.parse(document.getElementById(box.dataset.chart).textContent);
     box.replaceChildren();
     if (!chart.at.length) return;
-    const shares = chart.axis === "share" ? {values: (plot, values) => values.map(per)} : {};
+    const shares = chart.axis === "time" ? {} : {values: (plot, found) => found.map(per)};
     new uPlot({
       width: box.clientWidth, height: box.clientHeight, legend: {show: false}, cursor: {show: false}, scales: scales(chart),
       series: [{}, ...chart.series.map((series, place) => line(chart, series, place))],
-      axes: [axis(shares), axis({size: 56, ...shares})],
+      axes: [places(chart), axis({size: 60, ...shares})],
       hooks: {draw: [names(chart), ...(chart.diagonal ? [diagonal] : [])]},
     }, [chart.at, ...chart.series.map((series) => series.values)], box);
   }
