@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Install what real services need on a machine without containers: Redis, Java and OpenSSL from Debian's packages, Apache
-# Kafka from its Maven artifacts, into a cache that all clones share. A second call changes nothing and takes a moment.
+# Install what real services need on a machine without containers: Redis, PostgreSQL, Java, OpenSSL and the browser of the
+# console's tests from Debian's packages, Apache Kafka from its Maven artifacts, into a cache that all clones share. A
+# second call changes nothing and takes a moment.
 #   infra/services.sh install      infra/services.sh where
-# Settings: FRAUD_KAFKA_HOME (folder of Kafka's jars), JAVA_HOME, XDG_CACHE_HOME.
+# Settings: FRAUD_KAFKA_HOME (folder of Kafka's jars), FRAUD_POSTGRES_HOME (of PostgreSQL by version), JAVA_HOME,
+# XDG_CACHE_HOME.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-java_least=17 redis_least=7
+java_least=17 redis_least=7 postgres_least=15
 version=$(sed -n '/kafka_2.13/{n;s/.*<version>\(.*\)<\/version>.*/\1/p}' kafka/pom.xml)
 home=${FRAUD_KAFKA_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/fraud/kafka-$version}
 java=java
@@ -19,6 +21,12 @@ here() { command -v "$1" > /dev/null; }
 # The major number of what is installed; 0 when it is not.
 java_major() { if here "$java"; then "$java" -version 2>&1 | sed -n '1s/.*version "\([0-9]*\).*/\1/p'; else echo 0; fi; }
 redis_major() { if here redis-server; then redis-server --version | sed 's/.*v=\([0-9]*\).*/\1/'; else echo 0; fi; }
+postgres_major() {
+    local found
+    found=$(ls "${FRAUD_POSTGRES_HOME:-/usr/lib/postgresql}" 2> /dev/null | sed -n '/^[0-9]*$/p' | sort -n | tail -n 1)
+    if [ -z "$found" ] && here postgres; then found=$(postgres --version | sed 's/[^0-9]*\([0-9]*\).*/\1/'); fi
+    echo "${found:-0}"
+}
 
 java_package() {
     local number
@@ -35,12 +43,15 @@ packages() {
     local missing=() as_root=()
     if [ "$(redis_major)" -lt $redis_least ]; then missing+=(redis-server); fi
     if [ "$(java_major)" -lt $java_least ]; then missing+=(java); fi
+    if [ "$(postgres_major)" -lt $postgres_least ]; then missing+=(postgresql); fi
+    if ! here chromium; then missing+=(chromium); fi
     if [ ! -f "$home/.complete" ] && ! here mvn; then missing+=(maven); fi
     if ! here openssl; then missing+=(openssl); fi
     if [ ${#missing[@]} -eq 0 ]; then return; fi
     if ! here apt-get; then
         stop "missing: ${missing[*]}. There is no apt-get here: install Redis $redis_least or later, a Java runtime of" \
-            "version $java_least or later, Maven and OpenSSL with this system's package manager, then call this again."
+            "version $java_least or later, PostgreSQL $postgres_least or later, Chromium, Maven and OpenSSL with this" \
+            "system's package manager, then call this again."
     fi
     if [ "$(id -u)" -ne 0 ]; then
         here sudo || stop "missing: ${missing[*]}, and no sudo: call 'infra/services.sh install' once as root."
@@ -54,6 +65,10 @@ packages() {
         "${missing[@]/#java/$(java_package)}" > /dev/null
     if [ "$(redis_major)" -lt $redis_least ]; then
         stop "Redis $redis_least or later is needed, this system's package is $(redis_major): install it another way."
+    fi
+    if [ "$(postgres_major)" -lt $postgres_least ]; then
+        stop "PostgreSQL $postgres_least or later is needed, this system's package is $(postgres_major): install it" \
+            "another way, and name its folder in FRAUD_POSTGRES_HOME."
     fi
     if [ "$(java_major)" -lt $java_least ]; then
         stop "Java $java_least or later is needed, 'java' is $(java_major): set JAVA_HOME to a later one."
@@ -81,7 +96,8 @@ case ${1:-install} in
     install)
         packages
         kafka
-        say "Kafka $version in $home, Redis $(redis-server --version | sed 's/.*v=\([^ ]*\).*/\1/'), Java $(java_major)"
+        say "Kafka $version in $home, Redis $(redis-server --version | sed 's/.*v=\([^ ]*\).*/\1/'), Java $(java_major)," \
+            "PostgreSQL $(postgres_major)"
         ;;
     where) echo "$home" ;;
     *)

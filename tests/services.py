@@ -1,4 +1,4 @@
-"""Real Kafka and Redis for tests: one of each a run, started when the first test asks, ended with the run.
+"""Real Kafka, Redis and PostgreSQL for tests: one of each a run, started when the first test asks, ended with the run.
 
 A test that needs a service is never skipped: where it is not installed it fails, and the message names the command.
 The servers are tied to this process: they end with it, even when it is killed. Start them from the main thread only:
@@ -16,14 +16,15 @@ from tempfile import mkdtemp
 
 import pytest
 
-from infra.services import KafkaServer, RedisServer
+from infra.services import KafkaServer, PostgresServer, RedisServer
 
 _names = count()
 
 
 def _scratch(what: str) -> Path:
-    """Return a new folder that is removed at the end of the run."""
+    """Return a new folder that is removed at the end of the run; servers of another user than ours get to it."""
     folder = Path(mkdtemp(prefix=f"fraud-{what}-"))
+    folder.chmod(0o755)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
@@ -47,6 +48,24 @@ def tied_redis(**options: object) -> RedisServer:
     server = RedisServer(_scratch("redis"), **options).start(tied=True)  # type: ignore[arg-type]
     atexit.register(server.kill)
     return server
+
+
+@cache
+def shared_postgres() -> PostgresServer:
+    """Start the run's PostgreSQL; it ends with the run."""
+    server = PostgresServer(_scratch("postgres")).start(tied=True)
+    atexit.register(server.kill)
+    return server
+
+
+def own_database(server: PostgresServer, template: str = "template0") -> str:
+    """Return the address of a new database, empty or a copy of another one."""
+    import psycopg
+
+    name = f"own{next(_names)}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return server.url.rpartition("/")[0] + f"/{name}"
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +100,31 @@ def redis_url(redis_server: RedisServer) -> str:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> PostgresServer:
+    """The run's PostgreSQL; leave it running."""
+    return shared_postgres()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The address of a database of the test's own, empty."""
+    return own_database(postgres_server)
+
+
+@pytest.fixture
+def fresh_postgres() -> Iterator[Callable[..., PostgresServer]]:
+    """A maker of running PostgreSQL servers of the test's own, to be killed and restarted; takes its options."""
+    with ExitStack() as ends:
+
+        def make(**options: object) -> PostgresServer:
+            server = PostgresServer(_scratch("postgres"), **options)  # type: ignore[arg-type]
+            ends.callback(server.kill)
+            return server.start(tied=True)
+
+        yield make
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from fraud.dashboard.sole import PROJECTOR, sole
 from fraud.review.database import Database
 from fraud.review.intake.seen import DecisionSeen
 from fraud.review.intake.take import Intake
+from fraud.review.waking import wake
 from streaming import clock
 from streaming.kafka.topics import Topics
 from streaming.messages.feed import Feed, Place, Record
@@ -69,16 +70,15 @@ class Projector:
         feed: Feed,
         topics: Topics,
         log: Log,
-        wake: Callable[[int], object],
     ) -> None:
-        """Take what is written to and what is read; `wake` is called once a minute with the wall clock, UTC ns."""
+        """Take what is written to and what is read: a feed of the topics that `reading.topics_of` names."""
         self._database, self._intake, self._feed, self._log = database, intake, feed, log
         self._reader = Reader(topics)
         self._next: dict[Place, int] = {}
         self.figures = Figures()
         self._routines = (
             Routine(SECOND, lambda: intake.expire(clock.now_ns())),
-            Routine(MINUTE, lambda: wake(clock.now_ns())),
+            Routine(MINUTE, self._wake),
             Routine(HOUR, self._tidy),
             Routine(5 * SECOND, self._measure),
         )
@@ -102,7 +102,7 @@ class Projector:
 
     def follow(self, stop: Event) -> None:
         """Follow from the marks until `stop` is set; raise what the database or the feed raises."""
-        self._next = dict(self._intake.offsets())
+        self._next = dict(self._intake.offsets(self._reader.topics))
         self._feed.start(self._next)
         self.figures.follows, self.figures.fault = True, ""
         try:
@@ -132,6 +132,10 @@ class Projector:
         figures.batches += 1
         figures.unreadable = self._reader.unreadable
         figures.heard_at = max(decisions, default=figures.heard_at)
+
+    def _wake(self) -> None:
+        with self._database.write() as connection:
+            wake(connection, clock.now_ns())
 
     def _tidy(self) -> None:
         while self._intake.tidy(clock.now_ns()):

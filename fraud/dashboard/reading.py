@@ -1,6 +1,6 @@
 """Records of the feed as what the intake takes: decisions with what travels beside them, labels, news of learning."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,25 +21,22 @@ PARAMETERS = "changes"
 _content = msgspec.json.Decoder(dict[str, Any])
 
 
+def topics_of(topics: Topics) -> tuple[str, ...]:
+    """Return the topics that the console reads."""
+    return topics.decisions, topics.known, topics.applied, topics.updates
+
+
 class Reader:
     """Reads records of the console's topics. `unreadable` counts those that are none of what their topic holds."""
 
     def __init__(self, topics: Topics) -> None:
         """Take the names of the topics."""
-        self._read: dict[str, Callable[[Record], Seen | None]] = {
-            topics.decisions: decision_of,
-            topics.known: known_of,
-            topics.applied: applied_of,
-            topics.updates: update_of,
-        }
+        self.topics = topics_of(topics)
+        kinds: tuple[Callable[[Record], Seen | None], ...] = decision_of, known_of, applied_of, update_of
+        self._read = dict(zip(self.topics, kinds, strict=True))
         self.unreadable = 0
 
-    @property
-    def topics(self) -> tuple[str, ...]:
-        """Return the topics that are read."""
-        return tuple(self._read)
-
-    def read(self, records: "list[Record] | tuple[Record, ...]") -> list[Seen]:
+    def read(self, records: Sequence[Record]) -> list[Seen]:
         """Return what records say; one that cannot be read is counted and left out, for it will never be readable."""
         found = []
         for record in records:

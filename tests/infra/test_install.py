@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BASICS = "bash cat cut date dirname env head id ls mkdir mktemp mv rm sed touch"
+BASICS = "bash cat cut date dirname env head id ls mkdir mktemp mv rm sed sort tail touch"
 VERSION = re.findall(r"<version>(\d+\.\d+\.\d+)</version>", (ROOT / "infra/kafka/pom.xml").read_text())[0]
 
 
@@ -29,6 +29,7 @@ class Machine:
 
     def install(self) -> "subprocess.CompletedProcess[str]":
         known = {"PATH": str(self.programs), "HOME": str(self.home), "FRAUD_KAFKA_HOME": str(self.home)}
+        known["FRAUD_POSTGRES_HOME"] = str(self.home)
         command = [str(self.programs / "bash"), str(ROOT / "infra/services.sh"), "install"]
         return subprocess.run(command, env=known, capture_output=True, text=True, check=False)
 
@@ -43,6 +44,8 @@ def machine(tmp_path: Path) -> Machine:
     made.give("redis-server", "echo 'Redis server v=7.0.15 sha=0'")
     made.give("java", "echo 'openjdk version \"17.0.15\" 2025-04-15' >&2")
     made.give("openssl", "true")
+    made.give("chromium", "true")
+    made.give("postgres", "echo 'postgres (PostgreSQL) 15.16 (Debian 15.16-0+deb12u1)'")
     made.give("mvn", f'for word; do case $word in -Dout*) touch "${{word#*=}}/kafka_2.13-{VERSION}.jar";; esac; done')
     return made
 
@@ -101,6 +104,28 @@ def test_install_says_when_the_system_has_only_an_old_redis(machine: Machine) ->
     done = machine.install()
     assert done.returncode == 1
     assert "Redis 7 or later is needed, this system's package is 6" in done.stderr
+
+
+@pytest.mark.parametrize(("gone", "package"), [("postgres", "postgresql"), ("chromium", "chromium")])
+def test_install_takes_what_the_console_needs(machine: Machine, gone: str, package: str) -> None:
+    (machine.programs / gone).unlink()
+    machine.give(
+        "apt-get", f"printf '#!/bin/sh\\necho 15' > {machine.programs}/{gone}; chmod +x {machine.programs}/{gone}"
+    )
+    (machine.programs / "chmod").symlink_to(str(shutil.which("chmod")))
+    machine.give("sudo", 'exec "$@"')
+    done = machine.install()
+    assert done.returncode == 0, done.stderr
+    assert f"--no-install-recommends {package}" in machine.calls.read_text()
+
+
+def test_install_says_when_the_system_has_only_an_old_postgresql(machine: Machine) -> None:
+    machine.give("postgres", "echo 'postgres (PostgreSQL) 13.4'")
+    machine.give("apt-get", "true")
+    machine.give("sudo", 'exec "$@"')
+    done = machine.install()
+    assert done.returncode == 1
+    assert "PostgreSQL 15 or later is needed, this system's package is 13" in done.stderr
 
 
 def test_containers_run_the_versions_that_the_installer_fetches() -> None:

@@ -25,6 +25,7 @@ class Held:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
         self._next: dict[tuple[str, int], int] = {}
         self._source: dict[tuple[str, int], int] = {}
+        self._moved: set[tuple[str, int]] = set()
         rows = connection.execute(select(mark.c.topic, mark.c.partition, mark.c.source_offset, mark.c.next_offset))
         for topic, partition, source, following in rows:
             self._next[topic, partition], self._source[topic, partition] = following, source
@@ -42,6 +43,7 @@ class Held:
         """Move the feed's marks, never back."""
         for place, following in marks.items():
             self._next[place] = max(following, self._next.get(place, 0))
+            self._moved.add(place)
 
     def hear(self, decisions: Iterable[DecisionSeen]) -> None:
         """Move the times of the stream and of the newest decision."""
@@ -49,9 +51,8 @@ class Held:
             self.move({STREAM: seen.decision.happened_at, HEARD: seen.arrived_at})
 
     def write(self, connection: Connection) -> None:
-        """Write them."""
-        places = sorted(self._next.keys() | self._source.keys())
-        rows = [(*place, self._source.get(place, -1), self._next.get(place, 0)) for place in places]
+        """Write those that have moved."""
+        rows = [(*place, self._source.get(place, -1), self._next.get(place, 0)) for place in sorted(self._moved)]
         most = greatest(connection)
         conflict = (
             f"(topic, partition) DO UPDATE SET source_offset = {most}(mark.source_offset, excluded.source_offset), "
@@ -69,13 +70,15 @@ class Held:
         if source.offset <= self._source.get(place, -1):
             return False
         self._source[place] = source.offset
+        self._moved.add(place)
         return True
 
 
-def offsets(connection: Connection) -> Marks:
-    """Return where to go on reading, by partition of the feed."""
-    rows = connection.execute(select(mark.c.topic, mark.c.partition, mark.c.next_offset).where(mark.c.next_offset > 0))
-    return {(topic, partition): following for topic, partition, following in rows if topic not in (STREAM[0], HEARD[0])}
+def offsets(connection: Connection, topics: Sequence[str]) -> Marks:
+    """Return where to go on reading topics of the feed, by partition; none of those of which nothing was read."""
+    asked = select(mark.c.topic, mark.c.partition, mark.c.next_offset)
+    rows = connection.execute(asked.where(mark.c.topic.in_(topics), mark.c.next_offset > 0))
+    return {(topic, partition): following for topic, partition, following in rows}
 
 
 def stream_time(connection: Connection) -> int:

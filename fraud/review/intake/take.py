@@ -30,10 +30,10 @@ class Intake:
         self._database, self._terms, self._journal = database, terms, journal
         self._parts: set[int] = set()
 
-    def offsets(self) -> Marks:
-        """Return where to go on reading, by partition of the feed."""
+    def offsets(self, topics: Sequence[str]) -> Marks:
+        """Return where to go on reading topics of the feed, by partition."""
         with self._database.read() as connection:
-            return marks.offsets(connection)
+            return marks.offsets(connection, topics)
 
     def take(self, batch: Sequence[Seen], read: Mapping[tuple[str, int], int], now: int) -> Changes:
         """Write a batch and how far it reaches, `read`, in one transaction; return the alerts that it changes.
