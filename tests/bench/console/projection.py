@@ -2,9 +2,9 @@
 
     python -m tests.bench.console.projection [--decisions 50000] [--alerts 0.01] [--database sqlite|postgresql ...]
 
-Decisions are messages as workers publish them, whole vectors beside them, one in a hundred an alert: they are decoded and
-written in batches of 500, as the projector does. Told are decisions by second of the wall clock and by second of this
-process's own CPU; PostgreSQL waits for the disk with each commit, and its own CPU is told apart.
+Decisions are messages as workers publish them, whole vectors beside them, one in a hundred an alert: they are decoded
+and written in batches of 500, as the projector does. Told are decisions by second of the wall clock and by second of
+this process's own CPU; PostgreSQL waits for the disk with each commit, and its own CPU is told apart.
 """
 
 import argparse

@@ -107,8 +107,8 @@ def _payments(database: Database, count: int) -> None:
     _steps(
         database,
         count,
-        "INSERT INTO payment (tx_id, version, card, merchant, device, happened_at, amount, score, bin, action, verdict, "
-        "verdict_source) SELECT 'p' || n.i, 0, c.number, m.number, d.number, "
+        "INSERT INTO payment (tx_id, version, card, merchant, device, happened_at, amount, score, bin, action, "
+        "verdict, verdict_source) SELECT 'p' || n.i, 0, c.number, m.number, d.number, "
         f"{first} + n.i * {SPAN // count}, 500 + (n.i * 7919) % 50000, ((n.i * 31) % 1000) / 1000.0, 5, "
         "CASE WHEN n.i % 100 = 0 THEN 2 ELSE 0 END, CASE WHEN n.i % 500 = 0 THEN 1 END, "
         "CASE WHEN n.i % 500 = 0 THEN 0 END FROM n "
@@ -173,7 +173,7 @@ def _alerts(database: Database, count: int) -> None:
             database,
             count,
             "INSERT INTO reason (alert_id, place, code, text, effect) "
-            f"SELECT n.i + 1, {place}, '{code}', 'Amount 447.30 is 8.4 times what is usual of this card, 53.26', 1.5 FROM n ",
+            f"SELECT n.i + 1, {place}, '{code}', 'Amount 447.30 is 8.4 times the usual 53.26', 1.5 FROM n ",
         )
     if database.dialect == "postgresql":
         with database.write() as connection:
