@@ -8,496 +8,82 @@ Rules of use: pages go by key (`(at_stake, id) < (:s, :i)`), never by offset; ba
 `count(*)`; words are searched in notes only, by full text.
 """
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    SmallInteger,
-    Table,
-    Text,
-    UniqueConstraint,
-    false,
-    literal_column,
-    text,
+from fraud.review.columns import metadata
+from fraud.review.ids import entity_id
+from fraud.review.projected import (
+    IS_OPEN,
+    IS_OPEN_CASE,
+    IS_SECOND,
+    IS_SNOOZED,
+    alert,
+    case,
+    change,
+    counter,
+    entity,
+    evidence,
+    label_trace,
+    learner_event,
+    live_refresh,
+    mark,
+    payment,
+    peer,
+    reason,
+    refresh,
+)
+from fraud.review.written import (
+    IS_TO_SEND,
+    account,
+    action_log,
+    attachment_ref,
+    attempt,
+    audit,
+    invite,
+    note,
+    outbox,
+    release,
+    rule_version,
+    saved_view,
+    session,
+    step,
+    tag,
+    verdict,
 )
 
-from fraud.review.columns import Id, Json, Ordered, Real, count, flag, metadata, named, number, time, word
-from fraud.review.ids import entity_id as entity_id
-from fraud.review.words import OPEN_CASES, AccountState, AlertStatus
-
-# --- what the projector writes
-
-entity = Table(
-    "entity",
-    metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    word("kind"),
-    Column("name", Ordered, nullable=False),
-    time("first_at"),
-    time("last_at"),
-    count("payments"),
-    count("declined"),
-    count("alerts"),
-    count("frauds"),
-    UniqueConstraint("kind", "name"),
-)
-
-# PostgreSQL keeps a part a day of `happened_at`; see migrations. There `id` has an index and no primary key.
-payment = Table(
-    "payment",
-    metadata,
-    number(),
-    named("tx_id"),
-    Column("version", Integer, nullable=False, server_default=text("0")),
-    Column("card", BigInteger, nullable=False),
-    Column("merchant", BigInteger, nullable=False),
-    Column("device", BigInteger),
-    time("happened_at"),
-    count("amount"),
-    Column("score", Real, nullable=False),
-    Column("bin", SmallInteger),
-    word("action"),
-    word("verdict", optional=True),
-    word("verdict_source", optional=True),
-)
-Index("payment_card", payment.c.card, payment.c.happened_at.desc())
-Index("payment_merchant", payment.c.merchant, payment.c.happened_at.desc())
-_known = payment.c.device.isnot(None)
-Index("payment_device", payment.c.device, payment.c.happened_at.desc(), sqlite_where=_known, postgresql_where=_known)
-Index("payment_tx", payment.c.tx_id)
-
-alert = Table(
-    "alert",
-    metadata,
-    number(),
-    Column("uid", Text, nullable=False, unique=True),
-    named("tx_id"),
-    Column("version", Integer, nullable=False, server_default=text("0")),
-    Column("case_id", Id, nullable=False),
-    word("kind"),
-    word("status", default=AlertStatus.OPEN),
-    Column("card", BigInteger, nullable=False),
-    Column("merchant", BigInteger, nullable=False),
-    Column("device", BigInteger),
-    word("action"),
-    Column("score", Real, nullable=False),
-    Column("model_score", Real),
-    count("amount"),
-    named("currency"),
-    count("base_amount"),
-    named("channel"),
-    Column("mcc", Integer, nullable=False, server_default=text("0")),
-    named("text"),
-    count("expected_loss"),
-    count("at_stake"),
-    time("arrived_at"),
-    time("due_at"),
-    time("happened_at"),
-    time("decided_at", optional=True),
-    word("verdict", optional=True),
-    named("model"),
-    named("rules"),
-    named("policy"),
-    named("release_id"),
-    count("seen_before"),
-    Column("evidence_id", Id, nullable=False),
-)
-# Conditions of partial indexes, written out: SQLite uses such an index only where a query has the very same words.
-IS_OPEN = alert.c.status == literal_column(str(int(AlertStatus.OPEN)))
-for _name, _columns in {
-    "alert_open_stake": (alert.c.kind, alert.c.at_stake.desc(), alert.c.id.desc()),
-    "alert_open_due": (alert.c.kind, alert.c.due_at, alert.c.id),
-    "alert_open_loss": (alert.c.kind, alert.c.expected_loss.desc(), alert.c.id.desc()),
-}.items():
-    Index(_name, *_columns, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
-_is_locked = alert.c.status == literal_column(str(int(AlertStatus.LOCKED)))
-Index("alert_locked", alert.c.due_at, sqlite_where=_is_locked, postgresql_where=_is_locked)
-Index("alert_card", alert.c.card, alert.c.id.desc())
-Index("alert_merchant", alert.c.merchant, alert.c.id.desc())
-Index("alert_device", alert.c.device, alert.c.id.desc())
-Index("alert_tx", alert.c.tx_id, alert.c.version)
-Index("alert_case", alert.c.case_id)
-Index("alert_decided", alert.c.decided_at)
-
-evidence = Table(
-    "evidence",
-    metadata,
-    number(),
-    Column("decision", LargeBinary, nullable=False),
-    Column("vector", LargeBinary, nullable=False),
-    Column("effects", LargeBinary, nullable=False),
-    Column("graph", Json, nullable=False),
-)
-
-reason = Table(
-    "reason",
-    metadata,
-    Column("alert_id", Id, primary_key=True, autoincrement=False),
-    Column("place", SmallInteger, primary_key=True, autoincrement=False),
-    named("code"),
-    named("text"),
-    Column("effect", Real, nullable=False),
-    Column("without", Real),
-)
-Index("reason_code", reason.c.code, reason.c.alert_id)
-
-case = Table(
-    "case",
-    metadata,
-    number(),
-    Column("card_id", BigInteger, nullable=False),
-    word("state", default=0),
-    Column("owner", Id, index=True),
-    Column("assignee", Id, index=True),
-    word("kind_second", default=0),
-    time("lock_until", optional=True),
-    time("snooze_until", optional=True),
-    time("opened_at"),
-    time("decided_at", optional=True),
-    time("due_at"),
-    count("at_stake"),
-    count("alerts"),
-)
-IS_OPEN_CASE = case.c.state.in_([literal_column(str(int(state))) for state in OPEN_CASES])
-Index("case_open_card", case.c.card_id, unique=True, sqlite_where=IS_OPEN_CASE, postgresql_where=IS_OPEN_CASE)
-Index("case_card", case.c.card_id, case.c.id.desc())
-Index("case_decided", case.c.decided_at)
-IS_SECOND = case.c.kind_second != literal_column("0")
-Index("case_second", case.c.kind_second, case.c.id, sqlite_where=IS_SECOND, postgresql_where=IS_SECOND)
-IS_SNOOZED = case.c.snooze_until.isnot(None)
-Index("case_snoozed", case.c.snooze_until, sqlite_where=IS_SNOOZED, postgresql_where=IS_SNOOZED)
-_locked = case.c.lock_until.isnot(None)
-Index("case_locked", case.c.lock_until, sqlite_where=_locked, postgresql_where=_locked)
-
-# A label by who said it when; `version` counts the console's changes of one verdict. Of a payment's labels that with
-# the highest `known_offset` holds, for all that is known of a card is in one partition.
-label_trace = Table(
-    "label_trace",
-    metadata,
-    Column("tx_id", Text, primary_key=True),
-    Column("source", SmallInteger, primary_key=True, autoincrement=False),
-    Column("happened_at", BigInteger, primary_key=True, autoincrement=False),
-    Column("version", Integer),
-    word("verdict"),
-    time("sent_at", optional=True),
-    time("seen_at", optional=True),
-    time("known_at", optional=True),
-    Column("known_offset", BigInteger),
-    time("applied_at", optional=True),
-    named("live_in_model", optional=True),
-    time("live_at", optional=True),
-)
-_not_live = label_trace.c.live_at.is_(None)
-Index("label_trace_not_live", label_trace.c.source, label_trace.c.seen_at, sqlite_where=_not_live,
-      postgresql_where=_not_live)  # fmt: skip
-Index("label_trace_happened", label_trace.c.happened_at)
-
-# A snapshot of the learner, without its parameters; and every time that payments got another one.
-refresh = Table(
-    "refresh",
-    metadata,
-    Column("version", Text, primary_key=True),
-    Column("base", Text, nullable=False),
-    Column("seq", BigInteger, nullable=False),
-    time("at"),
-    flag("promoted"),
-    Column("content", Json, nullable=False),
-)
-Index("refresh_at", refresh.c.base, refresh.c.at)
-live_refresh = Table(
-    "live_refresh",
-    metadata,
-    number(),
-    Column("base", Text, nullable=False),
-    named("version"),
-    Column("seq", BigInteger, nullable=False),
-    time("at"),
-    named("why"),
-    flag("pinned"),
-    UniqueConstraint("base", "at", "version"),
-)
-learner_event = Table(
-    "learner_event",
-    metadata,
-    Column("key", Text, primary_key=True),
-    time("at"),
-    named("kind"),
-    Column("content", Json, nullable=False),
-)
-Index("learner_event_at", learner_event.c.at)
-
-# Approved payments to compare with, a random choice; `happened_at` and amounts of one channel and group of merchants.
-peer = Table(
-    "peer",
-    metadata,
-    Column("slot", Integer, primary_key=True, autoincrement=False),
-    named("channel"),
-    Column("mcc", Integer, nullable=False),
-    count("amount"),
-    time("happened_at"),
-    Column("vector", LargeBinary, nullable=False),
-)
-Index("peer_amount", peer.c.channel, peer.c.mcc, peer.c.amount)
-
-# Sums that pages show, by names of `counters.py`. The projector writes `part` 0, the desk 1, so that neither waits for
-# the other; a reader adds the two.
-counter = Table(
-    "counter",
-    metadata,
-    Column("name", Ordered, primary_key=True),
-    Column("bucket", BigInteger, primary_key=True, autoincrement=False),
-    Column("part", SmallInteger, primary_key=True, autoincrement=False),
-    count("value"),
-)
-
-# What has changed on screens that show alerts, for an hour. `seq` is drawn late in a transaction from a row that stays
-# locked to its end (`noted`), so that a higher number is never seen before a lower one.
-change = Table(
-    "change",
-    metadata,
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("alert_id", Id, nullable=False),
-    word("what"),
-    time("at"),
-)
-Index("change_at", change.c.at)
-
-# How far a partition was read. For a topic of the feed `next_offset` is what comes next; for a topic of payments,
-# named with its id, `source_offset` is the newest payment whose decision is in. `stream` is one row of its own: the
-# highest time of a payment, in `next_offset`.
-mark = Table(
-    "mark",
-    metadata,
-    Column("topic", Text, primary_key=True),
-    Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("source_offset", BigInteger, nullable=False, server_default=text("-1")),
-    Column("next_offset", BigInteger, nullable=False, server_default=text("0")),
-)
-
-# --- what people write
-
-account = Table(
+__all__ = [
+    "IS_OPEN",
+    "IS_OPEN_CASE",
+    "IS_SECOND",
+    "IS_SNOOZED",
+    "IS_TO_SEND",
     "account",
-    metadata,
-    number(),
-    named("name"),
-    Column("email", Text, nullable=False, unique=True),
-    named("password"),
-    word("role"),
-    word("state", default=AccountState.ACTIVE),
-    named("second_factor"),
-    named("theme", default="system"),
-    flag("compact"),
-    flag("keys_off"),
-    named("zone", default="UTC"),
-    time("created"),
-    time("last_at", optional=True),
-)
-
-session = Table(
-    "session",
-    metadata,
-    Column("token_sha256", LargeBinary, primary_key=True),
-    Column("account_id", Id, ForeignKey("account.id", ondelete="CASCADE"), nullable=False, index=True),
-    time("created"),
-    time("seen"),
-    time("expires"),
-    named("csrf"),
-)
-
-invite = Table(
-    "invite",
-    metadata,
-    Column("token_sha256", LargeBinary, primary_key=True),
-    named("email"),
-    named("name"),
-    word("role"),
-    Column("created_by", Id),
-    time("created"),
-    time("expires"),
-    time("used_at", optional=True),
-)
-
-# Tries to sign in, by account or network and the window of time that they fall in.
-attempt = Table(
-    "attempt",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("window", BigInteger, primary_key=True, autoincrement=False),
-    Column("count", Integer, nullable=False, server_default=text("0")),
-)
-
-# `token` names all that one confirmation did, so that it is undone as one.
-verdict = Table(
-    "verdict",
-    metadata,
-    number(),
-    Column("alert_id", Id, nullable=False),
-    Column("case_id", Id, nullable=False),
-    Column("by", Id, nullable=False),
-    word("verdict"),
-    word("action", default=0),
-    Column("second_of", Id),
-    flag("blind"),
-    Column("worth_review", SmallInteger),
-    time("at"),
-    time("happened_at"),
-    Column("version", Integer, nullable=False, server_default=text("0")),
-    Column("seconds_spent", Real),
-    Column("keys", Integer),
-    Column("superseded_by", Id),
-    named("note"),
-    named("token"),
-)
-Index("verdict_alert", verdict.c.alert_id, verdict.c.id)
-Index("verdict_by", verdict.c.by, verdict.c.at)
-Index("verdict_case", verdict.c.case_id)
-Index("verdict_token", verdict.c.token)
-Index("verdict_at", verdict.c.at)
-
-action_log = Table(
     "action_log",
-    metadata,
-    number(),
-    Column("case_id", Id, nullable=False),
-    Column("alert_id", Id),
-    Column("card_id", BigInteger, nullable=False),
-    word("kind"),
-    word("state", default=0),
-    Column("by", Id),
-    time("at"),
-    named("token"),
-)
-Index("action_log_case", action_log.c.case_id, action_log.c.id)
-Index("action_log_card", action_log.c.card_id, action_log.c.id.desc())
-Index("action_log_token", action_log.c.token)
-
-# What one confirmation did, so that it can be undone until `until`, also after a restart.
-step = Table(
-    "step",
-    metadata,
-    Column("token", Text, primary_key=True),
-    Column("by", Id, nullable=False),
-    time("at"),
-    time("until"),
-    Column("body", Json, nullable=False),
-    time("undone_at", optional=True),
-)
-Index("step_until", step.c.until)
-
-# Records to be sent, each once it is due and not undone: `body` is JSON of a label, an order or the head of the audit,
-# by `kind`. `action_id` is the row of `action_log` that is then sent.
-outbox = Table(
-    "outbox",
-    metadata,
-    number("seq"),
-    word("kind"),
-    Column("body", LargeBinary, nullable=False),
-    time("send_after"),
-    time("sent_at", optional=True),
-    flag("undone"),
-    named("token"),
-    Column("case_id", Id),
-    Column("alert_id", Id),
-    Column("action_id", Id),
-    sqlite_autoincrement=True,
-)
-IS_TO_SEND = outbox.c.sent_at.is_(None) & (outbox.c.undone == false())
-Index("outbox_due", outbox.c.send_after, outbox.c.seq, sqlite_where=IS_TO_SEND, postgresql_where=IS_TO_SEND)
-Index("outbox_token", outbox.c.token)
-
-# Notes have full text beside them (migrations), which `search.py` asks.
-note = Table(
-    "note",
-    metadata,
-    number(),
-    Column("case_id", Id, index=True),
-    Column("card_id", BigInteger, index=True),
-    Column("by", Id, nullable=False),
-    time("at"),
-    named("text"),
-)
-
-tag = Table(
-    "tag",
-    metadata,
-    Column("case_id", Id, primary_key=True, autoincrement=False),
-    Column("name", Text, primary_key=True),
-    Column("by", Id, nullable=False),
-    time("at"),
-)
-Index("tag_name", tag.c.name, tag.c.case_id.desc())
-
-attachment_ref = Table(
+    "alert",
     "attachment_ref",
-    metadata,
-    number(),
-    Column("case_id", Id, nullable=False, index=True),
-    named("name"),
-    named("address"),
-    named("sha256"),
-    Column("by", Id, nullable=False),
-    time("at"),
-)
-
-saved_view = Table(
-    "saved_view",
-    metadata,
-    number(),
-    Column("owner", Id, ForeignKey("account.id", ondelete="CASCADE"), index=True),
-    flag("team"),
-    named("name"),
-    Column("filter", Json, nullable=False),
-    named("order"),
-    Column("columns", Json, nullable=False, server_default=text("'[]'")),
-    flag("is_default"),
-)
-
-rule_version = Table(
-    "rule_version",
-    metadata,
-    Column("version", Text, primary_key=True),
-    named("text"),
-    Column("lists", Json, nullable=False, server_default=text("'{}'")),
-    Column("author", Id),
-    time("at"),
-    named("note"),
-    named("parent"),
-    Column("faults", Json, nullable=False, server_default=text("'[]'")),
-)
-
-release = Table(
-    "release",
-    metadata,
-    Column("id", Text, primary_key=True),
-    named("model"),
-    named("rules"),
-    named("policy"),
-    Column("share", Real, nullable=False, server_default=text("1")),
-    word("state", default=0),
-    Column("by", Id),
-    time("at"),
-    named("report_id"),
-)
-Index("release_at", release.c.at)
-
-# Append only. `mac` chains each row to the one before, with a key that is not in the database.
-audit = Table(
+    "attempt",
     "audit",
-    metadata,
-    Column("seq", Id, primary_key=True, autoincrement=False),
-    time("at"),
-    named("actor"),
-    named("action"),
-    named("object"),
-    named("before", optional=True),
-    named("after", optional=True),
-    Column("prev", LargeBinary, nullable=False),
-    Column("mac", LargeBinary, nullable=False),
-)
-Index("audit_object", audit.c.object, audit.c.seq)
-Index("audit_actor", audit.c.actor, audit.c.seq)
-Index("audit_at", audit.c.at)
+    "case",
+    "change",
+    "counter",
+    "entity",
+    "entity_id",
+    "evidence",
+    "invite",
+    "label_trace",
+    "learner_event",
+    "live_refresh",
+    "mark",
+    "metadata",
+    "note",
+    "outbox",
+    "payment",
+    "peer",
+    "reason",
+    "refresh",
+    "release",
+    "rule_version",
+    "saved_view",
+    "session",
+    "step",
+    "tag",
+    "verdict",
+]
