@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .SILENT:
-.PHONY: help setup services demo test check bench overload bench-state bench-network learn-bench refresh-bench parity kills faults fuzz soak clean
+.PHONY: help setup services demo test check bench overload bench-state bench-console bench-network learn-bench refresh-bench parity kills faults fuzz soak clean
 N ?= 10
 # LIBRARY=confluent: workers and label book of bench, parity, kills, faults, fuzz and soak on the fast client
 ifdef LIBRARY
@@ -42,6 +42,9 @@ overload: setup services ## 3x the highest rate, then half of it: levels, marks,
 
 bench-state: setup ## cost of an event by cards and histories, bytes of state
 	.venv/bin/python -m tests.bench.state
+
+bench-console: setup services ## the console on 1,000,000 alerts in both databases, its pages; CONSOLE=--help tells how
+	.venv/bin/python -m tests.bench.console $(CONSOLE)
 
 bench-network: setup ## forward pass, attention by length, scaling of histories
 	.venv/bin/python -m tests.bench.forward
