@@ -1,10 +1,12 @@
 """A PostgreSQL server of our own."""
 
+import contextlib
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -76,10 +78,14 @@ class PostgresServer:
 
     def kill(self) -> None:
         """End it at once, with all its sessions, as a crash does."""
-        if (pid := self.process.pid) is not None:
-            # The server is the first of its session, and its group is all of its processes that were not moved.
-            os.killpg(pid, signal.SIGKILL)
-        self.process.gone()
+        sessions = children_of(self.process.pid)
+        self.process.end(signal.SIGKILL)
+        for pid in sessions:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # While one of them holds the shared memory, the data cannot be used again.
+        while any(Path(f"/proc/{pid}").exists() for pid in sessions):
+            time.sleep(0.01)
 
     def restart(self, *, tied: bool = True) -> "PostgresServer":
         """End it in good order and start it again on the same port and data."""
@@ -147,6 +153,14 @@ class PostgresServer:
             return False
         told = (self._data / "postmaster.pid").read_text().splitlines()
         return bool(told) and int(told[0]) == self.process.pid
+
+
+def children_of(pid: int | None) -> list[int]:
+    """Return the processes that a process has started and that live (Linux; elsewhere none is known)."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def programs() -> Path:

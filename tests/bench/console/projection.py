@@ -23,6 +23,7 @@ from fraud.dashboard.reading import Reader
 from fraud.review.database import Database
 from fraud.review.intake.take import Intake
 from infra.services import PostgresServer
+from infra.services.postgres_server import children_of
 from streaming.kafka.topics import Topics
 from streaming.messages.envelope import decision_out
 from streaming.messages.feed import MOST_RECORDS, Record
@@ -88,10 +89,7 @@ def measured(database: Database, given: list[Record], server: PostgresServer | N
 
 def served(server: PostgresServer | None) -> float:
     """Return the CPU time of a server's processes that live, 0 without one."""
-    if server is None or server.process.pid is None:
-        return 0.0
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    return sum(cpu_seconds(int(pid)) for pid in children)
+    return sum(cpu_seconds(pid) for pid in children_of(server.process.pid)) if server is not None else 0.0
 
 
 def databases(kinds: list[str], folder: Path) -> Iterator[tuple[str, Database, PostgresServer | None]]:
