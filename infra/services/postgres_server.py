@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.services.process import INSTALL, Process, ServiceError, free_ports, need_free
+from infra.services.process import INSTALL, Process, ServiceError, birth, free_ports, need_free
 
 USER, DATABASE = "fraud", "fraud"
 LEAST = 15
@@ -84,7 +84,7 @@ class PostgresServer:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         # While one of them holds the shared memory, the data cannot be used again.
-        while any(Path(f"/proc/{pid}").exists() for pid in sessions):
+        while any(birth(pid) is not None for pid in sessions):
             time.sleep(0.01)
 
     def restart(self, *, tied: bool = True) -> "PostgresServer":

@@ -63,7 +63,7 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _birth(pid: int) -> str | None:
+def birth(pid: int) -> str | None:
     """Return when a process began, in the kernel's ticks ("" where it does not say); None when it is gone."""
     try:
         os.kill(pid, 0)
@@ -95,7 +95,7 @@ class Process:
         try:
             pid, _, birth = self._pid_file.read_text().partition(" ")
             # The id of a server long gone may be another process's by now.
-            return int(pid) if _birth(int(pid)) == birth else None
+            return int(pid) if birth(int(pid)) == birth else None
         except (FileNotFoundError, ValueError):
             return None
 
@@ -117,7 +117,7 @@ class Process:
                 start_new_session=True,
                 preexec_fn=partial(_die_with, os.getpid()) if tied else None,
             )
-        self._pid_file.write_text(f"{self._child.pid} {_birth(self._child.pid) or ''}")
+        self._pid_file.write_text(f"{self._child.pid} {birth(self._child.pid) or ''}")
 
     def wait(self, ready: Callable[[], bool]) -> None:
         """Return when `ready` holds; raise ServiceError with the log's end when the process is gone or time is up."""
