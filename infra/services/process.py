@@ -93,9 +93,9 @@ class Process:
         if self._child is not None:
             return self._child.pid if self._child.poll() is None else None
         try:
-            pid, _, birth = self._pid_file.read_text().partition(" ")
+            pid, _, born = self._pid_file.read_text().partition(" ")
             # The id of a server long gone may be another process's by now.
-            return int(pid) if birth(int(pid)) == birth else None
+            return int(pid) if birth(int(pid)) == born else None
         except (FileNotFoundError, ValueError):
             return None
 
