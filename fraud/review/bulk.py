@@ -89,7 +89,7 @@ def _change_one(table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -
 @lru_cache(maxsize=64)
 def _change_by_arrays(table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> str:
     names = (*keys, *columns)
-    kinds = [table.c[name].type.compile(_POSTGRESQL) for name in names]
+    kinds = [_kind(table, name) for name in names]
     given = ", ".join(f"%s::{kind}[]" for kind in kinds)
     sets = ", ".join(f'"{name}" = given."{name}"' for name in columns)
     where = " AND ".join(f'here."{name}" = given."{name}"' for name in keys)
@@ -104,13 +104,18 @@ def _one_by_one(table: Table, columns: tuple[str, ...], conflict: str) -> str:
 
 @lru_cache(maxsize=64)
 def _by_arrays(table: Table, columns: tuple[str, ...], conflict: str) -> str:
-    kinds = [table.c[name].type.compile(_POSTGRESQL) for name in columns]
+    kinds = [_kind(table, name) for name in columns]
     arrays = ", ".join(f"%s::{'text' if isinstance(table.c[name].type, JSON) else kind}[]"
                        for name, kind in zip(columns, kinds, strict=True))  # fmt: skip
     names = ", ".join(f"c{place}" for place in range(len(columns)))
     casts = ", ".join(f"c{place}::{kind}" for place, kind in enumerate(kinds))
     rows = f"SELECT {casts} FROM unnest({arrays}) AS given({names})"  # noqa: S608, names of our own tables alone
     return _insert(table, columns, rows, conflict)
+
+
+def _kind(table: Table, column: str) -> str:
+    """Return a column's type as a cast names it."""
+    return str(table.c[column].type.compile(_POSTGRESQL)).partition(" COLLATE")[0]
 
 
 def _insert(table: Table, columns: tuple[str, ...], rows: str, conflict: str) -> str:

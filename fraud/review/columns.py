@@ -1,6 +1,6 @@
 """What the console's tables are made of: columns by what they hold."""
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Integer, MetaData, SmallInteger, Text, false, text
+from sqlalchemy import JSON, REAL, BigInteger, Boolean, Column, Integer, MetaData, SmallInteger, Text, false, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
@@ -16,7 +16,7 @@ metadata = MetaData(
 Id = BigInteger().with_variant(Integer, "sqlite")
 """A number that the database gives: SQLite counts only in what it calls INTEGER."""
 Json: TypeEngine[object] = JSON().with_variant(JSONB, "postgresql")
-Real = Float(24)
+Real = REAL()
 Ordered = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that is sorted by its characters' numbers, so that a span of names can be asked for whatever the language."""
 

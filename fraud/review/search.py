@@ -56,7 +56,7 @@ def _entities(connection: Connection, text: str, most: int) -> list[int]:
     for kind in EntityKind:
         named = entity.c.name == text
         if len(text) >= LEAST_PREFIX:
-            named = entity.c.name.between(text, text + LAST)
+            named = (entity.c.name >= text) & (entity.c.name <= text + LAST)
         asked = select(entity.c.last_at, entity.c.id).where(entity.c.kind == int(kind), named).limit(most)
         found += [(last_at, number) for last_at, number in connection.execute(asked)]
     return [number for _, number in sorted(found, reverse=True)[:most]]

@@ -4,6 +4,7 @@ import itertools
 
 import msgspec
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from fraud.core.records import DAY, HOUR, SECOND, Action, Kind, Mark, Position, Reason, Verdict
@@ -12,6 +13,7 @@ from fraud.review.database import Database
 from fraud.review.ids import entity_id
 from fraud.review.intake import alerts, peers
 from fraud.review.intake.marks import stream_time
+from fraud.review.tables import metadata
 from fraud.review.words import AlertKind, AlertStatus, CaseState, EntityKind, Known, Teller
 from tests.databases import Reader
 from tests.review.taken import DECISIONS, NOW, STREAM, decision, held, intake, known, label, seen, take
@@ -126,8 +128,8 @@ def test_order_of_topics_and_length_of_batches_do_not_matter(database: Database,
         take(into, *[each for each in batch if each is not None])
     found = everything(ask)
     with database.write() as connection:
-        for table in ("entity", "payment", "alert", '"case"', "counter", "label_trace", "reason", "peer", "mark"):
-            connection.exec_driver_sql(f"DELETE FROM {table}")
+        for table in metadata.sorted_tables:
+            connection.execute(delete(table))
     take(intake(database), *a_stream())  # type: ignore[arg-type]
     once = everything(ask)
     # Numbers of alerts go on; all else is the same.

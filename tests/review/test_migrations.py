@@ -68,9 +68,7 @@ def test_migrations_make_the_tables_that_the_program_uses(database: Database) ->
         return not (name or "").startswith(("note_words", partitions.PREFIX)) and (kind, name) != ("column", "words")
 
     with database.read() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"include_object": is_ours, "compare_server_default": True}
-        )
+        context = MigrationContext.configure(connection, opts={"include_object": is_ours})
         assert compare_metadata(context, metadata) == []
 
 

@@ -19,7 +19,6 @@ from typing import Any, get_args
 
 import msgspec
 import numpy as np
-from fraud.review.desk import Desk
 
 from features.spec import spec
 from fraud.core.ports import Policy
@@ -27,6 +26,7 @@ from fraud.core.rules.ruleset import RuleSet
 from fraud.core.rules.vocabulary import Vocabulary
 from fraud.review.audit import Audit
 from fraud.review.database import Database
+from fraud.review.desk import Desk
 from fraud.review.library import InUse
 from fraud.review.people import Person, Role
 from fraud.review.settings import ReviewSection
