@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,13 +61,13 @@ def empty_address(database_kind: str, tmp_path: Path) -> str:
     return new_address(database_kind, tmp_path)
 
 
-def rows_of(database: Database, statement: str) -> list[tuple[object, ...]]:
+def rows_of(database: Database, statement: str) -> list[tuple[Any, ...]]:
     """Return the rows of a question."""
     with database.read() as connection:
         return [tuple(row) for row in connection.exec_driver_sql(statement)]
 
 
-Reader = Callable[[str], list[tuple[object, ...]]]
+Reader = Callable[[str], list[tuple[Any, ...]]]
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What the console's tables are made of: columns by what they hold."""
 
+from typing import Any
+
 from sqlalchemy import JSON, REAL, BigInteger, Boolean, Column, Integer, MetaData, SmallInteger, Text, false, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
@@ -15,8 +17,8 @@ metadata = MetaData(
 
 Id = BigInteger().with_variant(Integer, "sqlite")
 """A number that the database gives: SQLite counts only in what it calls INTEGER."""
-Json: TypeEngine[object] = JSON().with_variant(JSONB, "postgresql")
-Real = REAL()
+Json: TypeEngine[Any] = JSON().with_variant(JSONB, "postgresql")
+Real: TypeEngine[float] = REAL()
 Ordered = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that is sorted by its characters' numbers, so that a span of names can be asked for whatever the language."""
 

@@ -64,7 +64,8 @@ class ListFeed:
     """A feed of records in a list; `fails` is raised by the next poll."""
 
     def __init__(self, records: Sequence[Record]) -> None:
-        self.records, self.fails, self.started = list(records), [], 0
+        self.records, self.started = list(records), 0
+        self.fails: list[Exception] = []
         self._next: dict[Place, int] = {}
 
     def start(self, offsets: Mapping[Place, int]) -> None:

@@ -26,7 +26,8 @@ def worked_on(database: Database) -> None:
     )  # fmt: skip
     with database.write() as connection:
         cases = connection.exec_driver_sql('SELECT id, card_id FROM "case"').all()
-        alerts = dict(connection.exec_driver_sql("SELECT case_id, id FROM alert").all())  # type: ignore[arg-type]
+        rows = connection.exec_driver_sql("SELECT case_id, id FROM alert").all()
+        alerts = {int(number): int(alert) for number, alert in rows}
         for number, card in cases:
             connection.execute(insert(note).values(case_id=number, card_id=card, by=1, at=NOW, text=f"of {card}"))
             connection.execute(insert(tag).values(case_id=number, name="travel", by=1, at=NOW))

@@ -1,6 +1,7 @@
 """The intake on both databases: each decision once, whatever is read again, and what an alert carries with it."""
 
 import itertools
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from fraud.review.database import Database
 from fraud.review.ids import entity_id
 from fraud.review.intake import alerts, peers
 from fraud.review.intake.marks import stream_time
+from fraud.review.intake.seen import Seen
 from fraud.review.tables import metadata
 from fraud.review.words import AlertKind, AlertStatus, CaseState, EntityKind, Known, Teller
 from tests.databases import Reader
@@ -31,12 +33,12 @@ EVERYTHING = (
 )
 
 
-def everything(ask: Reader) -> list[list[tuple[object, ...]]]:
+def everything(ask: Reader) -> list[list[tuple[Any, ...]]]:
     """Return all that was taken in, but for what differs by where batches end."""
     return [ask(each) for each in EVERYTHING]
 
 
-def a_stream() -> list[object]:
+def a_stream() -> list[Seen]:
     """Return decisions and labels of three cards, alerts among them, one payment decided twice."""
     actions = [Action.APPROVE, Action.REVIEW, Action.DECLINE, Action.APPROVE, Action.CHALLENGE]
     decisions = [
@@ -64,7 +66,7 @@ def test_alert_is_written_with_case_reasons_and_what_it_rests_on(database: Datab
         (1, "rule:night", "at night", 0.0),
     ]
     ((message, vector),) = ask("SELECT decision, vector FROM evidence")
-    assert (bytes(message), bytes(vector)) == (b"message", b"vector")  # type: ignore[arg-type]
+    assert (bytes(message), bytes(vector)) == (b"message", b"vector")
     assert ask('SELECT state, alerts, at_stake FROM "case"') == [(CaseState.OPEN, 1, 350)]
     assert ask("SELECT alert_id, what FROM change") == [(row[0], 0)]
 
@@ -95,9 +97,9 @@ def test_second_alert_on_a_card_joins_its_open_case(database: Database, ask: Rea
 
 def test_batch_read_again_changes_nothing(database: Database, ask: Reader) -> None:
     into, batch = intake(database), a_stream()
-    take(into, *batch)  # type: ignore[arg-type]
+    take(into, *batch)
     before = everything(ask)
-    take(intake(database), *batch)  # type: ignore[arg-type]
+    take(intake(database), *batch)
     assert everything(ask) == before
     assert into.offsets([DECISIONS, "other"]) == {(DECISIONS, 0): 20}
 
@@ -130,7 +132,7 @@ def test_order_of_topics_and_length_of_batches_do_not_matter(database: Database,
     with database.write() as connection:
         for table in metadata.sorted_tables:
             connection.execute(delete(table))
-    take(intake(database), *a_stream())  # type: ignore[arg-type]
+    take(intake(database), *a_stream())
     once = everything(ask)
     # Numbers of alerts go on; all else is the same.
     assert [found[place] for place in (0, 1, 2, 3, 4, 5, 7)] == [once[place] for place in (0, 1, 2, 3, 4, 5, 7)]
@@ -205,7 +207,7 @@ def test_failed_batch_leaves_nothing(database: Database, ask: Reader) -> None:
     into = intake(database)
     take(into, seen(1))
     before = everything(ask)
-    bad = seen(3, held(3, reasons=(Reason("amount", object()),)))  # type: ignore[arg-type]
+    bad = seen(3, held(3, reasons=(Reason("amount", object()),)))
     with pytest.raises((DBAPIError, StatementError)):
         take(into, seen(2), bad)
     assert everything(ask) == before

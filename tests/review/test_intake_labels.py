@@ -8,7 +8,6 @@ from tests.databases import Reader
 from tests.review.taken import NOW, STREAM, applied, held, intake, known, label, live, seen, snapshot, take
 
 TRACE = "SELECT known_at, applied_at, live_in_model, live_at FROM label_trace"
-GENUINE_LATER = {"verdict": Verdict.GENUINE, "happened_at": STREAM + 2 * HOUR}
 
 
 def test_label_that_is_taken_back_leaves_the_payment_unknown(database: Database, ask: Reader) -> None:
@@ -24,7 +23,12 @@ def test_label_that_is_taken_back_leaves_the_payment_unknown(database: Database,
 
 def test_last_label_of_the_book_holds_whatever_its_time(database: Database, ask: Reader) -> None:
     into = intake(database)
-    take(into, seen(1), known(4, label(1, **GENUINE_LATER)), known(5, label(1, source=LabelSource.CHARGEBACK)))
+    take(
+        into,
+        seen(1),
+        known(4, label(1, Verdict.GENUINE, happened_at=STREAM + 2 * HOUR)),
+        known(5, label(1, source=LabelSource.CHARGEBACK)),
+    )
     assert ask("SELECT verdict, verdict_source FROM payment") == [(Known.FRAUD, Teller.CHARGEBACK)]
 
 

@@ -19,7 +19,7 @@ LATE = NOW + 31 * MINUTE
 
 def order_of(ask: Reader) -> list[CaseAction]:
     rows = ask(f"SELECT body FROM outbox WHERE kind = {int(Parcel.ORDER)} ORDER BY seq")
-    return [msgspec.json.decode(bytes(body), type=CaseAction) for (body,) in rows]  # type: ignore[arg-type]
+    return [msgspec.json.decode(bytes(body), type=CaseAction) for (body,) in rows]
 
 
 def write(database: Database, statement: str) -> None:

@@ -102,7 +102,7 @@ class Intake:
         learner.take(connection, new)
         if known or applied:
             _add(sums, labels.take(connection, known, applied))
-        told = {seen.label.tx_id for seen in (*known, *applied)}
+        told = {seen.label.tx_id for seen in known} | {seen.label.tx_id for seen in applied}
         if known or any(isinstance(seen, LiveSeen) for seen in new):
             told.update(learner.go_live(connection))
         return labels.alerts_of(connection, told)

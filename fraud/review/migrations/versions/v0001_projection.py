@@ -307,12 +307,10 @@ def _mark() -> None:
 
 def _payment() -> None:
     number: list[sa.schema.SchemaItem] = [sa.Column("id", ID, primary_key=True, autoincrement=True)]
-    options = {}
     if op.get_bind().dialect.name == "postgresql":
         # A part a day, which is dropped whole. No number is unique over all parts without the day, so none is a key.
         op.execute(sa.schema.CreateSequence(sa.Sequence("payment_id_seq", data_type=sa.BigInteger())))
         number = [sa.Column("id", ID, server_default=sa.text("nextval('payment_id_seq')"), nullable=False)]
-        options = {"postgresql_partition_by": "RANGE (happened_at)"}
     op.create_table(
         "payment",
         *number,
@@ -328,7 +326,7 @@ def _payment() -> None:
         sa.Column("action", sa.SmallInteger(), nullable=False),
         sa.Column("verdict", sa.SmallInteger(), nullable=True),
         sa.Column("verdict_source", sa.SmallInteger(), nullable=True),
-        **options,
+        postgresql_partition_by="RANGE (happened_at)",
     )
     op.create_index("payment_card", "payment", ["card", sa.text("happened_at DESC")], unique=False)
     op.create_index(
