@@ -39,6 +39,16 @@ class ReviewSection(Section, frozen=True):
     unsure_again: Annotated[Duration, setting("A case called unsure comes back after so long.", "duration")] = Duration(
         DAY
     )
+    due_declined: Annotated[
+        Duration,
+        setting(
+            "A declined payment that nobody has looked at is no work any more after so long; for a held one see "
+            "policy.hold.delay.",
+            "duration",
+        ),
+    ] = Duration(DAY)
+    due_challenged: Annotated[Duration, setting("The same of a challenged one.", "duration")] = Duration(DAY)
+    due_sample: Annotated[Duration, setting("The same of an approval in the sample.", "duration")] = Duration(7 * DAY)
     bulk: Annotated[int, setting("Most alerts that an analyst decides at once.", "alerts", ge=1, le=2_000)] = 200
     bulk_lead: Annotated[int, setting("The same of a lead.", "alerts", ge=1, le=2_000)] = 2_000
     export: Annotated[int, setting("Most rows of an exported view.", "rows", ge=1, le=100_000)] = 10_000
@@ -48,4 +58,4 @@ class ReviewSection(Section, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse spans of nothing; an undo of nothing is allowed: verdicts then leave at once."""
-        positive(self, "lock", "unsure_again", "keep_payments")
+        positive(self, "lock", "unsure_again", "keep_payments", "due_declined", "due_challenged", "due_sample")
