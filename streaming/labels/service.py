@@ -22,7 +22,7 @@ from streaming.labels.learning import Learning
 from streaming.labels.log import Hearing, LabelLog
 from streaming.labels.pending import SqlitePending
 from streaming.messages import envelope
-from streaming.messages.actions import Release, action_in
+from streaming.messages.actions import FromConsole, Release, action_in
 from streaming.messages.codec import Codec, Headers
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Pages
@@ -124,6 +124,8 @@ class LabelService:
         taken = action_in(message, position, now, headers)
         if isinstance(taken, Release):
             self._joiner.release(taken.tx_id, taken.happened_at)
+        elif isinstance(taken, FromConsole):
+            return
         elif isinstance(taken, Reject):
             self._joiner.reject(taken)
         elif self._learning is None:

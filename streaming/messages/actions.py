@@ -1,19 +1,35 @@
-"""What is done from outside, on topic `actions`: a held payment went through, and what operators ask of the learner.
+"""What is done from outside, on topic `actions`.
 
-Like labels, a message that cannot be used becomes a reject, never an exception; its code is the part at fault.
+A held payment went through; operators ask something of the learner; analysts order what is to be done about a payment
+or a card; the console tells how far its audit log has grown. Like labels, a message that cannot be used becomes a
+reject, never an exception; its code is the part at fault.
 """
 
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
+from fraud.core.actions import AuditHead, CaseAction
 from fraud.core.records import Position, Reject
 from streaming.messages.codec import Headers, Limits, time_in
-from streaming.messages.faults import ACTIONS, SIZE, BadMessage, content_of, fault_of, need_printable, shown
-from streaming.messages.schema import ActionMessage, Do, LabelsMessage, RefreshMessage, ReleaseMessage
+from streaming.messages.envelope import Outgoing
+from streaming.messages.faults import ACTIONS, CASES, SIZE, BadMessage, content_of, fault_of, need_printable, shown
+from streaming.messages.schema import (
+    ActionMessage,
+    AuditMessage,
+    CaseMessage,
+    Do,
+    LabelsMessage,
+    RefreshMessage,
+    ReleaseMessage,
+)
+from streaming.messages.times import from_text, to_text
 
-KIND, VERSION = "kind", "version"
-KINDS = "release", "refresh", "labels"
+KIND, VERSION, AT, TX_ID = "kind", "version", "at", "tx_id"
+EXPECTED = {"release": ACTIONS, "refresh": ACTIONS, "labels": ACTIONS, "case": CASES, "audit": CASES}
+"""What each field of each kind is to be."""
+AUDIT_KEY = b"audit"
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -24,6 +40,8 @@ class Release(msgspec.Struct, frozen=True):
 
 
 Order = RefreshMessage | LabelsMessage
+FromConsole = CaseAction | AuditHead
+"""What the console writes, and the learner has no part in."""
 _actions: msgspec.json.Decoder[ActionMessage] = msgspec.json.Decoder(ActionMessage)
 _encode = msgspec.json.Encoder().encode
 
@@ -33,9 +51,20 @@ def of_action(action: ActionMessage) -> bytes:
     return _encode(action)
 
 
+def case_out(action: CaseAction, topic: str) -> Outgoing:
+    """Return the message of an analyst's order, keyed by card: those about one card keep their order."""
+    fields = {**structs.asdict(action), AT: to_text(action.at)}
+    return Outgoing(topic, action.card.encode(), of_action(CaseMessage(**fields)))
+
+
+def audit_out(head: AuditHead, topic: str) -> Outgoing:
+    """Return the message of the audit log's head."""
+    return Outgoing(topic, AUDIT_KEY, of_action(AuditMessage(seq=head.seq, mac=head.mac, at=to_text(head.at))))
+
+
 def action_in(
     message: bytes, position: Position, seen_at: int, headers: Headers = (), limits: Limits | None = None
-) -> Release | Order | Reject:
+) -> Release | Order | FromConsole | Reject:
     """Return what a message of topic `actions` says, or the reject that says why it cannot be used."""
     try:
         return _read(message, seen_at, limits or Limits())
@@ -43,27 +72,69 @@ def action_in(
         return Reject(error.code, str(error), message, position, headers, seen_at)
 
 
-def _read(message: bytes, seen_at: int, limits: Limits) -> Release | Order:
+def case_action_in(message: bytes) -> CaseAction | None:
+    """Return the analyst's order in a message of topic `actions`; None for one of another kind, or that is none.
+
+    For those who have no part in the other kinds: what cannot be read is told by the learner, once.
+    """
+    try:
+        sent = _actions.decode(message)
+        return case_of(sent) if isinstance(sent, CaseMessage) else None
+    except (msgspec.MsgspecError, ValueError, RecursionError, BadMessage):
+        return None
+
+
+def case_of(sent: CaseMessage) -> CaseAction:
+    """Return the order of a message; raise BadMessage when it names no payment and is not about a card."""
+    for name, value in (("id", sent.id), ("card", sent.card), (TX_ID, sent.tx_id), ("case", sent.case)):
+        need_printable(name, value, CASES)
+    if not sent.tx_id and not sent.action.is_of_card:
+        expected, repair = CASES[TX_ID]
+        raise BadMessage(TX_ID, f"tx_id is missing of action '{sent.action}': expected {expected}; {repair}")
+    return CaseAction(**{**structs.asdict(sent), AT: given_at(sent.at)})
+
+
+def given_at(sent: int | str) -> int:
+    """Return when an order was given, ns UTC; raise BadMessage for no time. It may lie ahead: no deadline is its."""
+    try:
+        return sent if isinstance(sent, int) else from_text(sent)
+    except ValueError:
+        expected, repair = CASES[AT]
+        raise BadMessage(AT, f"at is {shown(sent)}: expected {expected}; {repair}") from None
+
+
+def _read(message: bytes, seen_at: int, limits: Limits) -> Release | Order | FromConsole:
     if len(message) > limits.size:
         raise BadMessage(SIZE, f"the message has {len(message)} bytes, expected at most {limits.size}")
     try:
         sent = _actions.decode(message)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _fault(content_of(message), error) from error
-    if isinstance(sent, ReleaseMessage):
-        need_printable("tx_id", sent.tx_id)
-        return Release(sent.tx_id, time_in(sent.happened_at, seen_at, limits.ahead))
+    match sent:
+        case ReleaseMessage():
+            need_printable(TX_ID, sent.tx_id)
+            return Release(sent.tx_id, time_in(sent.happened_at, seen_at, limits.ahead))
+        case CaseMessage():
+            return case_of(sent)
+        case AuditMessage():
+            return AuditHead(seq=sent.seq, mac=sent.mac, at=given_at(sent.at))
+    _need_version(sent)
+    return sent
+
+
+def _need_version(sent: Order) -> None:
+    """Raise BadMessage for an order to pin no version, or for a version that is not to be pinned."""
     if isinstance(sent, RefreshMessage) and (sent.do is Do.PIN) != bool(sent.version):
         _, repair = ACTIONS[VERSION]
         state = f"version is {shown(sent.version)} of order '{sent.do}'"
         raise BadMessage(VERSION, f"{state}: expected one for pin, and for no other order; {repair}")
-    return sent
 
 
 def _fault(content: dict[str, Any], error: Exception) -> BadMessage:
     """Return what to say of a message that is none. Of a kind that is none msgspec names no place."""
-    if content.get(KIND) in KINDS:
-        return fault_of(content, error, ACTIONS)
+    kind = content.get(KIND)
+    if isinstance(kind, str) and kind in EXPECTED:
+        return fault_of(content, error, EXPECTED[kind])
     expected, repair = ACTIONS[KIND]
     state = f"is {shown(content[KIND])}" if KIND in content else "is missing"
     return BadMessage(KIND, f"kind {state}: expected {expected}; {repair}")

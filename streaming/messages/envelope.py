@@ -15,7 +15,7 @@ import numpy as np
 
 from fraud.core import evidence
 from fraud.core.errors import DataError
-from fraud.core.records import Answer, FeatureVector, KnownLabel, Position, Reject, Values
+from fraud.core.records import Answer, FeatureVector, KnownLabel, Label, Position, Reject, Values
 from streaming.messages import schema
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -98,6 +98,11 @@ def reject_out(reject: Reject, topic: str) -> Outgoing:
     source = (SOURCE, position_text(reject.position))
     headers = (*reject.headers, *texts, source, (SEEN_AT, str(reject.seen_at).encode()))
     return Outgoing(topic, source[1], reject.original, headers)
+
+
+def label_out(label: Label, topic: str) -> Outgoing:
+    """Return the message of a verdict, keyed by its payment."""
+    return Outgoing(topic, label.tx_id.encode(), schema.of_label(label))
 
 
 def known_out(label: KnownLabel, topic: str, headers: Headers = (), partition: int | None = None) -> Outgoing:

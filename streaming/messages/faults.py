@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from fraud.core.actions import Remedy
 from fraud.core.settings import MOST_MINOR
 from streaming.messages.schema import LONGEST_CHART, LONGEST_ID, LONGEST_TEXT
 
@@ -38,7 +39,7 @@ EXPECTED = {
     "attrs": ("an object", "put other fields beside the known ones or in this object"),
 }
 ACTIONS = {
-    "kind": ("release, refresh or labels", "say what is done; see the published JSON Schemas"),
+    "kind": ("release, refresh, labels, case or audit", "say what is done; see the published JSON Schemas"),
     "tx_id": (_ID, "name the payment that went through"),
     "happened_at": (_TIME, "say when the payment went through"),
     "do": (
@@ -51,6 +52,20 @@ ACTIONS = {
     "by": (f"text of at most {LONGEST_ID} characters", "shorten it"),
 }
 """The same of messages on topic `actions`."""
+CASES = {
+    "id": (_ID, "give each order an id of its own, and a repeat the same"),
+    "action": (", ".join(Remedy), "say what is to be done"),
+    "card": (_ID, "name the card or account, as payments do"),
+    "at": (_TIME, "say when the order was given"),
+    "by": (f"text of at most {LONGEST_ID} characters", "say who gave the order"),
+    "tx_id": (_ID, "name the payment; only orders about a card have none"),
+    "version": ("a whole number from 0", "leave the field out for a first version"),
+    "case": (f"text of at most {LONGEST_ID} characters", "shorten it"),
+    "reason": (f"text of at most {LONGEST_TEXT} characters", "shorten it"),
+    "seq": ("a whole number from 0", "name the last row of the audit log"),
+    "mac": ("1 to 128 hexadecimal digits", "send the seal of that row"),
+}
+"""The same of what the console writes there: orders of analysts, and the head of its audit log."""
 
 
 class BadMessage(Exception):
@@ -62,10 +77,10 @@ class BadMessage(Exception):
         self.code = code
 
 
-def need_printable(name: str, value: str | None) -> None:
+def need_printable(name: str, value: str | None, expected_of: Mapping[str, tuple[str, str]] = EXPECTED) -> None:
     """Raise BadMessage when an id holds characters that do not print."""
     if value is not None and not value.isprintable():
-        expected, repair = EXPECTED[name]
+        expected, repair = expected_of[name]
         raise BadMessage(name, f"{name} is {shown(value)}: expected {expected}; {repair}")
 
 

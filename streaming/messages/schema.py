@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta, structs
 from msgspec.structs import FieldInfo
 
+from fraud.core.actions import Remedy
 from fraud.core.records import Alert, Decision, Kind, Label, LabelSource, Parts, Transaction, Verdict
 from fraud.core.settings import MOST_MINOR
 from streaming.messages.times import from_text, to_text
@@ -85,7 +86,10 @@ class Deal(StrEnum):
 
 
 class ReleaseMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="release"):
-    """A payment that was held went through after all, so that its holder could complain; keyed by `tx_id`."""
+    """A payment that was held went through after all, so that its holder could complain; keyed by `tx_id`.
+
+    The system that let it through says so, whoever told it to: an analyst's order alone (kind `case`) moves no money.
+    """
 
     tx_id: Id
     happened_at: TimeIn
@@ -109,7 +113,33 @@ class LabelsMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     by: Name = ""
 
 
-ActionMessage = ReleaseMessage | RefreshMessage | LabelsMessage
+class CaseMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="case"):
+    """What an analyst orders to be done about a payment or its card, keyed by `card`; the same `id` is the same order.
+
+    `release`, `decline` and `step_up` are for the site's own systems and name the payment; the workers obey
+    `block_card` and `unblock_card`. `at` is when the order was given.
+    """
+
+    id: Id
+    action: Remedy
+    card: Id
+    at: TimeIn
+    by: Name
+    tx_id: Name = ""
+    version: Count = 0
+    case: Name = ""
+    reason: Annotated[str, Meta(max_length=LONGEST_TEXT)] = ""
+
+
+class AuditMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="audit"):
+    """The last row of the console's audit log and that row's seal, once a day, so that a log that was cut is found."""
+
+    seq: Annotated[int, Meta(ge=0)]
+    mac: Annotated[str, Meta(pattern="^[0-9a-f]{1,128}$", description="Hexadecimal.")]
+    at: TimeIn
+
+
+ActionMessage = ReleaseMessage | RefreshMessage | LabelsMessage | CaseMessage | AuditMessage
 
 
 def written(record: type[msgspec.Struct], text: str) -> type[msgspec.Struct]:
@@ -156,6 +186,8 @@ MESSAGES: dict[str, type[msgspec.Struct]] = {
     "action-release": ReleaseMessage,
     "action-refresh": RefreshMessage,
     "action-labels": LabelsMessage,
+    "action-case": CaseMessage,
+    "action-audit": AuditMessage,
     "decision": written(Decision, "The answer to one transaction, on topic `decisions`."),
     "alert": written(
         Alert, "A decision that somebody should look at, on topic `alerts`; the same alert always has the same id."

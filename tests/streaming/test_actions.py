@@ -3,19 +3,46 @@
 import msgspec
 import pytest
 
+from fraud.core.actions import AuditHead, CaseAction, Remedy
 from fraud.core.records import SECOND, Position, Reject
-from streaming.messages.actions import Order, Release, action_in, of_action
+from streaming.messages.actions import (
+    FromConsole,
+    Order,
+    Release,
+    action_in,
+    audit_out,
+    case_action_in,
+    case_out,
+    of_action,
+)
 from streaming.messages.codec import Limits
-from streaming.messages.schema import Deal, Do, LabelsMessage, RefreshMessage, ReleaseMessage
+from streaming.messages.schema import (
+    ActionMessage,
+    AuditMessage,
+    CaseMessage,
+    Deal,
+    Do,
+    LabelsMessage,
+    RefreshMessage,
+    ReleaseMessage,
+)
 from streaming.messages.times import from_text
 
 NOW = from_text("2026-01-31T12:00:00Z")
 PLACE = Position("actions@x", 1, 7)
 VERSION = "12-1a2b3c4d"
+BLOCK = CaseAction(id="a1", action=Remedy.BLOCK_CARD, card="C1", at=NOW + 7, by="anna", case="12", reason="stolen")
+LET_GO = CaseAction(id="a2", action=Remedy.RELEASE, card="C1", at=NOW, by="anna", tx_id="t1", version=2, case="12")
 
 
-def read(text: str | bytes) -> Release | Order | Reject:
+def read(text: str | bytes) -> Release | Order | FromConsole | Reject:
     return action_in(text if isinstance(text, bytes) else text.encode(), PLACE, NOW)
+
+
+def case(**fields: object) -> str:
+    """Return an analyst's order with some fields of another kind, or wrong ones."""
+    right = {"kind": "case", "id": "a2", "action": "release", "card": "C1", "at": "2026-01-31T12:00:00Z", "by": "anna"}
+    return msgspec.json.encode({**right, "tx_id": "t1", **fields}).decode()
 
 
 def test_payment_that_went_through_is_read_with_its_time() -> None:
@@ -46,7 +73,7 @@ def test_release_of_ours_is_read() -> None:
     [
         ("{", "json", "is not JSON"),
         ("[]", "json", "expected one JSON object"),
-        ("{}", "kind", "kind is missing: expected release, refresh or labels"),
+        ("{}", "kind", "kind is missing: expected release, refresh, labels, case or audit"),
         ('{"kind":"relase"}', "kind", "kind is 'relase': expected release"),
         ('{"kind":["release"]}', "kind", "kind is ['release']"),
         ('{"kind":"release","happened_at":1700000000000000000}', "tx_id", "tx_id is missing"),
@@ -63,6 +90,12 @@ def test_release_of_ours_is_read() -> None:
         ('{"kind":"labels","do":"drop"}', "chart", "chart is missing: expected text of 1 to 512"),
         ('{"kind":"labels","do":"drop","chart":""}', "chart", "take it from 'fraud labels held'"),
         ('{"kind":"labels","do":"drop","chart":"a","by":7}', "by", "by is 7"),
+        (case(action="relase"), "action", "action is 'relase': expected release, decline, step_up, block_card"),
+        (case(tx_id=""), "tx_id", "tx_id is missing of action 'release': expected 1 to 256 printable"),
+        (case(card="a\u0007"), "card", "card is 'a\\x07': expected 1 to 256 printable"),
+        (case(at="soon"), "at", "at is 'soon': expected RFC 3339"),
+        (case(version=-1), "version", "version is -1: expected a whole number from 0"),
+        ('{"kind":"audit","seq":1,"mac":"no","at":"2026-01-31T12:00:00Z"}', "mac", "hexadecimal digits"),
     ],
 )
 def test_message_that_cannot_be_used_is_a_reject_that_names_the_fault(text: str, code: str, told: str) -> None:
@@ -79,7 +112,45 @@ def test_message_over_the_limit_is_not_read() -> None:
     assert found.code == "size"
 
 
-@pytest.mark.parametrize("kind", [ReleaseMessage, RefreshMessage, LabelsMessage])
+@pytest.mark.parametrize("order", [BLOCK, LET_GO], ids=lambda order: f"{order.action}")
+def test_order_of_an_analyst_goes_out_keyed_by_card_and_is_read_as_it_was_given(order: CaseAction) -> None:
+    sent = case_out(order, "actions")
+    assert (sent.topic, sent.key) == ("actions", b"C1")
+    assert read(sent.value) == order
+    assert case_action_in(sent.value) == order
+
+
+def test_head_of_the_audit_log_goes_out_under_one_key_and_is_read_as_it_was() -> None:
+    head = AuditHead(seq=7, mac="0a1b", at=NOW + 5)
+    sent = audit_out(head, "actions")
+    assert (sent.topic, sent.key) == ("actions", b"audit")
+    assert read(sent.value) == head
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ReleaseMessage(tx_id="t1", happened_at=NOW),
+        RefreshMessage(do=Do.FREEZE),
+        AuditMessage(seq=1, mac="0a", at=NOW),
+    ],
+    ids=lambda other: type(other).__name__,
+)
+def test_whoever_obeys_analysts_hears_nothing_of_another_kind(other: ActionMessage) -> None:
+    assert case_action_in(of_action(other)) is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", case(action="relase"), case(tx_id=""), case(at="soon")])
+def test_whoever_obeys_analysts_hears_nothing_of_what_cannot_be_read(text: str) -> None:
+    assert case_action_in(text.encode()) is None
+
+
+def test_order_whose_clock_is_ahead_is_taken() -> None:
+    ahead = case_out(msgspec.structs.replace(BLOCK, at=NOW + 86_400 * SECOND), "actions")
+    assert isinstance(read(ahead.value), CaseAction)
+
+
+@pytest.mark.parametrize("kind", [ReleaseMessage, RefreshMessage, LabelsMessage, CaseMessage, AuditMessage])
 def test_published_schema_holds_the_kind(kind: type[msgspec.Struct]) -> None:
     (schema,), definitions = msgspec.json.schema_components([kind])
     del schema

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from fraud.core.actions import AuditHead, CaseAction, Remedy
 from fraud.core.errors import StateError
 from fraud.core.labels import LabelBook
 from fraud.core.records import DAY, Action, Answer, Decision, LabelSource, Position, Verdict
@@ -18,7 +19,7 @@ from streaming.labels.joiner import LabelJoiner
 from streaming.labels.log import LabelLog
 from streaming.labels.pending import SqlitePending
 from streaming.labels.service import LabelService
-from streaming.messages import envelope
+from streaming.messages import actions, envelope
 from streaming.messages.codec import Codec
 from streaming.messages.envelope import Outgoing
 from streaming.messages.money import Rates
@@ -353,6 +354,20 @@ def test_order_without_a_learner_and_what_is_no_action_are_dead_letters_with_the
     assert [letter.value for letter in letters] == texts
     assert b"refresh.enabled" in (envelope.header(letters[0].headers, envelope.REASON) or b"")
     assert producer.commits[ACTIONS].offset == 3
+
+
+def test_orders_of_analysts_let_no_payment_through_and_are_no_dead_letters(tmp_path: Path) -> None:
+    order = CaseAction(id="a", action=Remedy.RELEASE, card="c", at=1, by="anna", tx_id="t")
+    sent = [actions.case_out(order, TOPICS.actions), actions.audit_out(AuditHead(seq=1, mac="0a", at=1), "actions")]
+    records = [Read(TOPICS.actions, 0, offset, message.value) for offset, message in enumerate(sent)]
+    producer = Producer()
+    book = service(tmp_path / "book.db", Consumer({ACTIONS: records}), producer)
+    book.turn()
+    counts = book.counts()
+    book.close()
+    assert (counts["released"], counts["early_releases"], counts["rejected"]) == (0, 0, 0)
+    assert producer.sent == []
+    assert producer.commits[ACTIONS].offset == 2
 
 
 def test_release_is_taken_once_though_the_process_breaks_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
