@@ -2,7 +2,9 @@
 
 from fraud.core.pending import PendingStore
 from fraud.core.ports import Extractor, Policy, RuleBook, Scorer, Sink, Source, StateStore
+from streaming.messages.feed import Feed
 from tests.contract.extractors import EXTRACTORS
+from tests.contract.feeds import FEEDS
 from tests.contract.pending_stores import PENDING_STORES
 from tests.contract.policies import POLICIES
 from tests.contract.rule_books import RULE_BOOKS
@@ -20,4 +22,6 @@ SUITES: dict[type, list[type]] = {
     Policy: [case.implementation for case in POLICIES],
     Source: [case.implementation for case in SOURCES],
     Sink: [case.implementation for case in SINKS],
+    # The suite is that of outlets too; but a client's producer has the methods of one, so no census tells them apart.
+    Feed: [case.feed for case in FEEDS],
 }
