@@ -19,9 +19,10 @@ from fraud.core.rules.expressions import FOREVER, Row, Typed
 from fraud.core.rules.faults import Fault, FaultAt, RulesError, Source, Span
 from fraud.core.rules.lists import listing_of
 from fraud.core.rules.parser import Parser, parse
+from fraud.core.rules.tracing import Clause, Traced, failed
 from fraud.core.rules.tree import FileTree, ListTree, Literal, RuleTree
-from fraud.core.rules.vocabulary import Value, Vocabulary
-from fraud.core.rules.words import Sentence, number
+from fraud.core.rules.vocabulary import Type, Value, Vocabulary
+from fraud.core.rules.words import Sentence, number, shown
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,6 +43,27 @@ class Rule(msgspec.Struct, frozen=True):
     def matches(self, tx: Transaction, row: Row) -> bool:
         """Tell whether the rule speaks."""
         return tx.kind in self.kinds and bool(self.condition.run(tx, row))
+
+    def traced(self, tx: Transaction, row: Row, silenced_by: str = "") -> Traced:
+        """Return what came of the rule, where `silenced_by` is a list that had decided before."""
+        clause = self._failed(tx, row)
+        holds = clause is None
+        return Traced(
+            name=self.name,
+            holds=holds,
+            spoke=holds and not silenced_by,
+            clause="" if clause is None else clause.text,
+            value="" if clause is None else clause.value,
+            action=self.action,
+            floor=self.floor,
+            sentence=self.sentence.filled(tx, row) if holds else "",
+            silenced_by=silenced_by,
+        )
+
+    def _failed(self, tx: Transaction, row: Row) -> Clause | None:
+        if tx.kind not in self.kinds:
+            return Clause(f"for {', '.join(sorted(self.kinds))}", tx.kind)
+        return failed(self.condition, tx, row)
 
     def __str__(self) -> str:
         """Return the rule in one line."""
@@ -67,6 +89,26 @@ class Listed(msgspec.Struct, frozen=True):
         value = self.read(tx)
         shown = number(value) if isinstance(value, float) else value
         return Reason(f"list:{self.name}", f"{self.listing.field} {shown} is on the {self.effect} list '{self.name}'")
+
+    @property
+    def action(self) -> Action | None:
+        """Return what the list decides, None for one that only conditions name."""
+        return {"block": Action.DECLINE, "allow": Action.APPROVE}.get(self.effect)
+
+    def traced(self, tx: Transaction, silenced_by: str = "") -> Traced:
+        """Return what came of the list, where `silenced_by` is one that had decided before."""
+        holds, value = self.holds(tx), self.read(tx)
+        return Traced(
+            name=self.name,
+            holds=holds,
+            spoke=holds and bool(self.effect) and not silenced_by,
+            clause="" if holds else f"{self.listing.field} in {self.name}",
+            value=shown(value, Type.NUMBER if isinstance(value, float) else Type.TEXT),
+            action=self.action,
+            sentence=self.reason(tx).text if holds and self.effect else "",
+            is_list=True,
+            silenced_by=silenced_by,
+        )
 
     def __str__(self) -> str:
         """Return the list in one line."""
@@ -101,6 +143,23 @@ class RuleSet:
         row: Row = values[self._places].tolist()
         spoken = [rule for rule in self.rules if rule.matches(tx, row)]
         return joint(spoken, tx, row) if spoken else NOTHING
+
+    def trace(self, tx: Transaction, values: Values) -> tuple[Traced, ...]:
+        """Return what came of each list and rule: those that `judge` gives reasons of, and why the others are silent.
+
+        Lists come first, in the order in which they are asked. It asks clause by clause, so it is for people who look
+        at a decision afterwards, never for the live path.
+        """
+        row: Row = values[self._places].tolist()
+        plain = [listed for listed in self.lists if not listed.effect]
+        found: list[Traced] = []
+        decided = ""
+        for listed in (*self._block, *self._allow):
+            found.append(listed.traced(tx, decided))
+            decided = decided or (listed.name if found[-1].holds else "")
+        found += [listed.traced(tx) for listed in plain]
+        found += [rule.traced(tx, row, decided) for rule in self.rules]
+        return tuple(found)
 
     def describe(self) -> Iterator[str]:
         """Yield every list and rule in one line."""
