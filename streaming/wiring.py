@@ -3,7 +3,7 @@
 No other module names concrete classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,24 +15,32 @@ from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.labels import LabelBook
 from fraud.core.pending import MemoryPending
-from fraud.core.ports import RuleBook, RuleOutcome, Scorer, Sink
+from fraud.core.ports import RuleBook, RuleOutcome, Scorer, Sink, Source
 from fraud.core.records import Level
 from fraud.core.rules.vocabulary import Vocabulary
+from fraud.core.second_half import Heard
 from fraud.core.settings import ModelSection, PolicySection, RulesSection, Settings
 from models import blend, registry, rules_only
 from models.blend import Blend, Early
 from models.boosting.scorer import Booster
 from models.online.refreshed import Refreshing
-from models.online.snapshots import Event
 from models.rules_only import RulesOnly
+from streaming.embedded.hearing import Hearing
+from streaming.embedded.publishing import Published, Told
+from streaming.feeds.topic_log import TopicLog
 from streaming.files import mapping
 from streaming.files.table import Table
+from streaming.kafka.topics import Topics
+from streaming.labels.learning import Closed, HeldChart, Outlet
+from streaming.messages.codec import Codec
 from streaming.replay.extraction import Extraction, Recorder, RecordingExtractor, RecordingScorer, RecordingStore
 from streaming.replay.job import Replay, Request
 from streaming.rule_file import DEFAULT, ReloadingRules
 from streaming.run import Parts
 from streaming.settings import rates
 
+Closing = Callable[[Closed, Mapping[str, HeldChart], int], None]
+"""Is told what ends of a learner's periods bring about, what its gate holds then, and their time (ns of the stream)."""
 SHIPPED = Path(models.__file__).parent / "artifacts"
 """Models that come with the project; a trained one of the same name comes first."""
 LEARNED_FROM = 1_000_000
@@ -126,7 +134,18 @@ def strategy(settings: Settings, spec_version: str) -> Strategy:
     return Strategy(model, rule_book(settings), settings.policy.build(reference), reduced(model))
 
 
-def build(settings: Settings, told_at: int | None = None, told: Callable[[Event], None] | None = None) -> Parts:
+class Outside(msgspec.Struct, frozen=True):
+    """An embedded engine that publishes into a log: its parts, and the sink that does it.
+
+    `over` makes a source hear what the console has to say by the same log.
+    """
+
+    parts: Parts
+    sink: Published
+    over: Callable[[Source], Hearing]
+
+
+def build(settings: Settings, told_at: int | None = None, told: Closing | None = None) -> Parts:
     """Return an embedded engine: memory store, label book in this process. Raises what `strategy` raises.
 
     `told_at` and `told` as in `assemble`.
@@ -136,17 +155,40 @@ def build(settings: Settings, told_at: int | None = None, told: Callable[[Event]
     return assemble(settings, store, extractor, strategy(settings, extractor.version), told_at, told)
 
 
+def outside(settings: Settings, log: TopicLog, since: int, told: Closing) -> Outside:
+    """Return an embedded engine with an outside: a log that it publishes to, and hears verdicts and orders by.
+
+    What is seen before `since` (ns of the stream) is history; `told` as in `assemble`. Raises what `strategy` raises,
+    and DeliveryError when another process writes to the log.
+    """
+    topics, store = Topics(), MemoryStore(settings.engine.retry_horizon)
+    extractor = OnlineExtractor(store)
+    chosen = strategy(settings, extractor.version)
+    sink = Published(log.outlet(), topics, since)
+    learner = Told(Outlet(sink, topics, None), chosen.scorer.version)
+
+    def both(closed: Closed, held: Mapping[str, HeldChart], at: int) -> None:
+        learner.closed(closed, held, at)
+        told(closed, held, at)
+
+    parts = assemble(settings, store, extractor, chosen, None, both, sink.heard)
+    feed, codec = log.feed([topics.labels, topics.actions]), Codec(rates(settings))
+    return Outside(parts, sink, lambda source: Hearing(source, feed, codec, topics, lambda order: None))
+
+
 def assemble(
     settings: Settings,
     store: MemoryStore,
     extractor: OnlineExtractor,
     chosen: Strategy,
     told_at: int | None = None,
-    told: Callable[[Event], None] | None = None,
+    told: Closing | None = None,
+    heard: Heard | None = None,
 ) -> Parts:
     """Return an embedded engine on the given parts, with a label book of its own, and a learner if that is asked for.
 
-    `told_at` is the age (ns) at which all labels are told, where there is one; `told` hears what happens to a learner.
+    `told_at` is the age (ns) at which all labels are told, where there is one; `told` hears what ends of a learner's
+    periods bring about, `heard` which labels the state takes in.
     """
     labels, learns = settings.labels, settings.refresh.enabled
     most = max(labels.most_vectors, LEARNED_FROM) if learns else labels.most_vectors
@@ -159,7 +201,7 @@ def assemble(
         from streaming.replay.learning import embedded
 
         learning = embedded(settings, chosen, book, refreshing(chosen) if learns else None, told_at, told)
-    engine = Engine(extractor, store, chosen, book, Lateness(settings.lateness.allowed), learning=learning)
+    engine = Engine(extractor, store, chosen, book, Lateness(settings.lateness.allowed), learning=learning, heard=heard)
     return Parts(engine, store, extractor, chosen, book, learning)
 
 

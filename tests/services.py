@@ -21,7 +21,7 @@ from infra.services import KafkaServer, PostgresServer, RedisServer
 _names = count()
 
 
-def _scratch(what: str) -> Path:
+def scratch(what: str) -> Path:
     """Return a new folder that is removed at the end of the run; servers of another user than ours get to it."""
     folder = Path(mkdtemp(prefix=f"fraud-{what}-"))
     folder.chmod(0o755)
@@ -32,7 +32,7 @@ def _scratch(what: str) -> Path:
 @cache
 def shared_kafka() -> KafkaServer:
     """Start the run's Kafka; it ends with the run."""
-    server = KafkaServer(_scratch("kafka")).start(tied=True)
+    server = KafkaServer(scratch("kafka")).start(tied=True)
     atexit.register(server.kill)
     return server
 
@@ -45,7 +45,7 @@ def shared_redis() -> RedisServer:
 
 def tied_redis(**options: object) -> RedisServer:
     """Start a Redis that ends with the run."""
-    server = RedisServer(_scratch("redis"), **options).start(tied=True)  # type: ignore[arg-type]
+    server = RedisServer(scratch("redis"), **options).start(tied=True)  # type: ignore[arg-type]
     atexit.register(server.kill)
     return server
 
@@ -53,7 +53,7 @@ def tied_redis(**options: object) -> RedisServer:
 @cache
 def shared_postgres() -> PostgresServer:
     """Start the run's PostgreSQL; it ends with the run."""
-    server = PostgresServer(_scratch("postgres")).start(tied=True)
+    server = PostgresServer(scratch("postgres")).start(tied=True)
     atexit.register(server.kill)
     return server
 
@@ -120,7 +120,7 @@ def fresh_postgres() -> Iterator[Callable[..., PostgresServer]]:
     with ExitStack() as ends:
 
         def make(**options: object) -> PostgresServer:
-            server = PostgresServer(_scratch("postgres"), **options)  # type: ignore[arg-type]
+            server = PostgresServer(scratch("postgres"), **options)  # type: ignore[arg-type]
             ends.callback(server.kill)
             return server.start(tied=True)
 

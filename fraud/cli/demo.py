@@ -1,5 +1,6 @@
 """`fraud demo`: the embedded path with traffic, decisions on the screen as they are made."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from fraud.cli import options, output
 from fraud.cli.screen import Screen
 
+CONSOLE = Path("build/demo/console")
 OPENING = (
     "Warming up: compiled loops, and 24 days of history, from which the model has learned already. Then a day passes "
     "in {day:g} s; on the third day fraudsters change their tactics. Under the alerts: what is learned from labels."
@@ -19,6 +21,9 @@ def demo(
     day_seconds: Annotated[float, typer.Option(help="How many real seconds a simulated day takes.")] = 12.0,
     model: Annotated[str, typer.Option(help="The model that scores; 'rules' always exists.")] = "demo-young",
     settings: options.SettingsFile = None,
+    console: Annotated[
+        Path, typer.Option(help="Folder of the log that the console reads and writes; emptied at the start.")
+    ] = CONSOLE,
     kafka: Annotated[
         str | None, typer.Option(help="Run on this Kafka (HOST:PORT) with --redis, as in production.")
     ] = None,
@@ -50,5 +55,8 @@ def demo(
 
     output.say(OPENING.format(day=day_seconds))
     output.last_line(
-        embedded(Screen(), seed=seed, day_seconds=day_seconds, seconds=seconds, model=model, settings=settings)
-    )
+        embedded(
+            Screen(), seed=seed, day_seconds=day_seconds, seconds=seconds, model=model, settings=settings,
+            console=console,
+        )
+    )  # fmt: skip

@@ -13,18 +13,20 @@ from fraud.core.fields import Duration
 from fraud.core.records import DAY, HOUR, Answer, Intake, Label
 from fraud.simulate.shift import Shift, generate
 from fraud.simulate.source import Pace, SimulatedSource
-from models.online.snapshots import Event
 from streaming import clock
+from streaming.feeds.topic_log import TopicLog
+from streaming.files.decisions import Tee
+from streaming.labels.learning import Closed, HeldChart
 from streaming.observe.latency import Latencies
 from streaming.run import Parts, run
 from streaming.settings import ServiceSettings, changed
-from streaming.wiring import build
+from streaming.wiring import outside
 
 WARM_DAYS, CHANGE_DAY = 24, 26
 TRAFFIC = Shift(cards=300, merchants=120, days=150, fraud_share=0.025, rate=2.2, chargeback_days=3.0, day=CHANGE_DAY)
 """Small, with frauds often and chargebacks in days; tactics change two days after the demo begins to be live."""
 EVERY, MATURITY, DEADLINE = Duration(3 * HOUR), Duration(3 * DAY), Duration(14 * DAY)
-SECONDS_A_DAY = 86_400
+SECONDS_A_DAY, BATCH = 86_400, 32
 CHANGED = "from today on fraudsters do what the model has never seen"
 
 
@@ -93,10 +95,12 @@ class Lesson:
         self._figures: Mapping[str, Any] = {}
         self._period = 0
 
-    def heard(self, event: Event) -> None:
+    def told(self, closed: Closed, held: Mapping[str, HeldChart], at: int) -> None:
         """Show what the learner has to say, but not that it refreshed: the panel does."""
-        if self._screen.live and event.kind != "refreshed":
-            self._board.event(when(event.at), event.kind, event.text)
+        del held, at
+        for event in closed.events:
+            if self._screen.live and event.kind != "refreshed":
+                self._board.event(when(event.at), event.kind, event.text)
 
     def at(self, now: int, figures: Callable[[], Mapping[str, Any]]) -> None:
         """Show how learning stands at `now`, once a refresh period."""
@@ -149,17 +153,23 @@ def demo_settings(file: Path | None, model: str) -> ServiceSettings:
 
 
 def embedded(
-    screen: Screen, *, seed: int, day_seconds: float, seconds: float, model: str, settings: Path | None
+    screen: Screen, *, seed: int, day_seconds: float, seconds: float, model: str, settings: Path | None, console: Path
 ) -> dict[str, Any]:
-    """Run the demo; return its last line."""
+    """Run the demo, with the log in folder `console` that it shares with a console; return its last line.
+
+    Raises:
+        DeliveryError: when another demo writes to that log.
+    """
     traffic = generate(replace(TRAFFIC, seed=seed))
     since = TRAFFIC.start + WARM_DAYS * DAY
     pace = Pace(clock.monotonic_ns, clock.sleep, SECONDS_A_DAY / day_seconds, since)
-    source = SimulatedSource(traffic, batch=32, pace=pace)
     watch = Watch(screen, since, seconds)
     board = Board(DAY)
     lesson = Lesson(board, screen, TRAFFIC.start + CHANGE_DAY * DAY)
-    parts = build(demo_settings(settings, model), told=lesson.heard)
+    log = TopicLog(console)
+    log.empty()
+    made = outside(demo_settings(settings, model), log, since, lesson.told)
+    parts, source = made.parts, made.over(SimulatedSource(traffic, batch=BATCH, pace=pace))
 
     def between(intake: Intake, answers: Sequence[Answer]) -> bool:
         if parts.learning is not None and intake.arrivals:
@@ -168,7 +178,7 @@ def embedded(
 
     try:
         with board:
-            run(source, Timed(parts, watch, screen), screen, between)
+            run(source, Timed(parts, watch, screen), Tee(screen, made.sink), between)
     except KeyboardInterrupt:
         pass
     return {**watch.result(), **lesson.result()}

@@ -31,7 +31,7 @@ from fraud.core.records import (
     Transaction,
     Values,
 )
-from fraud.core.second_half import Boundary, Learning, SecondHalf
+from fraud.core.second_half import Boundary, Heard, Learning, SecondHalf
 
 NEVER = 2**63
 
@@ -117,13 +117,17 @@ class Engine:
         lateness: Lateness | None = None,
         time: TimeLeft | None = None,
         learning: Learning | None = None,
+        heard: Heard | None = None,
     ) -> None:
-        """Keep the parts; nothing is read before the first batch. Without `time` there is always enough."""
+        """Keep the parts; nothing is read before the first batch. Without `time` there is always enough.
+
+        `heard` hears which labels the book lets the state take in.
+        """
         self._extractor = extractor
         self._store = store
         self._strategy = strategy
         self._encoder = encoder_of(strategy)
-        self._labels = None if book is None else SecondHalf(book, learning)
+        self._labels = None if book is None else SecondHalf(book, learning, heard)
         self._lateness = lateness or Lateness()
         self._time = time or Unhurried()
         self._watermarks: dict[tuple[str, int], int] = {}

@@ -3,7 +3,7 @@
 Without a learner what labels change goes into the state at once. With one it waits for the end of its refresh period.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
@@ -53,12 +53,19 @@ class Learning(Protocol):
         """Replace the whole state; return what payments get by it."""
 
 
-class SecondHalf:
-    """The label book with a learner or without; each call returns what the state is to take in now."""
+Heard = Callable[[Sequence[KnownLabel]], None]
+"""Hears what the state takes in, in that order."""
 
-    def __init__(self, book: LabelBook, learning: Learning | None = None) -> None:
+
+class SecondHalf:
+    """The label book with a learner or without; each call returns what the state is to take in now.
+
+    `heard` hears all of it.
+    """
+
+    def __init__(self, book: LabelBook, learning: Learning | None = None, heard: Heard | None = None) -> None:
         """Take the parts."""
-        self._book, self._learning = book, learning
+        self._book, self._learning, self._heard = book, learning, heard
         self._period = 0
 
     def periods(self, batch: Sequence[Arrival]) -> Iterator[tuple[int, Sequence[Arrival]]]:
@@ -84,7 +91,9 @@ class SecondHalf:
         if self._learning is None or period <= self._period:
             return Boundary()
         self._period = period
-        return self._learning.close(period - 1)
+        boundary = self._learning.close(period - 1)
+        self._tell(boundary.known)
+        return boundary
 
     def hold(self, answer: Answer) -> list[KnownLabel]:
         """Hold a decision for its labels."""
@@ -125,7 +134,13 @@ class SecondHalf:
     def _taken(self, matches: Iterable[Match]) -> list[KnownLabel]:
         """Return what the state takes in at once of what labels change."""
         if self._learning is None:
-            return [known for match in matches for known in match.known]
+            known = [label for match in matches for label in match.known]
+            self._tell(known)
+            return known
         for match in matches:
             self._learning.take(match, self._period)
         return []
+
+    def _tell(self, known: Sequence[KnownLabel]) -> None:
+        if self._heard is not None and known:
+            self._heard(known)

@@ -151,6 +151,19 @@ class Loop(Protocol):
         """Return what metrics show."""
 
 
+class Box(Protocol):
+    """Where what is to be published waits, with the numbers that it is counted by."""
+
+    def send(self, message: Outgoing) -> None:
+        """Let a message wait."""
+
+    def number(self, name: str, default: int) -> int:
+        """Return a named number."""
+
+    def set_number(self, name: str, value: int) -> None:
+        """Set a named number."""
+
+
 class Event(msgspec.Struct, frozen=True):
     """An event as it is published, numbered by this process; the fields are those of `models.online.snapshots`."""
 
@@ -170,16 +183,42 @@ class Refreshes(NamedTuple):
 
 
 class Outlet:
-    """What of the loop leaves: into the file's outbox, and a line in the log. `events` and `known` count it."""
+    """What of the loop leaves: into an outbox, and a line in the log. `events` and `known` count it."""
 
-    def __init__(self, pending: SqlitePending, topics: Topics, log: Log) -> None:
-        """Take the file; its events are numbered on."""
-        self._pending, self._topics, self._log = pending, topics, log
+    def __init__(self, box: Box, topics: Topics, log: Log | None) -> None:
+        """Take the outbox, as the book's file is; its events are numbered on."""
+        self._box, self._topics, self._log = box, topics, log
+        self._held = b""
         self.events, self.known = Tally(), 0
+
+    def publish(
+        self, closed: Closed, base: str, held: Mapping[str, HeldChart], details: Mapping[str, Any] | None = None
+    ) -> None:
+        """Publish what came about: a version before what names it, labels last, for they may be many.
+
+        What the gate holds is published where that has changed since this process has last looked; `details` go into
+        every event.
+        """
+        if closed.snapshot is not None:
+            self.send(SNAPSHOT + closed.snapshot.version, closed.snapshot)
+        if closed.live is not None:
+            self.send(LIVE + base, closed.live)
+        for event in closed.events:
+            self.tell(event.at, event.kind, event.text, {**event.details, **(details or {})})
+        self._show_held(base, held)
+        for label in closed.known:
+            self.label(label)
+
+    def _show_held(self, base: str, held: Mapping[str, HeldChart]) -> None:
+        shown = {name: {"count": one.count, "since": one.since, "examples": one.examples} for name, one in held.items()}
+        body = msgspec.json.encode(shown)
+        if body != self._held:
+            self._held = body
+            self.put(HELD + base, body)
 
     def put(self, key: str, body: bytes) -> None:
         """Publish a record on `model-updates`."""
-        self._pending.send(Outgoing(self._topics.updates, key.encode(), body, ()))
+        self._box.send(Outgoing(self._topics.updates, key.encode(), body, ()))
 
     def send(self, key: str, record: object) -> None:
         """Publish a record, as JSON."""
@@ -188,15 +227,15 @@ class Outlet:
     def label(self, label: KnownLabel) -> None:
         """Publish a label that is known."""
         self.known += 1
-        self._pending.send(known_out(label, self._topics.known))
+        self._box.send(known_out(label, self._topics.known))
 
     def tell(self, at: int, kind: str, text: str, details: dict[str, Any]) -> None:
         """Publish an event; logs name it by its number, for its text may name a merchant or a device."""
-        number = self._pending.number(EVENTS, 0) + 1
-        self._pending.set_number(EVENTS, number)
+        number = self._box.number(EVENTS, 0) + 1
+        self._box.set_number(EVENTS, number)
         self.send(f"{EVENT}{number}", Event(number, at, kind, text, details))
         self.events.add(kind)
-        if kind in TOLD or "order" in details:
+        if self._log is not None and (kind in TOLD or "order" in details):
             self._log.say(kind, refresh_event=number, version=str(details.get("version", "")))
 
 
@@ -221,7 +260,6 @@ class Learning:
         self._pending, self.outlet = pending, outlet
         self._positions, self._in_force = positions, in_force
         self._period = pending.number(PERIOD, 0)
-        self._held = b""
         self.took = Cells(SECONDS, NS)
         self.figures = loop.figures()
 
@@ -315,28 +353,8 @@ class Learning:
     # ---- out
 
     def _publish(self, closed: Closed, details: Mapping[str, Any]) -> None:
-        """Put what came about into the outbox: a version before what names it, labels last, for they may be many."""
-        if closed.snapshot is not None:
-            self.outlet.send(SNAPSHOT + closed.snapshot.version, closed.snapshot)
-        if closed.live is not None:
-            self.outlet.send(LIVE + self._refreshes.base, closed.live)
-        for event in closed.events:
-            self.outlet.tell(event.at, event.kind, event.text, {**event.details, **details})
-        self._show_held()
+        self.outlet.publish(closed, self._refreshes.base, self._loop.held(), details)
         self.figures = self._loop.figures()
-        for label in closed.known:
-            self.outlet.label(label)
-
-    def _show_held(self) -> None:
-        """Publish what the gate holds where that has changed since this process has last looked."""
-        held = {
-            name: {"count": one.count, "since": one.since, "examples": one.examples}
-            for name, one in self._loop.held().items()
-        }
-        body = msgspec.json.encode(held)
-        if body != self._held:
-            self._held = body
-            self.outlet.put(HELD + self._refreshes.base, body)
 
     def _keep(self, at: int) -> None:
         """Publish what payments get once more each day: the topic forgets what is old, but not what is in force.

@@ -22,6 +22,8 @@ Headers = tuple[tuple[str, bytes], ...]
 
 SOURCE, REPEAT_OF, STAGES, REASON, CODE, SEEN_AT = "source", "repeat-of", "stages", "reason", "code", "seen-at"
 VECTOR, VECTOR_LAYOUT = "vector", 1
+HISTORY = "history"
+"""Set on decisions of what a demo takes in before it is live."""
 EVIDENCE = "evidence"
 CARRIED = ("traceparent", "tracestate")
 CLOUD_ID, CLOUD_SPEC = "ce_id", "ce_specversion"

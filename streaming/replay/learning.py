@@ -10,6 +10,7 @@ from fraud.core.drift import Drift
 from fraud.core.engine import Strategy
 from fraud.core.errors import StateError
 from fraud.core.labels import Due, LabelBook, Match
+from fraud.core.learning.gate import HeldChart
 from fraud.core.learning.guard import alert_log_odds
 from fraud.core.learning.journal import Journal, MemoryJournal
 from fraud.core.learning.outcomes import probability
@@ -22,11 +23,13 @@ from models.boosting.scorer import Booster
 from models.online.loop import Closed, LearningLoop, LearningRules
 from models.online.refreshed import Refreshing
 from models.online.refresher import Base, Pace
-from models.online.snapshots import Event, decoded, encoded
+from models.online.snapshots import decoded, encoded
 from models.online.watched import WatchedLoop
 
 TYPICAL = 5_000
 """The amount, in minor units, at which it is told where alerts begin: costs may let that depend on the amount."""
+Told = Callable[[Closed, Mapping[str, HeldChart], int], None]
+"""Is told what ends of periods bring about, what the gate holds then, by chart, and their time (ns of the stream)."""
 PUBLISHED = "published"
 """The last snapshots, in the loop's journal: what payments get after a restart, or when the guard goes back."""
 KEPT = 50
@@ -41,12 +44,9 @@ class EmbeddedLearning:
         every: int,
         journal: Journal,
         refreshing: Refreshing | None,
-        told: Callable[[Event], None] | None = None,
+        told: Told | None = None,
     ) -> None:
-        """Take the loop, its period (ns), its journal, and what makes scorers; None where nothing is learned.
-
-        `told` is told what happens to the loop.
-        """
+        """Take the loop, its period (ns), its journal, and what makes scorers; None where nothing is learned."""
         self._loop, self._every, self._journal, self._refreshing = loop, every, journal, refreshing
         self._told = told
 
@@ -71,15 +71,15 @@ class EmbeddedLearning:
 
     def close(self, period: int) -> Boundary:
         """End all periods up to one; return what the state takes in, and scorers where payments get others."""
-        closed = self._loop.close(period, (period + 1) * self._every)
+        end = (period + 1) * self._every
+        closed = self._loop.close(period, end)
         if closed.snapshot is not None:
             self._journal.put(PUBLISHED, closed.snapshot.seq, encoded(closed.snapshot))
             oldest = closed.snapshot.seq - KEPT
             if number_of(self._loop.version) != oldest:  # what drift holds in force may be older than all others
                 self._journal.remove(PUBLISHED, oldest)
         if self._told is not None:
-            for event in closed.events:
-                self._told(event)
+            self._told(closed, self._loop.held(), end)
         return self._boundary(closed)
 
     def figures(self) -> Mapping[str, Any]:
@@ -126,11 +126,11 @@ def embedded(
     book: LabelBook,
     refreshing: Refreshing | None,
     told_at: int | None = None,
-    told: Callable[[Event], None] | None = None,
+    told: Told | None = None,
 ) -> EmbeddedLearning:
     """Return the learning loop of an embedded engine; without `refreshing` its gate alone.
 
-    `told_at` as in `learning_rules`, `told` as in `EmbeddedLearning`.
+    `told_at` as in `learning_rules`.
     """
     journal, base = MemoryJournal(), None if refreshing is None else base_of(chosen)
     rules = learning_rules(settings, chosen, told_at)

@@ -18,10 +18,13 @@ from fraud.core.decisions import alert_of
 from fraud.core.ports import Sink
 from fraud.core.records import BASE, Action, Answer, Position, Raised, Reason, Reject, Transaction
 from fraud.training.prequential import Collected
+from streaming.embedded.publishing import Published
+from streaming.feeds.topic_log import TopicLog
 from streaming.files.dead_letters import DeadLetterFile
 from streaming.files.decisions import FileSink, Tee
 from streaming.files.spool import NAME, Spool
 from streaming.kafka.link import KafkaLink
+from streaming.kafka.topics import Topics
 from streaming.messages import envelope, schema
 from streaming.replay.job import Ledger
 from tests.contract.driving import answer
@@ -229,6 +232,20 @@ class OnScreen(Stage):
         return [*shown, *("rejected:" for _ in rejects)]
 
 
+class InLog(Stage):
+    """What an embedded engine publishes into a log."""
+
+    def open(self) -> Sink:
+        return Published(TopicLog(self.folder).outlet(), Topics(), since=0)
+
+    def seen(self) -> Any:
+        feed = TopicLog(self.folder).feed([Topics().decisions])
+        feed.start({})
+        found = [schema.decision_in(record.value).tx_id for record in feed.poll(0.0)]
+        feed.close()
+        return found
+
+
 class OnKafka(Stage):
     """A link on topics of its own; its answers are to payments that it has read, in one partition."""
 
@@ -299,6 +316,7 @@ SINKS = [
     SinkCase("ledger", Ledger, lambda folder, _: Counted(folder)),
     SinkCase("prequential", Collected, lambda folder, _: Judged(folder)),
     SinkCase("screen", Screen, OnScreen),
+    SinkCase("log in a folder", Published, lambda folder, _: InLog(folder)),
     SinkCase("kafka-python, fast", KafkaLink, lambda folder, _: OnKafka(folder, "fast", "kafka-python")),
     SinkCase(
         "kafka-python, transactions", KafkaLink, lambda folder, _: OnKafka(folder, "transactional", "kafka-python")

@@ -6,12 +6,19 @@ from itertools import count
 from typing import NamedTuple, Protocol
 
 from fraud.core.ports import Source
-from fraud.core.records import Answer, Intake, Transaction, Verdict
+from fraud.core.records import Answer, Intake, Label, Transaction, Verdict
 from fraud.simulate import SimulatedSource, stream
+from fraud.simulate.fdh import APRIL_2018
+from streaming.embedded.hearing import Hearing
+from streaming.feeds.topic_log import TopicLog
 from streaming.files.rows import Row
 from streaming.kafka.link import KafkaLink
+from streaming.kafka.topics import Topics
+from streaming.messages.codec import Codec
+from streaming.messages.envelope import label_out
 from streaming.replay.history import HistorySource, history
 from tests.links import LinkSite, read_until
+from tests.services import scratch
 
 START = 1_750_000_000_000_000_000
 BATCH = 32
@@ -73,6 +80,29 @@ class Simulated:
         source.commit(answers)
 
 
+class Heard:
+    """Simulated traffic with verdicts of a console between its events."""
+
+    def __init__(self, number: int) -> None:
+        self._traffic = Simulated(number)
+        self._log, self._topics = TopicLog(scratch("heard")), Topics()
+        outlet, verdicts = self._log.outlet(), number // 2
+        label = Label(tx_id="of-a-console", verdict=Verdict.FRAUD, happened_at=APRIL_2018, seen_at=0)
+        outlet.send([label_out(label, self._topics.labels)] * verdicts)
+        outlet.close()
+        self.expected = self._traffic.expected + verdicts
+
+    def open(self) -> Hearing:
+        feed = self._log.feed([self._topics.labels, self._topics.actions])
+        return Hearing(self._traffic.open(), feed, Codec(), self._topics, lambda order: None)
+
+    def read(self, source: Source) -> Intake | None:
+        return source.read()
+
+    def commit(self, source: Source, answers: Sequence[Answer]) -> None:
+        source.commit(answers)
+
+
 class Historical:
     """A history of payments, each with a label a moment later; what a replay keeps is how far it has read."""
 
@@ -123,6 +153,7 @@ class OnKafka:
 
 SOURCES = [
     SourceCase("simulated", SimulatedSource, Simulated, resumable=False),
+    SourceCase("console", Hearing, Heard, resumable=False),
     SourceCase("history", HistorySource, Historical, resumable=True),
     *(
         SourceCase(

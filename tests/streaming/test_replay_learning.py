@@ -89,7 +89,7 @@ def test_without_learning_nothing_is_counted(data: Path, tmp_path: Path) -> None
 
 def test_payments_get_what_was_learned_once_the_guard_lets_them(data: Path) -> None:
     told: list[Event] = []
-    parts = wiring.build(settings(), DELAY, told.append)
+    parts = wiring.build(settings(), DELAY, lambda closed, held, at: told.extend(closed.events))
     assert isinstance(parts.learning, EmbeddedLearning)
     parts.learning._loop._guard._state.on = True  # by hand: on so little data the guard waits for more
     events = HistorySource(history(ordered(Table(data, mapping.load("native")).rows()), DELAY), 64)
