@@ -28,7 +28,7 @@ MOST_BYTES = 1 << 24
 """What the body of one record may take: a length beyond it is no length."""
 
 Fields = tuple[int, bytes, bytes, Headers]
-_decode = msgspec.msgpack.Decoder(Fields).decode
+_fields: msgspec.msgpack.Decoder[Fields] = msgspec.msgpack.Decoder(Fields)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -44,7 +44,7 @@ def framed(at: int, key: bytes, value: bytes, headers: Headers) -> bytes:
 def fields_in(body: bytes) -> Fields:
     """Return time, key, value and headers of a frame's body; raise DataError when they are not in it."""
     try:
-        return _decode(body)
+        return _fields.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         msg = f"a record of the log cannot be read ({error}): another release wrote it; empty the folder"
         raise DataError(msg) from error

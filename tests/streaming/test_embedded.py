@@ -22,6 +22,7 @@ from streaming.kafka.topics import Topics
 from streaming.messages import actions, envelope
 from streaming.messages.codec import Codec
 from streaming.messages.feed import Record
+from streaming.messages.schema import ReleaseMessage
 from streaming.wiring import Outside
 
 TOPICS = Topics()
@@ -218,8 +219,8 @@ def console(tmp_path: Path) -> Iterator[Console]:
 
 def verdict_on(answer: Answer, **fields: object) -> Label:
     decision = answer.decision
-    plain = {"happened_at": decision.happened_at, "verdict": Verdict.FRAUD, "source": LabelSource.ANALYST}
-    return Label(tx_id=decision.tx_id, seen_at=0, **{**plain, **fields})  # type: ignore[arg-type]
+    plain: dict[str, object] = {"happened_at": decision.happened_at, "source": LabelSource.ANALYST, "seen_at": 0}
+    return Label(tx_id=decision.tx_id, verdict=Verdict.FRAUD, **{**plain, **fields})  # type: ignore[arg-type]
 
 
 def test_verdict_of_an_analyst_is_heard_at_the_stream_s_time_and_becomes_known(console: Console) -> None:
@@ -236,7 +237,7 @@ def test_verdict_of_an_analyst_is_heard_at_the_stream_s_time_and_becomes_known(c
 
 
 def test_verdict_is_taken_in_though_the_simulation_s_own_labels_have_higher_offsets(console: Console) -> None:
-    while len(console.labels) < 200:
+    while len(console.labels) < 40:
         console.turn()
     answer = console.answers[-1]
     console.say(envelope.label_out(verdict_on(answer), TOPICS.labels))
@@ -288,7 +289,7 @@ def test_orders_are_handed_to_whoever_obeys_and_other_kinds_to_nobody(tmp_path: 
     console = Console(tmp_path, obeyed.append)
     console.turn()
     order = CaseAction(id="a", action=Remedy.BLOCK_CARD, card="C1", at=7, by="anna")
-    release = actions.of_action(actions.ReleaseMessage(tx_id="t", happened_at=1))
+    release = actions.of_action(ReleaseMessage(tx_id="t", happened_at=1))
     console.say(
         envelope.Outgoing(TOPICS.actions, b"t", release),
         actions.case_out(order, TOPICS.actions),

@@ -47,7 +47,12 @@ def put(site: KafkaSection, topic: str, partition: int, *values: bytes) -> None:
 
 def read(feed: KafkaFeed, count: int) -> list[Record]:
     found: list[Record] = []
-    until(lambda: bool(found.extend(feed.poll(0.1)) or len(found) >= count), lambda: f"{count}, found {len(found)}")
+
+    def enough() -> bool:
+        found.extend(feed.poll(0.1))
+        return len(found) >= count
+
+    until(enough, lambda: f"{count} records, found {len(found)}")
     return found
 
 

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -67,6 +69,12 @@ def all_of(feed: TopicLogFeed) -> list[int]:
     return [int(record.value) for record in found]
 
 
+def has_grown(feed: TopicLogFeed, found: list[Record], wanted: int) -> bool:
+    """Read on; tell whether there are enough records."""
+    found += feed.poll(0.05)
+    return len(found) >= wanted
+
+
 def newest(folder: Path) -> Path:
     return path_of(folder / TOPIC, segments.segments(folder / TOPIC)[-1])
 
@@ -120,8 +128,8 @@ def test_writer_killed_at_any_moment_leaves_a_log_that_goes_on(tmp_path: Path, f
     found: list[Record] = []
     for _ in range(5):
         process = writing(tmp_path, 1_000_000, 100_000)
-        before = len(found)
-        until(lambda: bool(found.extend(feed.poll(0.05)) or len(found) > before + 200), "some records")  # noqa: B023
+        wanted = len(found) + 200
+        until(partial(has_grown, feed, found, wanted), "some records")
         ended(process)
     while some := feed.poll(0.0):
         found.extend(some)
@@ -148,7 +156,7 @@ def test_record_of_another_layout_is_an_error(tmp_path: Path, feed: TopicLogFeed
     send(tmp_path, 1)
     body = b"\x93\x01\x02\x03"
     with newest(tmp_path).open("ab") as file:
-        file.write(segments.HEAD.pack(len(body), segments.crc32(body)) + body)
+        file.write(segments.HEAD.pack(len(body), crc32(body)) + body)
     feed.start({})
     with pytest.raises(DataError, match="another release wrote it"):
         all_of(feed)

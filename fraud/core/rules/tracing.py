@@ -3,11 +3,15 @@
 The live path asks whether a rule speaks and no more: this asks again, clause by clause.
 """
 
+import re
+
 import msgspec
 
 from fraud.core.records import Action, Transaction
 from fraud.core.rules.expressions import Row, Typed
 from fraud.core.rules.words import filled
+
+QUOTED = re.compile(r'"[^"]*"')
 
 
 class Traced(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +52,7 @@ def failed(condition: Typed, tx: Transaction, row: Row) -> Clause | None:
     if condition.sign == "and":
         clauses = (failed(part, tx, row) for part in condition.parts)
         return next((clause for clause in clauses if clause is not None), None)
-    return Clause(condition.label, read_by(condition, tx, row))
+    return Clause(bracketed(condition.label), read_by(condition, tx, row))
 
 
 def read_by(clause: Typed, tx: Transaction, row: Row) -> str:
@@ -57,3 +61,20 @@ def read_by(clause: Typed, tx: Transaction, row: Row) -> str:
     if len(values) == 1:
         return values[0][1]
     return ", ".join(f"{name} {value}" for name, value in values)
+
+
+def bracketed(text: str) -> str:
+    """Return a part of a condition with the brackets at its ends, which are no part of what stands inside them.
+
+    >>> bracketed("amount + 1) > 5"), bracketed("not (hour < 5")
+    ('(amount + 1) > 5', 'not (hour < 5)')
+    """
+    opened = closed = 0
+    for sign in QUOTED.sub("", text):
+        if sign == "(":
+            opened += 1
+        elif sign == ")" and opened:
+            opened -= 1
+        elif sign == ")":
+            closed += 1
+    return "(" * closed + text + ")" * opened

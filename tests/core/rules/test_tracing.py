@@ -54,6 +54,8 @@ def test_rule_that_spoke_gives_its_sentence_and_what_it_asks_for() -> None:
         ("amount > 5 and (hour < 5 or hour > 22)", {}, "hour < 5 or hour > 22", "12"),
         ("not amount > 100", {}, "not amount > 100", "123.45"),
         ("not (amount > 100 and hour > 5)", {}, "not (amount > 100 and hour > 5)", "amount 123.45, hour 12"),
+        ("(amount + 1) * 2 > (500)", {}, "(amount + 1) * 2 > (500)", "123.45"),
+        ('not (text == ")" or hour > 5)', {}, 'not (text == ")" or hour > 5)', "text not known, hour 12"),
         ("card_sum_1d > 2 * amount", {"card_sum_1d": 7}, "card_sum_1d > 2 * amount", "card_sum_1d 7, amount 123.45"),
         ('channel in { "pos", "atm" }', {}, 'channel in { "pos", "atm" }', "ecom"),
         ('merchant not in { "M1" }', {}, 'merchant not in { "M1" }', "M1"),
@@ -68,7 +70,7 @@ def test_rule_that_spoke_gives_its_sentence_and_what_it_asks_for() -> None:
 def test_first_clause_that_failed_is_told_as_it_was_written_with_what_it_read(
     condition: str, features: dict[str, float], text: str, value: str
 ) -> None:
-    assert clause(condition, **features) == (text, value)
+    assert clause(condition, None, **features) == (text, value)
 
 
 def test_clause_over_several_lines_with_a_comment_is_one_line() -> None:
