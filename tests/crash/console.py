@@ -21,7 +21,6 @@ import msgspec
 import numpy as np
 from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError
-from streaming.feeds.topic_log import TopicLog
 
 from fraud.core.records import Action, Label, LabelSource, Verdict
 from fraud.dashboard.projector import Projector
@@ -31,6 +30,7 @@ from fraud.review.tables import outbox
 from fraud.review.words import Parcel
 from infra.services import PostgresServer
 from streaming import clock
+from streaming.feeds.topic_log import TopicLog
 from streaming.kafka.topics import Topics
 from streaming.messages.envelope import Outgoing
 from streaming.observe.logs import Log

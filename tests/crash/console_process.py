@@ -7,12 +7,11 @@ import sys
 import threading
 from pathlib import Path
 
-from streaming.feeds.topic_log import TopicLog
-
 from fraud.dashboard.projector import Projector
 from fraud.dashboard.publisher import Publisher
 from fraud.dashboard.reading import topics_of
 from fraud.review.database import Database
+from streaming.feeds.topic_log import TopicLog
 from streaming.kafka.topics import Topics
 from streaming.observe.logs import Log
 from tests.review.taken import intake
