@@ -196,7 +196,7 @@ class Blend:
         return *shares, (BASE, base), (EXIT, float(taken))
 
     def explain(self, values: Values, score: Score, histories: Histories | None = None, row: int = 0) -> Explanation:
-        """Return up to three reasons that raised the score, strongest first, and the remainder where it did too."""
+        """Return up to three reasons that raised the score, strongest first."""
         if self._explainer is None:
             self._explainer = Explainer(self)
         grounds = self._explainer.explain(values, score, histories, row, events=self.evidence)

@@ -22,7 +22,7 @@ from fraud.core.records import EXIT, Reason, Score, Values
 from models.boosting import treeshap
 from models.boosting.trees import F64, Trees
 from models.reasons import coalitions
-from models.reasons.catalogue import GROUPS, INTERACTION, MATERIAL, OTHER, Told, chosen, group_of
+from models.reasons.catalogue import GROUPS, INTERACTION, MATERIAL, OTHER, TOLD, Told, chosen, group_of
 from models.reasons.grounds import Grounds, by_code, reason_of
 from models.reasons.network_game import Game, HistoryNetwork, Places, TokenBuffers
 from models.reasons.reading import Reading
@@ -127,7 +127,7 @@ class Explainer:
     def explain(
         self, values: Values, score: Score, histories: Histories | None = None, row: int = 0, *, events: bool = False
     ) -> Grounds:
-        """Return up to three groups that raised the score, strongest first, and the remainder where it raised it too.
+        """Return up to three groups that raised the score, strongest first; beside two also what they do together.
 
         With `events` also what single events of the histories have added.
         """
@@ -137,7 +137,7 @@ class Explainer:
         effects = self._effects(values, score, game, witnesses)
         read = Reading(self._places, values, self._unnamed(values), tokens, effects.remainder)
         reasons = self._reasons(chosen(effects.groups, lambda _: read), values, score, effects)
-        if len(reasons) > 1 and effects.remainder >= MATERIAL and (text := INTERACTION.words(read)):
+        if 1 < len(reasons) < TOLD and effects.remainder >= MATERIAL and (text := INTERACTION.words(read)):
             reasons.append(Reason(INTERACTION.name, text, effects.remainder))
         found = witnesses.found() if witnesses is not None else []
         named = self._named(found, score, histories, row)

@@ -9,7 +9,7 @@ from features.spec import spec
 from fraud.core.records import Answer
 from fraud.core.settings import Settings
 from fraud.simulate import stream
-from models.reasons.catalogue import CODES, INTERACTION, LEARNED, MATERIAL, TOLD
+from models.reasons.catalogue import CODES, MATERIAL, TOLD
 from tests.models.directions import MODEL_CODES, alerts, contradicting, speaks
 
 NAMES = spec().names
@@ -43,10 +43,9 @@ def test_no_reason_of_a_stream_contradicts_its_direction(told: list[Answer]) -> 
     assert against == {}
 
 
-def test_reasons_of_a_stream_are_three_groups_at_most_each_of_a_material_effect(told: list[Answer]) -> None:
+def test_reasons_of_a_stream_are_three_at_most_each_of_a_material_effect(told: list[Answer]) -> None:
     for one in told:
-        groups = [reason for reason in one.decision.reasons if reason.code not in (INTERACTION.name, LEARNED.name)]
-        assert len(groups) <= TOLD
+        assert len(one.decision.reasons) <= TOLD
         assert all(reason.effect >= MATERIAL for reason in one.decision.reasons)
 
 

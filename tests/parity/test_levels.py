@@ -69,7 +69,23 @@ def test_live_run_was_short_of_time(live: tuple[list[Arrival], list[Answer]]) ->
 def test_replay_takes_level_and_explainer_from_the_record_and_is_equal_to_the_last_digit(
     live: tuple[list[Arrival], list[Answer]],
 ) -> None:
-    assert decisions(replay_of(*live, as_decided)) == decisions(live[1])
+    again = replay_of(*live, as_decided)
+    assert decisions(again) == decisions(live[1])
+    assert [answer.evidence for answer in again] == [answer.evidence for answer in live[1]]
+
+
+def test_evidence_stands_beside_alerts_and_has_events_where_there_was_time_for_them(
+    live: tuple[list[Arrival], list[Answer]],
+) -> None:
+    by_explainer: dict[Explainer, list[int]] = {explainer: [] for explainer in Explainer}
+    for answer in live[1]:
+        told = answer.evidence
+        assert (told is None) == (answer.decision.explainer is Explainer.NONE or answer.decision.level is Level.RULES)
+        if told is not None:
+            assert answer.alert is not None
+            by_explainer[answer.decision.explainer].append(sum(map(len, told.events)))
+    assert max(by_explainer[Explainer.MODEL]) > 0
+    assert max(by_explainer[Explainer.BOOSTER]) == 0
 
 
 @pytest.mark.parametrize("lost", ["level", "explainer", "marks"])
