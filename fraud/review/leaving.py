@@ -5,7 +5,7 @@ time, never the wall clock: a verdict stamped by it, in a replay of older paymen
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -71,12 +71,18 @@ def last_label(connection: Connection, tx_id: str) -> Row[Any] | None:
 def send_orders(
     connection: Connection, alerts: Sequence[Row[Any]], orders: Sequence[Order], letter: Letter, why: str
 ) -> None:
-    """Write what is to be done about each payment, and once about the card; `why` is told with it."""
+    """Write what is to be done about each payment, and once about the card; `why` is told with it.
+
+    What was ordered last of a payment is not ordered again.
+    """
+    stands = _ordered(connection, {each.case_id for each in alerts})
     for each, order in zip(alerts, orders, strict=True):
-        if order is Order.BLOCK_CARD and each.kind == AlertKind.HELD:
-            _send_order(connection, each, Order.DECLINE, letter, why)
-        elif order not in (Order.NONE, Order.BLOCK_CARD):
-            _send_order(connection, each, order, letter, why)
+        if order is Order.BLOCK_CARD:
+            of_payment = Order.DECLINE if each.kind == AlertKind.HELD else Order.NONE
+        else:
+            of_payment = order
+        if of_payment not in (Order.NONE, stands.get(each.id)):
+            _send_order(connection, each, of_payment, letter, why)
     blocks = [each for each, order in zip(alerts, orders, strict=True) if order is Order.BLOCK_CARD]
     if blocks and not is_blocked(connection, blocks[0].card):
         _send_order(connection, blocks[0], Order.BLOCK_CARD, letter, why)
@@ -102,6 +108,13 @@ def alerts_of(connection: Connection, case_id: int) -> list[Row[Any]]:
     """Return all alerts of a case, the dearest first."""
     asked = select(alert).where(alert.c.case_id == case_id).order_by(alert.c.at_stake.desc(), alert.c.id)
     return list(connection.execute(asked))
+
+
+def _ordered(connection: Connection, cases: Collection[int]) -> dict[int, int]:
+    """Return the newest order about each payment of some cases, by alert."""
+    mine = action_log.c.case_id.in_(cases) & (action_log.c.state != int(Sending.UNDONE))
+    asked = select(action_log.c.alert_id, action_log.c.kind).where(mine, action_log.c.alert_id.is_not(None))
+    return {number: kind for number, kind in connection.execute(asked.order_by(action_log.c.id))}
 
 
 def _last_block(connection: Connection, card: int) -> Row[Any] | None:

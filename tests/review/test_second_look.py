@@ -73,6 +73,15 @@ def test_blind_disagreement_goes_to_a_lead_and_no_label_leaves_before(database: 
     assert site.desk.next(site["lea"], "disputes", NOW) == case_of(site, number)
     decided(site, number, "fraud", by="lea")
     assert [each.verdict for each in labels(site)] == [Verdict.FRAUD]
+    assert orders(site) == [Remedy.RELEASE, Remedy.DECLINE, Remedy.BLOCK_CARD]
+
+
+def test_lead_who_agrees_with_the_first_orders_nothing_again(database: Database) -> None:
+    site = site_of(database, blind_share=1.0)
+    number = alerted(site, 1)
+    for by, verdict in (("anna", "genuine"), ("ben", "fraud"), ("lea", "genuine")):
+        decided(site, number, verdict, by=by)
+    assert orders(site) == [Remedy.RELEASE]
 
 
 @pytest.mark.parametrize("settings", [{"four_eyes_from": 10_000}, {"blind_share": 1.0}])
