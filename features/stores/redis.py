@@ -420,6 +420,15 @@ class RedisStore:
         """Return what names the model in use and its histories, as it was last set; empty when it never was."""
         return bytes(self._server.ask("GET", self._keys.pointer) or b"")
 
+    def in_use(self) -> tuple[bytes, bytes]:
+        """Return `pointer`, and the release in force (empty when there never was one), in one round trip."""
+        pointer, release = self._server.run([("GET", self._keys.pointer), ("GET", self._keys.release)])
+        return bytes(pointer or b""), bytes(release or b"")
+
+    def holds_histories(self, encoder: str) -> bool:
+        """Tell whether there are histories of an encoder; where there are none it looks through the whole store."""
+        return self._server.any(self._keys.rows, history_end(encoder) + LOG)
+
     def point(self, to: bytes, encoder: str) -> None:
         """Set the pointer: the histories of its encoder are complete."""
         self._server.ask("SET", self._keys.pointer, to)

@@ -105,8 +105,13 @@ class Server:
 
     def scan(self, start: str) -> list[bytes]:
         """Return every key that begins so, each once."""
-        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", start) + "*"
+        pattern = plain(start) + "*"
         return list(dict.fromkeys(results(lambda: list(self.client.scan_iter(match=pattern, count=1_000)))))
+
+    def any(self, start: str, end: str) -> bool:
+        """Tell whether a key begins and ends so."""
+        pattern = f"{plain(start)}*{plain(end)}"
+        return bool(results(lambda: [any(True for _ in self.client.scan_iter(match=pattern, count=1_000))])[0])
 
     def each(self, items: Sequence[Any], command: Callable[[Any], Command]) -> list[Any]:
         """Return a command's answer for every item, some hundred to a round trip."""
@@ -177,6 +182,11 @@ class Line:
                 raise ConnectionError(msg)
             reader.feed(data)
         return found
+
+
+def plain(text: str) -> str:
+    """Return a text as a pattern that means it to the letter."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)
 
 
 def holds(found: Any, code: bytes) -> bool:

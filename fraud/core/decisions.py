@@ -7,7 +7,7 @@ import msgspec
 
 from fraud.core.evidence import Evidence
 from fraud.core.policy import decide
-from fraud.core.ports import Policy, RuleBook, RuleOutcome
+from fraud.core.ports import Policy, RuleBook, RuleOutcome, blocked_by
 from fraud.core.records import (
     Action,
     Alert,
@@ -53,15 +53,16 @@ class Scored(msgspec.Struct, frozen=True):
     marks: tuple[Mark, ...] = ()
 
 
-def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain) -> Answer:
-    """Return the answer to a scored transaction: rules and policy asked, its alert made."""
-    outcome = rules.judge(scored.tx, scored.vector.values)
+def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain, release: str = "") -> Answer:
+    """Return the answer to a scored transaction: rules and policy, those of `release`, asked, its alert made."""
+    blocked = scored.arrival.blocked
+    outcome = rules.judge(scored.tx, scored.vector.values) if blocked is None else blocked_by(blocked)
     action, value = decide(scored.tx, scored.score, outcome, policy)
     explained = Explained() if action is Action.APPROVE else explain()
     explained = explained._replace(reasons=outcome.reasons + explained.reasons)
     score = scored.score
     versions = Versions(
-        score.model_version, scored.vector.spec_version, policy.version, rules.version, score.parameters
+        score.model_version, scored.vector.spec_version, policy.version, rules.version, score.parameters, release
     )
     alert = raised(scored, action, value, outcome, policy)
     decision = decision_of(scored, action, value, explained, versions, alert)

@@ -34,6 +34,8 @@ from fraud.core.records import (
 from fraud.core.second_half import Boundary, Heard, Learning, SecondHalf
 
 NEVER = 2**63
+Way = tuple[str | None, Level, str | None]
+"""How a payment is scored: release, level, version of parameters; None: what is in force."""
 
 
 class Strategy(msgspec.Struct, frozen=True):
@@ -41,6 +43,8 @@ class Strategy(msgspec.Struct, frozen=True):
 
     `parameters` is the version of what was learned since the scorer was trained that is in force, `""` for none.
     `versions` holds, of each version that payments may be scored by, the scorers of the levels that it changes.
+    `release` is the id of the release that this is, `""` for what settings have chosen; `others` holds, where a log is
+    decided again, the strategies of the releases that it names.
     """
 
     scorer: Scorer
@@ -49,6 +53,22 @@ class Strategy(msgspec.Struct, frozen=True):
     reduced: Mapping[Level, Scorer] = {}
     parameters: str = ""
     versions: Mapping[str, Mapping[Level, Scorer]] = {}
+    release: str = ""
+    others: "Mapping[str, Strategy]" = {}
+
+    def under(self, release: str | None) -> "Strategy":
+        """Return the strategy of a release (None: what is in force).
+
+        Raises:
+            StateError: when that release is not at hand.
+        """
+        if release is None or release == self.release:
+            return self
+        if release not in self.others:
+            named = f"release {release}" if release else "what decided before there was a release"
+            msg = f"{named} is not at hand: a log is decided again by what its decisions name, see docs/releases.md"
+            raise StateError(msg)
+        return self.others[release]
 
     def at(self, level: Level, parameters: str | None = None) -> Scorer:
         """Return the scorer of a level of the ladder, by a version of parameters (None: by what is in force).
@@ -146,6 +166,11 @@ class Engine:
             self._follow(boundary)
             answers += self._handle(part, boundary.known)
         return answers
+
+    @property
+    def strategy(self) -> Strategy:
+        """Return what decides now, with what was learned."""
+        return self._strategy
 
     def replace_strategy(self, strategy: Strategy) -> None:
         """Swap scorer, rules, policy and parameters between two batches."""
@@ -262,12 +287,12 @@ class Engine:
     def _scores(self, looked: Sequence[_Looked]) -> dict[str, tuple[Score, Histories | None, int]]:
         """Return, by id, score, histories and the row in them; each level and version of parameters in one go."""
         found: dict[str, tuple[Score, Histories | None, int]] = {}
-        ways: dict[tuple[Level, str | None], list[_Looked]] = {}
+        ways: dict[Way, list[_Looked]] = {}
         for item in looked:
-            ways.setdefault((item.arrival.level, item.arrival.parameters), []).append(item)
+            ways.setdefault(way_of(item.arrival), []).append(item)
         for way, same in ways.items():
             matrix = np.stack([item.values for item in same])
-            ids, scorer = [item.tx.id for item in same], self._strategy.at(*way)
+            ids, scorer = [item.tx.id for item in same], self._by(way)
             histories = self._extractor.histories(ids) if self._reads_histories(scorer) else None
             for row, score in enumerate(scorer.score(ids, matrix, histories)):
                 found[ids[row]] = score, histories, row
@@ -275,15 +300,19 @@ class Engine:
 
     def _reads(self, batch: Sequence[Arrival]) -> bool:
         """Tell whether anything of a batch is scored at a level that reads histories."""
-        ways = {(arrival.level, arrival.parameters) for arrival in batch}
-        return any(self._reads_histories(self._strategy.at(*way)) for way in ways)
+        return any(self._reads_histories(self._by(way)) for way in {way_of(arrival) for arrival in batch})
+
+    def _by(self, way: Way) -> Scorer:
+        """Return what scores a way."""
+        release, level, parameters = way
+        return self._strategy.under(release).at(level, parameters)
 
     def _reads_histories(self, scorer: Scorer) -> bool:
         """Tell whether a scorer, of whatever level, reads the histories that are kept."""
         return self._encoder is not None and scorer.encoder == self._encoder.encoder
 
     def _answer(self, item: _Looked, score: Score, histories: Histories | None, row: int) -> Answer:
-        strategy, values = self._strategy, item.values
+        strategy, values = self._strategy.under(item.arrival.release), item.values
         scored = Scored(
             tx=item.tx,
             arrival=item.arrival,
@@ -293,7 +322,7 @@ class Engine:
             marks=item.marks,
         )
         explain = partial(self._explained, item, score, histories, row)
-        return answer_of(scored, strategy.rules, strategy.policy, explain)
+        return answer_of(scored, strategy.rules, strategy.policy, explain, strategy.release)
 
     def _explained(self, item: _Looked, score: Score, histories: Histories | None, row: int) -> Explained:
         """Return the model's reasons: its booster's alone where there is no time for what histories say."""
@@ -302,8 +331,7 @@ class Engine:
             in_time = histories is None or self._time.explains()
             explainer = Explainer.MODEL if in_time else Explainer.BOOSTER
         read = histories if explainer is Explainer.MODEL else None
-        scorer = self._strategy.at(item.arrival.level, item.arrival.parameters)
-        told = scorer.explain(item.values, score, read, row)
+        told = self._by(way_of(item.arrival)).explain(item.values, score, read, row)
         return Explained(told.reasons, explainer, told.evidence)
 
     def _hold(self, answer: Answer) -> None:
@@ -314,6 +342,11 @@ class Engine:
         """Let the state take in what has become known."""
         for label in known:
             self._extractor.apply(label, position)
+
+
+def way_of(arrival: Arrival) -> Way:
+    """Return how an event that arrives is scored, if it is a payment."""
+    return arrival.release, arrival.level, arrival.parameters
 
 
 def encoder_of(strategy: Strategy) -> Encoder | None:

@@ -24,6 +24,10 @@ class ArtifactError(FraudError):
     """A model artifact is missing, damaged or made for another feature spec."""
 
 
+class ReleaseError(FraudError):
+    """A release cannot be put in force, is not kept whole, or stands above what was asked for."""
+
+
 class StateError(FraudError):
     """Stored state cannot be used: another layout, another server, a gap."""
 

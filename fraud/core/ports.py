@@ -268,8 +268,16 @@ class RuleOutcome(msgspec.Struct, frozen=True):
     blocked: bool = False
 
 
+def blocked_by(reason: Reason) -> RuleOutcome:
+    """Return the outcome of a block list: it declines for that one reason, and nothing else is asked."""
+    return RuleOutcome((reason,), at_least=Action.DECLINE, blocked=True)
+
+
 class RuleBook(Protocol):
-    """Analyst rules, compiled once. Outcomes depend on nothing but the transaction, its vector and the rules' text."""
+    """Analyst rules, compiled once. Outcomes depend on nothing but the transaction, its vector and the rules' text.
+
+    One more thing counts where cards are blocked while a service runs: which ones are, see `BlockedCards`.
+    """
 
     @property
     def version(self) -> str:

@@ -20,6 +20,8 @@ Parts = tuple[tuple[str, float], ...]
 """Shares of a score by name, in order."""
 BASE, EXIT = "base", "exit"
 """The two parts that a model's score always has: its calibrated log-odds, before rules, and the exit taken."""
+BLOCKED = "blocked:card"
+"""The code of the reason that names a block from topic `actions`."""
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -178,8 +180,8 @@ class Arrival(msgspec.Struct, frozen=True):
     """An event with its position, the headers that travelled with it, and how much of the scorer there is time for.
 
     `marks` go into the decision: `overdue` when its deadline had passed before it was taken up. Without an `explainer`
-    the time left decides, without `parameters` (a version, `""` for none) what is in force; both are given where a
-    decision is made again.
+    the time left decides, without `parameters` (a version, `""` for none) or `release` (an id, `""` for none) what is
+    in force; all are given where a decision is made again. So is `blocked`, what had been heard of the payment's card.
     """
 
     event: Event
@@ -189,6 +191,8 @@ class Arrival(msgspec.Struct, frozen=True):
     marks: tuple[Mark, ...] = ()
     explainer: Explainer | None = None
     parameters: str | None = None
+    release: str | None = None
+    blocked: "Reason | None" = None
 
 
 class Reject(msgspec.Struct, frozen=True):
@@ -256,6 +260,7 @@ class Versions(msgspec.Struct, frozen=True, gc=False):
     """What made a decision: needed, and enough, to make it again.
 
     `parameters` is what was learned since the model was trained, empty where the model decided as it was trained.
+    `release` is the id of what was in force together, model, rules and policy; empty where the settings chose them.
     """
 
     model: str
@@ -263,6 +268,7 @@ class Versions(msgspec.Struct, frozen=True, gc=False):
     policy: str
     rules: str
     parameters: str = ""
+    release: str = ""
 
 
 class Raised(msgspec.Struct, frozen=True, gc=False):
@@ -359,9 +365,10 @@ def alert_id(tx_id: str, version: int, policy_version: str) -> str:
 
 
 def as_decided(arrival: Arrival, decision: Decision) -> Arrival:
-    """Return an arrival for a replay that decides as a worker did: level, explainer, parameters, whether it was late.
+    """Return an arrival for a replay that decides as a worker did.
 
-    They depend on the clock, so they are taken from the record; everything else is computed again.
+    Level, explainer, parameters, release, the block of the card and whether it was late depend on the clock, or on when
+    a worker heard of something, so they are taken from the record; everything else is computed again.
     """
     return msgspec.structs.replace(
         arrival,
@@ -369,6 +376,8 @@ def as_decided(arrival: Arrival, decision: Decision) -> Arrival:
         marks=(Mark.OVERDUE,) if Mark.OVERDUE in decision.marks else (),
         explainer=None if decision.explainer is Explainer.NONE else decision.explainer,
         parameters=decision.versions.parameters,
+        release=decision.versions.release,
+        blocked=next((reason for reason in decision.reasons if reason.code == BLOCKED), None),
     )
 
 

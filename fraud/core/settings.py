@@ -29,6 +29,7 @@ from fraud.core.learning.settings import DriftSection, GateSection, LearningSect
 from fraud.core.policy import CostPolicy, ThresholdPolicy, fit_capacity
 from fraud.core.ports import Policy
 from fraud.core.records import DAY, MINUTE, Action, LabelSource
+from fraud.core.rules.blocked import MOST as MOST_BLOCKED
 from fraud.core.stakes import Held, Hold
 
 PREFIX = "FRAUD_"
@@ -128,6 +129,12 @@ class PolicySection(Section, frozen=True):
         return fit_capacity(scores, share=budget.alert_share)
 
 
+class PolicyText(Section, frozen=True):
+    """The policy alone, as a file of its own has it."""
+
+    policy: PolicySection = PolicySection()
+
+
 class RulesSection(Section, frozen=True):
     """Analyst rules."""
 
@@ -137,6 +144,10 @@ class RulesSection(Section, frozen=True):
             "File of rules and lists, taken up again when it changes; 'default': the shipped one; empty: none.", "path"
         ),
     ] = ""
+    most_blocked: Annotated[
+        int,
+        setting("Cards that analysts may have blocked at once; more are refused. 0: workers obey none.", "cards", ge=0),
+    ] = MOST_BLOCKED
 
 
 class EngineSection(Section, frozen=True):
@@ -222,6 +233,7 @@ class PathsSection(Section, frozen=True):
 
     state: Annotated[str, setting("Folder of the label book's file.", "path")] = "build/state"
     dead: Annotated[str, setting("File that events which cannot be read go to.", "path")] = "build/dead.jsonl"
+    releases: Annotated[str, setting("Folder of the releases of an engine without a store.", "path")] = "build/releases"
 
 
 class Settings(Section, frozen=True):
@@ -256,7 +268,7 @@ class Described(msgspec.Struct, frozen=True):
         return PREFIX + self.key.upper().replace(".", "__")
 
 
-S = TypeVar("S", bound=Settings)
+S = TypeVar("S", bound=Section)
 
 
 @overload
@@ -267,7 +279,7 @@ def load(text: str, env: Mapping[str, str]) -> Settings: ...
 def load(text: str, env: Mapping[str, str], kind: type[S]) -> S: ...
 
 
-def load(text: str, env: Mapping[str, str], kind: type[Settings] = Settings) -> Settings:
+def load(text: str, env: Mapping[str, str], kind: type[Section] = Settings) -> Section:
     """Return the settings of a TOML text, overridden by `FRAUD_SECTION__KEY` variables of `env`.
 
     Raises:
@@ -288,6 +300,15 @@ def load(text: str, env: Mapping[str, str], kind: type[Settings] = Settings) -> 
 def describe(kind: type[Settings] = Settings, values: Settings | None = None) -> Iterator[Described]:
     """Yield every setting in order, with its default (or its value in `values`), unit and help."""
     yield from _described(values or kind(), "", "")
+
+
+def policy_text(policy: PolicySection) -> str:
+    """Return a policy as the TOML that `PolicyText` is read from, every setting in it.
+
+    >>> load(policy_text(PolicySection(kind="threshold")), {}, PolicyText).policy.kind
+    'threshold'
+    """
+    return "".join(f"{item.key} = {item.value}\n" for item in _described(policy, "policy.", ""))
 
 
 def reference(kind: type[Settings] = Settings) -> str:

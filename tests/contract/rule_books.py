@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fraud.core.ports import RuleBook
+from fraud.core.rules.blocked import BlockedCards
 from fraud.core.rules.ruleset import RuleSet, compile_rules
 from streaming.rule_file import ReloadingRules
 from streaming.wiring import NoRules, vocabulary
@@ -46,5 +47,6 @@ def from_file(text: str, folder: Path) -> ReloadingRules:
 RULE_BOOKS = [
     RuleBookCase("compiled", RuleSet, lambda text, folder: compile_rules(text, vocabulary())),
     RuleBookCase("file", ReloadingRules, from_file),
+    RuleBookCase("blocked", BlockedCards, lambda text, folder: BlockedCards(compile_rules(text, vocabulary()))),
     RuleBookCase("none", NoRules, lambda text, folder: NoRules(), empty=True),
 ]

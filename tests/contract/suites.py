@@ -2,11 +2,13 @@
 
 from fraud.core.pending import PendingStore
 from fraud.core.ports import Extractor, Policy, RuleBook, Scorer, Sink, Source, StateStore
+from fraud.core.releases import Releases
 from streaming.messages.feed import Feed
 from tests.contract.extractors import EXTRACTORS
 from tests.contract.feeds import FEEDS
 from tests.contract.pending_stores import PENDING_STORES
 from tests.contract.policies import POLICIES
+from tests.contract.releases import RELEASES
 from tests.contract.rule_books import RULE_BOOKS
 from tests.contract.scorers import SCORERS
 from tests.contract.sinks import SINKS
@@ -24,4 +26,5 @@ SUITES: dict[type, list[type]] = {
     Sink: [case.implementation for case in SINKS],
     # The suite is that of outlets too; but a client's producer has the methods of one, so no census tells them apart.
     Feed: [case.feed for case in FEEDS],
+    Releases: [case.implementation for case in RELEASES],
 }

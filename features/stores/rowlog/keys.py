@@ -24,6 +24,7 @@ class Keys:
         self.marks = self.prefix + "marks"
         self.birth = self.prefix + "born"
         self.pointer = self.prefix + "pointer"
+        self.release = release_key(namespace)
         self.building = self.prefix + "building:"
         self.answers = self.prefix + "a:"
         self.rows = f"{namespace}:{LAYOUT_VERSION}.{FORMAT}:{{"
@@ -54,6 +55,11 @@ class Keys:
     def of_old(self, name: str) -> str:
         """Return the name of a row by where format 1 kept it."""
         return self.rows + name[len(self.old_rows) :]
+
+
+def release_key(namespace: str) -> str:
+    """Return where the release in force stands: whatever the layout of the state, and in a slot of its own."""
+    return f"{namespace}:{{release}}"
 
 
 def history_end(encoder: str) -> str:

@@ -4,7 +4,6 @@ Precedence: a block list declines and nothing else is asked; an allow list holds
 rules; otherwise every rule that matches gives its reason, the highest floor and the hardest action count.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
@@ -12,8 +11,9 @@ import msgspec
 import numpy as np
 
 from fraud.core.errors import nearest
-from fraud.core.ports import RuleOutcome
+from fraud.core.ports import RuleOutcome, blocked_by
 from fraud.core.records import Action, Kind, Reason, Transaction, Values
+from fraud.core.rules.bundle import bundled, text_hash
 from fraud.core.rules.checker import Checker, Listing
 from fraud.core.rules.expressions import FOREVER, Row, Typed
 from fraud.core.rules.faults import Fault, FaultAt, RulesError, Source, Span
@@ -136,7 +136,7 @@ class RuleSet:
         """Return the joint outcome of every list and rule that matches."""
         for listed in self._block:
             if listed.holds(tx):
-                return RuleOutcome((listed.reason(tx),), at_least=Action.DECLINE, blocked=True)
+                return blocked_by(listed.reason(tx))
         for listed in self._allow:
             if listed.holds(tx):
                 return RuleOutcome((listed.reason(tx),), at_most=Action.APPROVE)
@@ -221,8 +221,7 @@ class Compiler:
         return fault.name != self._source.name, fault.name, fault.line, fault.column
 
     def _version(self) -> str:
-        texts = [self._source.text, *(f"{name}\n{text}" for name, text in sorted(self._files.items()))]
-        return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        return text_hash(bundled(self._source.text, self._files))
 
     def _listings(self, trees: FileTree) -> dict[str, Listing]:
         found = {name: Listing("", {}) for name in trees.begun}
