@@ -5,10 +5,14 @@ from pathlib import Path
 from fraud.core.errors import RuleError
 from fraud.core.ports import RuleOutcome
 from fraud.core.records import Transaction, Values
+from fraud.core.rules.bundle import need_bundle, parted
 from fraud.core.rules.ruleset import RuleSet, compile_rules, list_files
 from fraud.core.rules.vocabulary import Vocabulary
 
 DEFAULT = Path(__file__).parent / "rules" / "default.fr"
+
+NAMELESS = "rules.fr"
+"""What faults call a rule file that has no name any more."""
 
 Stamp = tuple[int, int, int, int] | None
 """Times of change of content and of inode (ns), size, inode; None for a file that is not there."""
@@ -27,6 +31,11 @@ class Reading:
 
     def compiled(self, vocabulary: Vocabulary) -> RuleSet:
         """Return the compiled rules; raise RuleError when the file cannot be read, or has faults."""
+        text, files = self.texts()
+        return compile_rules(text, vocabulary, self._path.name, files)
+
+    def texts(self) -> tuple[str, dict[str, str]]:
+        """Return the file and its list files by name; raise RuleError when it cannot be read."""
         try:
             text = self._text(self._path)
         except (OSError, ValueError) as error:
@@ -34,7 +43,7 @@ class Reading:
                 f"rules {self._path} cannot be read ({error}): expected a text file in UTF-8; see 'fraud rules --help'"
             )
             raise RuleError(msg) from error
-        return compile_rules(text, vocabulary, self._path.name, self._lists(text))
+        return text, self._lists(text)
 
     def _lists(self, text: str) -> dict[str, str]:
         """Return the list files that can be read; for the others the compiler shows where they are named."""
@@ -59,6 +68,21 @@ def read_rules(path: Path, vocabulary: Vocabulary) -> RuleSet:
         RuleError: when the file cannot be read, or has faults.
     """
     return Reading(path).compiled(vocabulary)
+
+
+def read_bundle(path: Path) -> str:
+    """Return a rule file and its list files as one text, which `compiled_bundle` compiles to the same version.
+
+    Raises:
+        RuleError: when the file cannot be read.
+    """
+    return need_bundle(*Reading(path).texts())
+
+
+def compiled_bundle(bundle: str, vocabulary: Vocabulary) -> RuleSet:
+    """Return the compiled rules of a bundle; raise RuleError when they have faults."""
+    text, files = parted(bundle)
+    return compile_rules(text, vocabulary, NAMELESS, files)
 
 
 class ReloadingRules:

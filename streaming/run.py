@@ -20,6 +20,17 @@ class Handler(Protocol):
         """Return one answer per transaction of the batch, in order."""
 
 
+class Swappable(Protocol):
+    """What is asked of an engine that another strategy is given."""
+
+    @property
+    def strategy(self) -> Strategy:
+        """Return what decides now, with what was learned."""
+
+    def replace_strategy(self, strategy: Strategy) -> None:
+        """Swap it between two batches."""
+
+
 class Parts(msgspec.Struct, frozen=True):
     """An engine with the parts that somebody outside may want to talk to."""
 

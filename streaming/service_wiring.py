@@ -20,15 +20,15 @@ from features.stores.rowlog.owner import MIB
 from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.errors import ArtifactError, StoreRestartedError, StoreUnavailableError
 from fraud.core.labels import LabelBook
-from fraud.core.ports import RuleBook
 from fraud.core.records import SECOND, Level
+from fraud.core.rules.blocked import BlockedCards
 from models.online.snapshots import MOST_BYTES, decoded, size_for
 from streaming import clock, wiring
 from streaming.kafka import confluent, kafka_python
 from streaming.kafka.backlog import Backlog
 from streaming.kafka.client import Consumer, Producer
 from streaming.kafka.link import KafkaLink
-from streaming.kafka.model_pointer import Pointer, pointer_in
+from streaming.kafka.model_pointer import Pointer
 from streaming.kafka.offsets import Offsets
 from streaming.kafka.publisher import Publisher
 from streaming.kafka.recovery import Recoverable, Recovery
@@ -49,15 +49,16 @@ from streaming.observe.stages import TimedEngine, TimedScorer, TimedStore, Watch
 from streaming.rebuild.histories import Reencode
 from streaming.rebuild.inputs import InputLog
 from streaming.rebuild.state import Rebuild
-from streaming.settings import KafkaSection, ServiceSettings, changed, rates
+from streaming.release_wiring import block_list, first_choice, need_unread, next_choice
+from streaming.settings import KafkaSection, ServiceSettings, rates
 from streaming.worker.catch_up import CatchUp, Job
 from streaming.worker.deadlines import LatencyBudget
 from streaming.worker.fallback import FallbackEngine, RulesFallback
-from streaming.worker.model_swap import ModelInUse, ModelSwap
+from streaming.worker.model_swap import InUse, ModelInUse, ModelSwap
 from streaming.worker.probe import Probe
 from streaming.worker.refresh import Make, Ready, Refresh, Topic
 from streaming.worker.reporter import Reporter
-from streaming.worker.service import Service
+from streaming.worker.service import Listener, Service
 from streaming.worker.standby import take_turn
 from streaming.worker.upkeep import Upkeep
 from streaming.worker.warm_up import warm_up
@@ -111,13 +112,13 @@ def path_timeout(settings: ServiceSettings) -> float:
     return min(settings.store.path_timeout, settings.store.timeout) / SECOND
 
 
-def first_look(store: RedisStore, patience: int) -> bytes | None:
-    """Connect; return what names the model in use, None when the store does not answer within `patience` (ns)."""
+def first_look(store: RedisStore, patience: int) -> InUse | None:
+    """Connect; return what says what is to decide, None when the store does not answer within `patience` (ns)."""
     until = clock.monotonic_ns() + patience
     while True:
         try:
             store.reopen()
-            return store.pointer()
+            return InUse(*store.in_use())
         except (StoreUnavailableError, StoreRestartedError):
             if clock.monotonic_ns() >= until:
                 return None
@@ -141,13 +142,25 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
         take_turn(standby, member)
     store = path_store(settings)
     budget = budget_of(settings)
-    deciding = decider(settings, embedded.strategy, store, outside, budget)
-    if deciding.refresh:
-        deciding.refresh.begin()
+    configured, cards = wiring.guarded(settings, embedded.strategy)
+    deciding = decider(settings, configured, store, outside, budget)
+    heard = listeners(settings, deciding.refresh, cards, outside)
+    for each in heard:
+        each.begin()
     link = kafka_link(settings, member, deciding.fallback, outside.watch, budget, deciding.pointer, outside.health.beat)
-    if deciding.refresh:
-        deciding.refresh.take_up()
-    return service(settings, outside, deciding, store, budget, link)
+    for each in heard:
+        each.take_up()
+    return service(settings, outside, deciding, store, budget, link, heard)
+
+
+def listeners(
+    settings: ServiceSettings, refresh: Refresh | None, cards: BlockedCards, outside: Outside
+) -> tuple[Listener, ...]:
+    """Return what a worker hears of beside its payments: new parameters, blocked cards; as far as it is to."""
+    blocking = block_list(settings, cards, outside.log) if cards.most else None
+    if blocking is not None:
+        outside.metrics.registry.register(blocking)
+    return tuple(each for each in (refresh, blocking) if each is not None)
 
 
 def budget_of(settings: ServiceSettings) -> LatencyBudget:
@@ -159,14 +172,12 @@ def budget_of(settings: ServiceSettings) -> LatencyBudget:
 def decider(
     settings: ServiceSettings, configured: Strategy, store: RedisStore, outside: Outside, budget: LatencyBudget
 ) -> Deciding:
-    """Return what decides by the model that the store points to, by the settings' own where it points to none.
+    """Return what decides by what the store says, release or model; by the settings' own where it says nothing.
 
-    Where no store answers rules decide until one does; then its model is taken up.
+    Where no store answers rules decide until one does; then what it says is taken up.
     """
-    text = first_look(store, settings.store.timeout)
-    pointer = pointer_in(text or b"")
-    load = partial(pointed, settings, configured.rules)
-    chosen = configured if pointer is None or pointer.version == configured.scorer.version else load(pointer)
+    held = first_look(store, settings.store.timeout)
+    pointer, chosen = first_choice(settings, configured, held or InUse())
     watch = outside.watch
     extractor = OnlineExtractor(TimedStore(store, watch))
     engine = Engine(extractor, store, timed(chosen, watch), None, Lateness(settings.lateness.allowed), budget)
@@ -185,32 +196,14 @@ def decider(
     )
     for use in users:
         use(chosen)
-    swap = ModelSwap(store, load, text)
+    swap = ModelSwap(store, partial(next_choice, settings, configured.rules), chosen, held)
 
     def back() -> None:
         store.reopen()
         swap.follow()
 
-    fallback = FallbackEngine(TimedEngine(engine, watch), store, rules, Probe(back), down=text is None)
+    fallback = FallbackEngine(TimedEngine(engine, watch), store, rules, Probe(back), down=held is None)
     return Deciding(chosen, engine, fallback, users, swap, refresh, pointer)
-
-
-def pointed(settings: ServiceSettings, rules: RuleBook, pointer: Pointer) -> Strategy:
-    """Return the strategy of a pointer, warm, with the rules in use.
-
-    Raises:
-        ArtifactError: when the model is not there, or not in that version.
-    """
-    parts = wiring.build(changed(settings, "model", name=pointer.model))
-    version = parts.strategy.scorer.version
-    if version != pointer.version:
-        msg = (
-            f"the store points to {pointer.version}, but {settings.model.folder} holds {version}: "
-            "put that version there, or run 'fraud state reencode' for this one"
-        )
-        raise ArtifactError(msg)
-    warm_up(parts)
-    return msgspec.structs.replace(parts.strategy, rules=rules)
 
 
 def timed(strategy: Strategy, watch: Watch) -> Strategy:
@@ -308,10 +301,12 @@ def service(
     store: RedisStore,
     budget: LatencyBudget,
     link: KafkaLink,
+    heard: tuple[Listener, ...],
 ) -> Service:
     """Return a worker made of its parts."""
     log, metrics, fallback = outside.log, outside.metrics, deciding.fallback
     model = ModelInUse(deciding.strategy, deciding.swap, log, deciding.users, link.swap_model)
+    metrics.registry.register(model.refusals)
     reporter = Reporter(link, fallback, budget, outside.watch, metrics, outside.health, log)
     upkeep = Upkeep(link, fallback, model, store.copies, metrics, log)
     backlog = partial(Backlog, settings.kafka, Codec(rates(settings), ANY_TIME), link.recovery.ids)
@@ -319,9 +314,7 @@ def service(
         fallback, link, store, partial(Job, deciding.engine, store, backlog, path_timeout(settings)), model.swap, log
     )
     pages = listen(settings, metrics, outside.health)
-    return Service(
-        link, fallback, model, deciding.refresh, reporter, upkeep, catch_up, store, log, pages, settings.kafka.group
-    )
+    return Service(link, fallback, model, heard, reporter, upkeep, catch_up, store, log, pages, settings.kafka.group)
 
 
 def listen(settings: ServiceSettings, metrics: Metrics, health: Health) -> Pages | None:
@@ -452,11 +445,12 @@ def reencode(settings: ServiceSettings) -> Reencode:
 
     Raises:
         ArtifactError: when the model does not exist or does not fit this release.
-        StateError: when the store holds histories of its encoder already.
+        StateError: when the store holds histories of its encoder already, or the release in force reads them.
     """
     scratch = MemoryStore()
     extractor = OnlineExtractor(scratch)
     scorer = wiring.scorer(settings.model.name, Path(settings.model.folder), extractor.version)
+    need_unread(settings, scorer.encoder)
     job = Reencode(settings.model.name, scorer, input_log(settings), scratch, extractor, open_store(settings))
     job.begin()
     return job

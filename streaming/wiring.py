@@ -17,9 +17,11 @@ from fraud.core.labels import LabelBook
 from fraud.core.pending import MemoryPending
 from fraud.core.ports import RuleBook, RuleOutcome, Scorer, Sink, Source
 from fraud.core.records import Level
+from fraud.core.releases import NO_RULES, Release
+from fraud.core.rules.blocked import BlockedCards
 from fraud.core.rules.vocabulary import Vocabulary
 from fraud.core.second_half import Heard
-from fraud.core.settings import ModelSection, PolicySection, RulesSection, Settings
+from fraud.core.settings import ModelSection, PolicySection, PolicyText, RulesSection, Settings, load
 from models import blend, registry, rules_only
 from models.blend import Blend, Early
 from models.boosting.scorer import Booster
@@ -35,7 +37,7 @@ from streaming.labels.learning import Closed, HeldChart, Outlet
 from streaming.messages.codec import Codec
 from streaming.replay.extraction import Extraction, Recorder, RecordingExtractor, RecordingScorer, RecordingStore
 from streaming.replay.job import Replay, Request
-from streaming.rule_file import DEFAULT, ReloadingRules
+from streaming.rule_file import DEFAULT, ReloadingRules, compiled_bundle
 from streaming.run import Parts
 from streaming.settings import rates
 
@@ -48,7 +50,7 @@ LEARNED_FROM = 1_000_000
 
 
 def scorer(name: str, folder: Path, spec_version: str, *, evidence: bool = True) -> Scorer:
-    """Return the scorer behind a model's name; `rules` always exists.
+    """Return the scorer behind a model's name, or NAME@VERSION; `rules` always exists.
 
     With `evidence` what it explains carries the numbers behind it.
 
@@ -57,14 +59,19 @@ def scorer(name: str, folder: Path, spec_version: str, *, evidence: bool = True)
     """
     if name == rules_only.NAME:
         return RulesOnly()
-    artifact = registry.load(_home(name, folder), name, spec_version=spec_version)
+    bare, _, version = name.partition("@")
+    home = _home(bare, folder, version)
+    artifact = registry.load(home, bare, spec_version=spec_version, version=version or None)
     made = Blend.of(artifact) if artifact.card.kind in (blend.BLEND, blend.NETWORK) else Booster.of(artifact)
     made.evidence = evidence
     return made
 
 
-def _home(name: str, folder: Path) -> Path:
-    return SHIPPED if name not in registry.names(folder) and name in registry.names(SHIPPED) else folder
+def _home(name: str, folder: Path, version: str) -> Path:
+    """Return where a model lies: one of the site before a shipped one, unless only that has the version asked for."""
+    kept = {place: registry.versions(place, name) for place in (folder, SHIPPED) if name in registry.names(place)}
+    held = [place for place, versions in kept.items() if not version or version in versions]
+    return next(iter(held or kept), folder)
 
 
 def delay_warning(used: Scorer, delay: int | None) -> str:
@@ -145,14 +152,64 @@ class Outside(msgspec.Struct, frozen=True):
     over: Callable[[Source], Hearing]
 
 
-def build(settings: Settings, told_at: int | None = None, told: Closing | None = None) -> Parts:
+def guarded(settings: Settings, chosen: Strategy) -> tuple[Strategy, BlockedCards]:
+    """Return a strategy with a block list in front of its rules, and that."""
+    cards = BlockedCards(chosen.rules, settings.rules.most_blocked)
+    return msgspec.structs.replace(chosen, rules=cards), cards
+
+
+def policy_in(text: str) -> PolicySection:
+    """Return the policy of a TOML text: its table [policy]; what it leaves out has its default.
+
+    Raises:
+        SettingsError: when there is anything else in it, or something is wrong with it.
+    """
+    return load(text, {}, PolicyText).policy
+
+
+def release_rules(settings: Settings, release: Release, text: Callable[[str], str]) -> RuleBook:
+    """Return the rules of a release; `text` returns the text of a hash. Raises RuleError, and what `text` raises."""
+    if release.rules == NO_RULES:
+        return NoRules()
+    money = settings.money
+    return compiled_bundle(text(release.rules), vocabulary(money.digits.get(money.base, 2)))
+
+
+def released(
+    settings: Settings, release: Release, text: Callable[[str], str], spec_version: str, now: Strategy | None = None
+) -> Strategy:
+    """Return the strategy that a release is; `now` is one in use, whose model is not loaded again where it is the same.
+
+    Raises:
+        ArtifactError: when the model is missing or does not fit this project's features.
+        ReleaseError: when a text is not kept.
+        RuleError: when the rules have faults.
+        SettingsError: when the policy has, or asks for an alert budget and the model knows no scores to meet it with.
+    """
+    if now is not None and now.scorer.version == release.model:
+        model, lower = now.scorer, now.reduced
+    else:
+        folder, evidence = Path(settings.model.folder), settings.reasons.evidence
+        model = scorer(release.model, folder, spec_version, evidence=evidence)
+        lower = reduced(model)
+    reference = model.reference_scores if isinstance(model, Booster | Blend) else ()
+    policy = policy_in(text(release.policy)).build(reference)
+    return Strategy(model, release_rules(settings, release, text), policy, lower, release=release.id)
+
+
+def build(
+    settings: Settings,
+    told_at: int | None = None,
+    told: Closing | None = None,
+    chosen: Strategy | None = None,
+) -> Parts:
     """Return an embedded engine: memory store, label book in this process. Raises what `strategy` raises.
 
-    `told_at` and `told` as in `assemble`.
+    `told_at` and `told` as in `assemble`; `chosen` decides, unless the settings are to say what does.
     """
     store = MemoryStore(settings.engine.retry_horizon)
     extractor = OnlineExtractor(store)
-    return assemble(settings, store, extractor, strategy(settings, extractor.version), told_at, told)
+    return assemble(settings, store, extractor, chosen or strategy(settings, extractor.version), told_at, told)
 
 
 def outside(settings: Settings, log: TopicLog, since: int, told: Closing) -> Outside:
@@ -163,7 +220,7 @@ def outside(settings: Settings, log: TopicLog, since: int, told: Closing) -> Out
     """
     topics, store = Topics(), MemoryStore(settings.engine.retry_horizon)
     extractor = OnlineExtractor(store)
-    chosen = strategy(settings, extractor.version)
+    chosen, cards = guarded(settings, strategy(settings, extractor.version))
     sink = Published(log.outlet(), topics, since)
     learner = Told(Outlet(sink, topics, None), chosen.scorer.version)
 
@@ -173,7 +230,7 @@ def outside(settings: Settings, log: TopicLog, since: int, told: Closing) -> Out
 
     parts = assemble(settings, store, extractor, chosen, None, both, sink.heard)
     feed, codec = log.feed([topics.labels, topics.actions]), Codec(rates(settings))
-    return Outside(parts, sink, lambda source: Hearing(source, feed, codec, topics, lambda order: None))
+    return Outside(parts, sink, lambda source: Hearing(source, feed, codec, topics, cards.take))
 
 
 def assemble(

@@ -19,6 +19,7 @@ from fraud.cli import (
     learn,
     models,
     refresh,
+    release,
     replay,
     rules,
     run,
@@ -51,6 +52,7 @@ app.command("run")(run.run)
 app.command("learn")(learn.learn)
 app.add_typer(refresh.app, name="refresh")
 app.add_typer(labels.app, name="labels")
+app.add_typer(release.app, name="release")
 app.add_typer(topics.app, name="topics")
 app.add_typer(state.app, name="state")
 app.add_typer(rules.app, name="rules")

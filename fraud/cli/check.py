@@ -71,12 +71,14 @@ def topics_there(settings: "ServiceSettings") -> str:
 
 def store_sound(settings: "ServiceSettings") -> str:
     """Return the store's name; raise FraudError when it does not answer, or is set up so that it may lose state."""
+    from fraud.core.releases import release_in
     from streaming.service_wiring import open_store
 
     store = open_store(settings)
     try:
         if faults := list(store.faults()):
             raise StateError("; ".join(faults))
-        return f"state born {store.birth}"
+        live = release_in(store.in_use()[1])
+        return f"state born {store.birth}, {(live and f'release {live.id} in force') or 'no release in force'}"
     finally:
         store.close()

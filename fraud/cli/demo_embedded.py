@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fraud.cli import options
+from fraud.cli import options, output
 from fraud.cli.panel import Board, Learning
 from fraud.cli.screen import Screen
 from fraud.core.fields import Duration
@@ -18,6 +18,7 @@ from streaming.feeds.topic_log import TopicLog
 from streaming.files.decisions import Tee
 from streaming.labels.learning import Closed, HeldChart
 from streaming.observe.latency import Latencies
+from streaming.release_wiring import followed, under_release
 from streaming.run import Parts, run
 from streaming.settings import ServiceSettings, changed
 from streaming.wiring import outside
@@ -168,10 +169,14 @@ def embedded(
     lesson = Lesson(board, screen, TRAFFIC.start + CHANGE_DAY * DAY)
     log = TopicLog(console)
     log.empty()
-    made = outside(demo_settings(settings, model), log, since, lesson.told)
+    found = under_release(demo_settings(settings, model))
+    made = outside(found, log, since, lesson.told)
     parts, source = made.parts, made.over(SimulatedSource(traffic, batch=BATCH, pace=pace))
+    release = followed(found, parts, output.say)
+    release.begin()
 
     def between(intake: Intake, answers: Sequence[Answer]) -> bool:
+        release.turn()
         if parts.learning is not None and intake.arrivals:
             lesson.at(intake.arrivals[-1].event.seen_at, parts.learning.figures)
         return watch.between(intake, answers)

@@ -146,7 +146,7 @@ def live(
     topics.create(site)
     traffic = Traffic(site, seed, day_seconds)
     words = ["--bootstrap", kafka, "--prefix", PREFIX, "--group", GROUP]
-    worker = ["run", *words, "--store", redis, "--model", model, "--rules", "default"]
+    worker = ["run", *words, "--store", redis, "--model", model, "--rules", "default", "--number", "0"]
     with child("worker", worker), child("book", ["learn", *words, "--state", str(LOGS)], model):
         output.say(f"Worker and label book run; what they say goes to {LOGS}/. History first, then live.")
         traffic.start()

@@ -50,12 +50,17 @@ def promote(
     version: Annotated[str, typer.Argument(help="The version to use, as fraud models list shows it.")],
     models: options.Models = None,
     settings: options.SettingsFile = None,
+    store: options.Store = None,
 ) -> None:
-    """Make a kept version the one in use; services take it up when they start."""
+    """Make a kept version the one in use; services take it up when they start.
+
+    Refused while a release is in force, which names the version that decides.
+    """
     from features.spec import spec
     from models import registry
     from streaming import clock
 
+    need_no_release(settings, store, f"promoting {name} {version}")
     folder = root(models, settings)
     registry.require_known(folder, name)
     registry.promote(folder, name, version, clock.now_ns())
@@ -70,11 +75,16 @@ def rollback(
     name: Annotated[str, typer.Argument(help="The model's name.")],
     models: options.Models = None,
     settings: options.SettingsFile = None,
+    store: options.Store = None,
 ) -> None:
-    """Go back to the version that was in use before; a second call goes one further back."""
+    """Go back to the version that was in use before; a second call goes one further back.
+
+    Refused while a release is in force, which names the version that decides.
+    """
     from models import registry
     from streaming import clock
 
+    need_no_release(settings, store, f"another version of {name}")
     version = registry.rollback(root(models, settings), name, clock.now_ns())
     output.last_line({"name": name, "version": version})
 
@@ -133,6 +143,14 @@ def export(
     held = fits.extracted(data, mapping, label_delay, cache, found, histories=tokens > 0)
     dataset.export(held, out, extraction.newest_tokens(held, cache, tokens) if tokens else {})
     output.last_line({"out": str(out), "rows": held.meta.rows, "features": len(held.names), "tokens": tokens})
+
+
+def need_no_release(settings: Path | None, store: str | None, what: str) -> None:
+    """Raise ReleaseError where a release is in force: in the store of the site, where one answers, or in its folder."""
+    from fraud.cli.release import live_release
+    from streaming import releasing
+
+    releasing.need_no_release(live_release(settings, store), what)
 
 
 def root(models: Path | None, settings: Path | None) -> Path:

@@ -1,11 +1,16 @@
 """`fraud run`: the service."""
 
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fraud.cli import options, output
+from fraud.core.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from streaming.settings import ServiceSettings
 
 
 def run(
@@ -22,7 +27,7 @@ def run(
     http: Annotated[
         int | None, typer.Option(help="Port of /metrics, /livez, /readyz; worker K takes port + K.")
     ] = None,
-    number: Annotated[int, typer.Option(help="This worker's number; --workers sets it.")] = 0,
+    number: Annotated[int | None, typer.Option(help="This worker's number; --workers sets it.")] = None,
     member: Annotated[str, typer.Option(help="This worker's lasting name; default: host and number.")] = "",
     standby: Annotated[
         Path | None,
@@ -34,11 +39,15 @@ def run(
     Transactions come on topic `transactions`, verdicts by way of `fraud learn`; decisions leave on `decisions`, alerts
     on `alerts`, what cannot be read on `transactions.dead`. A worker that is killed goes on where it was: nothing is
     lost, nothing counts twice. Make the topics first: fraud topics create.
+
+    Once a release is in force (fraud release) it stands above --model and --rules: other ones are refused here.
     """
     found = options.service(
         settings, bootstrap=bootstrap, store=store, model=model, models=models, rules=rules, group=group,
         prefix=prefix, delivery=delivery, http=http,
     )  # fmt: skip
+    if number is None:  # a worker that is started again by its supervisor goes on, whatever was put in force since
+        need_agreement(found, model, rules)
     if workers > 1:
         from streaming.worker.supervisor import supervise
 
@@ -46,4 +55,19 @@ def run(
         return
     from streaming import service_wiring
 
-    service_wiring.worker(found, number, member, standby).run()
+    service_wiring.worker(found, number or 0, member, standby).run()
+
+
+def need_agreement(settings: "ServiceSettings", model: str | None, rules: Path | None) -> None:
+    """Raise ReleaseError where the command line names another model, or other rules, than the release in force.
+
+    A store that does not answer is no reason not to start: rules decide until it does.
+    """
+    if model is None and rules is None:
+        return
+    from streaming import release_wiring, releasing
+
+    with suppress(StoreUnavailableError):
+        with closing(release_wiring.open_releases(settings)) as releases:
+            live = releases.live()
+        releasing.need_agreement(live, model, None if rules is None else str(rules))

@@ -15,6 +15,7 @@ from fraud.core.records import Answer, Intake
 from streaming import clock
 from streaming.observe.counts import Counts
 
+BUILT = ["model", "spec", "policy", "rules", "release"]
 STUCK_NS = 120_000_000_000
 
 
@@ -34,13 +35,14 @@ class Gauges:
         )
         self.cache_bytes = Gauge("fraud_store_cache_bytes", "Memory that copies of rows take", **options)
         self.rules_refused = Gauge("fraud_rules_refused", "Changed rule files refused", **options)
-        self.build = Gauge("fraud_build_info", "What this worker runs", ["model", "spec", "policy", "rules"], **options)
+        self.build = Gauge("fraud_build_info", "What this worker runs", BUILT, **options)
 
     def show_build(self, strategy: Strategy) -> None:
         """Show what decides from now on."""
         scorer = strategy.scorer
         self.build.clear()
-        self.build.labels(scorer.version, scorer.spec_version, strategy.policy.version, strategy.rules.version).set(1)
+        chosen = strategy.policy.version, strategy.rules.version, strategy.release
+        self.build.labels(scorer.version, scorer.spec_version, *chosen).set(1)
 
 
 class Metrics:

@@ -72,7 +72,8 @@ class RulesFallback:
         vector = FeatureVector(tx.id, self._missing, self._spec, tx.seen_at)
         score = Score(tx.id, 0.0, STORE_DOWN, Level.RULES)
         scored = Scored(tx, arrival, vector, score, marks=(Mark.STORE_DOWN,))
-        return answer_of(scored, self._strategy.rules, self._strategy.policy, Explained)
+        chosen = self._strategy
+        return answer_of(scored, chosen.rules, chosen.policy, Explained, chosen.release)
 
 
 class FallbackEngine:

@@ -94,7 +94,7 @@ class Refresh:
         self._ready: deque[Ready] = deque(maxlen=1)
         self._looked, self._stopped = Event(), Event()
         self._thread = Thread(target=self._run, daemon=True, name="refresh")
-        self._version = ""
+        self._taken: Ready | None = None
 
     # ---- on the path
 
@@ -108,21 +108,28 @@ class Refresh:
         self.swap()
 
     def follow(self, strategy: Strategy) -> None:
-        """Go on with another model, as it was trained until its own parameters are found."""
-        self._strategy, self._version = strategy, ""
-        self._heard.another_model()
+        """Go on with another model, as it was trained until its own parameters are found.
 
-    def swap(self) -> None:
-        """Between two batches, go on by the parameters that have become ready, if some have."""
-        if not self._ready:
+        Where rules and policy alone are others, the parameters in force stay.
+        """
+        same = strategy.scorer is self._strategy.scorer
+        self._strategy = strategy
+        if same and self._taken is not None:
+            self._use(by(strategy, self._taken))
+        elif not same:
+            self._taken = None
+            self._heard.another_model()
+
+    def swap(self, *, by_rules: bool = False) -> None:
+        """Between two batches, go on by the parameters that have become ready, if some have; they are no rules."""
+        if not self._ready or by_rules:
             return
         ready, strategy = self._ready.popleft(), self._strategy
         if ready.base != strategy.scorer.version:
             return
-        versions = {ready.version: ready.scorers} if ready.version else {}
-        self._use(msgspec.structs.replace(strategy, parameters=ready.version, versions=versions))
-        self._heard.in_force(ready, self._version)
-        self._version = ready.version
+        self._use(by(strategy, ready))
+        self._heard.in_force(ready, self._taken.version if self._taken else "")
+        self._taken = ready
 
     def close(self) -> None:
         """Listen no more; the last question is not waited for long."""
@@ -149,7 +156,7 @@ class Refresh:
     def _listen(self, updates: Updates) -> None:
         follower: Follower | None = None
         while not self._stopped.is_set():
-            if follower is None or follower.strategy is not self._strategy:
+            if follower is None or follower.strategy.scorer is not self._strategy.scorer:
                 strategy = self._strategy
                 follower = Follower(strategy, self._make(strategy), self._topic.in_force, self._heard)
                 self._offer(follower.look())
@@ -160,6 +167,12 @@ class Refresh:
     def _offer(self, ready: Ready | None) -> None:
         if ready is not None:
             self._ready.append(ready)
+
+
+def by(strategy: Strategy, ready: Ready) -> Strategy:
+    """Return a strategy that decides by parameters that are ready."""
+    versions = {ready.version: ready.scorers} if ready.version else {}
+    return msgspec.structs.replace(strategy, parameters=ready.version, versions=versions)
 
 
 class Follower:

@@ -18,7 +18,6 @@ from streaming.run import run
 from streaming.worker.catch_up import CatchUp
 from streaming.worker.fallback import FallbackEngine
 from streaming.worker.model_swap import ModelInUse
-from streaming.worker.refresh import Refresh
 from streaming.worker.reporter import Reporter
 from streaming.worker.upkeep import Upkeep
 
@@ -35,6 +34,22 @@ class Store(Protocol):
         """Release the connections."""
 
 
+class Listener(Protocol):
+    """What hears of something on a thread, and changes what decides between two batches."""
+
+    def begin(self) -> None:
+        """Begin to listen."""
+
+    def take_up(self) -> None:
+        """Before the first payment, take up what is there, waiting for it a while."""
+
+    def swap(self, *, by_rules: bool = False) -> None:
+        """Between two batches, take up what was heard; `by_rules`: the store is gone, rules alone decide."""
+
+    def close(self) -> None:
+        """Listen no more."""
+
+
 class Service:
     """One worker. `streaming.service_wiring` puts it together; partitions come with `run`."""
 
@@ -43,7 +58,7 @@ class Service:
         link: KafkaLink,
         fallback: FallbackEngine,
         model: ModelInUse,
-        refresh: Refresh | None,
+        heard: Sequence[Listener],
         reporter: Reporter,
         upkeep: Upkeep,
         catch_up: CatchUp,
@@ -52,8 +67,8 @@ class Service:
         pages: Pages | None,
         group: str,
     ) -> None:
-        """Take the parts; without `refresh` nothing learned is listened for. `group` is told when it starts."""
-        self._link, self._fallback, self._model, self._refresh = link, fallback, model, refresh
+        """Take the parts; `heard` is what is listened for beside payments. `group` is told when it starts."""
+        self._link, self._fallback, self._model, self._heard = link, fallback, model, heard
         self._reporter, self._upkeep, self._catch_up = reporter, upkeep, catch_up
         self._store, self._log, self._pages = store, log, pages
         self._group = group
@@ -71,8 +86,8 @@ class Service:
             run(self._link, self._fallback, self._link, self._between)
         finally:
             self._log.say("stopped", **msgspec.structs.asdict(self._link.counts))
-            if self._refresh:
-                self._refresh.close()
+            for listener in self._heard:
+                listener.close()
             self._catch_up.close()
             self._fallback.close()
             self._store.close()
@@ -93,8 +108,8 @@ class Service:
         self._reporter.batch(intake, answers)
         if self._fallback.mode is Mode.NORMAL:
             self._model.swap()
-            if self._refresh:
-                self._refresh.swap()
+        for listener in self._heard:
+            listener.swap(by_rules=self._fallback.mode is not Mode.NORMAL)
         self._catch_up.turn()
         self._upkeep.turn(idle=not intake.arrivals and not intake.rejects)
         self._reporter.turn()

@@ -4,6 +4,7 @@ import gc
 from typing import Protocol
 
 from fraud.core.records import SECOND
+from fraud.core.rules.blocked import book_under
 from streaming import clock
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.recovery import Mode
@@ -89,7 +90,7 @@ class Upkeep:
         self._refresh_rules()
 
     def _refresh_rules(self) -> None:
-        rules = self._model.strategy.rules
+        rules = book_under(self._model.strategy.rules)
         if not isinstance(rules, ReloadingRules):
             return
         refused = rules.refused

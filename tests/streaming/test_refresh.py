@@ -336,6 +336,20 @@ def test_the_end_of_a_period_is_a_sign_of_life_of_the_learner_of_this_base(
     until(lambda: worker.figures()["fraud_refresh_age_seconds"] == 2, "a period has ended", 5)
 
 
+def test_other_rules_on_the_same_model_keep_what_was_learned(worker: Worker, topic: Published) -> None:
+    topic.publish(BASE, "7-abc", 7)
+    worker.start()
+    assert worker.version == "7-abc"
+    nobody: Any = None
+    released = Strategy(worker.used[-1].scorer, nobody, nobody, release="r1-a")
+    worker.refresh.follow(released)
+    assert (worker.used[-1].release, worker.used[-1].parameters) == ("r1-a", "7-abc")
+    assert worker.figures()["fraud_refresh_seq"] == 7
+    topic.publish(BASE, "8-abc", 8)
+    until(lambda: worker.version == "8-abc", "the next one", 5)
+    assert worker.used[-1].release == "r1-a"
+
+
 # --- the worker's loop -----------------------------------------------------------------------------------------------
 
 
@@ -346,9 +360,9 @@ def test_a_worker_swaps_only_while_nobody_else_uses_its_engine(mode: Mode) -> No
     turns: Any = SimpleNamespace(turn=lambda: None)
     told: Any = SimpleNamespace(batch=lambda *_: None, turn=lambda: None)
     model: Any = SimpleNamespace(swap=lambda: swapped.append("model"))
-    refresh: Any = SimpleNamespace(swap=lambda: swapped.append("parameters"))
+    refresh: Any = SimpleNamespace(swap=lambda by_rules: by_rules or swapped.append("parameters"))
     nobody: Any = None
     fallback: Any = SimpleNamespace(mode=mode)
-    service = Service(nobody, fallback, model, refresh, told, idle, turns, nobody, nobody, None, "group")
+    service = Service(nobody, fallback, model, (refresh,), told, idle, turns, nobody, nobody, None, "group")
     assert service._between(Intake(), ())
     assert swapped == (["model", "parameters"] if mode is Mode.NORMAL else [])

@@ -1,14 +1,20 @@
 """Garbage is collected between batches, and what has survived is not looked through again and again."""
 
 import gc
+import io
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fraud.core.records import SECOND
+from fraud.core.rules.blocked import BlockedCards
 from streaming import clock
+from streaming.observe.logs import Log
+from streaming.rule_file import ReloadingRules
+from streaming.wiring import vocabulary
 from streaming.worker.upkeep import COLLECT_ALL_NS, Upkeep
 
 
@@ -82,3 +88,19 @@ def test_rings_that_were_left_out_go_with_the_rare_collection_of_everything(
     now.ns += SECOND
     made.turn(idle=True)
     assert Ring.gone == 1
+
+
+def test_rules_behind_blocked_cards_are_taken_up_when_their_file_changes(tmp_path: Path) -> None:
+    file = tmp_path / "site.fr"
+    file.write_text("rule a : when amount > 1 then note")
+    book, log = ReloadingRules(file, vocabulary()), io.StringIO()
+    before = book.version
+    gauges: Any = SimpleNamespace(rules_refused=SimpleNamespace(set=lambda value: None))
+    model: Any = SimpleNamespace(strategy=SimpleNamespace(rules=BlockedCards(book)))
+    nobody: Any = SimpleNamespace()
+    made = Upkeep(nobody, nobody, model, nobody, SimpleNamespace(gauges=gauges), Log("worker-0", log))  # type: ignore[arg-type]
+    file.write_text("rule a : when amount > 20 then note")
+    made._refresh_rules()
+    made._refresh_rules()
+    assert book.version != before
+    assert f'"rules taken up","version":"{book.version}"' in log.getvalue()

@@ -1,0 +1,236 @@
+"""The block list: heard on a thread from topic `actions`, kept in the store, changed between two batches.
+
+The topic is read without a group: every worker hears all of it. What holds is kept in the store with the offsets up to
+where it was heard, for the topic forgets; a worker begins there. While the store is gone what the topic says still
+counts, and is kept once the store is back.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from threading import Event, Thread
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from fraud.core.actions import CaseAction, Remedy
+from fraud.core.errors import StoreRestartedError, StoreUnavailableError
+from fraud.core.rules.blocked import BlockedCards
+from streaming import clock
+from streaming.messages.actions import case_action_in
+from streaming.messages.feed import Feed, Place, Record
+from streaming.observe.logs import Log
+
+POLL_SECONDS = 0.2
+FIRST_LOOK, AGAIN_SECONDS, STOP_SECONDS = 10.0, 2.0, 2.0
+SILENT = 10
+"""Polls without a record after which all is read, though the offsets say that there is more: some hold no record."""
+GONE = StoreUnavailableError, StoreRestartedError
+
+
+class BlockStore(Protocol):
+    """Where the block list is kept; see `RedisBlocked`."""
+
+    def held(self) -> tuple[dict[str, int], list[bytes]]:
+        """Return the offset of the next action by partition (TOPIC@ID:NUMBER), and the blocks that hold."""
+
+    def take(self, partition: str, following: int, changes: Sequence[tuple[int, str, bytes]], most: int) -> int:
+        """Take in actions up to before `following`: offset, card, and block, which is empty to unblock.
+
+        Return for how many blocks there was no room.
+        """
+
+    def close(self) -> None:
+        """Release the connection."""
+
+
+class Heard(NamedTuple):
+    """What was heard at once: the blocks that hold, where the store has said so, and what was ordered since."""
+
+    blocks: tuple[CaseAction, ...] | None
+    actions: tuple[CaseAction, ...]
+
+
+class Sources(NamedTuple):
+    """Where a block list comes from: `feed` follows the topic, `store` opens what keeps it, `topic` is its name and id.
+
+    Each raises FraudError where it cannot.
+    """
+
+    feed: Callable[[], Feed]
+    store: Callable[[], BlockStore]
+    topic: Callable[[], tuple[str, str]]
+
+
+class BlockList:
+    """Keeps a worker's set of blocked cards as the topic says."""
+
+    def __init__(self, cards: BlockedCards, sources: Sources, log: Log) -> None:
+        """Begin with the set as it is; nothing is read before `begin`."""
+        self._cards, self._sources, self._log = cards, sources, log
+        self._heard: deque[Heard] = deque()
+        self._looked, self._stopped = Event(), Event()
+        self._thread = Thread(target=self._run, daemon=True, name="blocked")
+        self._refused, self._told = 0, ""
+
+    # ---- on the path
+
+    def begin(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def take_up(self, patience: float = FIRST_LOOK) -> None:
+        """Before the first payment, take up what is blocked, waiting for so many seconds at most."""
+        if not self._looked.wait(patience):
+            self._log.say("blocked cards not known yet", seconds=patience)
+        self.swap()
+
+    def swap(self, *, by_rules: bool = False) -> None:
+        """Between two batches, take up what was heard; rules alone go by it too."""
+        del by_rules
+        while self._heard:
+            heard = self._heard.popleft()
+            if heard.blocks is not None:
+                self._cards.restore(msgspec.msgpack.encode(heard.blocks))
+            for action in heard.actions:
+                if not self._cards.take(action):
+                    self._refused += 1
+                    self._log.say("block refused", action=action.id, by=action.by, blocked=len(self._cards))
+
+    def close(self) -> None:
+        """Listen no more; the last question is not waited for long."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the metrics, as Prometheus's client asks for them."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        yield GaugeMetricFamily("fraud_blocked_cards", "Cards whose payments are declined", len(self._cards))
+        yield CounterMetricFamily("fraud_blocked_refused", "Blocks for which there was no room", self._refused)
+
+    # ---- on the thread
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                name, topic = self._sources.topic()
+                with closing(self._sources.feed()) as feed, closing(Keeper(self._sources.store, topic)) as keeper:
+                    self._listen(feed, keeper, name)
+            except Exception as error:
+                self._tell(str(error))
+                self._stopped.wait(AGAIN_SECONDS)
+
+    def _listen(self, feed: Feed, keeper: "Keeper", name: str) -> None:
+        """Follow the topic, from where the store stands; return to begin there again, when it is back."""
+        marks, blocks = keeper.open()
+        reading = Reading(feed, {(name, number): offset for number, offset in marks.items()})
+        waiting: list[CaseAction] = []
+        while not self._stopped.is_set() and not keeper.is_back():
+            records = reading.poll()
+            actions = [(record, action) for record in records if (action := order_in(record)) is not None]
+            waiting += [action for _, action in actions]
+            keeper.take(records, actions, self._cards.most)
+            # What was there is taken up at once: a card that was blocked and let go again is not blocked in between.
+            if reading.complete and (waiting or not self._looked.is_set() or blocks is not None):
+                self._heard.append(Heard(blocks, tuple(waiting)))
+                blocks, waiting = None, []
+                self._looked.set()
+
+    def _tell(self, fault: str) -> None:
+        """Say that the topic cannot be read now, once in a row."""
+        if fault != self._told:
+            self._told = fault
+            self._log.say("actions not heard", fault=fault)
+
+
+class Reading:
+    """A feed from some offsets on, which knows when it has read what was there when it began."""
+
+    def __init__(self, feed: Feed, starts: Mapping[Place, int]) -> None:
+        """Begin."""
+        self._feed = feed
+        feed.start(starts)
+        self._missing = {place: end for place, end in feed.ends().items() if end > starts.get(place, 0)}
+        self._silent = 0
+
+    def poll(self) -> Sequence[Record]:
+        """Return what is new."""
+        records = self._feed.poll(POLL_SECONDS)
+        self._silent = 0 if records else self._silent + 1
+        for record in records:
+            if record.offset + 1 >= self._missing.get((record.topic, record.partition), 2**63):
+                del self._missing[record.topic, record.partition]
+        return records
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether all that was there when it began has been read."""
+        return not self._missing or self._silent >= SILENT
+
+
+class Keeper:
+    """Keeps in the store what was heard. One that is gone is asked again every `AGAIN_SECONDS`."""
+
+    def __init__(self, open_store: Callable[[], BlockStore], topic: str) -> None:
+        """Take the topic's name with its id: another topic of that name is read from its beginning."""
+        self._open, self._topic = open_store, topic
+        self._store: BlockStore | None = None
+        self._asked = clock.monotonic_ns()
+
+    def open(self) -> tuple[dict[int, int], tuple[CaseAction, ...] | None]:
+        """Return the offsets from which to read, by partition, and the blocks that hold; neither without a store."""
+        if (held := self._opened()) is None:
+            return {}, None
+        marks, blocks = held
+        places = (field.rpartition(":") for field in marks)
+        found = {int(number): marks[f"{topic}:{number}"] for topic, _, number in places if topic == self._topic}
+        return found, tuple(msgspec.json.decode(block, type=CaseAction) for block in blocks)
+
+    def take(self, records: Sequence[Record], actions: Sequence[tuple[Record, CaseAction]], most: int) -> None:
+        """Keep what some records say, and that they are in."""
+        if self._store is None:
+            return
+        ends = {record.partition: record.offset + 1 for record in records}
+        try:
+            for number, following in ends.items():
+                changes = [change_of(*pair) for pair in actions if pair[0].partition == number]
+                self._store.take(f"{self._topic}:{number}", following, changes, most)
+        except GONE:
+            self.close()
+
+    def is_back(self) -> bool:
+        """Tell whether a store that was gone answers again; what it lacks is then to be read again."""
+        now = clock.monotonic_ns()
+        if self._store is not None or now - self._asked < AGAIN_SECONDS * 1e9:
+            return False
+        return self._opened() is not None
+
+    def close(self) -> None:
+        """Let the store go."""
+        store, self._store = self._store, None
+        self._asked = clock.monotonic_ns()
+        if store is not None:
+            store.close()
+
+    def _opened(self) -> tuple[dict[str, int], list[bytes]] | None:
+        self._asked = clock.monotonic_ns()
+        try:
+            self._store = self._open()
+            return self._store.held()
+        except GONE:
+            self.close()
+            return None
+
+
+def order_in(record: Record) -> CaseAction | None:
+    """Return what a record orders about a card, None where it orders something else."""
+    action = case_action_in(record.value)
+    return action if action is not None and action.action.is_of_card else None
+
+
+def change_of(record: Record, action: CaseAction) -> tuple[int, str, bytes]:
+    """Return an action as the store takes it."""
+    block = msgspec.json.encode(action) if action.action is Remedy.BLOCK_CARD else b""
+    return record.offset, action.card, block
