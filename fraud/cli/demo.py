@@ -22,7 +22,10 @@ def demo(
     model: Annotated[str, typer.Option(help="The model that scores; 'rules' always exists.")] = "demo-young",
     settings: options.SettingsFile = None,
     console: Annotated[
-        Path, typer.Option(help="Folder of the log that the console reads and writes; emptied at the start.")
+        Path,
+        typer.Option(
+            file_okay=False, help="Folder of the log that the console reads and writes; emptied at the start."
+        ),
     ] = CONSOLE,
     kafka: Annotated[
         str | None, typer.Option(help="Run on this Kafka (HOST:PORT) with --redis, as in production.")
