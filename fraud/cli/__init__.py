@@ -10,7 +10,9 @@ import traceback
 import typer
 
 from fraud.cli import (
+    audit,
     check,
+    console,
     dead,
     demo,
     evaluate,
@@ -57,6 +59,8 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(state.app, name="state")
 app.add_typer(rules.app, name="rules")
 app.add_typer(dead.app, name="dead")
+app.add_typer(console.app, name="console")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

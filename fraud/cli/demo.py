@@ -41,6 +41,8 @@ def demo(
     tactics. Parameters are refreshed every three hours of the stream: a panel shows their version, guard, gain and
     labels, without a terminal a few lines do each day.
 
+    A console runs beside it, a process of its own; its address is printed with a link that makes your account there.
+
     The last line counts decisions, alerts and labels, gives the latency from a payment's arrival to its decision, and
     says what was learned: version in force, refreshes, labels learned and held, gain in log-loss on the frozen model.
     """
@@ -54,12 +56,14 @@ def demo(
             )
         )  # fmt: skip
         return
+    from fraud.cli.demo_console import beside
     from fraud.cli.demo_embedded import embedded
 
     output.say(OPENING.format(day=day_seconds))
-    output.last_line(
-        embedded(
-            Screen(), seed=seed, day_seconds=day_seconds, seconds=seconds, model=model, settings=settings,
-            console=console,
-        )
-    )  # fmt: skip
+    with beside(console, settings, model):
+        output.last_line(
+            embedded(
+                Screen(), seed=seed, day_seconds=day_seconds, seconds=seconds, model=model, settings=settings,
+                console=console,
+            )
+        )  # fmt: skip

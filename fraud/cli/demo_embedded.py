@@ -156,11 +156,7 @@ def demo_settings(file: Path | None, model: str) -> ServiceSettings:
 def embedded(
     screen: Screen, *, seed: int, day_seconds: float, seconds: float, model: str, settings: Path | None, console: Path
 ) -> dict[str, Any]:
-    """Run the demo, with the log in folder `console` that it shares with a console; return its last line.
-
-    Raises:
-        DeliveryError: when another demo writes to that log.
-    """
+    """Run the demo, with the log in folder `console` that it shares with a console; return its last line."""
     traffic = generate(replace(TRAFFIC, seed=seed))
     since = TRAFFIC.start + WARM_DAYS * DAY
     pace = Pace(clock.monotonic_ns, clock.sleep, SECONDS_A_DAY / day_seconds, since)
@@ -168,7 +164,6 @@ def embedded(
     board = Board(DAY)
     lesson = Lesson(board, screen, TRAFFIC.start + CHANGE_DAY * DAY)
     log = TopicLog(console)
-    log.empty()
     found = under_release(demo_settings(settings, model))
     made = outside(found, log, since, lesson.told)
     parts, source = made.parts, made.over(SimulatedSource(traffic, batch=BATCH, pace=pace))

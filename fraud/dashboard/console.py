@@ -1,13 +1,13 @@
 """What a request needs: the desk, accounts, pages and live updates of this process, and its clock."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol, cast
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from fraud.dashboard.live import Live
-from fraud.dashboard.pages import Pages, Reader, Scene
+from fraud.dashboard.pages import Pages, Reader, Scene, Theme
 from fraud.dashboard.security import Cookies
 from fraud.review.accounts import Accounts, Session
 from fraud.review.desk import Desk
@@ -47,7 +47,13 @@ class Console(NamedTuple):
         if session is not None:
             who = session.person
             reader = Reader(
-                who.name, who.role, session.csrf, session.theme, session.compact, session.keys, session.zone
+                who.name,
+                who.role,
+                session.csrf,
+                cast(Theme, session.theme),
+                session.compact,
+                session.keys,
+                session.zone,
             )
         query = f"?{request.url.query}" if request.url.query else ""
         return Scene(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from fraud.dashboard import pages
 from fraud.dashboard.routes import cases, leads, people, queue, search, service
 from fraud.review import case_views, page_views, views
 from fraud.review.people import Role
@@ -87,10 +88,10 @@ ROUTES = (
     post("/settings/users/invite", ADMIN, people.invite, people.Link),
     post("/settings/users/{user}", ADMIN, people.change, people.Account),
     get("/audit", ADMIN, leads.audit, page_views.AuditView),
-    get("/sign-in", None, people.sign_in, people.SignInView),
+    get("/sign-in", None, people.sign_in, pages.SignInView),
     post("/sign-in", None, people.enter, people.SignedIn),
     post("/sign-out", VIEWER, people.leave, people.SignedOut),
-    get("/invite/{token}", None, people.invited, people.InviteView),
+    get("/invite/{token}", None, people.invited, pages.InviteView),
     post("/invite/{token}", None, people.accept, people.SignedIn),
     get("/livez", None, service.livez, TEXT),
     get("/readyz", None, service.readyz, TEXT),
