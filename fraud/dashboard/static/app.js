@@ -64,7 +64,7 @@
     if (opens) one(`#${opens.dataset.open}`).showModal();
     if (event.target.closest("[data-print]")) print();
     const fault = event.target.closest("[data-line]");
-    if (fault) mark(fault.dataset);
+    if (fault) { event.preventDefault(); mark(fault.dataset); }
     const shows = event.target.closest("[data-show]");
     if (!shows) return;
     const panel = one(`#${shows.dataset.show}`);
@@ -316,8 +316,8 @@
   addEventListener("popstate", () => location.reload());
 
   document.addEventListener("submit", async (event) => {
-    const reveal = event.target.closest("form.reveal");
-    if (!reveal) return;
+    const reveal = event.target;
+    if (!one("button.reveal", reveal)) return;
     event.preventDefault();
     const answer = await post(reveal.getAttribute("action"), {field: "card"});
     const told = await answer.json();

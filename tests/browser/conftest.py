@@ -1,0 +1,62 @@
+"""A real browser, and what it must never say."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+
+from tests.browser.served import Open, Served, serving
+
+MOVED = """
+window.moved = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.moved += entry.value;
+}).observe({type: "layout-shift", buffered: true});
+"""
+"""Notes how far anything moved by itself."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start Debian's Chromium, or skip with the reason."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("chromium is not here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except Error as error:
+            pytest.skip(f"chromium does not start: {error}")
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """Serve filled views."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def opened(browser: Browser, served: Served) -> Iterator[Open]:
+    """Open pages of filled views; at the end none has thrown or broken its policy, which the browser calls an error."""
+    contexts: list[BrowserContext] = []
+    said: list[str] = []
+
+    def open_page(path: str, width: int = 1280, height: int = 800, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        context.add_init_script(MOVED)
+        page = context.new_page()
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.goto(served.address + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []

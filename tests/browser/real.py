@@ -1,0 +1,103 @@
+"""The console as it is, with a month of a small shop in its database, behind a real web server."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import uvicorn
+from anyio import CapacityLimiter
+from playwright.sync_api import Browser, BrowserContext, Page
+from sqlalchemy import update
+
+from fraud.core.records import SECOND
+from fraud.dashboard.app import create_app
+from fraud.dashboard.console import Console
+from fraud.dashboard.live import Live
+from fraud.dashboard.pages import Pages
+from fraud.dashboard.security import Cookies
+from fraud.dashboard.wire import DeskWire
+from fraud.review.accounts import Accounts
+from fraud.review.audit import Audit
+from fraud.review.database import Database
+from fraud.review.passwords import Passwords
+from fraud.review.tables import account
+from streaming.settings import ServiceSettings, changed
+from tests.dashboard.site import CHEAP, PASSWORD, TERMS, Ready
+from tests.databases import SQLITE, new_database
+from tests.review.seeding import KEY, NOW, Site, realistic, site_of
+
+STARTED = time.monotonic_ns()
+
+
+def now() -> int:
+    """Return the wall clock of the seeded site: it goes on from when the month ended."""
+    return NOW + SECOND + time.monotonic_ns() - STARTED
+
+
+class Running(NamedTuple):
+    """A console that is served, and its seeded site."""
+
+    site: Site
+    address: str
+    browser: Browser
+    contexts: list[BrowserContext]
+    said: list[str]
+
+    def person(self, name: str, width: int = 1280, height: int = 800, **options: Any) -> Page:
+        """Return the page of somebody who has signed in, by keyboard alone."""
+        context = self.browser.new_context(viewport={"width": width, "height": height}, **options)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
+        page.goto(f"{self.address}/sign-in")
+        page.keyboard.type(f"{name}@example.org")
+        page.keyboard.press("Tab")
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/queue")
+        return page
+
+
+@contextmanager
+def running(folder: Path, browser: Browser, **review: Any) -> Iterator[Running]:
+    """Serve a console of its own until left; at the end no page has thrown or broken its policy."""
+    database = new_database(SQLITE, folder)
+    site = realistic(site_of(database, **review))
+    server = uvicorn.Server(uvicorn.Config(application(site), port=0, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    found = Running(site, f"http://127.0.0.1:{port}", browser, [], [])
+    try:
+        yield found
+    finally:
+        for context in found.contexts:
+            context.close()
+        server.should_exit = True
+        thread.join()
+        database.close()
+    assert found.said == []
+
+
+def application(site: Site) -> Any:
+    """Return the application of a seeded site; everybody has the same password."""
+    settings = changed(ServiceSettings(), "console")
+    with_passwords(site.database)
+    pages = Pages()
+    accounts = Accounts(site.database, Passwords(CHEAP), TERMS, Audit(KEY).append)
+    live = Live(DeskWire(site.database, site.desk, pages, "EUR", now), 0.05, 50)
+    return create_app(
+        Console(site.desk, accounts, pages, live, Ready(), settings, Cookies(False), CapacityLimiter(2), now)
+    )
+
+
+def with_passwords(database: Database) -> None:
+    """Give everybody the password of the tests."""
+    with database.write() as connection:
+        connection.execute(update(account).values(password=Passwords(CHEAP).hashed(PASSWORD)))
