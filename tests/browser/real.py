@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import uvicorn
 from anyio import CapacityLimiter
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy import update
 
 from fraud.core.records import SECOND
@@ -54,6 +54,7 @@ class Running(NamedTuple):
         page.on("pageerror", lambda error: self.said.append(str(error)))
         page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
         page.goto(f"{self.address}/sign-in")
+        expect(page.locator("[name=email]")).to_be_focused()
         page.keyboard.type(f"{name}@example.org")
         page.keyboard.press("Tab")
         page.keyboard.type(PASSWORD)

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import func, select
 
 from fraud.review.tables import outbox, verdict
+from fraud.review.words import Parcel
 from tests.browser.real import Running, running
 from tests.review.seeding import alerted
 
@@ -42,9 +43,10 @@ def verdicts(found: Running) -> int:
         return connection.execute(select(func.count()).select_from(verdict)).scalar_one()
 
 
-def leaving(found: Running) -> int:
+def labels(found: Running) -> int:
+    """Count the labels that leave, or wait to."""
     with found.site.database.read() as connection:
-        waits = outbox.c.undone.is_(False)
+        waits = outbox.c.undone.is_(False) & (outbox.c.kind == Parcel.LABEL)
         return connection.execute(select(func.count()).select_from(outbox).where(waits)).scalar_one()
 
 
@@ -76,13 +78,13 @@ def test_verdict_can_be_undone_and_then_nothing_leaves(console: Running) -> None
     page = console.person("anna")
     page.keyboard.press("n")
     page.wait_for_url(CASE)
-    case, before = page.url, leaving(console)
+    case, before = page.url, labels(console)
     give(page, "1")
-    assert leaving(console) > before
+    assert labels(console) > before
     page.keyboard.press("u")
     page.wait_for_url(case.partition("?")[0] + "*")
     expect(page.locator("#decide")).to_be_visible()
-    assert leaving(console) == before
+    assert labels(console) == before
 
 
 def test_bulk_is_previewed_decided_and_undone_at_once(console: Running) -> None:
@@ -114,14 +116,14 @@ def test_second_person_sees_the_first_verdict_of_a_large_amount_after_their_own(
     case = CASE.search(first.url)
     assert case is not None
     expect(first.locator(".actions .notice")).to_contain_text("A second person looks after you")
-    before = leaving(careful)
+    before = labels(careful)
     give(first, "1")
-    assert leaving(careful) == before
+    assert labels(careful) == before
     second = careful.person("ben")
     second.goto(careful.address + case.group())
     expect(second.locator(".actions .notice")).to_contain_text("A second person has to look, for the amount")
     give(second, "1")
-    assert leaving(careful) > before
+    assert labels(careful) > before
 
 
 def test_blind_review_hides_the_first_verdict_and_two_who_disagree_go_to_a_lead(blind: Running) -> None:
@@ -131,14 +133,14 @@ def test_blind_review_hides_the_first_verdict_and_two_who_disagree_go_to_a_lead(
     first.wait_for_url(CASE)
     case = CASE.search(first.url)
     assert case is not None
-    before = leaving(blind)
+    before = labels(blind)
     give(first, "1")
     second = blind.person("ben")
     second.goto(blind.address + case.group())
     expect(second.locator(".actions .notice")).to_contain_text("the first verdict is shown after yours")
     assert "A. Novak" not in second.locator("main").inner_text()
     give(second, "2")
-    assert leaving(blind) == before
+    assert labels(blind) == before
     lead = blind.person("lea")
     lead.goto(blind.address + "/team")
     expect(lead.locator("main")).to_contain_text("A. Novak: ✕ fraud")
