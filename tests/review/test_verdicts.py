@@ -219,6 +219,12 @@ def test_reopened_verdict_sends_a_correction_and_lets_the_card_free(site: Site) 
     assert orders(site) == [Remedy.DECLINE, Remedy.BLOCK_CARD, Remedy.RELEASE, Remedy.UNBLOCK_CARD]
 
 
+def test_card_that_another_case_has_blocked_stays_blocked(site: Site) -> None:
+    decided(site, alerted(site, 1, card="4111"))
+    decided(site, alerted(site, 2, card="4111"), "genuine")
+    assert orders(site) == [Remedy.DECLINE, Remedy.BLOCK_CARD, Remedy.RELEASE]
+
+
 def test_reopened_verdict_that_is_now_unsure_takes_the_label_back(site: Site) -> None:
     number = alerted(site, 1)
     decided(site, number)
