@@ -104,7 +104,7 @@ class Projector:
         """Follow from the marks until `stop` is set; raise what the database or the feed raises."""
         self._next = dict(self._intake.offsets(self._reader.topics))
         self._feed.start(self._next)
-        self.figures.follows, self.figures.fault = True, ""
+        self.figures.follows = True
         try:
             while not stop.is_set():
                 self.step(WAIT_SECONDS)
@@ -118,6 +118,7 @@ class Projector:
             self._take(records)
         for routine in self._routines:
             routine.run()
+        self.figures.fault = ""
         return len(records)
 
     def _take(self, records: Sequence[Record]) -> None:

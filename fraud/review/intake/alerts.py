@@ -206,7 +206,7 @@ def _row(each: Raise, case_id: int, seen_before: int, evidence_id: int) -> tuple
         versions.model,
         versions.rules,
         versions.policy,
-        getattr(versions, "release", ""),
+        versions.release,
         seen_before,
         evidence_id,
     )
