@@ -147,6 +147,7 @@ def main() -> None:
         folder.chmod(0o755)
         for kind, database, _ in databases(given.database, folder):
             told[kind] = measured(database, given.alerts, given.times)
+            print(f"{kind}: {json.dumps(told[kind])}", file=sys.stderr)
     print(json.dumps(told))
 
 

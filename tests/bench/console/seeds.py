@@ -92,7 +92,9 @@ def _steps(database: Database, count: int, statement: str) -> None:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql(f"{insert} {numbers} SELECT {rest}")
             else:
-                connection.exec_driver_sql(f"{insert} SELECT {rest}".replace("FROM n ", _series(begin, last)))
+                # A driver that is given no parameters still reads a percent sign as one.
+                made = f"{insert} SELECT {rest}".replace("%", "%%")
+                connection.exec_driver_sql(made.replace("FROM n ", _series(begin, last)))
 
 
 def _series(begin: int, last: int) -> str:
