@@ -185,7 +185,7 @@ def in_effect(folder: Path) -> tuple[dict[str, int], int]:
     while records := feed.poll(0.0):
         for record in records:
             said = msgspec.json.decode(record.value)
-            key = said["tx_id"], said["version"]
+            key = said["tx_id"], said.get("version", 0)
             twice += key in seen
             seen.add(key)
             # The label book's rule: of one source the highest version counts.
