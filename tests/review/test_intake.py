@@ -207,7 +207,7 @@ def test_failed_batch_leaves_nothing(database: Database, ask: Reader) -> None:
     into = intake(database)
     take(into, seen(1))
     before = everything(ask)
-    bad = seen(3, held(3, reasons=(Reason("amount", object()),)))
+    bad = seen(3, held(3, reasons=(Reason("amount", object()),)))  # type: ignore[arg-type]
     with pytest.raises((DBAPIError, StatementError)):
         take(into, seen(2), bad)
     assert everything(ask) == before
