@@ -91,6 +91,10 @@ def _alert() -> None:
         sa.PrimaryKeyConstraint("id", name="alert_pkey"),
         sa.UniqueConstraint("uid", name="alert_uid_key"),
     )
+    _alert_indexes()
+
+
+def _alert_indexes() -> None:
     op.create_index("alert_card", "alert", ["card", sa.text("id DESC")], unique=False)
     op.create_index("alert_case", "alert", ["case_id"], unique=False)
     op.create_index("alert_decided", "alert", ["decided_at"], unique=False)
