@@ -5,12 +5,11 @@ from contextlib import closing
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from features.spec import spec
-from features.stores.blocked import RedisBlocked
-from features.stores.releases import RedisReleases
 from fraud.core.engine import Strategy
 from fraud.core.errors import ArtifactError, StateError
 from fraud.core.ports import RuleBook
@@ -30,9 +29,14 @@ from streaming.worker.blocked import BlockList, Sources
 from streaming.worker.model_swap import Chosen, EmbeddedRelease, InUse, ModelSwap
 from streaming.worker.warm_up import warm_up
 
+if TYPE_CHECKING:
+    from features.stores.releases import RedisReleases
 
-def open_releases(settings: ServiceSettings) -> RedisReleases:
+
+def open_releases(settings: ServiceSettings) -> "RedisReleases":
     """Return the releases of the store of the settings. Raises what `RedisReleases` raises."""
+    from features.stores.releases import RedisReleases  # an embedded engine has no client of Redis
+
     return RedisReleases(settings.store.url, timeout=settings.store.timeout / SECOND)
 
 
@@ -121,6 +125,8 @@ def need_unread(settings: ServiceSettings, encoder: str) -> None:
 
 def block_list(settings: ServiceSettings, cards: BlockedCards, log: Log) -> BlockList:
     """Return what keeps a worker's blocked cards as topic `actions` says."""
+    from features.stores.blocked import RedisBlocked  # as above
+
     import_module("kafka")  # two threads that import it at once each find half of it
     kafka, name = settings.kafka, Topics.of(settings.kafka).actions
     sources = Sources(
