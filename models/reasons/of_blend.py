@@ -133,7 +133,7 @@ class Explainer:
         """
         tokens = self.tokens(score, histories, row)
         game = None if tokens is None else self._game(values, score, tokens)
-        witnesses = Witnesses(game, MATERIAL / self._mixture(score).network) if game is not None and events else None
+        witnesses = Witnesses(game, MATERIAL) if game is not None and events else None
         effects = self._effects(values, score, game, witnesses)
         read = Reading(self._places, values, self._unnamed(values), tokens, effects.remainder)
         reasons = self._reasons(chosen(effects.groups, lambda _: read), values, score, effects)

@@ -1,8 +1,8 @@
 """The events of a payment's histories that its score rests on: each with what the log-odds lose without it.
 
 They are played beside the coalitions that explain the decision anyway, in the same batch of the network. Which ones is
-told by the first batch: those of the groups whose absence changes the log-odds, the fewest of a group first (each is
-the larger part of it), then the newest.
+told by the first batch: what a group's absence changes, shared among its events, must be material for each. Those of
+the largest share come first, then the newest.
 """
 
 from typing import NamedTuple
@@ -30,9 +30,9 @@ class Witnesses:
     """Plays a game once through, with the events that matter beside its last batch."""
 
     def __init__(self, game: Game, least: float, most: int = MOST_EVENTS) -> None:
-        """Take a game; groups whose absence changes its log-odds by less than `least` have no events told.
+        """Take a game; an event whose share of its group's log-odds is below `least` is left alone.
 
-        `most` is how many are, a side.
+        `most` is how many are told, a side.
         """
         self._game, self._least, self._most = game, least, most
         self._whole: float | None = None
@@ -75,13 +75,13 @@ class Witnesses:
     def _candidates(self) -> Places:
         """Return the events to leave out, (events, 2): side and raw row."""
         owner, there = self._game.owners.raw, self._game.tokens.raw[0, :, :, PRESENT] > 0
-        gains = np.where(self._gains >= self._least, self._gains, 0.0)[owner] * there
+        gains = self._gains[owner] * there
         found = []
         for side in range(len(owner)):
             count = np.bincount(owner[side][there[side]], minlength=ALWAYS)
             share = gains[side] / np.maximum(count[owner[side]], 1)
             best = np.argsort(-share, kind="stable")[: self._most]
-            found += [(side, row) for row in best[share[best] > 0].tolist()]
+            found += [(side, row) for row in best[share[best] >= self._least].tolist()]
         return np.array(found, np.intp).reshape(-1, 2)
 
 
