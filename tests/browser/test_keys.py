@@ -8,7 +8,6 @@ import msgspec
 import pytest
 from playwright.sync_api import Page, expect
 
-from fraud.dashboard.pages import Pages
 from tests.browser.served import Open, Served
 from tests.dashboard.seeded import queue_rows
 from tests.dashboard.shown import reader, scene
@@ -223,7 +222,7 @@ def test_row_that_changes_changes_in_its_cells_alone(opened: Open, served: Serve
     page.keyboard.press("j")
     page.keyboard.press("x")
     changed = msgspec.structs.replace(queue_rows()[0], at_stake=99_900)
-    html = Pages().render("row", changed, scene(served.shown["queue"]))
+    html = served.pages.render("row", changed, scene(served.shown["queue"]))
     served.tell("changed", 1, json.dumps({"id": 100, "html": html}))
     expect(page.locator("#alert-100 td.changed")).to_have_text("999.00")
     expect(page.locator("#alert-100 input")).to_be_checked()
@@ -252,9 +251,9 @@ def test_live_rows_shift_nothing(opened: Open, served: Served) -> None:
     row = queue_rows()[3]
     for number in range(60):
         told = msgspec.structs.replace(row, at_stake=10_000 + number, seen_before=number)
-        html = Pages().render("row", told, scene(served.shown["queue"]))
+        html = served.pages.render("row", told, scene(served.shown["queue"]))
         served.tell("changed", 3 * number, json.dumps({"id": row.alert, "html": html}))
         served.tell("added", 3 * number + 1, json.dumps({"id": 900 + number, "at_stake": 1}))
         served.tell("counts", 3 * number + 2, json.dumps({"views": {"held": 9 + number}, "heard_at_age": 0.1}))
-    expect(page.locator("#fresh")).to_contain_text("60 new")
+    expect(page.locator("#fresh")).to_contain_text("60 new", timeout=20_000)
     assert page.evaluate("window.moved") <= 0.02

@@ -311,7 +311,6 @@
     htmx.process(document.body);
     scrollTo(0, 0);
     begin();
-    document.body.dispatchEvent(new CustomEvent("shown"));
   }
   addEventListener("popstate", () => location.reload());
 
