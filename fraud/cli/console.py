@@ -159,10 +159,12 @@ def need_console() -> None:
 
 
 def told(opened: "Opened") -> None:
-    """Print where the console listens, for people and for programs."""
-    output.say(f"The console listens on {opened.address}")
-    if opened.set_up:
-        output.say(f"There is no account yet. Make the first, once, within an hour: {opened.set_up}")
+    """Print where the console listens, for programs; for people too where somebody looks, for the link is a secret."""
+    if sys.stdout.isatty():
+        output.say(f"The console listens on {opened.address}")
+        if opened.set_up:
+            output.say("There is no account yet. Make the first, once, within an hour:")
+            output.err.print(opened.set_up, soft_wrap=True)
     sys.stdout.write(msgspec.json.encode(opened).decode() + "\n")
     sys.stdout.flush()
 

@@ -80,7 +80,8 @@ def introduce(process: "subprocess.Popen[bytes]", desk: Path) -> None:
         return
     told = msgspec.json.decode(line, type=dict[str, str])
     output.say(f"The console is at {told['address']}")
-    output.say(f"Make your account there, once, within an hour: {told['set_up']}")
+    output.say("Make your account there, once, within an hour:")
+    output.err.print(told["set_up"], soft_wrap=True)
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
