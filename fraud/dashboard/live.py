@@ -21,6 +21,8 @@ MOST_CHANGES, KEPT = 500, 200
 """Changes that one poll takes, and polls that are kept for those who are slow for a moment."""
 BEAT_SECONDS, ASK_SECONDS = 2.0, 15.0
 """Counts are told so often though nothing has changed; a page is asked so often whether its session still holds."""
+WAITING = ("open", "locked")
+"""An alert of a time before the console is closed when it comes, and stands in no queue."""
 RESET = format_sse_event(event="reset", data_str="{}")
 """What somebody is told who was away for longer than changes are kept: ask for the list anew."""
 
@@ -82,7 +84,7 @@ def hears(query: QueueQuery, told: Told) -> bool:
     row, narrowed = told.row, query.filter
     if row is None or not told.new:
         return True
-    if query.shelf != "kind" or row.kind != query.kind:
+    if query.shelf != "kind" or row.kind != query.kind or row.status not in WAITING:
         return False
     least, most, card = narrowed.least, narrowed.most, narrowed.card
     wanted = (

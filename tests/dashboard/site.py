@@ -102,7 +102,7 @@ class SilentWire:
         return [one for one in self.noted if one.seq > seq][:most]
 
     def rows(self, alerts: Sequence[int]) -> Sequence[views.QueueRow]:
-        row = sampled(views.QueueRow, "row")
+        row = msgspec.structs.replace(sampled(views.QueueRow, "row"), status="open")
         return [msgspec.structs.replace(row, alert=alert, kind=self.kinds.get(alert, "held")) for alert in alerts]
 
     def badges(self) -> Sequence[views.Badge]:

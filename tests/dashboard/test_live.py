@@ -148,7 +148,7 @@ def test_nothing_is_rendered_while_nobody_looks_and_nobody_is_counted_who_left()
     assert wire.rendered == []
 
 
-ROW = msgspec.structs.replace(sampled(QueueRow), kind="held")
+ROW = msgspec.structs.replace(sampled(QueueRow), kind="held", status="open")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,7 @@ def test_new_row_is_told_to_those_in_whose_queue_it_stands(query: QueueQuery, to
     card = msgspec.structs.replace(ROW.card, key=f"~{entity_id(EntityKind.CARD, 'C7')}")
     row = msgspec.structs.replace(ROW, card=card)
     assert hears(query, Told(row, True, b"")) is told
+    assert not hears(query, Told(msgspec.structs.replace(row, status="decided"), True, b""))
     assert hears(query, Told(row, False, b""))
 
 

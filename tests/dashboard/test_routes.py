@@ -62,11 +62,12 @@ def test_verdict_has_no_default(console: Site) -> None:
     assert console.desk.asked[-1][0] != "decide"
 
 
-def test_next_goes_to_the_case_or_stays_with_an_empty_queue(console: Site) -> None:
+def test_next_goes_to_the_case_of_the_queue_that_was_shown(console: Site) -> None:
     analyst = console.person(Role.ANALYST)
     assert analyst.post("/next", {"kind": "declined"}).headers["location"] == "/cases/7"
-    console.desk.raises.clear()
     assert console.desk.asked[-1][1][1] == "declined"
+    analyst.post("/next", {"kind": "held", "shelf": "second"})
+    assert console.desk.asked[-1][1][1] == "second"
 
 
 def test_bulk_is_previewed_before_it_is_done(console: Site) -> None:

@@ -15,9 +15,11 @@ from fraud.dashboard.console import At, Console, Who
 from fraud.dashboard.routes.parameters import LARGEST, Action, Alerts, Id, Key, Number, Verdict, Word, Yes
 from fraud.dashboard.security import SESSION
 from fraud.review.errors import TooManyError
-from fraud.review.views import Decided, QueueQuery, Work
+from fraud.review.views import Decided, QueueQuery, Shelf, Work
 
 RETRY_SECONDS = 30
+TAKEN_FROM = ("second", "disputes")
+"""Queues besides kinds of work that a next case is taken from."""
 EventId = Annotated[int | None, Header(ge=0, le=LARGEST)]
 
 
@@ -77,10 +79,13 @@ def export(request: Request, at: At, who: Who) -> Response:
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def take_next(request: Request, at: At, who: Who, kind: Annotated[Work, Form()] = "held") -> Response:
-    """Lock the most important case that nobody works on, and go there."""
-    case = at.desk.next(who.person, kind, at.now())
-    return done(request, Next(case), queue_address(QueueQuery(kind=kind)) if case is None else case_address(case))
+def take_next(
+    request: Request, at: At, who: Who, kind: Annotated[Work, Form()] = "held", shelf: Annotated[Shelf, Form()] = "kind"
+) -> Response:
+    """Lock the most important case of a queue that nobody works on, and go there."""
+    case = at.desk.next(who.person, shelf if shelf in TAKEN_FROM else kind, at.now())
+    stays = queue_address(QueueQuery(kind=kind, shelf=shelf))
+    return done(request, Next(case), stays if case is None else case_address(case))
 
 
 def save_view(
