@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from tests.browser.served import Open, Served, serving
 
@@ -16,6 +16,7 @@ new PerformanceObserver((list) => {
 }).observe({type: "layout-shift", buffered: true});
 """
 """Notes how far anything moved by itself."""
+expect.set_options(timeout=20_000)  # a busy machine takes its time; nothing here is measured by it
 
 
 @pytest.fixture(scope="session")
