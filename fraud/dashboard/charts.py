@@ -66,7 +66,7 @@ def scores(view: ModelView) -> Chart:
             Series("today", tuple(_part(bar.today, today) for bar in bars)),
             Series("30 days", tuple(_part(bar.days, days) for bar in bars)),
         ),
-        bands=tuple(f"from {share(bar.low)}" for bar in bars),
+        bands=tuple(share(bar.low) for bar in bars),
         log=True,
     )
 

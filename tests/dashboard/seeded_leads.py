@@ -87,7 +87,7 @@ def release(number: int) -> ReleaseView:
 
 
 def model() -> ModelView:
-    edges = [0.0, 0.001, 0.01, 0.08, 0.3, 0.8, 1.0]
+    edges = [0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.08, 0.15, 0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99, 1.0]
     bands = list(itertools.pairwise(edges))
     return ModelView(
         base="EUR",
@@ -101,7 +101,7 @@ def model() -> ModelView:
         ),
         guard="passed",
         calibration=tuple(Bin(low, high, (low + high) / 2, (low + high) / 2.2, 812) for low, high in bands),
-        scores=tuple(ScoreBar(*band, 10 ** (6 - place), 3 * 10 ** (7 - place)) for place, band in enumerate(bands)),
+        scores=tuple(ScoreBar(*band, 2 ** (20 - place), 3 * 2 ** (21 - place)) for place, band in enumerate(bands)),
         drift=(DriftRow("device_cards_1d", 0.31, True), DriftRow("merchant_sum_7d", 0.14, False)),
         drift_of=182,
         stages=(StageRow("read", 0.6, 2.1, 1_800_000), StageRow("features", 0.41, 1.1, 1_800_000)),

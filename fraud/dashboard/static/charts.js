@@ -71,7 +71,11 @@
   });
 
   function places(chart) {
-    if (chart.axis === "band") return axis({splits: chart.at, values: (plot, found) => found.map((value) => chart.bands[value] ?? "")});
+    if (chart.axis === "band") {
+      const step = Math.ceil(chart.at.length / 8); // as many names as have room beside each other
+      const shown = chart.at.filter((place) => place % step === 0);
+      return axis({splits: shown, values: (plot, found) => found.map((value) => chart.bands[value] ?? "")});
+    }
     if (chart.axis === "time") return axis({incrs: [3600, 7200, 14400, 21600], values: (plot, found) => found.map(hour)});
     return axis({values: (plot, found) => found.map(per)});
   }
