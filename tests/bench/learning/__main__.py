@@ -1,7 +1,7 @@
 """Frozen model against what is learned from late labels, prequentially, on the replayed vectors of a stream.
 
     python -m tests.bench.learning [--stream NAME] [--set name=value ...] [--data FILE --mapping NAME]
-        [--label-delay 1d] [--from 0.5] [--model NAME] [--every 1h] [--cache FOLDER] [--no-poison] [--naive]
+        [--label-delay 1d] [--from 0.5] [--model NAME] [--every 1h] [--cache FOLDER] [--no-poison] [--naive] [--late]
 
 A base is fitted on what was known at the time quantile `--from` (or taken: `--model`), the rest is decided in order of
 time, labels come `--label-delay` late. Average precision is the mean over weeks of each week's, its interval by
@@ -43,7 +43,7 @@ from models.online.stack import Learned, OnlineStack
 from models.rules_only import RulesOnly
 from streaming.files.column_file import write
 from streaming.wiring import SHIPPED
-from tests.bench.learning import naive
+from tests.bench.learning import late, naive
 from tests.bench.learning.prequential import I64, NEVER, Bools, Prequential, Replayed, Run, logit
 
 FOLDER = Path("build/learning")
@@ -206,6 +206,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=FOLDER / "cache")
     parser.add_argument("--flipped", type=float, default=FLIPPED, help="share of labels that poison flips")
     parser.add_argument("--no-poison", action="store_true")
+    parser.add_argument("--late", action="store_true", help="learning from late chargebacks and silence alone too")
     parser.add_argument("--naive", action="store_true", help="a naive learner before the guard too")
     return parser.parse_args()
 
@@ -236,6 +237,8 @@ def main() -> None:
     if given.naive:
         plain = naive.run(one.replayed, every)
         held_to["naive"] = {**naive.shown(plain), **against(one, run, plain.p)}
+    if given.late:
+        held_to["late"] = late.run(one.replayed, every, one.base.ready)
     found: dict[str, Any] = {
         "streams": {
             one.name: {**result, "mixture": mixture, "guard": guard, "gate": gate, "labels": labels, **held_to}

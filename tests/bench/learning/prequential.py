@@ -111,15 +111,19 @@ class Prequential:
     kind: type[Traced] = Traced
 
     def __init__(
-        self, stream: Replayed, every: int, charts: tuple[Chart, ...] = CHARTS, *, verdicts: Bools | None = None
-    ) -> None:
-        """Take the stream, how often to refresh (ns), and what labels say where that is not the truth."""
+        self, stream: Replayed, every: int, charts: tuple[Chart, ...] = CHARTS, *, verdicts: Bools | None = None,
+        untold: bool = False,
+    ) -> None:  # fmt: skip
+        """Take the stream, how often to refresh (ns), and what labels say where that is not the truth.
+
+        With `untold` payments that nobody has spoken of at the stream's delay are learned as such.
+        """
         self.stream, self.every = stream, every
         self.verdicts = stream.fraud if verdicts is None else verdicts
         deadlines = Deadlines(default=max(45 * DAY, stream.delay), maturity=stream.delay)
         self.book = LabelBook(MemoryPending(most_vectors=len(stream.time)), deadlines)
         rules = LearningRules(
-            every=every, maturity=stream.delay, alert_at=lambda amount: ALERT, charts=charts, untold=False
+            every=every, maturity=stream.delay, alert_at=lambda amount: ALERT, charts=charts, untold=untold
         )
         self.loop = self.kind(Base(VERSION, "", stream.trees), self.book, rules, MemoryJournal())
         self.trace = Trace([(-1, neutral(len(stream.trees.leaf)))], [], [])
@@ -183,8 +187,17 @@ class Prequential:
             label = self.label(row)
             if (match := self.book.match(label)) is not None:
                 self.loop.take(match, n)
-            for item in self.book.expire(label.seen_at).ripe:
-                self.loop.ripen(item)
+            self.fall_due(label.seen_at, n)
+
+    def fall_due(self, now: int, n: int) -> None:
+        """Let fall due what is due: silence speaks, payments reach the age of learning, or are settled."""
+        due = self.book.expire(now)
+        for match in due.silent:
+            self.loop.take(match, n)
+        for item in due.ripe:
+            self.loop.ripen(item)
+        for item in due.settled:
+            self.loop.settle(item)
 
     def decision(self, row: int) -> Decision:
         """Return the decision on a payment."""
