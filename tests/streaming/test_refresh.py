@@ -360,7 +360,12 @@ def test_a_worker_swaps_only_while_nobody_else_uses_its_engine(mode: Mode) -> No
     turns: Any = SimpleNamespace(turn=lambda: None)
     told: Any = SimpleNamespace(batch=lambda *_: None, turn=lambda: None)
     model: Any = SimpleNamespace(swap=lambda: swapped.append("model"))
-    refresh: Any = SimpleNamespace(swap=lambda by_rules: by_rules or swapped.append("parameters"))
+
+    def swap(by_rules: bool) -> None:
+        if not by_rules:
+            swapped.append("parameters")
+
+    refresh: Any = SimpleNamespace(swap=swap)
     nobody: Any = None
     fallback: Any = SimpleNamespace(mode=mode)
     service = Service(nobody, fallback, model, (refresh,), told, idle, turns, nobody, nobody, None, "group")

@@ -11,11 +11,11 @@ from fraud.core.fields import Duration
 from fraud.core.records import DAY, HOUR
 from fraud.core.settings import EngineSection, ModelSection, Settings
 from fraud.simulate import fdh
-from models.online.snapshots import Event
 from streaming import wiring
 from streaming.files import mapping
 from streaming.files.column_file import write
 from streaming.files.table import Table
+from streaming.labels.learning import Happened
 from streaming.replay import learning
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.replay.job import Request
@@ -88,7 +88,7 @@ def test_without_learning_nothing_is_counted(data: Path, tmp_path: Path) -> None
 
 
 def test_payments_get_what_was_learned_once_the_guard_lets_them(data: Path) -> None:
-    told: list[Event] = []
+    told: list[Happened] = []
     parts = wiring.build(settings(), DELAY, lambda closed, held, at: told.extend(closed.events))
     assert isinstance(parts.learning, EmbeddedLearning)
     parts.learning._loop._guard._state.on = True  # by hand: on so little data the guard waits for more
