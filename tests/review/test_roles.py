@@ -11,8 +11,8 @@ from fraud.review.desk import Desk
 from fraud.review.errors import ForbiddenError, ReviewError
 from fraud.review.people import Role
 from fraud.review.views import Given, QueueQuery
+from tests.review.left import content
 from tests.review.seeding import NOW, Site, alerted, case_of, site_of
-from tests.review.test_verdicts import content
 
 Call = Callable[[Desk, Any, int, int], Any]
 QUERY, GIVEN = QueueQuery(), Given(verdict="fraud", action="none")

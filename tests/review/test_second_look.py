@@ -8,8 +8,8 @@ from fraud.core.records import HOUR, SECOND, Verdict
 from fraud.review.database import Database
 from fraud.review.errors import ForbiddenError, InvalidError
 from fraud.review.verdicts import share_of
+from tests.review.left import content, labels, leaving, orders, status
 from tests.review.seeding import NOW, alerted, case_of, decided, site_of
-from tests.review.test_verdicts import content, labels, leaving, orders, status
 
 NOTE = "the shop confirms it"
 

@@ -6,8 +6,8 @@ from fraud.core.records import SECOND, Action
 from fraud.review.database import Database
 from fraud.review.errors import ConflictError, InvalidError
 from fraud.review.selection import DECIDED, UNKNOWN, WAITS
+from tests.review.left import content, labels, leaving, status
 from tests.review.seeding import NOW, Site, alerted, case_of, decided, site_of
-from tests.review.test_verdicts import content, labels, leaving, status
 
 
 @pytest.fixture

@@ -6,61 +6,20 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from fraud.core.actions import CaseAction, Remedy
-from fraud.core.records import DAY, HOUR, MINUTE, SECOND, Action, Label, LabelSource, Verdict
+from fraud.core.actions import Remedy
+from fraud.core.records import DAY, HOUR, MINUTE, SECOND, Action, LabelSource, Verdict
 from fraud.review import waking
-from fraud.review.columns import metadata
 from fraud.review.database import Database
 from fraud.review.errors import ConflictError, ForbiddenError, GoneError, InvalidError, UnknownError
-from fraud.review.tables import alert, case, counter, outbox
+from fraud.review.tables import alert, case, outbox
 from fraud.review.views import Given
-from fraud.review.words import Parcel
+from tests.review.left import content, labels, leaving, orders, status
 from tests.review.seeding import NOW, STREAM, Site, alerted, case_of, decided, decision, seen, site_of, take
-
-PARCELS = {Parcel.LABEL: Label, Parcel.ORDER: CaseAction}
-KEPT = "audit", "step", "change", "outbox", "counter", "action_log"
-"""What an undo leaves: notes of what was done, rows that are marked, sums of which some are 0."""
 
 
 @pytest.fixture
 def site(database: Database) -> Site:
     return site_of(database)
-
-
-def leaving(site: Site, until: int = NOW + DAY) -> list[Any]:
-    """Return what leaves by a time, in order."""
-    asked = select(outbox.c.kind, outbox.c.body).where(outbox.c.send_after <= until, ~outbox.c.undone)
-    with site.database.read() as connection:
-        rows = connection.execute(asked.order_by(outbox.c.seq)).all()
-    return [msgspec.json.decode(body, type=PARCELS[Parcel(kind)]) for kind, body in rows if kind in PARCELS]
-
-
-def labels(site: Site) -> list[Label]:
-    return [each for each in leaving(site) if isinstance(each, Label)]
-
-
-def orders(site: Site) -> list[Remedy]:
-    return [each.action for each in leaving(site) if isinstance(each, CaseAction)]
-
-
-def content(site: Site) -> dict[str, list[tuple[Any, ...]]]:
-    """Return all that an undo has to bring back."""
-    found = {}
-    with site.database.read() as connection:
-        for table in metadata.sorted_tables:
-            if table.name not in KEPT:
-                found[table.name] = sorted(tuple(map(str, row)) for row in connection.execute(select(table)))
-        sums = connection.execute(select(counter.c.name, counter.c.bucket, counter.c.value, counter.c.part)).all()
-    totals: dict[Any, int] = {}
-    for name, bucket, value, _ in sums:
-        if name != "changes":
-            totals[name, bucket] = totals.get((name, bucket), 0) + value
-    return found | {"sums": sorted((*key, value) for key, value in totals.items() if value)}
-
-
-def status(site: Site, number: int) -> tuple[str, str | None]:
-    (row,) = site.desk.row([number], site["anna"], NOW)
-    return row.status, row.verdict
 
 
 def test_verdict_leaves_as_label_and_orders_when_the_time_to_undo_is_over(site: Site) -> None:
