@@ -1,7 +1,7 @@
 """A real browser, and what it must never say."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,16 @@ AGAIN = 1
 """Of 69 pages one never heard its live rows, on a busy machine, and why was not found: a test is run once more."""
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Let tests of this folder be run again where they fail."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.flaky(reruns=AGAIN))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of this folder last, and once more where they fail.
+
+    Last, for Playwright's loop runs in this thread until the end, and nobody else can begin one of their own.
+    """
+    mine = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    for item in mine:
+        item.add_marker(pytest.mark.flaky(reruns=AGAIN))
+    others = [item for item in items if not item.path.is_relative_to(Path(__file__).parent)]
+    items[:] = others + mine
 
 
 @pytest.fixture(scope="session")
