@@ -7,11 +7,9 @@ it begins again where the last whole transaction ended.
 from collections.abc import Callable, Sequence
 from threading import Event
 
-import msgspec
-
 from fraud.core.records import HOUR, MINUTE, SECOND
 from fraud.dashboard.reading import Reader
-from fraud.dashboard.sole import PROJECTOR, sole
+from fraud.dashboard.sole import PROJECTOR, Trouble, sole
 from fraud.review.database import Database
 from fraud.review.intake.seen import DecisionSeen
 from fraud.review.intake.take import Intake
@@ -26,22 +24,19 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds until it is tried again after a failure, doubled each time up to the longest."""
 
 
-class Figures(msgspec.Struct):
+class Figures(Trouble):
     """What the projector has done since it began: for metrics and for `readyz`.
 
     `behind` is how many records wait in the feed, as of a few seconds ago; `heard_at` when the newest decision taken in
-    was published, UTC ns; `fault` why it does not work at the moment, empty while it does; `follows` whether it is the
-    one that works on the database.
+    was published, UTC ns; `follows` whether it is the one that works on the database.
     """
 
     records: int = 0
     decisions: int = 0
     batches: int = 0
     unreadable: int = 0
-    failures: int = 0
     behind: int = 0
     heard_at: int = 0
-    fault: str = ""
     follows: bool = False
 
 
@@ -94,7 +89,8 @@ class Projector:
                         self.follow(stop)
             except Exception as fault:
                 # Whatever it was, nothing was half done: a projector that gives up would help nobody.
-                self._tell(fault)
+                if self.figures.met(fault):
+                    self._log.say("projector waits", why=self.figures.fault)
                 pause = FIRST_PAUSE if self.figures.batches > begun else min(2 * pause, LONGEST_PAUSE)
                 stop.wait(pause)
             finally:
@@ -145,11 +141,3 @@ class Projector:
     def _measure(self) -> None:
         ends = self._feed.ends()
         self.figures.behind = sum(max(end - self._next.get(place, 0), 0) for place, end in ends.items())
-
-    def _tell(self, fault: Exception) -> None:
-        """Say once why it does not work; the text of a database's error may hold values, so its first line only."""
-        self.figures.failures += 1
-        said = f"{type(fault).__name__}: {str(fault).splitlines()[0][:200] if str(fault) else ''}"
-        if said != self.figures.fault:
-            self.figures.fault = said
-            self._log.say("projector waits", why=said)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 
 from fraud.core.actions import AuditHead, CaseAction
 from fraud.core.records import Label
-from fraud.dashboard.sole import PUBLISHER, sole
+from fraud.dashboard.sole import PUBLISHER, Trouble, sole
 from fraud.review.bulk import change
 from fraud.review.changes import noted
 from fraud.review.database import Database
@@ -40,12 +40,10 @@ class Row(NamedTuple):
     action_id: int | None
 
 
-class Sent(msgspec.Struct):
-    """What the publisher has done since it began; `fault` says why nothing leaves at the moment, empty when it does."""
+class Sent(Trouble):
+    """What the publisher has done since it began."""
 
     messages: int = 0
-    failures: int = 0
-    fault: str = ""
 
 
 class Publisher:
@@ -67,7 +65,8 @@ class Publisher:
                     self._follow(stop)
             except Exception as fault:
                 # Nothing is lost: what was claimed is sent again.
-                self._tell(fault)
+                if self.figures.met(fault):
+                    self._log.say("publisher waits", why=self.figures.fault)
                 pause = LOOK_SECONDS if self.figures.messages > sent else min(2 * pause, LONGEST_PAUSE)
                 stop.wait(pause)
             finally:
@@ -101,13 +100,6 @@ class Publisher:
         outlet, self._outlet = self._outlet, None
         if outlet is not None:
             outlet.close()
-
-    def _tell(self, fault: Exception) -> None:
-        self.figures.failures += 1
-        said = f"{type(fault).__name__}: {str(fault).splitlines()[0][:200] if str(fault) else ''}"
-        if said != self.figures.fault:
-            self.figures.fault = said
-            self._log.say("publisher waits", why=said)
 
 
 def claim(connection: Connection, now: int) -> list[Row]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+import msgspec
 from sqlalchemy import text
 
 from fraud.common import locks
@@ -18,6 +19,23 @@ PROJECTOR, PUBLISHER = "projector", "publisher"
 KEYS = {PROJECTOR: 0x66726175_70726F6A, PUBLISHER: 0x66726175_7075626C}
 AGAIN_SECONDS = 1.0
 """How often whoever waits looks whether the other one is gone."""
+
+
+class Trouble(msgspec.Struct):
+    """What stands in the way of one that tries again; `fault` says why it does not work now, empty while it does."""
+
+    failures: int = 0
+    fault: str = ""
+
+    def met(self, fault: Exception) -> bool:
+        """Count a failure; tell whether it is another one than the last.
+
+        A database's error may hold values behind its first line, so no more of it is kept.
+        """
+        self.failures += 1
+        had, text = self.fault, str(fault)
+        self.fault = f"{type(fault).__name__}: {text.splitlines()[0][:200] if text else ''}"
+        return self.fault != had
 
 
 @contextmanager

@@ -35,15 +35,14 @@ from streaming.files.column_file import write
 from streaming.files.rows import Row
 from streaming.replay.job import Request
 from streaming.settings import changed
+from tests.bench.learning.late import over, told_late
+from tests.bench.learning.prequential import NEVER, Bools
 
 FOLDER = Path("build/learning/hostile")
 BEGIN = 0.4
 DELAY = DAY
 AFTER = 7 * DAY
-MEDIAN_DAYS, SPREAD, NEVER_TOLD = 7.0, 0.6, 0.05
 BUDGET = 0.01
-NEVER = np.iinfo(np.int64).max
-Bools = NDArray[np.bool_]
 
 
 class Stream(NamedTuple):
@@ -127,12 +126,9 @@ def labels(
 
 def late(stream: Stream) -> Path:
     """Write chargebacks that come late, for frauds alone; return where."""
-    rng = np.random.default_rng(5)
-    days = np.clip(np.exp(rng.normal(np.log(MEDIAN_DAYS), SPREAD, len(stream.ids))), 1 / 24, 30)
-    at = stream.time + (days * DAY).astype(np.int64)
-    use = stream.fraud & (rng.random(len(at)) >= NEVER_TOLD)
+    at = told_late(stream.time, stream.fraud)
     source = np.full(len(at), LabelSource.CHARGEBACK.value)
-    return labels(FOLDER / "late.parquet", stream, stream.fraud, source, at, use)
+    return labels(FOLDER / "late.parquet", stream, stream.fraud, source, at, at < NEVER)
 
 
 def replayed(
@@ -171,7 +167,7 @@ def measured(served: Served, span: Bools, tactic: Bools) -> dict[str, Any]:
     """Return average precision, log-loss, and recall of a scenario within the budget of alerts, of base and served."""
     of = served.of
     found: dict[str, Any] = {}
-    for name, score in (("base", of.frozen), ("served", served.p)):
+    for name, score in pairs(served):
         fraud, p = of.fraud[span], score[span]
         alerts = p >= np.quantile(p, 1 - BUDGET)
         mine = tactic[span] & fraud
@@ -186,11 +182,6 @@ def agreement(served: Served, since: int) -> dict[str, Any]:
     """Return mean probability over the share of frauds, of base and served, from a time (ns) on."""
     rows = served.of.time >= since
     return {name: over(score[rows], served.of.fraud[rows]) for name, score in pairs(served)}
-
-
-def over(p: F64, fraud: Bools) -> float:
-    """Return mean probability over share."""
-    return round(float(p.mean() / fraud.mean()), 4)
 
 
 def pairs(served: Served) -> Iterable[tuple[str, F64]]:

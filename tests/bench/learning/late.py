@@ -28,17 +28,17 @@ class Late(Prequential):
         super().boundary(n)
 
 
-def told_late(stream: Replayed) -> I64:
+def told_late(time: I64, fraud: Bools) -> I64:
     """Return when each payment's fraud is told, ns; `NEVER` for all that nobody speaks of."""
     rng = np.random.default_rng(5)
-    delay = np.exp(rng.normal(np.log(MEDIAN_DAYS), SPREAD, len(stream.time)))
-    at = stream.time + np.clip(delay * DAY, HOUR, 30 * DAY).astype(np.int64)
-    return np.where(stream.fraud & (rng.random(len(at)) >= NEVER_TOLD), at, NEVER)
+    delay = np.exp(rng.normal(np.log(MEDIAN_DAYS), SPREAD, len(time)))
+    at = time + np.clip(delay * DAY, HOUR, 30 * DAY).astype(np.int64)
+    return np.where(fraud & (rng.random(len(at)) >= NEVER_TOLD), at, NEVER)
 
 
 def run(stream: Replayed, every: int, ready: int) -> dict[str, Any]:
     """Return mean probability over the share of frauds, of the frozen model and of what payments get."""
-    late = stream._replace(told_at=told_late(stream), delay=MATURITY)
+    late = stream._replace(told_at=told_late(stream.time, stream.fraud), delay=MATURITY)
     found = Late(late, every, untold=True).run()
     rows = stream.time >= ready + SETTLED_IN
     shown: dict[str, Any] = {
