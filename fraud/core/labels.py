@@ -119,17 +119,22 @@ class LabelBook:
         }
 
     def hold(
-        self, decision: Decision, vector: FeatureVector | None = None, said: tuple[float, ...] = ()
+        self,
+        decision: Decision,
+        vector: FeatureVector | None = None,
+        said: tuple[float, ...] = (),
+        partition: int = -1,
     ) -> list[Match]:
         """Keep a scored transaction, unless this or a newer version of it is in; return what its labels change.
 
         `said` is what the learning loop said of it: without it there is nothing to learn from it later. Changed are
         those by labels that came first, and verdicts on the version before: they hold for its correction too.
+        `partition` is where what is known of it goes.
         """
         before = self._pending.get(decision.tx_id)
         if Mark.SUPERSEDED in decision.marks or (before is not None and before.version >= decision.version):
             return []
-        item = self._item(decision, vector, said)
+        item = self._item(decision, vector, said, partition)
         matches = []
         if before is not None:
             item = corrected(before, item)
@@ -237,7 +242,9 @@ class LabelBook:
         first = min(agreeing, key=lambda claim: (claim.happened_at, self._ranks[claim.source]))
         return Standing(believed, first.source, first.happened_at)
 
-    def _item(self, decision: Decision, vector: FeatureVector | None, said: tuple[float, ...]) -> Pending:
+    def _item(
+        self, decision: Decision, vector: FeatureVector | None, said: tuple[float, ...], partition: int
+    ) -> Pending:
         maturity = self._deadlines.maturity if said else 0
         return Pending(
             tx_id=decision.tx_id,
@@ -258,6 +265,7 @@ class LabelBook:
             channel=decision.channel,
             said=said,
             mature_at=decision.happened_at + maturity if maturity else 0,
+            partition=partition,
         )
 
     def _wait(self, label: Label) -> None:
@@ -364,4 +372,5 @@ def known(item: Pending, new: Standing, old: Standing | None, seen_at: int) -> K
         unusual=item.unusual,
         replaces=old.verdict if old else None,
         replaces_at=old.at if old else 0,
+        partition=item.partition,
     )

@@ -31,7 +31,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     `said` is what each expert of the learning loop said of it when the decision was read: the probabilities of the
     frozen model, the slow and the fast pace, the mixture and the last good parameters (-1 without any), then the
-    period; empty where nobody learns from it.
+    period; empty where nobody learns from it. `partition` is that of its transaction, -1 where it is not known.
     """
 
     tx_id: str
@@ -57,6 +57,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     channel: str = ""
     said: tuple[float, ...] = ()
     mature_at: int = 0
+    partition: int = -1
 
     @property
     def due(self) -> int:

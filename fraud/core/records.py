@@ -148,6 +148,7 @@ class KnownLabel(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     `replaces` and `replaces_at` name the verdict (and its time) that this one corrects; `withdrawn` corrects one by
     none. `unusual` says whether the payment's amount stood out against the card's own history when it was scored.
+    `partition` is that of the payment, where it is known: whoever holds the card's payments takes its labels in too.
     """
 
     tx_id: str
@@ -163,6 +164,7 @@ class KnownLabel(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     unusual: bool = False
     replaces: Verdict | None = None
     replaces_at: int = 0
+    partition: int = -1
 
 
 Event = Transaction | Label | KnownLabel

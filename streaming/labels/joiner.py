@@ -96,7 +96,7 @@ class LabelJoiner:
         if self._learning is not None:
             self._learning.stream_reached(self.watermark)
             said = self._learning.hear(decision, answer.vector)
-        self._take(self._book.hold(decision, answer.vector, said))
+        self._take(self._book.hold(decision, answer.vector, said, answer.position.partition))
         if (released := self._pending.take_release(decision.tx_id)) is not None:
             self.release(decision.tx_id, released)
 

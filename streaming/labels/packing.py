@@ -24,13 +24,14 @@ MOST = 65_535
 
 
 class Form(msgspec.Struct, frozen=True, array_like=True):
-    """What items have in common: how they were decided, by what, and the names of their scores' parts."""
+    """What items have in common: how they were decided, by what, their scores' parts by name, their partition."""
 
     action: Action = Action.APPROVE
     level: Level = Level.FULL
     versions: Versions | None = None
     parts: tuple[str, ...] = ()
     channel: str = ""
+    partition: int = -1
 
 
 class Packed(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -100,7 +101,8 @@ _first = msgspec.msgpack.Decoder(First).decode
 
 def packed_item(item: Pending, forms: Forms) -> bytes:
     """Return an item as it is kept."""
-    names = tuple(name for name, _ in item.parts)
+    names, versions = tuple(name for name, _ in item.parts), with_parameters(item.versions, "")
+    form = Form(item.action, item.level, versions, names, item.channel, item.partition)
     return _encode(
         Packed(
             item.tx_id,
@@ -114,7 +116,7 @@ def packed_item(item: Pending, forms: Forms) -> bytes:
             item.deadline,
             item.score,
             packed(item.vector),
-            form=forms.number(Form(item.action, item.level, with_parameters(item.versions, ""), names, item.channel)),
+            form=forms.number(form),
             parts=tuple(value for _, value in item.parts),
             claims=item.claims,
             silent=item.silent_at and item.silent_at - item.deadline + 1,
@@ -154,6 +156,7 @@ def item_in(body: bytes, forms: Forms) -> Pending:
         channel=form.channel,
         said=kept.said,
         mature_at=kept.mature and kept.paid_at + kept.mature,
+        partition=form.partition,
     )
 
 

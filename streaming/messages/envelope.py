@@ -108,7 +108,12 @@ def label_out(label: Label, topic: str) -> Outgoing:
 
 
 def known_out(label: KnownLabel, topic: str, headers: Headers = (), partition: int | None = None) -> Outgoing:
-    """Return the message of a label that is known, keyed by card."""
+    """Return the message of a label that is known, keyed by card, for `partition`, otherwise that of its payment.
+
+    The key alone would not lead there: a sender keys payments by what it calls the card, which may be its number.
+    """
+    if partition is None and label.partition >= 0:
+        partition = label.partition
     return Outgoing(topic, label.card.encode(), _encode(label), headers, partition)
 
 

@@ -102,3 +102,12 @@ def test_releases_of_payments_that_never_come_are_bounded(tmp_path: Path) -> Non
     assert [store.take_release(f"t{number}") for number in range(10)] == [None] * 7 + [7, 8, 9]
     assert store.take_release("t9") is None
     store.close()
+
+
+def test_label_goes_to_the_partition_of_its_payment(joiner: LabelJoiner, pending: SqlitePending) -> None:
+    paid = decided(0, 100)
+    joiner.decision(msgspec.structs.replace(paid, position=Position("transactions", 3, 0)))
+    pending.commit()
+    joiner.label(Label(tx_id="t0", verdict=Verdict.FRAUD, happened_at=101 * DAY, seen_at=101 * DAY))
+    ((_, sent),) = pending.outbox(0)
+    assert (sent.partition, envelope.known_in(sent.value).partition) == (3, 3)
