@@ -33,7 +33,7 @@ from streaming.kafka.offsets import Offsets
 from streaming.kafka.publisher import Publisher
 from streaming.kafka.recovery import Recoverable, Recovery
 from streaming.kafka.source import RecordReader, TimeBudget
-from streaming.kafka.topics import Topics, ids
+from streaming.kafka.topics import Topics, ids, need_as_many
 from streaming.kafka.updates import in_force, open_updates
 from streaming.labels.counts import BookCounts, LearningCounts
 from streaming.labels.joiner import LabelJoiner
@@ -338,7 +338,8 @@ def label_service(settings: ServiceSettings, folder: Path, *, anew: bool = False
     take_turn(folder, name, lambda: log.say("waits for its turn", group=kafka.group))
     # One that the broker makes by itself, at the first version, would be neither compacted nor of one partition.
     learned = (topics.updates,) if chosen else ()
-    topic_ids = ids(kafka, (topics.decisions, topics.labels, topics.actions, *learned))
+    topic_ids = ids(kafka, (topics.decisions, topics.known, topics.labels, topics.actions, *learned))
+    need_as_many(kafka, topics.known, topics.decisions)
     group = f"{kafka.group}-book"
     pending = SqlitePending(folder / f"{name}.db")
     labels = LabelLog(consumer_of(kafka, group), producer_of(kafka, group), pending, topics, topic_ids)

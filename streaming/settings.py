@@ -11,8 +11,9 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from fraud.common.files import read_private
 from fraud.core.errors import SettingsError
-from fraud.core.fields import Duration, Section, positive, setting
+from fraud.core.fields import Address, Duration, Secret, Section, named_secret, positive, setting
 from fraud.core.records import HOUR, MINUTE, SECOND
 from fraud.core.settings import Settings, load
 from fraud.review.settings import ReviewSection
@@ -52,13 +53,21 @@ class KafkaSection(Section, frozen=True):
         ),
     ] = msgspec.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Hide what is a secret among the client's settings."""
+        secrets = {name: value for name, value in self.client.items() if named_secret(name)}
+        hidden = {name: Secret(value) for name, value in secrets.items() if isinstance(value, str)}
+        if hidden:
+            msgspec.structs.force_setattr(self, "client", self.client | hidden)
+
 
 class StoreSection(Section, frozen=True):
     """The state store."""
 
     url: Annotated[
-        str, setting("redis://, rediss:// (TLS) or redis+cluster://, with :PASSWORD@ where there is one.")
-    ] = "redis://127.0.0.1:6379/0"
+        Address,
+        setting("redis://, rediss:// (TLS) or redis+cluster://, with :PASSWORD@ where there is one.", "secret"),
+    ] = Address("redis://127.0.0.1:6379/0")
     durable_after: Annotated[
         Duration,
         setting(
@@ -111,8 +120,9 @@ class ConsoleSection(Section, frozen=True):
     """The console: where it listens, what it keeps, how long somebody stays signed in."""
 
     database: Annotated[
-        str, setting("SQLite (sqlite:///FILE) or PostgreSQL (postgresql+psycopg://USER:PASSWORD@HOST/NAME).")
-    ] = "sqlite:///build/console/console.db"
+        Address,
+        setting("SQLite (sqlite:///FILE) or PostgreSQL (postgresql+psycopg://USER:PASSWORD@HOST/NAME).", "secret"),
+    ] = Address("sqlite:///build/console/console.db")
     keys: Annotated[
         str, setting("Folder of the audit's key, made at the first start for its owner alone; keep a copy.", "path")
     ] = "build/console"
@@ -173,15 +183,26 @@ def read_settings(path: Path | None = None, env: Mapping[str, str] | None = None
     except OSError as error:
         msg = f"settings file {path} cannot be read ({error.strerror}): see 'fraud settings' for what may stand in one"
         raise SettingsError(msg) from error
-    return load(text, os.environ if env is None else env, ServiceSettings)
+    return load(text, os.environ if env is None else env, ServiceSettings, secret_in)
+
+
+def secret_in(path: str) -> str:
+    """Return the secret in a file; raise SettingsError where it cannot be read, or others may read it."""
+    return read_private(Path(path), "the secret's file", "name another one in the settings").strip()
 
 
 def changed(settings: S, section: str, **values: object) -> S:
     """Return the settings with some values of a section changed; None leaves a value as it is, a path becomes text."""
-    given = {
-        key: str(value) if isinstance(value, Path) else value for key, value in values.items() if value is not None
-    }
-    return msgspec.structs.replace(settings, **{section: msgspec.structs.replace(getattr(settings, section), **given)})
+    before = getattr(settings, section)
+    given = {key: _as_kept(getattr(before, key), value) for key, value in values.items() if value is not None}
+    return msgspec.structs.replace(settings, **{section: msgspec.structs.replace(before, **given)})
+
+
+def _as_kept(before: object, value: object) -> object:
+    """Return a value as a section keeps it, in whose place something stood before."""
+    if isinstance(value, Path):
+        return str(value)
+    return type(before)(value) if isinstance(before, Secret) and isinstance(value, str) else value
 
 
 def rates(settings: Settings) -> Rates:

@@ -26,6 +26,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from fraud.core.errors import FraudError, SettingsError, StateError, StoreRestartedError, StoreUnavailableError
+from fraud.core.fields import plain, without_password
 
 CLUSTER = "redis+cluster://"
 CLUSTER_TLS = "rediss+cluster://"
@@ -126,8 +127,8 @@ def connect(url: str, timeout: float, ids: RunIds) -> Any:
         if url.startswith((CLUSTER, CLUSTER_TLS)):
             return cluster(url.replace("+cluster", "", 1), ids, options)
         if not url.startswith(SINGLE):
-            raise ValueError(url)
-        pool = redis.ConnectionPool.from_url(url, **options)
+            raise ValueError(without_password(url))
+        pool = redis.ConnectionPool.from_url(plain(url), **options)
     except FAILURES as error:
         raise gone(error) from error
     except ValueError as error:
@@ -148,16 +149,13 @@ def cluster(url: str, ids: RunIds, options: dict[str, Any]) -> Any:
     return client
 
 
-def without_password(url: str) -> str:
-    """Return an address as it may be shown."""
-    start, at, rest = url.rpartition("@")
-    return f"{start.partition('://')[0]}://...@{rest}" if at else url
-
-
 def gone(error: Exception) -> FraudError:
     """Return what an error of the client means here."""
     if isinstance(error, REFUSED):
-        msg = f"Redis lets us not in: {error}. Put the password into the store's url, as redis://:PASSWORD@HOST:PORT"
+        msg = (
+            f"Redis lets us not in: {error}. Put the password into the store's url, as redis://:PASSWORD@HOST:PORT, in "
+            "FRAUD_STORE__URL or in the file that FRAUD_STORE__URL_FILE names"
+        )
         return SettingsError(msg)
     if isinstance(error, GONE) or str(error).startswith(GONE_CODES):
         return StoreUnavailableError(f"Redis does not answer: {error}")

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def check(
     bootstrap: Annotated[str | None, typer.Option("--bootstrap", help="Also ask this Kafka for its topics.")] = None,
-    store: Annotated[str | None, typer.Option("--store", help="Also ask this state store.")] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Also ask this state store; of its password see fraud run --help.")
+    ] = None,
     model: options.ModelName = None,
     models: options.Models = None,
     rules: options.Rules = None,

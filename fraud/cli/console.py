@@ -27,7 +27,14 @@ where it was. More: docs/console.md.
 
 app = typer.Typer(help=HELP, invoke_without_command=True)
 
-Database = Annotated[str | None, typer.Option("--database", help="sqlite:///FILE or postgresql://USER@HOST:PORT/NAME.")]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        help="sqlite:///FILE or postgresql://USER@HOST:PORT/NAME. With a password set FRAUD_CONSOLE__DATABASE or "
+        "FRAUD_CONSOLE__DATABASE_FILE instead: what is typed here stands in the list of processes.",
+    ),
+]
 KeysFolder = Annotated[Path | None, typer.Option("--keys", help="Folder of the audit log's key.")]
 RoleName = Annotated[str, typer.Option("--role", help="viewer, analyst, lead or admin.")]
 Email = Annotated[str, typer.Option("--email", help="For whom; with the email of an account it sets a new password.")]

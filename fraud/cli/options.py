@@ -37,7 +37,12 @@ Bootstrap = Annotated[
     str | None, typer.Option("--bootstrap", help="Addresses of Kafka, HOST:PORT, separated by commas.")
 ]
 Store = Annotated[
-    str | None, typer.Option("--store", help="State store: redis://HOST:PORT/0, rediss:// or redis+cluster://.")
+    str | None,
+    typer.Option(
+        "--store",
+        help="State store: redis://HOST:PORT/0, rediss:// or redis+cluster://. With a password set FRAUD_STORE__URL or "
+        "FRAUD_STORE__URL_FILE instead: what is typed here stands in the list of processes.",
+    ),
 ]
 Group = Annotated[str | None, typer.Option("--group", help="Consumer group of the workers.")]
 Prefix = Annotated[str | None, typer.Option("--prefix", help="Put before every topic's name.")]

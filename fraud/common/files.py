@@ -11,7 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from fraud.core.errors import SettingsError
+
 SUFFIX, ASIDE = ".new", ".old"
+OWNER_ONLY, PRIVATE = 0o077, 0o600
+"""The bits by which others than the owner get at a file, and the mode of one that they do not."""
 
 
 def draft_of(path: Path) -> Path:
@@ -71,6 +75,24 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def read_private(path: Path, what: str, repair: str) -> str:
+    """Return the text of a file that its owner alone may read; `what` and `repair` are for the error.
+
+    Raises:
+        SettingsError: when it cannot be read, or others may read it.
+    """
+    try:
+        mode, text = path.stat().st_mode, path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        msg = f"{what} {path} cannot be read ({why}): {repair}"
+        raise SettingsError(msg) from error
+    if mode & OWNER_ONLY:
+        msg = f"{what} {path} can be read by others (mode {mode & 0o777:o}): chmod 600 {path}"
+        raise SettingsError(msg)
+    return text
 
 
 def _sync(path: Path) -> None:

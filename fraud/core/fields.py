@@ -1,7 +1,8 @@
-"""What settings are made of: sections, fields that carry their help and unit, spans of time as people write them."""
+"""What settings are made of: sections, fields that carry help and unit, spans of time, and what is not to be shown."""
 
 import re
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -41,6 +42,79 @@ class Duration(int):
         """Return the span in its largest whole unit."""
         unit = next((name for name in reversed(UNITS) if self and self % UNITS[name] == 0), "s")
         return f"{self / UNITS[unit]:g}{unit}"
+
+
+HIDDEN = "***"
+"""What is shown in place of a secret."""
+_NAMED = re.compile(r"(?i)(?<=[?&])([^=&#]*(?:password|passwd|secret)[^=&#]*=)[^&#]*")
+
+
+class Secret(str):
+    """A text that is not shown: printed, or put into a sentence, it is three stars. `plain` is the text itself.
+
+    >>> f"{Secret('hunter2')} {Secret('')}".split(), Secret("hunter2").plain
+    (['***'], 'hunter2')
+    """
+
+    __slots__ = ()
+
+    @property
+    def plain(self) -> str:
+        """Return the text itself, for whoever needs it."""
+        return str.__str__(self)
+
+    def __str__(self) -> str:
+        """Return three stars, nothing where there is nothing."""
+        return HIDDEN if self.plain else ""
+
+    def __repr__(self) -> str:
+        """Return what is shown, quoted."""
+        return repr(str(self))
+
+    def __format__(self, form: str) -> str:
+        """Return what is shown in a sentence."""
+        return format(str(self), form)
+
+
+class Address(Secret):
+    """A URL, shown without the password that it may hold.
+
+    >>> str(Address("redis://:hunter2@host:6379/0"))
+    'redis://***@host:6379/0'
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Return the URL without its password."""
+        return without_password(self.plain)
+
+
+def is_secret(kind: Any, name: str = "") -> bool:
+    """Tell whether a setting of a type is a secret, or several; where a table takes any value, its `name` says so."""
+    if isinstance(kind, type):
+        return issubclass(kind, Secret)
+    if get_origin(kind) is tuple:
+        return is_secret(get_args(kind)[0])
+    return isinstance(kind, UnionType) and named_secret(name)
+
+
+def named_secret(name: str) -> bool:
+    """Tell whether an option of somebody else's is a secret by its name, as `sasl_plain_password` is."""
+    return bool(re.search(r"password|secret|_token$", name, re.IGNORECASE))
+
+
+def plain(value: Any) -> Any:
+    """Return a value as whoever needs it takes it: a secret as the text that it is."""
+    return value.plain if isinstance(value, Secret) else value
+
+
+def without_password(url: str) -> str:
+    """Return an address as it may be shown: without who signs in there, and without passwords behind a `?`."""
+    start, at, rest = str.__str__(url).rpartition("@")
+    scheme, mark, _ = start.partition("://")
+    shown = f"{scheme + mark if mark else ''}{HIDDEN}@{rest}" if at else rest
+    return _NAMED.sub(rf"\1{HIDDEN}", shown)
 
 
 def positive(section: msgspec.Struct, *names: str) -> None:

@@ -10,9 +10,10 @@ what the program reads. A service that needs more sections extends `Settings`:
 
 The environment overrides the file: `FRAUD_MONEY__BASE=USD` is `[money] base`, `FRAUD_MONEY__RATES__GBP=1.17` an entry
 of `[money.rates]`. Variables without a double underscore are no settings and are left alone.
+
+What is secret may lie in a file of its own: `FRAUD_STORE__URL_FILE=/run/secrets/store`, or `url = { file = "..." }`.
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, overload
@@ -22,17 +23,16 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from fraud.core.errors import SettingsError, nearest
-from fraud.core.fields import Duration, Section, setting
+from fraud.core.errors import SettingsError
+from fraud.core.fields import Duration, Secret, Section, is_secret, setting
 from fraud.core.labels import PRECEDENCE, Deadlines
 from fraud.core.learning.settings import DriftSection, GateSection, LearningSection, RefreshSection
 from fraud.core.policy import CostPolicy, ThresholdPolicy, fit_capacity
 from fraud.core.ports import Policy
 from fraud.core.records import DAY, MINUTE, Action, LabelSource
 from fraud.core.rules.blocked import MOST as MOST_BLOCKED
+from fraud.core.settings_text import PREFIX, ReadSecret, bare, check_keys, no_files, override, parsed, readable
 from fraud.core.stakes import Held, Hold
-
-PREFIX = "FRAUD_"
 
 MOST_MINOR = 1_000_000_000
 """No amount is believed beyond this many minor units, whatever the settings: state rows count in 32 bits."""
@@ -255,12 +255,16 @@ class Settings(Section, frozen=True):
 
 
 class Described(msgspec.Struct, frozen=True):
-    """One setting, for documentation: `key` is its place (`money.base`), `value` the default as TOML shows it."""
+    """One setting, for documentation: `key` is its place (`money.base`), `value` the default as TOML shows it.
+
+    Of a `secret` one the value is not shown, or without its password.
+    """
 
     key: str
     value: str
     unit: str
     help: str
+    secret: bool = False
 
     @property
     def variable(self) -> str:
@@ -276,24 +280,26 @@ def load(text: str, env: Mapping[str, str]) -> Settings: ...
 
 
 @overload
-def load(text: str, env: Mapping[str, str], kind: type[S]) -> S: ...
+def load(text: str, env: Mapping[str, str], kind: type[S], read: ReadSecret = no_files) -> S: ...
 
 
-def load(text: str, env: Mapping[str, str], kind: type[Section] = Settings) -> Section:
+def load(text: str, env: Mapping[str, str], kind: type[Section] = Settings, read: ReadSecret = no_files) -> Section:
     """Return the settings of a TOML text, overridden by `FRAUD_SECTION__KEY` variables of `env`.
+
+    `read` returns what lies in the file of a secret.
 
     Raises:
         SettingsError: when the text is not TOML, a key is unknown, or a value is of the wrong kind or out of range.
     """
-    tree = _parsed(text)
-    _check_keys(tree, kind, "")
+    tree = parsed(text)
+    check_keys(tree, kind, "", read)
     for name in sorted(env):
         if name.startswith(PREFIX) and "__" in name:
-            _override(tree, name, env[name], kind)
+            override(tree, name, env, kind, read)
     try:
         return msgspec.convert(tree, kind, dec_hook=_decode)
     except msgspec.ValidationError as fault:
-        msg = f"settings: {_readable(str(fault))}"
+        msg = f"settings: {readable(str(fault))}"
         raise SettingsError(msg) from fault
 
 
@@ -317,90 +323,22 @@ def reference(kind: type[Settings] = Settings) -> str:
     return "\n".join(["| setting | default | unit | meaning |", "|---|---|---|---|", *rows])
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as fault:
-        msg = f"settings: not TOML: {fault}"
-        raise SettingsError(msg) from fault
-
-
-def _bare(kind: Any) -> Any:
-    """Return a type without its annotations."""
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
-
-
-def _children(kind: Any) -> dict[str, Any] | None:
-    """Return the fields of a struct by name with their types, or None for anything that is no struct."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return {field.name: _bare(field.type) for field in msgspec.structs.fields(kind)}
-    return None
-
-
-def _child(kind: Any, name: str, place: str) -> Any:
-    """Return the type of a key; raise SettingsError for one that does not exist."""
-    if get_origin(kind) is dict:
-        return _bare(get_args(kind)[1])
-    known = _children(kind)
-    if known is None:
-        msg = f"settings: '{place}' has nothing below it: expected a single value"
-        raise SettingsError(msg)
-    if name not in known:
-        msg = f"settings: unknown {'key' if '.' in place else 'section'} '{place}'.{nearest(name, known)}"
-        raise SettingsError(msg)
-    return known[name]
-
-
-def _check_keys(tree: Mapping[str, Any], kind: Any, place: str) -> None:
-    for name, value in tree.items():
-        path = f"{place}.{name}" if place else name
-        child = _child(kind, name, path)
-        if isinstance(value, dict):
-            _check_keys(value, child, path)
-
-
-def _override(tree: dict[str, Any], name: str, value: str, kind: Any) -> None:
-    """Put the value of an environment variable in its place, read as the type that the place has."""
-    keys = name.removeprefix(PREFIX).split("__")
-    path: list[str] = []
-    for key in keys:
-        known = _children(kind)
-        path.append(key.lower() if known is not None else key)
-        try:
-            kind = _child(kind, path[-1], ".".join(path))
-        except SettingsError as fault:
-            msg = f"environment variable {name}: {fault}"
-            raise SettingsError(msg) from fault
-    for key in path[:-1]:
-        tree = tree.setdefault(key, {})
-    tree[path[-1]] = _from_text(name, value, kind)
-
-
-def _from_text(name: str, value: str, kind: Any) -> Any:
-    """Return the value of a variable; a table or list is written as in TOML."""
-    if _children(kind) is not None or get_origin(kind) in (dict, list, tuple):
-        return _parsed(f"value = {value}")["value"]
-    if kind in (str, Duration) or get_origin(kind) is Literal:
-        return value
-    try:
-        return msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as fault:
-        msg = f"environment variable {name}: '{value}': {_readable(str(fault))}"
-        raise SettingsError(msg) from fault
-
-
 def _decode(kind: type, value: Any) -> Any:
-    """Read what msgspec does not know: spans of time."""
+    """Read what msgspec does not know: spans of time, and secrets."""
     if kind is Duration:
         return Duration.parse(value)
+    if issubclass(kind, Secret):
+        return kind(_text(value))
     msg = f"a {kind.__name__} cannot be a setting"
     raise TypeError(msg)
 
 
-def _readable(fault: str) -> str:
-    """Turn msgspec's sentence into one that begins with the setting's name."""
-    sentence, _, place = fault.partition(" - at `$")
-    return f"{place.strip('.`')}: {sentence}" if place else sentence
+def _text(value: Any) -> str:
+    """Return a secret's text; raise ValueError for anything that is none, without showing it."""
+    if not isinstance(value, str):
+        msg = f"Expected `str`, got `{type(value).__name__}`"
+        raise ValueError(msg)
+    return value
 
 
 def _described(values: msgspec.Struct, place: str, unit: str) -> Iterator[Described]:
@@ -410,7 +348,7 @@ def _described(values: msgspec.Struct, place: str, unit: str) -> Iterator[Descri
         if isinstance(value, msgspec.Struct):
             yield from _described(value, f"{key}.", own)
         else:
-            yield Described(key, _shown(value), own or unit, help_text)
+            yield Described(key, _shown(value), own or unit, help_text, is_secret(bare(field.type)))
 
 
 def _help(kind: Any) -> tuple[str, str]:

@@ -5,11 +5,10 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from fraud.core.errors import SettingsError
+from fraud.common.files import read_private
 from fraud.review.audit import KEY_BYTES, key_of
 
 AUDIT = "audit.key"
-OWNER_ONLY = 0o077
 
 
 def audit_key(folder: Path, *, make: bool = True) -> bytes:
@@ -21,15 +20,7 @@ def audit_key(folder: Path, *, make: bool = True) -> bytes:
     path = folder / AUDIT
     if make:
         _made(path)
-    try:
-        mode, text = path.stat().st_mode, path.read_text()
-    except OSError as error:
-        msg = f"the audit key {path} cannot be read ({error.strerror}): name its folder with console.keys"
-        raise SettingsError(msg) from error
-    if mode & OWNER_ONLY:
-        msg = f"the audit key {path} can be read by others (mode {mode & 0o777:o}): chmod 600 {path}"
-        raise SettingsError(msg)
-    return key_of(text)
+    return key_of(read_private(path, "the audit key", "name its folder with console.keys"))
 
 
 def _made(path: Path) -> None:

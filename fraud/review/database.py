@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from fraud.core.errors import FraudError, SettingsError
+from fraud.core.fields import plain, without_password
 from fraud.review import migrating
 
 BUSY_SECONDS = 15.0
@@ -107,9 +108,12 @@ class Database:
 def address(url: str) -> URL:
     """Return an address with the driver that this program uses; raise SettingsError for one that it cannot use."""
     try:
-        made = make_url(url)
+        made = make_url(plain(url))
     except ArgumentError as fault:
-        msg = f"{url!r} is no address of a database: expected sqlite:///FILE or postgresql://USER@HOST:PORT/NAME"
+        msg = (
+            f"{without_password(url)!r} is no address of a database: expected sqlite:///FILE or "
+            "postgresql://USER@HOST:PORT/NAME"
+        )
         raise SettingsError(msg) from fault
     if made.get_backend_name() == "postgresql":
         return made.set(drivername="postgresql+psycopg")

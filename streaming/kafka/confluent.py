@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from fraud.core.errors import DeliveryError, SettingsError
+from fraud.core.fields import plain
 from streaming import clock
 from streaming.kafka import kafka_python
 from streaming.kafka.client import Commit, Consumer, Member, Place, undelivered
@@ -370,5 +371,6 @@ def translated(client: Mapping[str, ClientValue]) -> dict[str, ClientValue]:
         if name == "ssl_check_hostname":
             found["ssl.endpoint.identification.algorithm"] = "https" if value else "none"
         else:
-            found[NAMES.get(name, name.replace("_", "."))] = value
+            # The client takes `str` of what it is given, which of a secret is three stars.
+            found[NAMES.get(name, name.replace("_", "."))] = plain(value)
     return found

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from fraud.core.errors import SettingsError, nearest
+from fraud.core.fields import plain
 from streaming import clock
 from streaming.settings import KafkaSection
 
@@ -60,7 +61,7 @@ def client_options(kafka: KafkaSection, kind: Any) -> dict[str, Any]:
         if name not in known:
             msg = f"[kafka.client] {name}: no client has this option.{nearest(name, known)}"
             raise SettingsError(msg)
-    passed = {name: value for name, value in kafka.client.items() if name in kind.DEFAULT_CONFIG}
+    passed = {name: plain(value) for name, value in kafka.client.items() if name in kind.DEFAULT_CONFIG}
     return {"bootstrap_servers": kafka.bootstrap.split(","), **passed}
 
 
@@ -158,6 +159,18 @@ def ids(kafka: KafkaSection, names: Iterable[str]) -> dict[str, str]:
         msg = f"no topic {', '.join(missing)} at {kafka.bootstrap}: make them with 'fraud topics create'"
         raise SettingsError(msg)
     return {name: str(found[name]["topic_id"]).replace("-", "")[:12] for name in wanted}
+
+
+def need_as_many(kafka: KafkaSection, name: str, source: str) -> None:
+    """Raise SettingsError unless a topic has the partitions of another, whose numbers its records go by."""
+    found = described(kafka, (name, source))
+    many, needed = (len(found[each]["partitions"]) for each in (name, source))
+    if many < needed:
+        msg = (
+            f"topic {name} has {many} partitions, {source} {needed}: a label goes to the partition of its payment; add "
+            f"the missing ones ('kafka-topics.sh --alter --topic {name} --partitions {needed}')"
+        )
+        raise SettingsError(msg)
 
 
 def await_topics(consumer: Any, names: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from features.stores.client import RunIds, connect, gone, without_password
+from features.stores.client import RunIds, connect, gone
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
 from fraud.core.errors import SettingsError, StateError, StoreRestartedError, StoreUnavailableError
@@ -97,11 +97,6 @@ def test_a_wrong_address_is_named_with_the_right_shapes() -> None:
     with pytest.raises(SettingsError, match=r"http.*redis://HOST:PORT.*redis\+cluster://") as caught:
         connect("http://me:secret@host", 1.0, RunIds())
     assert "secret" not in str(caught.value)
-
-
-def test_an_address_is_shown_without_its_password() -> None:
-    assert without_password("rediss://me:p@ss@host:1/0") == "rediss://...@host:1/0"
-    assert without_password("redis://host:1") == "redis://host:1"
 
 
 @pytest.mark.parametrize("kind", ["redis", "redis+cluster"])
