@@ -14,7 +14,7 @@ help:
 	grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: ## make the environment for tests and training
-	infra/setup.sh .venv serve,train,network,online,console,postgres,bench,dev
+	infra/setup.sh .venv serve,train,network,online,signing,console,postgres,bench,dev
 
 services: ## install Kafka and Redis for tests; nothing is started
 	infra/services.sh install >&2

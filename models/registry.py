@@ -1,9 +1,13 @@
 """Model artifacts on disk: weights as plain arrays and a JSON card that says what they are; no pickled classes.
 
 Layout: `ROOT/NAME/VERSION/weights.safetensors`, `ROOT/NAME/VERSION/card.json` and `ROOT/NAME/current`, whose first line
-is the version in use; the lines below tell which was made current when and how. Versions are a hash of the content, are
-never overwritten, and are kept until somebody removes them. A version appears by one rename, and `current` changes by
-one rename, so a reader never meets half an artifact. Artifacts of format 1 (`weights.npz`) are still read.
+is the version in use; the lines below tell which was made current when and how. A version is a hash of the whole card,
+which has that of the weights; it is never overwritten, and kept until somebody removes it. A version appears by one
+rename, and `current` changes by one rename, so a reader never meets half an artifact.
+
+Artifacts of format 1 (`weights.npz`) and 2 are still read. Their versions cover kind, features, encoder and weights, of
+the card no more; those that come with the project are known by the hash of their cards. `signatures.py` is for whoever
+wants to know an artifact as somebody's own.
 """
 
 import hashlib
@@ -25,12 +29,19 @@ from fraud.core.errors import ArtifactError, nearest
 from fraud.core.records import DAY, HOUR, MINUTE
 from models.rules_only import NAME as RULES
 
-FORMAT, FORMATS = 2, (1, 2)
+FORMAT, FORMATS, COVERED = 3, (1, 2, 3), 3
+"""The format that is written, those that are read, and the first one whose version covers the whole card."""
 CARD, WEIGHTS, OLD_WEIGHTS, CURRENT = "card.json", "weights.safetensors", "weights.npz", "current"
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 KINDS_OF_NUMBERS = "?bBhHiIlLqQefd"
 """numpy type characters that safetensors holds."""
 KEPT_MOVES = 200
+SHIPPED = {
+    "60ab89d9fa6b": "775b3bdc217f3604b67a75e983bff0be6b379d459b3a535890ea4e10e313c9e9",  # demo
+    "da1d903a2173": "64024ea111ccfbf9fafd7396b3cc9a6279c10c68b403b49f462adc1b467b219a",  # demo-blend
+    "75cd7cea07bd": "d94d3be74623c743b0ac86b868748acacf8b5c867121f3ad394f2909fe35d474",  # demo-young
+}
+"""Cards of the formats before that come with the project: the SHA-256 of their content, by version."""
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -91,13 +102,13 @@ class Move(msgspec.Struct, frozen=True):
 def save(root: Path, draft: Card, arrays: Mapping[str, NDArray[np.generic]], *, use: bool = True) -> Card:
     """Write an artifact and return its card, with version and checksum; with `use` it becomes the one in use.
 
-    Saving the same content again changes nothing. Raises ArtifactError for a name that is not allowed or reserved, or
-    for an array that is not of plain numbers.
+    Saving the same card and arrays again changes nothing. Raises ArtifactError for a name that is not allowed or
+    reserved, or for an array that is not of plain numbers.
     """
     require_name(draft.name)
     weights = pack(arrays)
-    checksum = hashlib.sha256(weights).hexdigest()
-    card = msgspec.structs.replace(draft, weights_sha256=checksum, version=_version(draft, checksum), format=FORMAT)
+    card = msgspec.structs.replace(draft, weights_sha256=hashlib.sha256(weights).hexdigest(), version="", format=FORMAT)
+    card = msgspec.structs.replace(card, version=version_of(msgspec.json.encode(card)))
     _write_version(root / card.name / card.version, card, weights)
     if use:
         promote(root, card.name, card.version, card.created, how="train")
@@ -110,7 +121,7 @@ def load(root: Path, name: str, *, spec_version: str | None = None, version: str
     Raises ArtifactError when there is none, when card and weights do not belong together, when the format is newer
     than this release, or when it was trained on another feature spec than `spec_version`.
     """
-    card, arrays = _read(_folder(root, name, version))
+    card, arrays = _read(folder_of(root, name, version))
     if spec_version is not None and card.spec_version != spec_version:
         message = (
             f"Model '{card.name}' {card.version} was trained on feature spec {card.spec_version}, this release "
@@ -122,7 +133,7 @@ def load(root: Path, name: str, *, spec_version: str | None = None, version: str
 
 def card_of(root: Path, name: str, version: str | None = None) -> Card:
     """Return the card of an artifact whose weights match their checksum."""
-    return _read(_folder(root, name, version))[0]
+    return _read(folder_of(root, name, version))[0]
 
 
 def found(root: Path) -> list[Found]:
@@ -177,7 +188,7 @@ def said(delay: int) -> str:
 
 def require_known(root: Path, name: str) -> None:
     """Raise ArtifactError unless artifacts are kept under `name`."""
-    _folder(root, name, None)
+    folder_of(root, name, None)
 
 
 def promote(root: Path, name: str, version: str, at: int, how: str = "promote") -> None:
@@ -196,7 +207,7 @@ def rollback(root: Path, name: str, at: int) -> str:
 
     Raises ArtifactError when there was none, or it is no longer kept.
     """
-    _folder(root, name, None)
+    folder_of(root, name, None)
     with locked(root / name):
         moves = history(root, name)
         line = before(moves)
@@ -279,10 +290,24 @@ def unpack_npz(weights: bytes) -> Arrays:
         return {name: archive[name] for name in archive.files}
 
 
-def _version(draft: Card, checksum: str) -> str:
-    parts = (draft.kind, draft.spec_version, *draft.features, checksum, *([draft.encoder] if draft.encoder else []))
-    identity = "\0".join(parts)
-    return hashlib.sha256(identity.encode()).hexdigest()[:12]
+def version_of(card: bytes) -> str:
+    """Return the version that a card's file is to have: a hash of all that stands in it but the version itself."""
+    return _digest({**_content(card), "version": ""})[:12]
+
+
+def _content(card: bytes) -> dict[str, Any]:
+    return msgspec.json.decode(card, type=dict[str, Any])
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+
+def _version_before(card: Card) -> str:
+    """Return the version of a card as formats 1 and 2 had it."""
+    encoder = (card.encoder,) if card.encoder else ()
+    parts = card.kind, card.spec_version, *card.features, card.weights_sha256, *encoder
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def _write_version(folder: Path, card: Card, weights: bytes) -> None:
@@ -293,7 +318,8 @@ def _write_version(folder: Path, card: Card, weights: bytes) -> None:
         (draft / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
 
 
-def _folder(root: Path, name: str, version: str | None) -> Path:
+def folder_of(root: Path, name: str, version: str | None = None) -> Path:
+    """Return where a version of an artifact lies, the one in use unless told; raise ArtifactError for none."""
     known = names(root)
     if name not in known:
         have = f"There are: {', '.join(known)}." if known else "There is none yet: fraud train makes one."
@@ -324,9 +350,6 @@ def _read(folder: Path) -> tuple[Card, Arrays]:
             "was damaged or replaced. Restore both from a backup or train again."
         )
         raise ArtifactError(message)
-    if _version(card, card.weights_sha256) != card.version:
-        message = f"{folder / CARD} was edited: its kind, spec, encoder or features are not those that were trained."
-        raise ArtifactError(message)
     return card, unpack(weights) if card.format > 1 else unpack_npz(weights)
 
 
@@ -335,10 +358,28 @@ def _read_card(folder: Path) -> Card:
     try:
         content = path.read_bytes()
         _require_format(path, content)
-        return msgspec.json.decode(content, type=Card)
+        card = msgspec.json.decode(content, type=Card)
     except (msgspec.DecodeError, OSError) as error:
         message = f"{path} cannot be read as a model card ({error}); restore it from a backup or train again."
         raise ArtifactError(message) from error
+    _require_whole(path, card, content)
+    return card
+
+
+def _require_whole(path: Path, card: Card, content: bytes) -> None:
+    """Refuse a card that is not the one that was written, as far as its format says so, or lies in another's place."""
+    place = path.parent.parent.name, path.parent.name
+    if (card.name, card.version) != place:
+        message = f"{path} is the card of {card.name}@{card.version}, not of {'@'.join(place)}; put it where it was."
+        raise ArtifactError(message)
+    if card.format >= COVERED:
+        edited = version_of(content) != card.version
+    else:
+        known = SHIPPED.get(card.version)
+        edited = _version_before(card) != card.version or known not in (None, _digest(_content(content)))
+    if edited:
+        message = f"{path} was edited: its version is not that of its content; restore it from a backup or train again."
+        raise ArtifactError(message)
 
 
 def _require_format(path: Path, content: bytes) -> None:

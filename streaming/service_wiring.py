@@ -450,7 +450,7 @@ def reencode(settings: ServiceSettings) -> Reencode:
     """
     scratch = MemoryStore()
     extractor = OnlineExtractor(scratch)
-    scorer = wiring.scorer(settings.model.name, Path(settings.model.folder), extractor.version)
+    scorer = wiring.scorer(settings.model.name, settings, extractor.version)
     need_unread(settings, scorer.encoder)
     job = Reencode(settings.model.name, scorer, input_log(settings), scratch, extractor, open_store(settings))
     job.begin()

@@ -22,7 +22,7 @@ from fraud.core.rules.blocked import BlockedCards
 from fraud.core.rules.vocabulary import Vocabulary
 from fraud.core.second_half import Heard
 from fraud.core.settings import ModelSection, PolicySection, PolicyText, RulesSection, Settings, load
-from models import blend, registry, rules_only
+from models import blend, registry, rules_only, signatures
 from models.blend import Blend, Early
 from models.boosting.scorer import Booster
 from models.online.refreshed import Refreshing
@@ -49,21 +49,24 @@ LEARNED_FROM = 1_000_000
 """Vectors that an embedded engine keeps at least where it learns: a payment whose vector is gone cannot be learned."""
 
 
-def scorer(name: str, folder: Path, spec_version: str, *, evidence: bool = True) -> Scorer:
+def scorer(name: str, settings: Settings, spec_version: str) -> Scorer:
     """Return the scorer behind a model's name, or NAME@VERSION; `rules` always exists.
 
-    With `evidence` what it explains carries the numbers behind it.
+    With `reasons.evidence` what it explains carries the numbers behind it.
 
     Raises:
-        ArtifactError: when there is no such artifact, or it does not fit the feature spec of this release.
+        ArtifactError: when there is no such artifact, it does not fit the feature spec of this release, or nobody
+            whom the settings trust has signed it.
     """
     if name == rules_only.NAME:
         return RulesOnly()
     bare, _, version = name.partition("@")
-    home = _home(bare, folder, version)
-    artifact = registry.load(home, bare, spec_version=spec_version, version=version or None)
+    home = _home(bare, Path(settings.model.folder), version)
+    folder = registry.folder_of(home, bare, version or None)
+    signatures.require_trusted(folder, settings.model.trusted)
+    artifact = registry.load(home, bare, spec_version=spec_version, version=folder.name)
     made = Blend.of(artifact) if artifact.card.kind in (blend.BLEND, blend.NETWORK) else Booster.of(artifact)
-    made.evidence = evidence
+    made.evidence = settings.reasons.evidence
     return made
 
 
@@ -135,8 +138,7 @@ def strategy(settings: Settings, spec_version: str) -> Strategy:
         RuleError: when the file of rules cannot be read or has faults.
         SettingsError: when an alert budget is asked for and the model knows no scores to meet it with.
     """
-    named, evidence = settings.model, settings.reasons.evidence
-    model = scorer(named.name, Path(named.folder), spec_version, evidence=evidence)
+    model = scorer(settings.model.name, settings, spec_version)
     reference = model.reference_scores if isinstance(model, Booster | Blend) else ()
     return Strategy(model, rule_book(settings), settings.policy.build(reference), reduced(model))
 
@@ -189,8 +191,7 @@ def released(
     if now is not None and now.scorer.version == release.model:
         model, lower = now.scorer, now.reduced
     else:
-        folder, evidence = Path(settings.model.folder), settings.reasons.evidence
-        model = scorer(release.model, folder, spec_version, evidence=evidence)
+        model = scorer(release.model, settings, spec_version)
         lower = reduced(model)
     reference = model.reference_scores if isinstance(model, Booster | Blend) else ()
     policy = policy_in(text(release.policy)).build(reference)

@@ -1,4 +1,4 @@
-"""`fraud models`: list, show, compare, promote and roll back trained models; take vectors and tokens to a notebook."""
+"""`fraud models`: list, show, compare, promote, roll back, sign trained models; take vectors to a notebook."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from rich.table import Table
 from fraud.cli import fits, options, output
 from fraud.core.errors import SettingsError
 
-app = typer.Typer(help="List, show, compare, promote and roll back trained models.", no_args_is_help=True)
+app = typer.Typer(help="List, show, compare, promote, roll back and sign trained models.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The model's name, or NAME@VERSION for another version than the one in use.")]
 
@@ -145,6 +145,49 @@ def export(
     output.last_line({"out": str(out), "rows": held.meta.rows, "features": len(held.names), "tokens": tokens})
 
 
+@app.command("make-key")
+def make_key(file: Annotated[Path, typer.Argument(help="The file to write: the private key, mode 0600.")]) -> None:
+    """Make a key to sign models with; the last line has its public key, for model.trusted of those who verify."""
+    from models import signatures
+
+    output.last_line({"file": str(file), "public": signatures.make_key(file)})
+
+
+@app.command("sign")
+def sign(
+    name: Name,
+    key: Annotated[Path, typer.Option("--key", help="The private key, as fraud models make-key writes it.")],
+    models: options.Models = None,
+    settings: options.SettingsFile = None,
+) -> None:
+    """Sign a model: its card, which has the hash of its weights. Signatures of others stay beside it."""
+    from models import signatures
+
+    card, folder = placed(root(models, settings), name)
+    public = signatures.sign(folder, signatures.read_key(key))
+    output.last_line({"model": f"{card.name}@{card.version}", "signed_by": public})
+
+
+@app.command("verify")
+def verify(name: Name, models: options.Models = None, settings: options.SettingsFile = None) -> None:
+    """Say whether a model is whole and who has signed it; exit status 1 unless somebody in model.trusted has.
+
+    Where model.trusted is empty anybody's signature does.
+    """
+    from models import signatures
+
+    trusted = options.settings(settings, models=models).model.trusted
+    card, folder = placed(root(models, settings), name)
+    signers = signatures.signers(folder)
+    for public in signatures.signed_by(folder):
+        said = "right" if public in signers else "WRONG"
+        output.show(f"{said}  {public}{'  trusted' if public in signatures.normal(trusted) else ''}")
+    fine = bool(signatures.trusted_among(signers, trusted))
+    output.last_line({"model": f"{card.name}@{card.version}", "signed_by": signers, "trusted": fine})
+    if not fine:
+        raise typer.Exit(1)
+
+
 def need_no_release(settings: Path | None, store: str | None, what: str) -> None:
     """Raise ReleaseError where a release is in force: in the store of the site, where one answers, or in its folder."""
     from fraud.cli.release import live_release
@@ -164,6 +207,14 @@ def card_of(folder: Path, name: str) -> Any:
 
     bare, _, version = name.partition("@")
     return registry.card_of(folder, bare, version or None)
+
+
+def placed(folder: Path, name: str) -> tuple[Any, Path]:
+    """Return the card of NAME or NAME@VERSION, whose weights match it, and where it lies."""
+    from models import registry
+
+    card = card_of(folder, name)
+    return card, registry.folder_of(folder, card.name, card.version)
 
 
 def when(at: int) -> str:

@@ -218,6 +218,10 @@ class ModelSection(Section, frozen=True):
 
     name: Annotated[str, setting("The artifact that scores; 'rules' scores nothing and always exists.")] = "rules"
     folder: Annotated[str, setting("Folder of the model registry.", "path")] = "build/models"
+    trusted: Annotated[
+        tuple[str, ...],
+        setting("Public keys of those whose signature a model needs, any of them; empty: no model needs one."),
+    ] = ()
 
 
 class ReasonsSection(Section, frozen=True):

@@ -1,9 +1,8 @@
 """The command line with one more model: `stub`, a scorer that reads histories. Run as `python -m`, like `fraud`."""
 
-from pathlib import Path
-
 from fraud.cli import main
 from fraud.core.ports import Scorer
+from fraud.core.settings import Settings
 from streaming import wiring
 from tests.histories import Reader
 
@@ -19,9 +18,9 @@ class Named(Reader):
         return STUB
 
 
-def scorer(name: str, folder: Path, spec_version: str, *, evidence: bool = True) -> Scorer:
+def scorer(name: str, settings: Settings, spec_version: str) -> Scorer:
     """Return the stub by its name, any other model as ever."""
-    return Named() if name == STUB else real_scorer(name, folder, spec_version, evidence=evidence)
+    return Named() if name == STUB else real_scorer(name, settings, spec_version)
 
 
 if __name__ == "__main__":

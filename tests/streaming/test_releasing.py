@@ -138,7 +138,7 @@ class Store:
 
 
 def encoder() -> str:
-    return wiring.scorer("demo-blend", Path("nowhere"), spec().version).encoder
+    return wiring.scorer("demo-blend", Settings(), spec().version).encoder
 
 
 @pytest.mark.parametrize(("pointer", "holds", "fine"), [("own", "", True), ("", "own", True), ("other", "own", False),
