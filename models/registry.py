@@ -244,7 +244,7 @@ def before(moves: list[Move]) -> list[str]:
 
 def _write_moves(folder: Path, moves: list[Move]) -> None:
     lines = [f"{move.at} {move.how} {move.version}" for move in moves[-KEPT_MOVES:]]
-    write_atomic(folder / CURRENT, "\n".join([moves[-1].version, *lines, ""]).encode())
+    write_atomic(folder / CURRENT, "\n".join([moves[-1].version, *lines, ""]).encode(), private=False)
 
 
 def require_name(name: str) -> None:

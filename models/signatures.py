@@ -70,7 +70,8 @@ def sign(folder: Path, key: "Ed25519PrivateKey") -> str:
     public = public_of(key)
     others = {signer: text for signer, text in signed_by(folder).items() if signer != public}
     lines = {**others, public: key.sign(CONTEXT + (folder / CARD).read_bytes()).hex()}
-    write_atomic(folder / FILE, "".join(f"{signer} {text}\n" for signer, text in lines.items()).encode())
+    content = "".join(f"{signer} {text}\n" for signer, text in lines.items())
+    write_atomic(folder / FILE, content.encode(), private=False)
     return public
 
 

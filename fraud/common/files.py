@@ -6,8 +6,9 @@ new one; a folder that is replaced may for a moment lie beside. What a crash lea
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,16 +45,21 @@ def publish(draft: Path, path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a whole file."""
-    with atomic_file(path) as file:
+def write_atomic(path: Path, content: bytes, *, private: bool = True) -> None:
+    """Write a whole file; a `private` one is its owner's alone."""
+    with atomic_file(path, private=private) as file:
         file.write(content)
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that takes its name when the block ends; after an error it is removed and the old one stays."""
+def atomic_file(path: Path, *, private: bool = True) -> Iterator[BinaryIO]:
+    """Yield a file that takes its name when the block ends; after an error it is removed and the old one stays.
+
+    A `private` one is its owner's alone.
+    """
     draft = draft_of(path)
+    if private:
+        make_private(draft)
     try:
         with draft.open("wb") as file:
             yield file
@@ -75,6 +81,22 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def make_private(path: Path) -> None:
+    """Make a file that its owner alone gets at, and take one that is there from all others.
+
+    For what holds payments: whoever opens the file next finds it so, and SQLite makes its logs with the same mode. What
+    is no plain file, as /dev/null, stays as it is.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode) and mode & OWNER_ONLY:
+            with suppress(PermissionError):  # somebody else's, who lets us write to it
+                os.fchmod(descriptor, PRIVATE)
+    finally:
+        os.close(descriptor)
 
 
 def read_private(path: Path, what: str, repair: str) -> str:

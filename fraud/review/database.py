@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from fraud.common.files import make_private
 from fraud.core.errors import FraudError, SettingsError
 from fraud.core.fields import plain, without_password
 from fraud.review import migrating
@@ -68,6 +69,7 @@ class Database:
         """Bring the database to the shape that this program expects; its file or first tables are made."""
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self.file)
         migrating.upgrade(self)
 
     def head_ok(self) -> bool:

@@ -17,6 +17,7 @@ from zlib import crc32
 import msgspec
 
 from fraud.common import locks
+from fraud.common.files import PRIVATE
 from fraud.core.errors import DataError, DeliveryError
 from streaming.messages.envelope import Headers
 
@@ -274,7 +275,7 @@ class Writer:
             path.unlink()
 
     def _opened(self, firsts: Sequence[int]) -> int:
-        return os.open(path_of(self._folder, firsts[0]), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.open(path_of(self._folder, firsts[0]), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
 
     def _refuse(self) -> None:
         msg = f"another process writes to {self._folder}: a topic of a log has one writer; end that process first"

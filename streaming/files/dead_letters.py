@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from fraud.common.files import make_private
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, Reject
 from streaming.files.decisions import delivered
@@ -88,6 +89,7 @@ class DeadLetterFile:
     def _append(self, letters: Sequence[Letter]) -> None:
         with delivered(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._path)
         with delivered(self._path), self._path.open("ab") as file:
             file.write(b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters))
 

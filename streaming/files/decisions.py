@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import inspect
 
-from fraud.common.files import draft_of, publish
+from fraud.common.files import draft_of, make_private, publish
 from fraud.core.errors import DataError, DeliveryError
 from fraud.core.ports import Sink
 from fraud.core.records import Answer, Decision, Reject
@@ -42,6 +42,7 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         """Open the file."""
+        make_private(path)
         self._file = path.open("wb")
         self._encoder = msgspec.json.Encoder()
 
@@ -63,6 +64,7 @@ class ParquetRows:
 
     def __init__(self, path: Path) -> None:
         """Open the file."""
+        make_private(path)
         self._path = path
         self._rows: list[Decision] = []
         self._writer: Any = None

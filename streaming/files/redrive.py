@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from fraud.common.files import make_private
 from fraud.core.errors import DataError, nearest
 from fraud.core.records import Verdict
 from streaming.files.dead_letters import Letter
@@ -84,6 +85,7 @@ def redrive(
             faults[letter.id] = f"row {letter.offset + 1}: {error}"
     if lines:
         out.parent.mkdir(parents=True, exist_ok=True)
+        make_private(out)
         with out.open("ab") as file:
             file.write(b"".join(lines))
     return done, faults

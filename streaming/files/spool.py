@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from fraud.common.files import draft_of, publish
+from fraud.common.files import draft_of, make_private, publish
 from fraud.core.errors import DeliveryError, StateError
 from fraud.core.records import Answer, Decision, Reject
 from streaming.files.decisions import JsonLines, ParquetRows, delivered, writer_kind
@@ -48,6 +48,7 @@ class Spool:
                 "(the run began without --out, or the file was removed): leave --out out or use another --state folder"
             )
             raise StateError(msg)
+        make_private(self._path)
         self._file = self._path.open("r+b" if held else "wb")
         self._file.truncate(length)
         self._file.seek(length)
@@ -85,6 +86,7 @@ class Spool:
         """Make the file asked for, complete or not at all; raise DeliveryError when that fails."""
         with delivered(self._out):
             part = draft_of(self._out)
+            make_private(part)
             if self._kind is JsonLines:
                 shutil.copyfile(self._path, part)
             else:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from fraud.common.files import make_private
 from fraud.core.errors import StateError
 from fraud.core.pending import Pending, PendingState
 from fraud.core.records import Label
@@ -60,6 +61,7 @@ class SqlitePending:
             StateError: when it is of a layout that this release does not know, or no such file.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path)
         self.path = path
         self._most_early = most_early
         self.early_dropped = 0
