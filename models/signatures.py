@@ -7,13 +7,12 @@ signature of the card's file, both in hexadecimal digits. The card has the hash 
 `cryptography` is needed: the extra `signing`.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from string import hexdigits
 from typing import TYPE_CHECKING
 
-from fraud.common.files import PRIVATE, read_private, write_atomic
+from fraud.common.files import new_private, read_private, write_atomic
 from fraud.core.errors import ArtifactError, SettingsError
 from models.registry import CARD
 
@@ -36,14 +35,7 @@ def make_key(path: Path) -> str:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     key = Ed25519PrivateKey.generate()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-    except OSError as error:
-        msg = f"no key can be written to {path} ({error.strerror}): name a new file"
-        raise SettingsError(msg) from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(key.private_bytes_raw().hex() + "\n")
+    new_private(path, key.private_bytes_raw().hex() + "\n", "a signing key")
     return public_of(key)
 
 

@@ -24,7 +24,7 @@ from streaming.kafka.model_pointer import Pointer, pointer_in
 from streaming.kafka.topics import Topics, ids
 from streaming.observe.logs import Log
 from streaming.run import Parts
-from streaming.settings import S, ServiceSettings, changed
+from streaming.settings import S, ServiceSettings, card_numbers, changed
 from streaming.worker.blocked import BlockList, Sources
 from streaming.worker.model_swap import Chosen, EmbeddedRelease, InUse, ModelSwap
 from streaming.worker.warm_up import warm_up
@@ -134,7 +134,7 @@ def block_list(settings: ServiceSettings, cards: BlockedCards, log: Log) -> Bloc
         partial(RedisBlocked, settings.store.url, timeout=settings.store.timeout / SECOND),
         lambda: (name, f"{name}@{ids(kafka, (name,))[name]}"),
     )
-    return BlockList(cards, sources, log)
+    return BlockList(cards, sources, log, card_numbers(settings))
 
 
 def under_release(settings: S) -> S:

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from features.spec import spec
+from fraud.core.card_numbers import KEYLESS, CardNumbers
 from fraud.core.engine import Strategy
 from fraud.core.errors import ArtifactError, ReleaseError
 from fraud.core.releases import NO_RULES, How, Release, Releases, before, named, of_id
@@ -19,6 +20,7 @@ from streaming import wiring
 from streaming.kafka.model_pointer import pointer_in
 from streaming.messages.times import to_text
 from streaming.rule_file import DEFAULT, read_bundle
+from streaming.settings import card_numbers
 
 
 class Histories(Protocol):
@@ -128,7 +130,7 @@ class Releasing:
         if bundle is None:
             if live is not None:
                 return live.rules
-            bundle = bundle_of(self._settings.rules.file)
+            bundle = bundle_of(self._settings.rules.file, card_numbers(self._settings))
         return bundle if bundle == NO_RULES else kept(texts, bundle)
 
     def _policy(self, wanted: Wanted, live: Release | None, texts: dict[str, str]) -> str:
@@ -161,9 +163,9 @@ def kept(texts: dict[str, str], text: str) -> str:
     return text_hash(text)
 
 
-def bundle_of(file: str) -> str:
+def bundle_of(file: str, cards: CardNumbers = KEYLESS) -> str:
     """Return the bundle of a rule file as settings name one; `none` where they name none. Raises RuleError."""
-    return read_bundle(DEFAULT if file == "default" else Path(file)) if file else NO_RULES
+    return read_bundle(DEFAULT if file == "default" else Path(file), cards) if file else NO_RULES
 
 
 def said(live: Release) -> str:
@@ -183,14 +185,14 @@ def need_no_release(live: Release | None, what: str) -> None:
         raise ReleaseError(msg)
 
 
-def need_agreement(live: Release | None, model: str | None, rules: str | None) -> None:
+def need_agreement(live: Release | None, model: str | None, rules: str | None, cards: CardNumbers = KEYLESS) -> None:
     """Raise ReleaseError where a command line names a model or rules that the release in force does not have."""
     if live is None:
         return
     other = []
     if model is not None and model not in (live.model, live.model.partition("@")[0]):
         other.append(f"--model {model}")
-    if rules is not None and (bundle := bundle_of(rules)) != live.rules and text_hash(bundle) != live.rules:
+    if rules is not None and (bundle := bundle_of(rules, cards)) != live.rules and text_hash(bundle) != live.rules:
         other.append(f"--rules {rules}")
     if other:
         words = " ".join(other)

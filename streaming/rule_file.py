@@ -1,11 +1,15 @@
-"""Rule files on disk: read, compiled, and taken up again when they change; a faulty change is refused."""
+"""Rule files on disk: read, compiled, and taken up again when they change; a faulty change is refused.
+
+Card numbers in a rule file, and in its lists, are exchanged for tokens as they are read: payments are known by tokens.
+"""
 
 from pathlib import Path
 
-from fraud.core.errors import RuleError
+from fraud.core.card_numbers import KEYLESS, CardNumbers
+from fraud.core.errors import CardNumberError, RuleError
 from fraud.core.ports import RuleOutcome
 from fraud.core.records import Transaction, Values
-from fraud.core.rules.bundle import need_bundle, parted
+from fraud.core.rules.bundle import need_bundle, parted, text_hash
 from fraud.core.rules.ruleset import RuleSet, compile_rules, list_files
 from fraud.core.rules.vocabulary import Vocabulary
 
@@ -24,9 +28,9 @@ class Reading:
     A file that changes while it is read so has an old stamp, and the next look finds the change.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cards: CardNumbers = KEYLESS) -> None:
         """Read nothing yet."""
-        self._path = path
+        self._path, self._cards = path, cards
         self.stamps: dict[Path, Stamp] = {}
 
     def compiled(self, vocabulary: Vocabulary) -> RuleSet:
@@ -43,17 +47,25 @@ class Reading:
                 f"rules {self._path} cannot be read ({error}): expected a text file in UTF-8; see 'fraud rules --help'"
             )
             raise RuleError(msg) from error
-        return text, self._lists(text)
+        return self._known(self._path.name, text), self._lists(text)
 
     def _lists(self, text: str) -> dict[str, str]:
         """Return the list files that can be read; for the others the compiler shows where they are named."""
         found = {}
         for name in list_files(text):
             try:
-                found[name] = self._text(self._path.parent / name)
+                text = self._text(self._path.parent / name)
             except (OSError, ValueError):
                 continue
+            found[name] = self._known(name, text)
         return found
+
+    def _known(self, name: str, text: str) -> str:
+        """Return the text of a file with cards as payments name them; raise RuleError where a number is refused."""
+        try:
+            return self._cards.text(text, name)
+        except CardNumberError as error:
+            raise RuleError(str(error)) from error
 
     def _text(self, path: Path) -> str:
         self.stamps[path] = stamp_of(path)
@@ -61,28 +73,32 @@ class Reading:
         return path.read_text(encoding="utf-8-sig")
 
 
-def read_rules(path: Path, vocabulary: Vocabulary) -> RuleSet:
+def read_rules(path: Path, vocabulary: Vocabulary, cards: CardNumbers = KEYLESS) -> RuleSet:
     """Return the compiled rules of a file; list files are looked for beside it.
 
     Raises:
         RuleError: when the file cannot be read, or has faults.
     """
-    return Reading(path).compiled(vocabulary)
+    return Reading(path, cards).compiled(vocabulary)
 
 
-def read_bundle(path: Path) -> str:
+def read_bundle(path: Path, cards: CardNumbers = KEYLESS) -> str:
     """Return a rule file and its list files as one text, which `compiled_bundle` compiles to the same version.
 
     Raises:
         RuleError: when the file cannot be read.
     """
-    return need_bundle(*Reading(path).texts())
+    return need_bundle(*Reading(path, cards).texts())
 
 
-def compiled_bundle(bundle: str, vocabulary: Vocabulary) -> RuleSet:
-    """Return the compiled rules of a bundle; raise RuleError when they have faults."""
-    text, files = parted(bundle)
-    return compile_rules(text, vocabulary, NAMELESS, files)
+def compiled_bundle(bundle: str, vocabulary: Vocabulary, cards: CardNumbers = KEYLESS) -> RuleSet:
+    """Return the compiled rules of a bundle, under its own version though its tokens may be of an earlier key.
+
+    Raises:
+        RuleError: when they have faults.
+    """
+    text, files = parted(cards.brought_up(bundle))
+    return compile_rules(text, vocabulary, NAMELESS, files, version=text_hash(bundle))
 
 
 class ReloadingRules:
@@ -94,10 +110,10 @@ class ReloadingRules:
     them, `fault` says what is wrong with the file as it stands, `taken` counts the changes taken up.
     """
 
-    def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
+    def __init__(self, path: Path, vocabulary: Vocabulary, cards: CardNumbers = KEYLESS) -> None:
         """Read the rules; raise RuleError when the first reading fails."""
-        self._path, self._vocabulary = path, vocabulary
-        reading = Reading(path)
+        self._path, self._vocabulary, self._cards = path, vocabulary, cards
+        reading = Reading(path, cards)
         self._rules = reading.compiled(vocabulary)
         self._stamps = self._settling = reading.stamps
         self.taken = self.refused = 0
@@ -123,7 +139,7 @@ class ReloadingRules:
         return self._take_up()
 
     def _take_up(self) -> bool:
-        before, reading = self._rules.version, Reading(self._path)
+        before, reading = self._rules.version, Reading(self._path, self._cards)
         try:
             self._rules, self.fault = reading.compiled(self._vocabulary), None
         except RuleError as error:

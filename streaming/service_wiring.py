@@ -42,7 +42,7 @@ from streaming.labels.learning import Learning, Outlet, Refreshes, let_through
 from streaming.labels.log import LabelLog
 from streaming.labels.pending import SqlitePending
 from streaming.labels.service import LabelService
-from streaming.messages.codec import Codec, Limits
+from streaming.messages.codec import Limits
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics, Pages
 from streaming.observe.stages import TimedEngine, TimedScorer, TimedStore, Watch
@@ -50,7 +50,7 @@ from streaming.rebuild.histories import Reencode
 from streaming.rebuild.inputs import InputLog
 from streaming.rebuild.state import Rebuild
 from streaming.release_wiring import block_list, first_choice, need_unread, next_choice
-from streaming.settings import KafkaSection, ServiceSettings, rates
+from streaming.settings import KafkaSection, ServiceSettings, card_numbers
 from streaming.worker.catch_up import CatchUp, Job
 from streaming.worker.deadlines import LatencyBudget
 from streaming.worker.fallback import FallbackEngine, RulesFallback
@@ -104,7 +104,10 @@ def path_store(settings: ServiceSettings) -> RedisStore:
 def store_of(settings: ServiceSettings, timeout: float, *, at_once: bool = True) -> RedisStore:
     """Return the state store of the settings, which waits for an answer for `timeout` seconds."""
     store, horizon = settings.store, settings.engine.retry_horizon
-    return RedisStore(store.url, timeout=timeout, retry_horizon=horizon, cache=store.cache * MIB, at_once=at_once)
+    former = card_numbers(settings).former
+    return RedisStore(
+        store.url, timeout=timeout, retry_horizon=horizon, cache=store.cache * MIB, at_once=at_once, former=former
+    )
 
 
 def path_timeout(settings: ServiceSettings) -> float:
@@ -278,7 +281,7 @@ def kafka_link(
     topic_ids, transactional = ids(kafka, inputs), kafka.delivery == "transactional"
     producer = producer_of(kafka, f"{kafka.group}-{member}" if transactional else "")
     consumer = consumer_of(kafka, kafka.group, member)
-    codec = Codec(rates(settings), Limits(ahead=settings.lateness.future))
+    codec = wiring.codec(settings, Limits(ahead=settings.lateness.future))
     offsets = Offsets(settings.store.durable_after, kafka.commit_every)
     link = KafkaLink(
         consumer,
@@ -309,7 +312,7 @@ def service(
     metrics.registry.register(model.refusals)
     reporter = Reporter(link, fallback, budget, outside.watch, metrics, outside.health, log)
     upkeep = Upkeep(link, fallback, model, store.copies, metrics, log)
-    backlog = partial(Backlog, settings.kafka, Codec(rates(settings), ANY_TIME), link.recovery.ids)
+    backlog = partial(Backlog, settings.kafka, wiring.codec(settings, ANY_TIME), link.recovery.ids)
     catch_up = CatchUp(
         fallback, link, store, partial(Job, deciding.engine, store, backlog, path_timeout(settings)), model.swap, log
     )
@@ -354,7 +357,7 @@ def label_service(settings: ServiceSettings, folder: Path, *, anew: bool = False
     if learning is not None:
         metrics.registry.register(LearningCounts(learning))
     pages = listen(settings, metrics, health)
-    codec = Codec(rates(settings))
+    codec = wiring.codec(settings)
     return LabelService(labels, codec, joiner, pending, topics, log, health, pages, kafka.group, learning)
 
 
@@ -426,7 +429,7 @@ def input_log(settings: ServiceSettings) -> InputLog:
     """
     topics = Topics.of(settings.kafka)
     topic_ids = ids(settings.kafka, (topics.transactions, topics.known))
-    return InputLog(settings.kafka, topic_ids, Codec(rates(settings), ANY_TIME))
+    return InputLog(settings.kafka, topic_ids, wiring.codec(settings, ANY_TIME))
 
 
 def rebuild(settings: ServiceSettings) -> Rebuild:

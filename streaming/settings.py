@@ -6,12 +6,14 @@ They stand in a TOML file, the environment and what a command line says.
 import hashlib
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
 from fraud.common.files import read_private
+from fraud.core.card_numbers import CardNumbers
 from fraud.core.errors import SettingsError
 from fraud.core.fields import Address, Duration, Secret, Section, named_secret, positive, setting
 from fraud.core.records import HOUR, MINUTE, SECOND
@@ -211,12 +213,26 @@ def rates(settings: Settings) -> Rates:
     return Rates(money.base, {code: str(rate) for code, rate in money.rates.items()}, money.digits, money.max_amount)
 
 
+def card_numbers(settings: Settings) -> CardNumbers:
+    """Return what becomes of card numbers, the same one for the same settings; raise SettingsError where a key is none.
+
+    So the state store of a process knows which earlier tokens its decoders have met.
+    """
+    return _card_numbers(settings.cards)
+
+
+_card_numbers = lru_cache(maxsize=8)(CardNumbers)
+
+
 def fingerprint(settings: Settings) -> str:
     """Return a hash of the settings that features depend on: currencies, lateness, deadlines, and the gate, if any.
 
-    With the gate, features see a label up to a period later, and none that it holds.
+    With the gate, features see a label up to a period later, and none that it holds. With a key of card numbers cards
+    go by other names, of which distinct ones are counted by their hashes.
     """
     parts: tuple[object, ...] = settings.money, settings.lateness, settings.labels
+    if version := card_numbers(settings).version:
+        parts = *parts, version
     if settings.gate.enabled:
         parts = *parts, settings.gate, settings.refresh.every
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -34,12 +34,12 @@ from streaming.files import mapping
 from streaming.files.table import Table
 from streaming.kafka.topics import Topics
 from streaming.labels.learning import Closed, HeldChart, Outlet
-from streaming.messages.codec import Codec
+from streaming.messages.codec import Codec, Limits
 from streaming.replay.extraction import Extraction, Recorder, RecordingExtractor, RecordingScorer, RecordingStore
 from streaming.replay.job import Replay, Request
 from streaming.rule_file import DEFAULT, ReloadingRules, compiled_bundle
 from streaming.run import Parts
-from streaming.settings import rates
+from streaming.settings import card_numbers, rates
 
 Closing = Callable[[Closed, Mapping[str, HeldChart], int], None]
 """Is told what ends of a learner's periods bring about, what its gate holds then, and their time (ns of the stream)."""
@@ -127,7 +127,8 @@ def rule_book(settings: Settings) -> RuleBook:
     file, money = settings.rules.file, settings.money
     if not file:
         return NoRules()
-    return ReloadingRules(DEFAULT if file == "default" else Path(file), vocabulary(money.digits.get(money.base, 2)))
+    path, words = DEFAULT if file == "default" else Path(file), vocabulary(money.digits.get(money.base, 2))
+    return ReloadingRules(path, words, card_numbers(settings))
 
 
 def strategy(settings: Settings, spec_version: str) -> Strategy:
@@ -174,7 +175,8 @@ def release_rules(settings: Settings, release: Release, text: Callable[[str], st
     if release.rules == NO_RULES:
         return NoRules()
     money = settings.money
-    return compiled_bundle(text(release.rules), vocabulary(money.digits.get(money.base, 2)))
+    words = vocabulary(money.digits.get(money.base, 2))
+    return compiled_bundle(text(release.rules), words, card_numbers(settings))
 
 
 def released(
@@ -230,8 +232,8 @@ def outside(settings: Settings, log: TopicLog, since: int, told: Closing) -> Out
         told(closed, held, at)
 
     parts = assemble(settings, store, extractor, chosen, None, both, sink.heard)
-    feed, codec = log.feed([topics.labels, topics.actions]), Codec(rates(settings))
-    return Outside(parts, sink, lambda source: Hearing(source, feed, codec, topics, cards.take))
+    feed, reads = log.feed([topics.labels, topics.actions]), codec(settings)
+    return Outside(parts, sink, lambda source: Hearing(source, feed, reads, topics, cards.take))
 
 
 def assemble(
@@ -271,9 +273,14 @@ def replay(request: Request, also: Sink | None = None) -> Replay:
     return Replay(request, table(request), build(request.settings, request.delay), also)
 
 
+def codec(settings: Settings, limits: Limits | None = None) -> Codec:
+    """Return what decodes messages; raise SettingsError where a key of card numbers is none."""
+    return Codec(rates(settings), limits, card_numbers(settings))
+
+
 def table(request: Request) -> Table:
     """Return the file of a replay, to be read. Raises what `mapping.load` raises."""
-    return Table(request.data, mapping.load(request.mapping), rates(request.settings))
+    return Table(request.data, mapping.load(request.mapping), rates(request.settings), card_numbers(request.settings))
 
 
 def extraction(

@@ -30,6 +30,14 @@ end
 return refused
 """
 """Takes in changes of one partition: those at or behind its mark, which then moves."""
+RENAME = """
+for place = 1, #ARGV, 3 do
+    if redis.call('HDEL', KEYS[1], ARGV[place]) == 1 then
+        redis.call('HSETNX', KEYS[1], ARGV[place + 1], ARGV[place + 2])
+    end
+end
+"""
+"""Moves blocks to other names, unless they are gone: somebody else has moved them, or has let the card go."""
 
 
 class RedisBlocked:
@@ -64,6 +72,10 @@ class RedisBlocked:
         words = [word for change in changes for word in change]
         keys = self._cards, self._marks
         return int(self._server.ask("EVAL", TAKE, 2, *keys, partition, following, most, *words))
+
+    def rename(self, changes: Sequence[tuple[str, str, bytes]]) -> None:
+        """Keep blocks under other names, where they are still there: name before, name from now on, block."""
+        self._server.ask("EVAL", RENAME, 1, self._cards, *[word for change in changes for word in change])
 
     def close(self) -> None:
         """Release the connection; a second call does nothing."""

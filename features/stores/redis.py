@@ -25,6 +25,7 @@ from features.stores.rowlog.answers import Stored, decode, small, stored
 from features.stores.rowlog.births import Births
 from features.stores.rowlog.copies import Copies, Copy, Held
 from features.stores.rowlog.keys import BASE, LIBRARY, LOG, Keys, history_end
+from features.stores.rowlog.moving import Former, move, nothing
 from features.stores.rowlog.owner import MIB, CacheOwner
 from features.stores.rowlog.working import Appended, LogSet, Rebased, source_of, touched
 from features.stores.server import AT_ONCE, Command, Server, faults_of
@@ -58,11 +59,13 @@ class RedisStore:
         namespace: str = "fraud",
         cache: int = CACHE,
         at_once: bool = True,
+        former: Former = nothing,
     ) -> None:
         """Connect and load the functions, or, unless `at_once`, leave that to the first `reopen`.
 
         `timeout` is in seconds; a retry of a transaction finds its answer for `retry_horizon` ns after its commit, a
-        row that nothing touches is dropped after `keep` ns. `cache` is how many bytes of rows are kept in this process.
+        row that nothing touches is dropped after `keep` ns. `cache` is how many bytes of rows are kept in this process;
+        `former` returns earlier tokens of a card, whose rows it takes over.
 
         Raises:
             SettingsError: when `url` is no address, lacks the password, or leads to a Redis before 7.0.
@@ -71,6 +74,7 @@ class RedisStore:
         """
         self._keys, self._server = Keys(namespace), Server(url, timeout)
         self._horizon_ms, self._keep_ms = retry_horizon // 1_000_000, keep // 1_000_000
+        self._former = former
         self._small: dict[tuple[str, int], bytes] = {}
         self._seal = secrets.randbits(64)
         self.rebase_after = REBASE_AFTER
@@ -145,6 +149,8 @@ class RedisStore:
             self._read_whole(work, stale, self._ask_whole(stale), blocks)
         if self._old:
             self._adopt(work, [each for each in new if not each[2].size], blocks)
+        if moved := move(self._server, [each for each in new if not each[2].size], self._former, self._keep_ms):
+            self._read_whole(work, moved, self._ask_whole(moved), blocks)
         if blocks and work.histories is not None and work.encoder is not None:
             put_codes(work.histories, blocks, work.encoder)
         work.rebased = [rebased(*each) for each in known + new if each[2].size > self.rebase_after[each[0].commutes]]

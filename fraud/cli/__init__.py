@@ -28,6 +28,7 @@ from fraud.cli import (
     settings,
     simulate,
     state,
+    token,
     topics,
     train,
 )
@@ -49,6 +50,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("settings")(settings.settings)
 app.command("check")(check.check)
 app.command("explain")(explain.explain)
+app.command("token")(token.token)
 app.add_typer(models.app, name="models")
 app.command("run")(run.run)
 app.command("learn")(learn.learn)

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import msgspec
 import typer
 
 from fraud.cli import options, output
+from fraud.cli.token import CARD, names_of
 from fraud.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ def invite(context: typer.Context, role: RoleName = "analyst", email: Email = ""
 @app.command("forget")
 def forget(
     context: typer.Context,
-    card: Annotated[str, typer.Argument(help="The card's token, as payments name it.")],
+    card: Annotated[str, typer.Argument(help=CARD)],
     database: Database = None,
 ) -> None:
     """Forget a card here: its payments, what alerts rest on, notes; the audit log keeps that it was done.
@@ -124,10 +126,12 @@ def forget(
     from fraud.review.forgetting import forget as forgotten
     from streaming import clock
 
-    section = with_database(context, database).console
+    found = with_database(context, database)
+    names, section, counts = names_of(card, found), found.console, Counter[str]()
     with database_of(section) as opened:
         audit = Audit(audit_key(Path(section.keys)))
-        counts = forgotten(opened, audit, card, clock.now_ns())
+        for name in names:
+            counts.update(forgotten(opened, audit, name, clock.now_ns()))
     output.last_line(counts)
 
 

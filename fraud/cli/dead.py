@@ -37,7 +37,7 @@ def list_letters(
     found = held(file, bootstrap, prefix, settings).values()
     letters = [letter for letter in found if not code or letter.code == code]
     for letter in letters:
-        mark = "redriven" if letter.redriven else "dead"
+        mark = "redriven" if letter.redriven else "masked" if letter.masked else "dead"
         output.show(f"{letter.id}  {mark:<8}  {letter.code:<10}  {letter.reason}")
     output.last_line({"letters": len(letters), "dead": sum(not letter.redriven for letter in letters)})
 
@@ -132,9 +132,10 @@ def reread(
     from streaming.files import redrive as redriving
     from streaming.files.dead_letters import DeadLetterFile
     from streaming.files.table import Table
-    from streaming.settings import rates
+    from streaming.settings import card_numbers, rates
 
-    table = Table(data, mappings.load(mapping), rates(options.settings(settings)))
+    found = options.settings(settings)
+    table = Table(data, mappings.load(mapping), rates(found), card_numbers(found))
     done, faults = redriving.redrive(redriving.Redriver(table), chosen, changes, replacement, out)
     DeadLetterFile(file).mark(done)
     for letter_id, fault in faults.items():
@@ -147,14 +148,20 @@ def reread(
 
 
 def choose(letters: "dict[str, Letter]", ids: list[str], topic: str) -> "list[Letter]":
-    """Return the letters named, or all that came from a source (any, without one) and are still dead."""
+    """Return the letters named, or all that came from a source (any, without one) and are still dead.
+
+    Without names those are left whose card numbers were masked: they are not what came.
+    """
     for letter_id in ids:
         if letter_id not in letters:
             msg = f"there is no letter '{letter_id}'.{nearest(letter_id, letters)} See: fraud dead list"
             raise DataError(msg)
     if ids:
         return [letters[letter_id] for letter_id in ids]
-    return [letter for letter in letters.values() if not letter.redriven and topic in ("", letter.topic)]
+    dead = [letter for letter in letters.values() if not letter.redriven and topic in ("", letter.topic)]
+    if masked := sum(letter.masked for letter in dead):
+        output.say(f"{masked} letters stay dead: card numbers in them were masked; send them again from their source")
+    return [letter for letter in dead if not letter.masked]
 
 
 def pairs(changes: list[str]) -> dict[str, str]:

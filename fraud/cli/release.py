@@ -101,7 +101,7 @@ def activate(
         if release:
             made = put.again(release, move_of(by, note))
         else:
-            made = put.activate(Wanted(model, rules_in(rules), policy_in(policy)), move_of(by, note))
+            made = put.activate(Wanted(model, rules_in(rules, settings), policy_in(policy)), move_of(by, note))
     told(made)
 
 
@@ -153,11 +153,13 @@ def releasing(settings: Any, store: str | None, folder: Path | None, models: Pat
         histories.close()
 
 
-def rules_in(rules: str | None) -> str | None:
+def rules_in(rules: str | None, settings: Path | None) -> str | None:
     """Return the bundle of a rule file, `none` for no rules, None where nothing was said; raise RuleError."""
     from streaming.releasing import bundle_of
+    from streaming.settings import card_numbers
 
-    return None if rules is None else bundle_of("" if rules == "none" else rules)
+    cards = card_numbers(options.settings(settings))
+    return None if rules is None else bundle_of("" if rules == "none" else rules, cards)
 
 
 def policy_in(file: Path | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fraud.cli import output
+from fraud.cli import options, output
 from fraud.core.errors import RuleError
 
 if TYPE_CHECKING:
@@ -42,13 +42,17 @@ app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("check")
-def check(file: Annotated[Path | None, typer.Argument(help="The rule file; default: the shipped one.")] = None) -> None:
+def check(
+    file: Annotated[Path | None, typer.Argument(help="The rule file; default: the shipped one.")] = None,
+    settings: options.SettingsFile = None,
+) -> None:
     """Compile a rule file: every fault with line, column and caret; exit status 1 when there is one."""
     from streaming.rule_file import DEFAULT, read_rules
+    from streaming.settings import card_numbers
     from streaming.wiring import vocabulary
 
     try:
-        rules = read_rules(file or DEFAULT, vocabulary())
+        rules = read_rules(file or DEFAULT, vocabulary(), card_numbers(options.settings(settings)))
     except RuleError as error:
         output.show(str(error))
         raise typer.Exit(1) from error

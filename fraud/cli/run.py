@@ -66,8 +66,9 @@ def need_agreement(settings: "ServiceSettings", model: str | None, rules: Path |
     if model is None and rules is None:
         return
     from streaming import release_wiring, releasing
+    from streaming.settings import card_numbers
 
     with suppress(StoreUnavailableError):
         with closing(release_wiring.open_releases(settings)) as releases:
             live = releases.live()
-        releasing.need_agreement(live, model, None if rules is None else str(rules))
+        releasing.need_agreement(live, model, None if rules is None else str(rules), card_numbers(settings))

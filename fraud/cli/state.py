@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from fraud.cli import options, output
+from fraud.cli.token import CARD, names_of
 
 app = typer.Typer(
     help="Rebuild the state store, have it serve another model, upgrade it, or erase a card from it.",
@@ -71,12 +72,13 @@ def upgrade(store: options.Store = None, settings: options.SettingsFile = None) 
 
 @app.command("forget")
 def forget(
-    card: Annotated[str, typer.Argument(help="The card's token.")],
+    card: Annotated[str, typer.Argument(help=CARD)],
     store: options.Store = None,
     settings: options.SettingsFile = None,
 ) -> None:
     """Erase a card and its pairs from the state store; first answers that name it go within the retry horizon."""
     from streaming.service_wiring import open_store
 
-    records = open_store(options.service(settings, store=store)).forget(card)
-    output.last_line({"records": records})
+    found = options.service(settings, store=store)
+    names, opened = names_of(card, found), open_store(found)
+    output.last_line({"records": sum(opened.forget(name) for name in names)})

@@ -99,6 +99,24 @@ def make_private(path: Path) -> None:
         os.close(descriptor)
 
 
+def new_private(path: Path, text: str, what: str) -> None:
+    """Write a new file that its owner alone may read; `what` is for the error.
+
+    Raises:
+        SettingsError: when there is something at that place, or nothing can be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+    except OSError as error:
+        msg = f"{what} cannot be written to {path} ({error.strerror}): name a new file"
+        raise SettingsError(msg) from error
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+
+
 def read_private(path: Path, what: str, repair: str) -> str:
     """Return the text of a file that its owner alone may read; `what` and `repair` are for the error.
 

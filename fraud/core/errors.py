@@ -20,6 +20,15 @@ class RuleError(FraudError):
     """An analyst rule does not compile; the message shows line, column and a caret."""
 
 
+class CardNumberError(FraudError):
+    """A field holds what looks like a card number, which is not taken; the message does not show it."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        """Keep the field's name beside the sentence."""
+        super().__init__(reason)
+        self.field = field
+
+
 class ArtifactError(FraudError):
     """A model artifact is missing, damaged or made for another feature spec."""
 

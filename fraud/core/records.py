@@ -198,7 +198,10 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Reject(msgspec.Struct, frozen=True):
-    """A record that could not be read: why (a stable code and a sentence) and its original bytes."""
+    """A record that could not be read: why (a stable code and a sentence) and its original bytes.
+
+    In a `masked` one stars stand for the digits of card numbers: it cannot be driven in again.
+    """
 
     code: str
     reason: str
@@ -206,6 +209,7 @@ class Reject(msgspec.Struct, frozen=True):
     position: Position
     headers: tuple[tuple[str, bytes], ...] = ()
     seen_at: int = 0
+    masked: bool = False
 
 
 class Intake(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from fraud.core.card_numbers import CardsSection
 from fraud.core.errors import SettingsError
 from fraud.core.fields import Duration, Secret, Section, is_secret, setting
 from fraud.core.labels import PRECEDENCE, Deadlines
@@ -245,6 +246,7 @@ class Settings(Section, frozen=True):
 
     money: Money = Money()
     lateness: LatenessSection = LatenessSection()
+    cards: CardsSection = CardsSection()
     policy: PolicySection = PolicySection()
     rules: RulesSection = RulesSection()
     engine: EngineSection = EngineSection()

@@ -17,7 +17,7 @@ from streaming import clock, release_wiring, service_wiring, wiring
 from streaming.files.releases import FolderReleases
 from streaming.releasing import Move, NoHistories, Releasing, Wanted, bundle_of
 from streaming.rule_file import compiled_bundle
-from streaming.settings import ServiceSettings
+from streaming.settings import ServiceSettings, card_numbers
 
 LIVE_NS = 2_000_000_000
 """What is in force is asked for no more often than so: every case page wants to know."""
@@ -91,14 +91,14 @@ class SiteLibrary:
         """Yield rules that may be those of a version."""
         for bundle in self._bundles(version):
             with suppress(RuleError):
-                yield compiled_bundle(bundle, self.vocabulary())
+                yield compiled_bundle(bundle, self.vocabulary(), card_numbers(self._settings))
 
     def _bundles(self, version: str) -> Iterator[str]:
         """Yield texts that may be those of a version: what is kept under it, what the settings name."""
         with suppress(FraudError):
             yield self._releases.text(version)
         with suppress(RuleError):
-            if (bundle := bundle_of(self._settings.rules.file)) != NO_RULES:
+            if (bundle := bundle_of(self._settings.rules.file, card_numbers(self._settings))) != NO_RULES:
                 yield bundle
 
     def _policies_there(self) -> Iterator[Policy]:

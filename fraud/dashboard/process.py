@@ -47,7 +47,7 @@ from streaming.feeds.topic_log import TopicLog
 from streaming.kafka.topics import Topics
 from streaming.messages.feed import Feed, Outlet
 from streaming.observe.logs import Log
-from streaming.settings import ConsoleSection, ServiceSettings
+from streaming.settings import ConsoleSection, ServiceSettings, card_numbers
 
 HASHES = 2
 """Passwords that are compared at once: each takes 64 MiB and a core."""
@@ -160,7 +160,8 @@ def serve(settings: ServiceSettings, folder: Path | None, listening: Callable[[O
         kept = held.enter_context(kept_releases(settings, embedded=folder is not None))
         library = SiteLibrary(settings, kept)
         releases = SiteReleases(settings, kept, embedded=folder is not None)
-        desk = Desk(Tools(database, audit, settings.review, library, releases, settings.money.base))
+        cards = card_numbers(settings)
+        desk = Desk(Tools(database, audit, settings.review, library, releases, settings.money.base, cards))
         if (rules := library.texts_in_use()) is not None:
             desk.keep_live_rules(*rules, clock.now_ns())
         app = application(settings, database, desk, accounts_of(section, database, audit), workers)

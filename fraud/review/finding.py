@@ -5,11 +5,12 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, select
 
+from fraud.core.errors import CardNumberError
 from fraud.review.history import HIDES
 from fraud.review.naming import named, names_of
 from fraud.review.people import Person
 from fraud.review.rows import rows_of
-from fraud.review.search import Hits, search
+from fraud.review.search import Hits, search_all
 from fraud.review.tables import IS_SECOND, case, entity, note, payment
 from fraud.review.tools import Tools
 from fraud.review.views import Hit, SearchView
@@ -20,9 +21,10 @@ SHOWN = 120
 
 
 def find(tools: Tools, who: Person, text: str, now: int) -> SearchView:
-    """Return what a text names or stands in; every role may search."""
+    """Return what a text names or stands in; every role may search. A card's number finds what its tokens name."""
+    names = _names(tools, text.strip())
     with tools.database.read() as connection:
-        hits = search(connection, text)
+        hits = search_all(connection, names)
         found = [
             *_entities(connection, hits),
             *_payments(connection, hits),
@@ -30,7 +32,15 @@ def find(tools: Tools, who: Person, text: str, now: int) -> SearchView:
             *_cases(connection, hits),
             *_notes(connection, hits.notes),
         ]
-    return SearchView(text.strip(), tools.base, tuple(found), hits.more)
+    return SearchView(names[0], tools.base, tuple(found), hits.more)
+
+
+def _names(tools: Tools, text: str) -> tuple[str, ...]:
+    """Return what a text goes by here; without a key no card goes by its token, and nothing by its number."""
+    try:
+        return tools.cards.names(text)
+    except CardNumberError:
+        return (tools.cards.masked(text),)
 
 
 def address_of(kind: str, key: str) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 from sqlalchemy import case as when
 from sqlalchemy.dialects import postgresql, sqlite
 
+from fraud.core.errors import CardNumberError
 from fraud.core.records import DAY
 from fraud.core.rules.faults import RulesError
 from fraud.core.rules.ruleset import RuleSet, compile_rules
@@ -99,10 +100,11 @@ def check(tools: Tools, who: Person, text: str, lists: Mapping[str, str]) -> Che
 
     Raises:
         ForbiddenError: for the role.
-        InvalidError: for a text that is too long.
+        InvalidError: for a text that is too long, or holds a card number and there is no key for its token.
     """
     need(who, Role.ANALYST, "check rules")
     _need_short(text, lists)
+    text, lists = _known(tools, text, lists)
     return looked_at(tools, text, lists)[0]
 
 
@@ -111,10 +113,11 @@ def save(tools: Tools, who: Person, text: str, lists: Mapping[str, str], note: s
 
     Raises:
         ForbiddenError: for the role.
-        InvalidError: for a text that is too long.
+        InvalidError: for a text that is too long, or holds a card number and there is no key for its token.
     """
     need(who, Role.ANALYST, "write rules")
     _need_short(text, lists)
+    text, lists = _known(tools, text, lists)
     checked, _ = looked_at(tools, text, lists)
     with tools.database.write() as connection:
         values = {"text": text, "lists": dict(lists), "author": who.id, "at": now, "note": note.strip(),
@@ -203,6 +206,14 @@ def _lines(one: Sequence[str], other: Sequence[str]) -> list[DiffLine]:
             found += [DiffLine("-", begin + at + 1, 0, line) for at, line in enumerate(one[begin:end])]
             found += [DiffLine("+", 0, start + at + 1, line) for at, line in enumerate(other[start:stop])]
     return found
+
+
+def _known(tools: Tools, text: str, lists: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    """Return rules and their lists with cards as payments name them; raise InvalidError where a number is refused."""
+    try:
+        return tools.cards.text(text, FILE), {name: tools.cards.text(lines, name) for name, lines in lists.items()}
+    except CardNumberError as error:
+        raise InvalidError(str(error)) from error
 
 
 def _need_short(text: str, lists: Mapping[str, str]) -> None:

@@ -5,12 +5,16 @@ full text, FTS5 in SQLite and `tsvector` in PostgreSQL. Hits come newest first: 
 """
 
 import re
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, select
 
 from fraud.review.tables import alert, case, entity, payment
 from fraud.review.words import EntityKind
+
+T = TypeVar("T")
 
 MOST = 20
 LEAST_PREFIX = 3
@@ -32,6 +36,24 @@ class Hits(NamedTuple):
     cases: tuple[int, ...] = ()
     notes: tuple[int, ...] = ()
     more: bool = False
+
+
+def search_all(connection: Connection, queries: Sequence[str], most: int = MOST) -> Hits:
+    """Return what any of some texts names or stands in: a card goes by several names once a key was exchanged."""
+    found = [search(connection, query, most) for query in queries]
+    return Hits(
+        entities=_each(hits.entities for hits in found),
+        payments=_each(hits.payments for hits in found),
+        alerts=_each(hits.alerts for hits in found),
+        cases=_each(hits.cases for hits in found),
+        notes=_each(hits.notes for hits in found),
+        more=any(hits.more for hits in found),
+    )
+
+
+def _each(found: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    """Return what was found by several texts, each once."""
+    return tuple(dict.fromkeys(chain.from_iterable(found)))
 
 
 def search(connection: Connection, query: str, most: int = MOST) -> Hits:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from fraud.core.card_numbers import KEYLESS, CardNumbers
 from fraud.review.audit import Audit
 from fraud.review.database import Database
 from fraud.review.library import Library, Releases
@@ -12,7 +13,10 @@ from fraud.review.tables import mark
 
 
 class Tools(NamedTuple):
-    """One desk's database, audit log, settings and library; `base` is the base currency."""
+    """One desk's database, audit log, settings and library; `base` is the base currency.
+
+    `cards` says what becomes of card numbers that people type.
+    """
 
     database: Database
     audit: Audit
@@ -20,6 +24,7 @@ class Tools(NamedTuple):
     library: Library
     releases: Releases | None = None
     base: str = "EUR"
+    cards: CardNumbers = KEYLESS
 
 
 STREAM, HEARD = "stream", "heard"

@@ -18,7 +18,7 @@ from streaming import wiring
 from streaming.files import mapping
 from streaming.files.table import Table
 from streaming.replay.extraction import Extraction, file_hash
-from streaming.settings import fingerprint, rates
+from streaming.settings import card_numbers, fingerprint, rates
 
 if TYPE_CHECKING:
     from fraud.training.recording import HistoryLog, Recording
@@ -44,7 +44,7 @@ class ExtractionRequest(NamedTuple):
 
     def table(self) -> Table:
         """Return the file as a table of payments."""
-        return Table(self.data, mapping.load(self.mapping), rates(self.settings))
+        return Table(self.data, mapping.load(self.mapping), rates(self.settings), card_numbers(self.settings))
 
     def identity(self, table: Table) -> Identity:
         """Return what the vectors depend on."""

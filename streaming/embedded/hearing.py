@@ -63,5 +63,5 @@ class Hearing:
         if record.topic == self._topics.labels:
             position = Position(f"{record.topic}@{CONSOLE}", record.partition, record.offset)
             self._heard.append(self._codec.label(record.value, position, self._seen_at, record.headers))
-        elif (order := case_action_in(record.value)) is not None:
+        elif (order := case_action_in(record.value, self._codec.cards)) is not None:
             self._obey(order)

@@ -13,7 +13,7 @@ from streaming.files.decisions import delivered
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """A dead letter, or (with `redriven` set) the note that it was driven in again."""
+    """A dead letter, or (with `redriven` set) the note that it was driven in again; see `Reject` for `masked`."""
 
     id: str
     topic: str
@@ -24,6 +24,7 @@ class Letter(msgspec.Struct, frozen=True):
     seen_at: int
     original: str
     redriven: bool = False
+    masked: bool = False
 
     def bytes(self) -> bytes:
         """Return the original bytes."""
@@ -43,7 +44,12 @@ def letter_of(reject: Reject) -> Letter:
         reason=reject.reason,
         seen_at=reject.seen_at,
         original=original,
+        masked=reject.masked,
     )
+
+
+MASKED = "it held card numbers, which were masked: send it again from where it came, or give the whole of it with --as"
+"""Why a masked letter is not driven in: that would not be what came."""
 
 
 class DeadLetterFile:

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from fraud.common.files import make_private
+from fraud.core.card_numbers import CODE
 from fraud.core.errors import DataError, nearest
 from fraud.core.records import Verdict
-from streaming.files.dead_letters import Letter
+from streaming.files.dead_letters import MASKED, Letter
 from streaming.files.pieces import CsvPiece, JsonPiece, Layout
 from streaming.files.rows import TIME, Nanoseconds, Row, RowError, RowReader
 from streaming.files.table import Table, header_of, open_bytes, records, suffix
@@ -29,7 +30,7 @@ class Redriver:
         """Take the file that the letters came from and its mapping; only a CSV file's header is read."""
         self._table = table
         self._roles = table.mapping.roles()
-        self._rows = RowReader(table.mapping, list(self._roles), table.rates)
+        self._rows = RowReader(table.mapping, list(self._roles), table.rates, table.cards)
         self._kind = suffix(table.path)
         self._layout = self._layout_of(table.path)
 
@@ -40,6 +41,8 @@ class Redriver:
             RowError: when it still cannot be read.
             DataError: when a column to be changed is not mapped.
         """
+        if letter.masked and not replacement:
+            raise RowError(CODE, MASKED)
         original = replacement.encode() if replacement else letter.bytes()
         values = list(self._values(original))
         for name, value in changes.items():

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from fraud.core.errors import MappingError
+from fraud.core.card_numbers import CODE, KEYLESS, CardNumbers
+from fraud.core.errors import CardNumberError, MappingError
 from fraud.core.records import Kind, Transaction, Verdict
 from fraud.core.settings import MOST_MINOR
 from streaming.files.mapping import UNIT_NS, Amount, Mapping
@@ -34,6 +35,8 @@ DEFAULTS: dict[str, Any] = {
 }
 """What a role without a column stands for."""
 
+LOOKED_AT = "card", "text"
+"""The roles in which card numbers are looked for."""
 AMOUNT, TIME, CURRENCY, KIND, MCC = "amount", "time", "currency", "kind", "mcc"
 
 
@@ -62,8 +65,9 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 class RowReader:
     """Turn one row's values, in the order of `roles`, into a `Row`. `converters` read one value of a role each."""
 
-    def __init__(self, mapping: Mapping, roles: Sequence[str], rates: Rates) -> None:
+    def __init__(self, mapping: Mapping, roles: Sequence[str], rates: Rates, cards: CardNumbers = KEYLESS) -> None:
         """Prepare one converter per role."""
+        self._cards = cards
         self._at = {role: index for index, role in enumerate(roles)}
         self._time = time_reader(mapping)
         self._money = mapping.amount
@@ -72,14 +76,14 @@ class RowReader:
         verdicts |= {value.lower(): Verdict.GENUINE for value in mapping.label.genuine}
         self.converters: dict[str, Callable[[Any], Any]] = {
             "id": partial(identifier, "id"),
-            "card": partial(identifier, "card"),
+            "card": self._card,
             "merchant": partial(identifier, "merchant"),
             "device": device,
             "currency": self.currency,
             "kind": kind,
             "channel": text_of,
             "mcc": mcc,
-            "text": text_of,
+            "text": self._text,
             "label": lambda value: verdicts.get(text_of(value).lower()),
             "scenario": text_of,
             "label_time": self._known_at,
@@ -128,6 +132,33 @@ class RowReader:
             message = f"amount {amount} {currency} is {base} in the base currency: expected at most {self._rates.most}"
             raise RowError(AMOUNT, message)
         return base
+
+    def letter(self, row: RowError, original: bytes, values: Sequence[Any] | None) -> tuple[str, bytes, bool]:
+        """Return what is kept of a row that is refused: why, its bytes, and whether card numbers were masked in them.
+
+        Without its values the whole row is looked through.
+        """
+        if values is None:
+            looked_at = original.decode("latin-1")
+        else:
+            looked_at = "\n".join(text_of(values[self._at[role]]) for role in LOOKED_AT if role in self._at)
+        if not self._cards.shows(looked_at):
+            return str(row), original, False
+        masked = self._cards.masked(original.decode("latin-1")).encode("latin-1")
+        return self._cards.masked(str(row)), masked, True
+
+    def _card(self, value: Any) -> str:
+        return self._taken("card", identifier("card", value))
+
+    def _text(self, value: Any) -> str:
+        return self._taken("text", text_of(value))
+
+    def _taken(self, role: str, text: str) -> str:
+        """Return a text with tokens for card numbers; raise RowError where one is refused."""
+        try:
+            return self._cards.text(text, role)
+        except CardNumberError as error:
+            raise RowError(CODE, str(error)) from None
 
     def _value(self, role: str, values: Sequence[Any], default: Any) -> Any:
         return self.converters[role](values[self._at[role]]) if role in self._at else default

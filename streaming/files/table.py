@@ -8,13 +8,14 @@ rows. Memory holds one piece at a time.
 import csv
 import gzip
 import lzma
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
+from fraud.core.card_numbers import KEYLESS, CardNumbers
 from fraud.core.errors import DataError
 from fraud.core.records import Position, Reject
 from streaming.files.mapping import Mapping
@@ -39,6 +40,7 @@ class Table(msgspec.Struct, frozen=True):
     path: Path
     mapping: Mapping
     rates: Rates = Rates()
+    cards: CardNumbers = KEYLESS
 
     def rows(self) -> Iterator[Row | Reject]:
         """Yield every row of the file, in its order.
@@ -64,7 +66,7 @@ class Table(msgspec.Struct, frozen=True):
         from streaming.files.columns import ColumnReader
 
         roles = list(self.mapping.roles())
-        rows = RowReader(self.mapping, roles, self.rates)
+        rows = RowReader(self.mapping, roles, self.rates, self.cards)
         reader = PieceReader(self.path.name, rows, ColumnReader(self.mapping, roles, self.rates, rows))
         number = 0
         for piece in parts:
@@ -99,12 +101,15 @@ class PieceReader:
             yield from self.read(piece.part(half, len(piece)), first + half)
 
     def _one_by_one(self, piece: Any, first: int) -> Iterator[Row | Reject]:
-        for number, (original, values) in enumerate(piece.lines(), first):
+        for number, (original, cells) in enumerate(piece.lines(), first):
+            values: Sequence[Any] | None = None
             try:
-                yield self._rows.read(values(), number)
+                values = cells()
+                yield self._rows.read(values, number)
             except RowError as error:
-                reason = f"row {number + 1}: {error}"
-                yield Reject(error.code, reason, original, Position(self._name, 0, number))
+                why, kept, masked = self._rows.letter(error, original, values)
+                reason = f"row {number + 1}: {why}"
+                yield Reject(error.code, reason, kept, Position(self._name, 0, number), masked=masked)
 
 
 def pieces(path: Path, picks: Picks) -> Iterator[Any]:

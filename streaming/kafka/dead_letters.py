@@ -7,7 +7,7 @@ import msgspec
 
 from fraud.core.errors import DataError
 from fraud.core.records import Reject
-from streaming.files.dead_letters import Letter, letter_of
+from streaming.files.dead_letters import MASKED, Letter, letter_of
 from streaming.kafka import output_log
 from streaming.kafka.topics import Topics, client_options, described
 from streaming.messages import envelope
@@ -57,7 +57,8 @@ def letter_in(record: Any) -> Letter | None:
         return None
     code, reason = (envelope.header(record.headers, name) or b"" for name in (envelope.CODE, envelope.REASON))
     seen_at = int(envelope.header(record.headers, envelope.SEEN_AT) or 0)
-    reject = Reject(code.decode(), reason.decode(), record.value or b"", source, seen_at=seen_at)
+    masked = envelope.header(record.headers, envelope.MASKED) is not None
+    reject = Reject(code.decode(), reason.decode(), record.value or b"", source, seen_at=seen_at, masked=masked)
     return letter_of(reject)
 
 
@@ -67,10 +68,13 @@ def repaired(letter: Letter, changes: Mapping[str, str], replacement: str) -> by
     Values are JSON where they can be read as such (12, true, null), text otherwise.
 
     Raises:
-        DataError: when fields are to be set and the message is no JSON object.
+        DataError: when fields are to be set and the message is no JSON object, or card numbers were masked in it.
     """
     if replacement:
         return replacement.encode()
+    if letter.masked:
+        msg = f"letter {letter.id}: {MASKED}"
+        raise DataError(msg)
     if not changes:
         return letter.bytes()
     try:

@@ -5,12 +5,16 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from fraud.core.card_numbers import CODE
+from fraud.core.errors import CardNumberError
 from fraud.core.records import Arrival, Intake, Level, Mark, Position, Reject
 from streaming import clock
 from streaming.kafka.client import Consumer, Place, Record
 from streaming.kafka.topics import Topics
 from streaming.messages import envelope
 from streaming.messages.codec import Codec
+from streaming.messages.faults import BadMessage
+from streaming.messages.letters import refused
 
 IDLE_MS = 50
 ASK_AGAIN_NS = 5_000_000
@@ -126,9 +130,11 @@ class RecordReader:
         value = record.value or b""
         if record.topic == self._topics.known:
             try:
-                label = msgspec.structs.replace(envelope.known_in(value), seen_at=seen_at)
+                label = msgspec.structs.replace(self._codec.known(envelope.known_in(value)), seen_at=seen_at)
             except msgspec.MsgspecError as error:
                 return Reject("json", f"no known label: {error}", value, position, headers, seen_at)
+            except CardNumberError as error:
+                return refused(BadMessage(CODE, str(error)), value, position, headers, seen_at, self._codec.cards)
             return Arrival(label, position, headers)
         return self._codec.transaction(envelope.unwrapped(value, headers), position, seen_at, headers)
 

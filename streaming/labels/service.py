@@ -121,7 +121,7 @@ class LabelService:
     def _action(self, message: bytes, position: Position, headers: Headers) -> None:
         """Take in what was done: a payment that went through, or an operator's order to the learner."""
         now = clock.now_ns()
-        taken = action_in(message, position, now, headers)
+        taken = action_in(message, position, now, headers, cards=self._codec.cards)
         if isinstance(taken, Release):
             self._joiner.release(taken.tx_id, taken.happened_at)
         elif isinstance(taken, FromConsole):

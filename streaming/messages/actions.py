@@ -11,10 +11,13 @@ import msgspec
 from msgspec import structs
 
 from fraud.core.actions import AuditHead, CaseAction
+from fraud.core.card_numbers import CODE, KEYLESS, CardNumbers
+from fraud.core.errors import CardNumberError
 from fraud.core.records import Position, Reject
 from streaming.messages.codec import Headers, Limits, time_in
 from streaming.messages.envelope import Outgoing
 from streaming.messages.faults import ACTIONS, CASES, SIZE, BadMessage, content_of, fault_of, need_printable, shown
+from streaming.messages.letters import refused
 from streaming.messages.schema import (
     ActionMessage,
     AuditMessage,
@@ -63,35 +66,54 @@ def audit_out(head: AuditHead, topic: str) -> Outgoing:
 
 
 def action_in(
-    message: bytes, position: Position, seen_at: int, headers: Headers = (), limits: Limits | None = None
+    message: bytes,
+    position: Position,
+    seen_at: int,
+    headers: Headers = (),
+    limits: Limits | None = None,
+    cards: CardNumbers = KEYLESS,
 ) -> Release | Order | FromConsole | Reject:
     """Return what a message of topic `actions` says, or the reject that says why it cannot be used."""
     try:
-        return _read(message, seen_at, limits or Limits())
+        return _read(message, seen_at, limits or Limits(), cards)
     except BadMessage as error:
-        return Reject(error.code, str(error), message, position, headers, seen_at)
+        return refused(error, message, position, headers, seen_at, cards)
 
 
-def case_action_in(message: bytes) -> CaseAction | None:
+def case_action_in(message: bytes, cards: CardNumbers = KEYLESS) -> CaseAction | None:
     """Return the analyst's order in a message of topic `actions`; None for one of another kind, or that is none.
 
     For those who have no part in the other kinds: what cannot be read is told by the learner, once.
     """
     try:
         sent = _actions.decode(message)
-        return case_of(sent) if isinstance(sent, CaseMessage) else None
+        return case_of(sent, cards) if isinstance(sent, CaseMessage) else None
     except (msgspec.MsgspecError, ValueError, RecursionError, BadMessage):
         return None
 
 
-def case_of(sent: CaseMessage) -> CaseAction:
-    """Return the order of a message; raise BadMessage when it names no payment and is not about a card."""
+def named(action: CaseAction, cards: CardNumbers) -> CaseAction:
+    """Return an order with the card as payments name it; raise CardNumberError for a number that is refused."""
+    card, reason = cards.card(action.card), cards.text(action.reason, "reason")
+    same = (card, reason) == (action.card, action.reason)
+    return action if same else msgspec.structs.replace(action, card=card, reason=reason)
+
+
+def case_of(sent: CaseMessage, cards: CardNumbers) -> CaseAction:
+    """Return the order of a message.
+
+    Raises:
+        BadMessage: when it names no payment and is not about a card, or holds a card number that is not taken.
+    """
     for name, value in (("id", sent.id), ("card", sent.card), (TX_ID, sent.tx_id), ("case", sent.case)):
         need_printable(name, value, CASES)
     if not sent.tx_id and not sent.action.is_of_card:
         expected, repair = CASES[TX_ID]
         raise BadMessage(TX_ID, f"tx_id is missing of action '{sent.action}': expected {expected}; {repair}")
-    return CaseAction(**{**structs.asdict(sent), AT: given_at(sent.at)})
+    try:
+        return named(CaseAction(**{**structs.asdict(sent), AT: given_at(sent.at)}), cards)
+    except CardNumberError as error:
+        raise BadMessage(CODE, str(error)) from error
 
 
 def given_at(sent: int | str) -> int:
@@ -103,7 +125,7 @@ def given_at(sent: int | str) -> int:
         raise BadMessage(AT, f"at is {shown(sent)}: expected {expected}; {repair}") from None
 
 
-def _read(message: bytes, seen_at: int, limits: Limits) -> Release | Order | FromConsole:
+def _read(message: bytes, seen_at: int, limits: Limits, cards: CardNumbers) -> Release | Order | FromConsole:
     if len(message) > limits.size:
         raise BadMessage(SIZE, f"the message has {len(message)} bytes, expected at most {limits.size}")
     try:
@@ -115,7 +137,7 @@ def _read(message: bytes, seen_at: int, limits: Limits) -> Release | Order | Fro
             need_printable(TX_ID, sent.tx_id)
             return Release(sent.tx_id, time_in(sent.happened_at, seen_at, limits.ahead))
         case CaseMessage():
-            return case_of(sent)
+            return case_of(sent, cards)
         case AuditMessage():
             return AuditHead(seq=sent.seq, mac=sent.mac, at=given_at(sent.at))
     _need_version(sent)

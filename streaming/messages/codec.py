@@ -1,8 +1,9 @@
 """Bytes to records, for what comes in; a message that cannot be used becomes a reject, never an exception.
 
 A reject's code is the part at fault: `size` (over the limit), `json` (no JSON object), `future` (happened long after
-it was seen), or the name of the field (`id`, `card`, `amount`, `currency`, `happened_at`, ...). Its reason names the
-field, the value, what was expected and the repair.
+it was seen), `pan` (a card number that is not taken), or the name of the field (`id`, `card`, `amount`, `currency`,
+`happened_at`, ...). Its reason names the field, the value, what was expected and the repair. Card numbers are exchanged
+for tokens here, before anything is kept or said of a message.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from typing import Any
 
 import msgspec
 
-from fraud.core.records import MINUTE, Arrival, Label, Position, Reject, Transaction
+from fraud.core.card_numbers import CODE, KEYLESS, CardNumbers
+from fraud.core.errors import CardNumberError
+from fraud.core.records import MINUTE, Arrival, KnownLabel, Label, Position, Reject, Transaction
 from streaming.messages.faults import (
     AMOUNT,
     CURRENCY,
@@ -25,6 +28,7 @@ from streaming.messages.faults import (
     need_printable,
     shown,
 )
+from streaming.messages.letters import refused
 from streaming.messages.money import Rates
 from streaming.messages.schema import LabelMessage, TransactionMessage
 from streaming.messages.times import from_text, to_text
@@ -43,11 +47,15 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Codec:
-    """Decode what comes in. `unknown_fields` counts fields that were not known and went to `attrs`."""
+    """Decode what comes in. `unknown_fields` counts fields that were not known and went to `attrs`.
 
-    def __init__(self, rates: Rates | None = None, limits: Limits | None = None) -> None:
+    `cards` says what becomes of card numbers.
+    """
+
+    def __init__(self, rates: Rates | None = None, limits: Limits | None = None, cards: CardNumbers = KEYLESS) -> None:
         """Prepare a decoder per topic."""
         self._rates = rates or Rates()
+        self.cards = cards
         self._limits = limits or Limits()
         self._transactions = msgspec.json.Decoder(TransactionMessage)
         self._labels = msgspec.json.Decoder(LabelMessage)
@@ -74,7 +82,18 @@ class Codec:
                 raise BadMessage(SIZE, f"the message has {len(message)} bytes, expected at most {self._limits.size}")
             return Arrival(read(message, seen_at), position, headers)
         except BadMessage as error:
-            return Reject(error.code, str(error), message, position, headers, seen_at)
+            return refused(error, message, position, headers, seen_at, self.cards)
+        except CardNumberError as error:
+            fault = BadMessage(CODE, str(error))
+            return refused(fault, message, position, headers, seen_at, self.cards)
+
+    def known(self, label: KnownLabel) -> KnownLabel:
+        """Return a known label under the name that its card has now; raise CardNumberError where a number is refused.
+
+        The label book names cards as their decisions did, which may have been under an earlier key.
+        """
+        card = self.cards.card(label.card)
+        return label if card == label.card else msgspec.structs.replace(label, card=card)
 
     def _transaction(self, message: bytes, seen_at: int) -> Transaction:
         try:
@@ -87,7 +106,7 @@ class Codec:
         happened_at = time_in(sent.happened_at, seen_at, self._limits.ahead)
         return Transaction(
             id=sent.id,
-            card=sent.card,
+            card=self.cards.card(sent.card),
             merchant=sent.merchant,
             amount=sent.amount,
             base_amount=self._base(sent.amount, currency),
@@ -99,8 +118,8 @@ class Codec:
             currency=currency,
             channel=sent.channel,
             mcc=sent.mcc,
-            text=sent.text,
-            attrs={**(sent.attrs or {}), **attrs} if attrs else sent.attrs,
+            text=self.cards.text(sent.text),
+            attrs=self.cards.attrs({**(sent.attrs or {}), **attrs} if attrs else sent.attrs),
         )
 
     def _label(self, message: bytes, seen_at: int) -> Label:

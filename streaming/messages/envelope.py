@@ -21,6 +21,8 @@ from streaming.messages import schema
 Headers = tuple[tuple[str, bytes], ...]
 
 SOURCE, REPEAT_OF, STAGES, REASON, CODE, SEEN_AT = "source", "repeat-of", "stages", "reason", "code", "seen-at"
+MASKED = "masked"
+"""Set on dead letters in which stars stand for card numbers: they cannot be driven in again."""
 VECTOR, VECTOR_LAYOUT = "vector", 1
 HISTORY = "history"
 """Set on decisions of what a demo takes in before it is live."""
@@ -98,7 +100,8 @@ def reject_out(reject: Reject, topic: str) -> Outgoing:
     added = ((CODE, reject.code), (REASON, reject.reason))
     texts = tuple((name, value.encode()) for name, value in added)
     source = (SOURCE, position_text(reject.position))
-    headers = (*reject.headers, *texts, source, (SEEN_AT, str(reject.seen_at).encode()))
+    masked = ((MASKED, b"1"),) if reject.masked else ()
+    headers = (*reject.headers, *texts, source, (SEEN_AT, str(reject.seen_at).encode()), *masked)
     return Outgoing(topic, source[1], reject.original, headers)
 
 

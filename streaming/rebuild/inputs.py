@@ -67,4 +67,4 @@ class InputLog:
         for record in output_log.records(self._kafka, {(self.topics.applied, partition): begin}):
             source = output_log.source_of(record.headers)
             if source is not None:
-                yield record.offset, Arrival(envelope.known_in(record.value), source)
+                yield record.offset, Arrival(self._codec.known(envelope.known_in(record.value)), source)

@@ -2,22 +2,24 @@
 
 The topic is read without a group: every worker hears all of it. What holds is kept in the store with the offsets up to
 where it was heard, for the topic forgets; a worker begins there. While the store is gone what the topic says still
-counts, and is kept once the store is back.
+counts, and is kept once the store is back. Cards are known by the names that payments have: of a number, and of a token
+of an earlier key, that is the token in use.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from fraud.core.actions import CaseAction, Remedy
-from fraud.core.errors import StoreRestartedError, StoreUnavailableError
+from fraud.core.card_numbers import KEYLESS, CardNumbers
+from fraud.core.errors import CardNumberError, StoreRestartedError, StoreUnavailableError
 from fraud.core.rules.blocked import BlockedCards
 from streaming import clock
-from streaming.messages.actions import case_action_in
+from streaming.messages.actions import case_action_in, named
 from streaming.messages.feed import Feed, Place, Record
 from streaming.observe.logs import Log
 
@@ -39,6 +41,9 @@ class BlockStore(Protocol):
 
         Return for how many blocks there was no room.
         """
+
+    def rename(self, changes: Sequence[tuple[str, str, bytes]]) -> None:
+        """Keep blocks under other names, where they are still there: name before, name from now on, block."""
 
     def close(self) -> None:
         """Release the connection."""
@@ -65,9 +70,9 @@ class Sources(NamedTuple):
 class BlockList:
     """Keeps a worker's set of blocked cards as the topic says."""
 
-    def __init__(self, cards: BlockedCards, sources: Sources, log: Log) -> None:
-        """Begin with the set as it is; nothing is read before `begin`."""
-        self._cards, self._sources, self._log = cards, sources, log
+    def __init__(self, cards: BlockedCards, sources: Sources, log: Log, numbers: CardNumbers = KEYLESS) -> None:
+        """Begin with the set as it is; nothing is read before `begin`. `numbers` says by what cards are known."""
+        self._cards, self._sources, self._log, self._numbers = cards, sources, log, numbers
         self._heard: deque[Heard] = deque()
         self._looked, self._stopped = Event(), Event()
         self._thread = Thread(target=self._run, daemon=True, name="blocked")
@@ -116,7 +121,10 @@ class BlockList:
         while not self._stopped.is_set():
             try:
                 name, topic = self._sources.topic()
-                with closing(self._sources.feed()) as feed, closing(Keeper(self._sources.store, topic)) as keeper:
+                with (
+                    closing(self._sources.feed()) as feed,
+                    closing(Keeper(self._sources.store, topic, self._numbers)) as keeper,
+                ):
                     self._listen(feed, keeper, name)
             except Exception as error:
                 self._tell(str(error))
@@ -129,7 +137,7 @@ class BlockList:
         waiting: list[CaseAction] = []
         while not self._stopped.is_set() and not keeper.is_back():
             records = reading.poll()
-            actions = [(record, action) for record in records if (action := order_in(record)) is not None]
+            actions = [(each, order) for each in records if (order := order_in(each, self._numbers)) is not None]
             waiting += [action for _, action in actions]
             keeper.take(records, actions, self._cards.most)
             # What was there is taken up at once: a card that was blocked and let go again is not blocked in between.
@@ -173,9 +181,9 @@ class Reading:
 class Keeper:
     """Keeps in the store what was heard. One that is gone is asked again every `AGAIN_SECONDS`."""
 
-    def __init__(self, open_store: Callable[[], BlockStore], topic: str) -> None:
+    def __init__(self, open_store: Callable[[], BlockStore], topic: str, numbers: CardNumbers = KEYLESS) -> None:
         """Take the topic's name with its id: another topic of that name is read from its beginning."""
-        self._open, self._topic = open_store, topic
+        self._open, self._topic, self._numbers = open_store, topic, numbers
         self._store: BlockStore | None = None
         self._asked = clock.monotonic_ns()
 
@@ -186,7 +194,7 @@ class Keeper:
         marks, blocks = held
         places = (field.rpartition(":") for field in marks)
         found = {int(number): marks[f"{topic}:{number}"] for topic, _, number in places if topic == self._topic}
-        return found, tuple(msgspec.json.decode(block, type=CaseAction) for block in blocks)
+        return found, tuple(msgspec.json.decode(block, type=CaseAction) for block in self._renamed(blocks))
 
     def take(self, records: Sequence[Record], actions: Sequence[tuple[Record, CaseAction]], most: int) -> None:
         """Keep what some records say, and that they are in."""
@@ -214,6 +222,24 @@ class Keeper:
         if store is not None:
             store.close()
 
+    def _renamed(self, blocks: Sequence[bytes]) -> list[bytes]:
+        """Return blocks under the names that payments have now; the store keeps them so too."""
+        found, changes = list[bytes](), list[tuple[str, str, bytes]]()
+        for block in blocks:
+            before = msgspec.json.decode(block, type=CaseAction)
+            with suppress(CardNumberError):  # what an earlier release has kept stays as it is
+                after = named(before, self._numbers)
+                if after.card != before.card:
+                    block = msgspec.json.encode(after)
+                    changes.append((before.card, after.card, block))
+            found.append(block)
+        if changes and self._store is not None:
+            try:
+                self._store.rename(changes)
+            except GONE:
+                self.close()
+        return found
+
     def _opened(self) -> tuple[dict[str, int], list[bytes]] | None:
         self._asked = clock.monotonic_ns()
         try:
@@ -224,9 +250,9 @@ class Keeper:
             return None
 
 
-def order_in(record: Record) -> CaseAction | None:
+def order_in(record: Record, numbers: CardNumbers = KEYLESS) -> CaseAction | None:
     """Return what a record orders about a card, None where it orders something else."""
-    action = case_action_in(record.value)
+    action = case_action_in(record.value, numbers)
     return action if action is not None and action.action.is_of_card else None
 
 

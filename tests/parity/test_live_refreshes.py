@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fraud.core.fields import Address
 from fraud.core.records import Arrival, Intake, Transaction
 from streaming import service_wiring
 from streaming.kafka import topics
@@ -74,7 +75,7 @@ def test_damaged_parameters_are_refused_and_a_promoted_model_gets_none_but_its_o
         assert decided(100) == {("demo", first.version)}
         blend = scripted(strategy_of("demo-blend"), 3)
         publisher.publish(blend)
-        settings = ServiceSettings(kafka=site.settings, store=StoreSection(url=redis_url))
+        settings = ServiceSettings(kafka=site.settings, store=StoreSection(url=Address(redis_url)))
         job = service_wiring.reencode(changed(settings, "model", name="demo-blend"))
         job.run(lambda done: None)
         until(lambda: "model taken up" in site.log(), "the blend is taken up")

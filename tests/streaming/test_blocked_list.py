@@ -13,7 +13,9 @@ import pytest
 
 from features.stores.blocked import RedisBlocked
 from fraud.core.actions import CaseAction, Remedy
+from fraud.core.card_numbers import KEYLESS, CardNumbers, CardsSection
 from fraud.core.errors import StoreUnavailableError
+from fraud.core.fields import Secret
 from fraud.core.records import Transaction
 from fraud.core.rules.blocked import BlockedCards
 from streaming.messages.actions import case_out
@@ -109,6 +111,12 @@ class Losable:
             raise StoreUnavailableError(msg)
         return self._store.take(partition, following, changes, most)
 
+    def rename(self, changes: Sequence[tuple[str, str, bytes]]) -> None:
+        if self._way.gone:
+            msg = "it does not answer"
+            raise StoreUnavailableError(msg)
+        self._store.rename(changes)
+
     def close(self) -> None:
         self._store.close()
 
@@ -116,10 +124,10 @@ class Losable:
 class Worker:
     """A worker's block list."""
 
-    def __init__(self, topic: Topic, store: Gone, most: int = 10) -> None:
+    def __init__(self, topic: Topic, store: Gone, most: int = 10, numbers: CardNumbers = KEYLESS) -> None:
         self.log, self.cards = io.StringIO(), BlockedCards(NoRules(), most)
         sources = Sources(topic.open, store.open, lambda: (NAME, TOPIC))
-        self.list = BlockList(self.cards, sources, Log("worker-0", self.log))
+        self.list = BlockList(self.cards, sources, Log("worker-0", self.log), numbers)
 
     def start(self, patience: float = 10.0) -> "Worker":
         self.list.begin()
@@ -131,6 +139,11 @@ class Worker:
         """Return what is blocked after a batch."""
         self.list.swap()
         return [card for card in "ABCDE" if self.cards.judge(paid(card), np.zeros(1, np.float32)).blocked]
+
+    def blocks(self, card: str) -> bool:
+        """Tell whether a card is blocked after a batch."""
+        self.list.swap()
+        return self.cards.judge(paid(card), np.zeros(1, np.float32)).blocked
 
     def figures(self) -> dict[str, float]:
         return {sample.name: sample.value for family in self.list.collect() for sample in family.samples}
@@ -310,3 +323,48 @@ def test_what_has_been_taken_in_is_not_taken_in_again(store: Gone) -> None:
     assert held(one) == ({f"{TOPIC}:0": 4, f"{TOPIC}:1": 1}, [b"b"])
     one.close()
     one.close()
+
+
+PAN = "4111111111111111"
+FIRST = CardNumbers(CardsSection(key=Secret("old" * 12)))
+NEXT = CardNumbers(CardsSection(key=Secret("new" * 12), previous=(Secret("old" * 12),)))
+
+
+def kept_cards(store: Gone) -> list[str]:
+    return [msgspec.json.decode(block, type=CaseAction).card for block in store.open().held()[1]]
+
+
+def test_block_of_a_card_number_is_kept_and_holds_by_its_token(
+    topic: Topic, store: Gone, workers: Callable[..., Worker]
+) -> None:
+    topic.write(order(PAN))
+    worker = workers(numbers=FIRST).start()
+    assert (worker.blocks(FIRST.card(PAN)), worker.blocks(PAN)) == (True, False)
+    until(lambda: kept_cards(store) == [FIRST.card(PAN)], "it is kept", 5)
+    assert PAN not in repr(store.open().held())
+
+
+def test_block_of_a_card_number_is_left_without_a_key(topic: Topic, workers: Callable[..., Worker]) -> None:
+    topic.write(order(PAN))
+    topic.write(order("A"))
+    worker = workers().start()
+    until(lambda: worker.blocked == ["A"], "the other one", 5)
+    assert worker.figures()["fraud_blocked_cards"] == 1
+
+
+def test_block_of_an_earlier_key_holds_under_the_new_one_and_can_be_let_go(
+    topic: Topic, store: Gone, workers: Callable[..., Worker]
+) -> None:
+    topic.write(order(PAN))
+    before = workers(numbers=FIRST).start()
+    until(lambda: kept_cards(store) == [FIRST.card(PAN)], "it is kept", 5)
+    before.list.close()
+    worker = workers(numbers=NEXT).start()
+    assert worker.blocks(NEXT.card(PAN))
+    assert kept_cards(store) == [NEXT.card(PAN)]
+    topic.write(order(FIRST.card(PAN), Remedy.UNBLOCK_CARD))
+    until(lambda: not worker.blocks(NEXT.card(PAN)), "it is let go", 5)
+    until(lambda: kept_cards(store) == [], "for good", 5)
+    # Somebody who had read the block before it was let go does not bring it back.
+    store.open().rename([(FIRST.card(PAN), NEXT.card(PAN), b"{}")])
+    assert kept_cards(store) == []

@@ -13,6 +13,7 @@ import pytest
 
 from features.stores.redis import RedisStore
 from fraud.core.errors import StateError
+from fraud.core.fields import Address
 from fraud.core.records import DAY, Arrival, Label, Level, Position, Transaction, Verdict
 from fraud.core.settings import ModelSection
 from fraud.simulate import fdh
@@ -56,7 +57,7 @@ def reencoded(
     """Run the job in this process; return what it says at its end."""
     monkeypatch.setattr(wiring, "scorer", stub_worker.scorer)
     monkeypatch.setattr(service_wiring, "Reencode", kind)
-    settings = ServiceSettings(kafka=site.settings, store=StoreSection(url=site.redis_url))
+    settings = ServiceSettings(kafka=site.settings, store=StoreSection(url=Address(site.redis_url)))
     job = service_wiring.reencode(msgspec.structs.replace(settings, model=ModelSection(name=model)))
     return job.run(lambda done: None)
 

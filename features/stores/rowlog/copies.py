@@ -71,7 +71,7 @@ class Copies:
         self.table = RecordTable(width, capacity + LEAST_COPIES, hashed=hashed)
         self.held: OrderedDict[str, Copy] = OrderedDict()
         self.commutes = width != HISTORY_BYTES
-        self._capacity, self._name, self._replay = capacity, name, replay
+        self._capacity, self.name, self._replay = capacity, name, replay
 
     def __len__(self) -> int:
         """Return the number of copies."""
@@ -86,7 +86,7 @@ class Copies:
         for key in keys:
             copy = held.get(key)
             if copy is None:
-                copy = held[key] = Copy(self._name(key) + LOG)
+                copy = held[key] = Copy(self.name(key) + LOG)
                 new.append((key, copy))
             else:
                 held.move_to_end(key)

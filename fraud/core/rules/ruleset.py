@@ -182,23 +182,30 @@ def list_files(text: str) -> list[str]:
 
 
 def compile_rules(
-    text: str, vocabulary: Vocabulary, name: str = "rules.fr", files: Mapping[str, str] | None = None
+    text: str,
+    vocabulary: Vocabulary,
+    name: str = "rules.fr",
+    files: Mapping[str, str] | None = None,
+    version: str = "",
 ) -> RuleSet:
     """Return the compiled rules of a text; `files` are the texts of its list files by name.
+
+    They go by `version` where the text is known under another one than its own hash.
 
     Raises:
         RulesError: with every fault of the file, each with its place.
     """
     files = files or {}
-    return Compiler(Source(text, name), vocabulary, files).compiled()
+    return Compiler(Source(text, name), vocabulary, files, version).compiled()
 
 
 class Compiler:
     """Turns one source into a rule set, or into its faults."""
 
-    def __init__(self, source: Source, vocabulary: Vocabulary, files: Mapping[str, str]) -> None:
-        """Take what is compiled and what it may name."""
+    def __init__(self, source: Source, vocabulary: Vocabulary, files: Mapping[str, str], version: str = "") -> None:
+        """Take what is compiled and what it may name; `version` is the hash of the text unless told."""
         self._source, self._vocabulary, self._files = source, vocabulary, files
+        self._told = version
         self._faults: list[Fault] = []
         self._taken: set[str] = set()
 
@@ -211,7 +218,7 @@ class Compiler:
         if self._faults:
             raise RulesError(sorted(self._faults, key=self._order))
         lists = [self._listed(tree, listings[tree.name]) for tree in trees.lists]
-        return RuleSet(self._version(), rules, checker.places, lists)
+        return RuleSet(self._told or self._version(), rules, checker.places, lists)
 
     def _listed(self, tree: ListTree, listing: Listing) -> Listed:
         return Listed(tree.name, tree.effect, listing, self._vocabulary.fields[listing.field].read)

@@ -1,0 +1,74 @@
+"""Messages that cannot be used, as they are kept: without the card numbers in them.
+
+Where a message is a JSON object, card numbers are looked for where they are looked for in one that can be used; what is
+no JSON is looked through as a whole. If there is one, all that look so are masked, in headers and reason too, and the
+letter says so: it cannot be driven in again, for it is no longer what came.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from fraud.core.card_numbers import CardNumbers
+from fraud.core.records import Position, Reject
+from streaming.messages.faults import BadMessage
+from streaming.messages.schema import MESSAGES
+
+Headers = tuple[tuple[str, bytes], ...]
+
+LOOKED_AT = frozenset({"card", "text", "attrs", "reason"})
+"""Fields in which card numbers are looked for, beside all that are not known."""
+PASSED_OVER = frozenset(name for kind in MESSAGES.values() for name in kind.__struct_fields__) - LOOKED_AT
+
+
+def refused(
+    error: BadMessage, message: bytes, position: Position, headers: Headers, seen_at: int, cards: CardNumbers
+) -> Reject:
+    """Return a message that cannot be used as a reject; one that holds a card number is masked."""
+    if (kept := masked_message(message, cards)) is None:
+        return Reject(error.code, str(error), message, position, headers, seen_at)
+    hidden = tuple((name, _masked(value, cards)) for name, value in headers)
+    return Reject(error.code, cards.masked(str(error)), kept, position, hidden, seen_at, masked=True)
+
+
+def masked_message(message: bytes, cards: CardNumbers) -> bytes | None:
+    """Return a message with stars for the digits of card numbers; None where there is none to be masked."""
+    if not _shows(message, cards):
+        return None
+    masked = _masked(message, cards)
+    # A digit may be written otherwise in JSON, as an escape: then what stands there is told in our words.
+    return msgspec.json.encode(_in_stars(_object(message), cards)) if _shows(masked, cards) else masked
+
+
+def _shows(message: bytes, cards: CardNumbers) -> bool:
+    content = _object(message)
+    return cards.shows(message.decode("latin-1") if content is None else list(_texts(content)))
+
+
+def _object(message: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a message is, None where it is none."""
+    try:
+        content = msgspec.json.decode(message)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _texts(content: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield what a message may hold a card number in; one that is sent as a number too."""
+    for name, value in content.items():
+        if name not in PASSED_OVER:
+            yield str(value) if name in LOOKED_AT and isinstance(value, int | float) else value
+
+
+def _masked(text: bytes, cards: CardNumbers) -> bytes:
+    return cards.masked(text.decode("latin-1")).encode("latin-1")
+
+
+def _in_stars(value: Any, cards: CardNumbers) -> Any:
+    if isinstance(value, dict):
+        return {name: _in_stars(each, cards) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_in_stars(each, cards) for each in value]
+    return cards.masked(value) if isinstance(value, str) else value
