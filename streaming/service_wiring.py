@@ -45,6 +45,7 @@ from streaming.labels.service import LabelService
 from streaming.messages.codec import Limits
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics, Pages
+from streaming.observe.odd_records import OddRecords
 from streaming.observe.stages import TimedEngine, TimedScorer, TimedStore, Watch
 from streaming.rebuild.histories import Reencode
 from streaming.rebuild.inputs import InputLog
@@ -77,6 +78,7 @@ class Outside(msgspec.Struct, frozen=True):
     metrics: Metrics
     health: Health
     watch: Watch
+    odd: OddRecords = msgspec.field(default_factory=OddRecords)
 
 
 class Deciding(msgspec.Struct, frozen=True):
@@ -137,7 +139,9 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
         FraudError: when a part is missing or does not answer; the message names it and the repair.
     """
     member = member or f"{socket.gethostname()}-{number}"
-    outside = Outside(Log(f"worker-{number}"), Metrics(), Health(), Watch())
+    odd = OddRecords(Topics.of(settings.kafka).unprefixed())
+    outside = Outside(Log(f"worker-{number}"), Metrics(), Health(), Watch(), odd)
+    outside.metrics.registry.register(odd)
     embedded = wiring.build(settings)
     warm_up(embedded)
     warm_loops()
@@ -150,7 +154,9 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
     heard = listeners(settings, deciding.refresh, cards, outside)
     for each in heard:
         each.begin()
-    link = kafka_link(settings, member, deciding.fallback, outside.watch, budget, deciding.pointer, outside.health.beat)
+    link = kafka_link(
+        settings, member, deciding.fallback, outside.watch, budget, deciding.pointer, outside.health.beat, outside.odd
+    )
     for each in heard:
         each.take_up()
     return service(settings, outside, deciding, store, budget, link, heard)
@@ -268,10 +274,11 @@ def kafka_link(
     budget: TimeBudget,
     pointer: Pointer | None = None,
     alive: Callable[[], None] = lambda: None,
+    odd: OddRecords | None = None,
 ) -> KafkaLink:
     """Return source and sink of one worker, a member of its group; partitions come with the first reads.
 
-    `alive` is called while the end of a long output is read.
+    `alive` is called while the end of a long output is read, `odd` counts what is not taken as it came.
 
     Raises:
         SettingsError: when no broker answers or a topic does not exist.
@@ -285,10 +292,10 @@ def kafka_link(
     offsets = Offsets(settings.store.durable_after, kafka.commit_every)
     link = KafkaLink(
         consumer,
-        RecordReader(consumer, codec, topics, topic_ids, budget, settings.engine.batch),
+        RecordReader(consumer, codec, topics, topic_ids, budget, settings.engine.batch, odd),
         Publisher(producer, topics, offsets.note, budget.late_before),
         offsets,
-        Recovery(kafka, topic_ids, consumer, store, pointer, alive),
+        Recovery(kafka, topic_ids, consumer, store, pointer, alive, odd),
         store,
         watch,
         transactional=transactional,
@@ -312,7 +319,7 @@ def service(
     metrics.registry.register(model.refusals)
     reporter = Reporter(link, fallback, budget, outside.watch, metrics, outside.health, log)
     upkeep = Upkeep(link, fallback, model, store.copies, metrics, log)
-    backlog = partial(Backlog, settings.kafka, wiring.codec(settings, ANY_TIME), link.recovery.ids)
+    backlog = partial(Backlog, settings.kafka, wiring.codec(settings, ANY_TIME), link.recovery.ids, odd=outside.odd)
     catch_up = CatchUp(
         fallback, link, store, partial(Job, deciding.engine, store, backlog, path_timeout(settings)), model.swap, log
     )
@@ -351,9 +358,11 @@ def label_service(settings: ServiceSettings, folder: Path, *, anew: bool = False
     learning = learning_of(settings, chosen, book, pending, outlet, labels) if chosen else None
     if learning is None:
         let_through(pending, outlet, log)
-    joiner = LabelJoiner(book, pending, topics, learning)
+    odd = OddRecords(topics.unprefixed())
+    joiner = LabelJoiner(book, pending, topics, learning, odd)
     health, metrics = Health(), Metrics()
     metrics.registry.register(BookCounts(joiner.counts))
+    metrics.registry.register(odd)
     if learning is not None:
         metrics.registry.register(LearningCounts(learning))
     pages = listen(settings, metrics, health)

@@ -54,6 +54,15 @@ class KafkaSection(Section, frozen=True):
             "sasl_mechanism, sasl_plain_username; one that only readers or only writers have goes to those."
         ),
     ] = msgspec.field(default_factory=dict)
+    consumer: Annotated[
+        dict[str, ClientValue], setting("The same for readers alone, as max_partition_fetch_bytes.")
+    ] = msgspec.field(default_factory=dict)
+    producer: Annotated[
+        dict[str, ClientValue], setting("The same for writers alone, as max_request_size or compression_type.")
+    ] = msgspec.field(default_factory=dict)
+    admin: Annotated[
+        dict[str, ClientValue], setting("The same for what makes and checks topics, as request_timeout_ms.")
+    ] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Hide what is a secret among the client's settings."""

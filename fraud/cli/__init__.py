@@ -5,6 +5,7 @@ Heavy imports happen inside commands, so that help is instant.
 
 import os
 import sys
+import threading
 import traceback
 
 import typer
@@ -68,9 +69,10 @@ app.add_typer(audit.app, name="audit")
 def main() -> None:
     """Run the command line; a foreseen error is one message on standard error and exit status 2.
 
-    One that nobody foresaw ends the process at once, with its traceback and status 1: what waits for it must not wait
-    for threads that a client has left, such as a standby for the lock that this process holds.
+    One that nobody foresaw ends the process at once, with its traceback and status 1, on whatever thread: what waits
+    for it must not wait for threads that a client has left, such as a standby for the lock that this process holds.
     """
+    threading.excepthook = end_with_thread
     try:
         app()
     except FraudError as error:
@@ -80,6 +82,18 @@ def main() -> None:
         sys.exit(130)
     except Exception:
         traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
+        end_at_once()
+
+
+def end_with_thread(fault: threading.ExceptHookArgs) -> None:
+    """End the process with a thread that nobody expected to end; those that outlive the main one end with it anyway."""
+    if threading.main_thread().is_alive():
+        traceback.print_exception(fault.exc_type, fault.exc_value, fault.exc_traceback)
+        end_at_once()
+
+
+def end_at_once() -> None:
+    """End the process with status 1, waiting for no thread."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)

@@ -53,6 +53,8 @@ def show_letter(
     """Print one letter's reason and its original bytes."""
     letter = choose(held(file, bootstrap, prefix, settings), [letter_id], "")[0]
     output.show(f"{letter.code}: {letter.reason}")
+    if letter.length:
+        output.show(f"the first {len(letter.bytes())} of {letter.length} bytes, whose SHA-256 is {letter.sha256}:")
     output.show(letter.bytes().decode("utf-8", "backslashreplace"))
 
 
@@ -72,8 +74,9 @@ def redrive(
     """Drive dead letters in again: their original bytes once more, with repairs.
 
     What was at fault may be mended by a setting (a rate for a currency), by the mapping, by --set, or by --as. From
-    Kafka (--bootstrap), letters go back to the topic that they came from. Of a file (--data, --mapping, --out), rows
-    that can be read now are appended to --out, to be replayed with --mapping redriven; others stay dead, each with its
+    Kafka (--bootstrap), letters go back to the topic that they came from, if it is an input of the site; of a long
+    message a letter holds the beginning, so that --as must say another. Of a file (--data, --mapping, --out), rows that
+    can be read now are appended to --out, to be replayed with --mapping redriven. Others stay dead, each with its
     reason.
     """
     letters = held(file, bootstrap, prefix, settings)
@@ -109,12 +112,21 @@ def resend(
     changes: dict[str, str],
     replacement: str,
 ) -> None:
-    """Send letters back to their topic."""
-    from streaming.kafka.dead_letters import DeadTopic, repaired
+    """Send letters back to their topic; those that cannot be sent stay dead, each with its reason."""
+    from streaming.kafka.dead_letters import DeadTopic
 
     topic = DeadTopic(options.service(settings, bootstrap=bootstrap, prefix=prefix).kafka)
-    topic.send({letter.id: (letter, repaired(letter, changes, replacement)) for letter in chosen})
-    output.last_line({"redriven": len(chosen), "dead": 0})
+    ready, faults = {}, 0
+    for letter in chosen:
+        try:
+            ready[letter.id] = letter, topic.message(letter, changes, replacement)
+        except DataError as error:
+            faults += 1
+            output.show(f"{letter.id}  still dead  {error}")
+    topic.send(ready)
+    output.last_line({"redriven": len(ready), "dead": faults})
+    if faults:
+        raise typer.Exit(1)
 
 
 def reread(

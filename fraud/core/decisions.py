@@ -35,6 +35,11 @@ class Explained(NamedTuple):
     evidence: Evidence | None = None
 
 
+MOST_SPOKEN, LONGEST_SENTENCE = 64, 1_000
+"""Rules that a decision names, and characters of a sentence: with all the rest a decision fits in a message."""
+MORE = "rules:more"
+"""The code of the reason that stands for the rules that are not named."""
+
 Explain = Callable[[], Explained]
 """What returns the model's reasons; costly, so called for what is not approved."""
 
@@ -59,7 +64,7 @@ def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain,
     outcome = rules.judge(scored.tx, scored.vector.values) if blocked is None else blocked_by(blocked)
     action, value = decide(scored.tx, scored.score, outcome, policy)
     explained = Explained() if action is Action.APPROVE else explain()
-    explained = explained._replace(reasons=outcome.reasons + explained.reasons)
+    explained = explained._replace(reasons=named(outcome.reasons) + explained.reasons)
     score = scored.score
     versions = Versions(
         score.model_version, scored.vector.spec_version, policy.version, rules.version, score.parameters, release
@@ -74,6 +79,15 @@ def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain,
         headers=scored.arrival.headers,
         evidence=explained.evidence,
     )
+
+
+def named(spoken: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """Return the reasons of rules as a decision tells them: `MOST_SPOKEN` of them, no sentence too long."""
+    if len(spoken) <= MOST_SPOKEN and all(len(reason.text) <= LONGEST_SENTENCE for reason in spoken):
+        return spoken
+    told = [msgspec.structs.replace(reason, text=reason.text[:LONGEST_SENTENCE]) for reason in spoken[:MOST_SPOKEN]]
+    more = len(spoken) - len(told)
+    return (*told, Reason(MORE, f"{more} more rules have spoken")) if more else tuple(told)
 
 
 def raised(scored: Scored, action: Action, value: float, outcome: RuleOutcome, policy: Policy) -> Raised | None:

@@ -200,7 +200,9 @@ class Arrival(msgspec.Struct, frozen=True):
 class Reject(msgspec.Struct, frozen=True):
     """A record that could not be read: why (a stable code and a sentence) and its original bytes.
 
-    In a `masked` one stars stand for the digits of card numbers: it cannot be driven in again.
+    In a `masked` one stars stand for the digits of card numbers: it cannot be driven in again. Where `original` is the
+    beginning of a longer message, `length` and `sha256` are those of the whole; else 0 and "", as is the hash of one
+    that was masked.
     """
 
     code: str
@@ -210,6 +212,8 @@ class Reject(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes], ...] = ()
     seen_at: int = 0
     masked: bool = False
+    length: int = 0
+    sha256: str = ""
 
 
 class Intake(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from fraud.core.records import Position
 from fraud.review.intake.seen import AppliedSeen, DecisionSeen, EventSeen, KnownSeen, LiveSeen, Seen, SnapshotSeen
 from streaming.kafka.topics import Topics
 from streaming.kafka.updates import EVENT, LIVE, SNAPSHOT
-from streaming.messages import schema
+from streaming.messages import envelope, schema
 from streaming.messages.envelope import REPEAT_OF, SOURCE, STAGES, VECTOR, known_in, position_in
 from streaming.messages.feed import Record
 
@@ -18,6 +18,11 @@ EVIDENCE, HISTORY = "evidence", "history"
 PARAMETERS = "changes"
 """What of a snapshot is left out: kilobytes of numbers that only a model can read."""
 
+UNREADABLE = (*envelope.UNREADABLE, DataError, KeyError, TypeError)
+"""What reading raises for a record that is none of ours."""
+MOST_SMALL = 2**31 - 1
+"""Versions and merchants' categories are kept in 32 bits."""
+NUL, UNKNOWN = rb"\u0000", rb"\ufffd"
 _content = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -41,8 +46,8 @@ class Reader:
         found = []
         for record in records:
             try:
-                seen = self._read[record.topic](record)
-            except (msgspec.MsgspecError, DataError, ValueError, KeyError):
+                seen = self._read[record.topic](record._replace(value=storable(record.value)))
+            except UNREADABLE:
                 self.unreadable += 1
                 continue
             if seen is not None:
@@ -50,11 +55,26 @@ class Reader:
         return found
 
 
+def storable(value: bytes) -> bytes:
+    """Return a message without the one character that PostgreSQL keeps in no text; its mark stands there instead."""
+    return value.replace(NUL, UNKNOWN) if NUL in value else value
+
+
+def number_in(value: object, most: int = schema.MOST) -> int:
+    """Return a number as the database takes it; raise DataError for a larger one."""
+    number = int(str(value))
+    if abs(number) > most:
+        msg = f"{number} is none of ours: expected at most {most}"
+        raise DataError(msg)
+    return number
+
+
 def decision_of(record: Record) -> DecisionSeen:
-    """Return a decision; raise DataError or msgspec.MsgspecError for what is none."""
-    headers = dict(reversed(record.headers))
+    """Return a decision; raise what is in UNREADABLE for what is none."""
+    headers, decision = dict(reversed(record.headers)), schema.decision_in(record.value)
+    number_in(max(decision.version, decision.mcc), MOST_SMALL)
     return DecisionSeen(
-        decision=schema.decision_in(record.value),
+        decision=decision,
         source=position_in(headers.get(SOURCE, b"")),
         at=place_of(record),
         arrived_at=record.at,
@@ -86,11 +106,15 @@ def update_of(record: Record) -> Seen | None:
     if key.startswith(SNAPSHOT):
         content = {name: value for name, value in said.items() if name != PARAMETERS}
         version, promoted = str(said["version"]), bool(said["promoted"])
-        return SnapshotSeen(version, str(said["base"]), int(said["seq"]), int(said["at"]), promoted, content, at)
+        return SnapshotSeen(
+            version, str(said["base"]), number_in(said["seq"]), number_in(said["at"]), promoted, content, at
+        )
     if key.startswith(LIVE):
         why, pinned = str(said["why"]), bool(said["pinned"])
-        return LiveSeen(str(said["base"]), str(said["version"]), int(said["seq"]), int(said["at"]), why, pinned, at)
-    return EventSeen(key, int(said["at"]), str(said["kind"]), said, at)
+        return LiveSeen(
+            str(said["base"]), str(said["version"]), number_in(said["seq"]), number_in(said["at"]), why, pinned, at
+        )
+    return EventSeen(key, number_in(said["at"]), str(said["kind"]), said, at)
 
 
 def place_of(record: Record) -> Position:

@@ -12,6 +12,7 @@ from streaming.kafka import output_log
 from streaming.kafka.client import Producer
 from streaming.kafka.kafka_python import connect_producer
 from streaming.kafka.topics import unconnected
+from streaming.messages.bounds import taken
 from streaming.messages.envelope import Outgoing
 from streaming.messages.feed import MOST_RECORDS, Place, Record
 from streaming.settings import KafkaSection
@@ -135,7 +136,7 @@ def record_of(found: Any) -> Record:
         found.offset,
         found.key or b"",
         found.value or b"",
-        tuple((name, value or b"") for name, value in found.headers),
+        taken(found.headers),
         found.timestamp * MILLISECOND_NS,
     )
 

@@ -13,7 +13,7 @@ from streaming.files.decisions import delivered
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """A dead letter, or (with `redriven` set) the note that it was driven in again; see `Reject` for `masked`."""
+    """A dead letter, or (with `redriven` set) the note that it was driven in again; see `Reject` for the rest."""
 
     id: str
     topic: str
@@ -25,6 +25,8 @@ class Letter(msgspec.Struct, frozen=True):
     original: str
     redriven: bool = False
     masked: bool = False
+    length: int = 0
+    sha256: str = ""
 
     def bytes(self) -> bytes:
         """Return the original bytes."""
@@ -45,6 +47,8 @@ def letter_of(reject: Reject) -> Letter:
         seen_at=reject.seen_at,
         original=original,
         masked=reject.masked,
+        length=reject.length,
+        sha256=reject.sha256,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+from fraud.core.errors import DataError
 from fraud.core.records import Answer, Arrival, Level
 from streaming.kafka import output_log
 from streaming.kafka.client import Place
@@ -13,6 +14,7 @@ from streaming.kafka.source import RecordReader, Waiting
 from streaming.kafka.topics import Topics
 from streaming.messages import envelope
 from streaming.messages.codec import Codec
+from streaming.observe.odd_records import OddRecords
 from streaming.settings import KafkaSection
 
 PIECE = 256
@@ -47,8 +49,9 @@ class Partition:
     of inputs that have an answer, for one without was refused.
     """
 
-    def __init__(self, at: Reached, named: str) -> None:
+    def __init__(self, at: Reached, named: str, odd: OddRecords) -> None:
         """Begin where the store's promise ends; `named` is the topic with its id, as positions name it."""
+        self._odd = odd
         self.next = self.resume = max(at.mark.absorb_from, at.absorbed)
         self.output = max(at.mark.output, at.output)
         self.waiting: deque[tuple[Answer, int]] = deque()
@@ -56,14 +59,21 @@ class Partition:
         self._at, self._named = at, named
 
     def take(self, record: Any) -> None:
-        """Take an answer up, unless it is a second one to its input, or speaks of another topic."""
+        """Take an answer up, unless it is a second one to its input, or speaks of another topic.
+
+        Of one that cannot be read the input counts as answered, for refused it was not; it is none to stand behind.
+        """
         self.output = record.offset + 1
         source = output_log.source_of(record.headers)
         if source is None or source.topic != self._named or source.offset < self.resume:
             return
-        self.resume = source.offset + 1
         self._answered.add(source.offset)
-        answer = envelope.answer_in(record.value, record.headers)
+        try:
+            answer = envelope.answer_in(record.value, record.headers)
+        except DataError:
+            self._odd.skip(record.topic)
+            return
+        self.resume = source.offset + 1
         if answer.repeat_of is None:
             self.waiting.append((answer, record.offset))
 
@@ -93,14 +103,18 @@ class Backlog:
     """The transactions since the end of the store's promise that have been answered. For one thread, not the path's."""
 
     def __init__(
-        self, kafka: KafkaSection, codec: Codec, ids: Mapping[str, str], starts: Mapping[Place, Reached]
-    ) -> None:
-        """Take the ids of the input topics, and where to begin in partitions of transactions; connect."""
+        self, kafka: KafkaSection, codec: Codec, ids: Mapping[str, str], starts: Mapping[Place, Reached],
+        odd: OddRecords | None = None,
+    ) -> None:  # fmt: skip
+        """Take the ids of the input topics, and where to begin in partitions of transactions; connect.
+
+        `odd` counts answers that cannot be read.
+        """
         from kafka import TopicPartition
 
         topics = Topics.of(kafka)
         named = f"{topics.transactions}@{ids[topics.transactions]}"
-        self._partitions = {place[1]: Partition(at, named) for place, at in starts.items()}
+        self._partitions = {place[1]: Partition(at, named, odd or OddRecords()) for place, at in starts.items()}
         self._place = TopicPartition
         self._topics = topics
         with ExitStack() as opened:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fraud.core.errors import DeliveryError
+from streaming.messages.bounds import MOST_SENT
 from streaming.messages.envelope import Outgoing
 
 Place = tuple[str, int]
@@ -40,8 +41,8 @@ class Record(Protocol):
         """Return when it was sent, in milliseconds since the epoch."""
 
     @property
-    def headers(self) -> Iterable[tuple[str, bytes]]:
-        """Return its headers, in order."""
+    def headers(self) -> Iterable[tuple[str, bytes | None]]:
+        """Return its headers, in order; a value may be null."""
 
     @property
     def value(self) -> bytes | None:
@@ -120,4 +121,10 @@ class Producer(Protocol):
 def undelivered(error: Exception, heard: str = "") -> DeliveryError:
     """Return what is raised for a client's error; `heard` is what it said of its connections."""
     why = f"{error!r}; {heard}" if heard else repr(error)
-    return DeliveryError(f"messages were not acknowledged ({why}): stopping without a commit")
+    repair = ""
+    if "TooLarge" in why or "MSG_SIZE_TOO_LARGE" in why:
+        repair = (
+            f"; messages of ours have up to {MOST_SENT} bytes: let the topics take them (max.message.bytes), and the "
+            "writers ([kafka.producer] max_request_size)"
+        )
+    return DeliveryError(f"messages were not acknowledged ({why}): stopping without a commit{repair}")

@@ -44,8 +44,19 @@ class Found(NamedTuple):
     partition: int
     offset: int
     timestamp: int
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
     value: bytes | None
+
+
+def headers_of(message: Any) -> Sequence[tuple[str, bytes | None]]:
+    """Return the headers of a message: none where the name of one is no UTF-8.
+
+    For that this library (2.16) raises once, and then gives out a list that must not be touched.
+    """
+    try:
+        return message.headers() or ()
+    except (SystemError, UnicodeDecodeError):
+        return ()
 
 
 class ConfluentConsumer:
@@ -101,7 +112,7 @@ class ConfluentConsumer:
                 continue
             place = message.topic(), message.partition()
             found.setdefault(place, []).append(
-                Found(*place, message.offset(), message.timestamp()[1], message.headers() or (), message.value())
+                Found(*place, message.offset(), message.timestamp()[1], headers_of(message), message.value())
             )
         return found
 
@@ -295,7 +306,7 @@ def connect_producer(kafka: KafkaSection, transactional_id: str = "") -> Conflue
         # As with the other client: else every second transaction waits for the one before it to be written off.
         options["retry.backoff.ms"] = 1
     heard = Heard()
-    producer = made("Producer", {**options, "error_cb": heard}, kafka, PRODUCER_ONLY)
+    producer = made("Producer", {**options, "error_cb": heard}, kafka)
     if transactional_id:
         from confluent_kafka import KafkaException
 
@@ -334,7 +345,7 @@ def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> Confl
         }
     commits = partial(kafka_python.connect_consumer, kafka, group)
     heard = Heard()
-    consumer = made("Consumer", {**options, "error_cb": heard}, kafka, CONSUMER_ONLY)
+    consumer = made("Consumer", {**options, "error_cb": heard}, kafka)
     return ConfluentConsumer(consumer, heard, kafka, commits)
 
 
@@ -345,22 +356,24 @@ CONSUMER_ONLY = frozenset(
     {"fetch_min_bytes", "fetch_max_wait_ms", "fetch_max_bytes", "max_partition_fetch_bytes", "max_poll_interval_ms"}
 )
 """Options of `[kafka.client]` that mean something to one of the two only."""
+ROLES = {"Producer": ("producer", CONSUMER_ONLY), "Consumer": ("consumer", PRODUCER_ONLY)}
+"""The table of each kind's own options, and what of the common one is not for it."""
 
 
-def made(kind: str, options: Mapping[str, Any], kafka: KafkaSection, mine: frozenset[str]) -> Any:
-    """Return a client of the library; raise SettingsError with the repair when it cannot be made."""
+def made(kind: str, options: Mapping[str, Any], kafka: KafkaSection) -> Any:
+    """Return a client of the library, `Producer` or `Consumer`; raise SettingsError when it cannot be made."""
     try:
         import confluent_kafka
     except ImportError as error:
         msg = "kafka.library is 'confluent', but confluent-kafka is not installed: pip install 'fraud[confluent]'"
         raise SettingsError(msg) from error
-    others = (PRODUCER_ONLY | CONSUMER_ONLY) - mine
-    passed = {name: value for name, value in kafka.client.items() if name not in others}
+    role, others = ROLES[kind]
+    passed = {name: value for name, value in kafka.client.items() if name not in others} | getattr(kafka, role)
     given = {"bootstrap.servers": kafka.bootstrap, **options, **translated(passed)}
     try:
         return getattr(confluent_kafka, kind)(given, logger=LOG)
     except confluent_kafka.KafkaException as error:
-        msg = f"[kafka.client] is refused by confluent-kafka: {error.args[0].str()}"
+        msg = f"[kafka.client] with [kafka.{role}] is refused by confluent-kafka: {error.args[0].str()}"
         raise SettingsError(msg) from error
 
 

@@ -10,7 +10,7 @@ from streaming.messages.envelope import Outgoing
 from streaming.settings import KafkaSection
 
 if TYPE_CHECKING:
-    from streaming.kafka.paced import PacedClient
+    from streaming.kafka.library.paced import PacedClient
 
 ACK_SECONDS = 30.0
 METADATA_MS = 5_000
@@ -165,7 +165,7 @@ def connect_producer(kafka: KafkaSection, transactional_id: str = "") -> PythonP
     """Return a connected producer, with a transactional id one for transactions only; raise as `connected` does."""
     from kafka import KafkaProducer
 
-    from streaming.kafka.paced import PacedClient
+    from streaming.kafka.library.paced import PacedClient
 
     clients: list[PacedClient] = []
 

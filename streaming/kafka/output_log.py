@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from fraud.core.errors import DataError
-from fraud.core.records import Answer, Position
+from fraud.core.records import Action, Answer, Position
 from streaming.kafka.client import Place, Record
 from streaming.kafka.topics import Topics, connected
 from streaming.messages import envelope
+from streaming.observe.odd_records import OddRecords
 from streaming.settings import KafkaSection
 
 POLL_MS = 200
@@ -101,15 +102,24 @@ class Answered(msgspec.Struct):
     output: int = 0
 
 
+class Decided(msgspec.Struct):
+    """What is read of a decision to tell it from what is none, where nobody takes the answer."""
+
+    tx_id: str
+    action: Action
+
+
 class Tail:
     """What the end of the output tells. `reached` says of each (output topic, partition) what has been answered."""
 
-    def __init__(self, inputs: Mapping[Place, str], decisions: str) -> None:
-        """Take the input topic of each output partition, named with its id as positions do, and the decisions' topic.
+    def __init__(self, inputs: Mapping[Place, str], *, answers: str, applied: str, odd: OddRecords) -> None:
+        """Take the input topic of each output partition, named with its id as positions do.
 
-        What speaks of another topic, deleted since, is left out.
+        `answers` is the topic of whose decisions the answers are taken, `""` for none, and `applied` that of labels.
+        What speaks of another topic, deleted since, is left out. So is what cannot be read as what its topic holds: it
+        answers nothing, whatever position it names; `odd` counts it.
         """
-        self._inputs, self._decisions = inputs, decisions
+        self._inputs, self._answers, self._applied, self._odd = inputs, answers, applied, odd
         self.reached = {place: Answered() for place in inputs}
 
     def take(self, records: Iterable[Any]) -> list[Answer]:
@@ -121,16 +131,34 @@ class Tail:
         state = self.reached[place]
         state.output = max(state.output, record.offset + 1)
         position = source_of(record.headers)
-        if position is None or position.topic != self._inputs[place]:
+        if position is not None and position.topic != self._inputs[place]:
+            return None
+        try:
+            answer = self._read(record)
+        except DataError:
+            position = None
+        if position is None or position.partition != record.partition:
+            self._odd.skip(record.topic)
             return None
         state.resume = max(state.resume, position.offset + 1)
-        if record.topic != self._decisions:
+        return answer if answer is not None and answer.repeat_of is None else None
+
+    def _read(self, record: Any) -> Answer | None:
+        """Return the answer of a decision, if it is wanted; raise DataError for what its topic does not hold."""
+        if record.topic == self._answers:
+            return envelope.answer_in(record.value, record.headers)
+        if record.topic == self._applied:
+            envelope.known_in(record.value)
             return None
-        answer = envelope.answer_in(record.value, record.headers)
-        return answer if answer.repeat_of is None else None
+        try:
+            msgspec.json.decode(record.value or b"", type=Decided)
+        except envelope.UNREADABLE as error:
+            msg = f"no decision: {error}"
+            raise DataError(msg) from error
+        return None
 
 
-def source_of(headers: Iterable[tuple[str, bytes]]) -> Position | None:
+def source_of(headers: Iterable[tuple[str, bytes | None]]) -> Position | None:
     """Return the source position of a message, None when it names none."""
     value = envelope.header(headers, envelope.SOURCE)
     try:
@@ -217,7 +245,7 @@ def alert_id_in(value: bytes | None) -> str | None:
     """Return the id of a published alert, None for a message that has none."""
     try:
         return msgspec.json.decode(value or b"", type=Identified).id
-    except (msgspec.MsgspecError, ValueError):
+    except envelope.UNREADABLE:
         return None
 
 

@@ -13,6 +13,7 @@ from streaming.kafka.client import Consumer, Place
 from streaming.kafka.model_pointer import Pointer
 from streaming.kafka.offsets import CommitMark, Track, commit_mark_in
 from streaming.kafka.topics import Topics
+from streaming.observe.odd_records import OddRecords
 from streaming.settings import KafkaSection
 
 
@@ -78,18 +79,19 @@ class Recovery:
 
     def __init__(
         self, kafka: KafkaSection, ids: Mapping[str, str], consumer: Consumer, store: Recoverable,
-        pointer: Pointer | None = None, alive: Callable[[], None] = lambda: None,
+        pointer: Pointer | None = None, alive: Callable[[], None] = lambda: None, odd: OddRecords | None = None,
     ) -> None:  # fmt: skip
         """Take the ids of the input topics, the worker's consumer, and the store whose promise is made good.
 
-        `alive` is called between pieces of what is read: a long one is no standstill. `caught` says, once, how far
+        `alive` is called between pieces of what is read: a long one is no standstill. `odd` counts what stands in the
+        output and cannot be read. `caught` says, once, how far
         partitions have been caught up with since their commit.
         """
         self._kafka, self.ids = kafka, ids
         self._consumer, self._store = consumer, store
         self.pointer, self._alive = pointer, alive
         self.caught: dict[Place, Reached] = {}
-        self.older = 0
+        self.older, self._odd = 0, odd or OddRecords()
         topics = Topics.of(kafka)
         self._decisions, self._labels = topics.decisions, topics.known
         self._outputs = {topics.transactions: topics.decisions, topics.known: topics.applied}
@@ -167,7 +169,8 @@ class Recovery:
         starts = {self._output(place): max(at.mark.output, at.output) for place, at in reached.items()}
         # Without a store nobody takes the answers, of which an outage makes many.
         wanted = "" if self._store.mode is Mode.STORE_DOWN else self._decisions
-        tail = output_log.Tail({self._output(place): self._named(place) for place in reached}, wanted)
+        inputs = {self._output(place): self._named(place) for place in reached}
+        tail = output_log.Tail(inputs, answers=wanted, applied=self._outputs[self._labels], odd=self._odd)
         for piece in output_log.pieces(self._kafka, starts):
             self._store.put_answers(tail.take(piece))
             self._alive()

@@ -6,15 +6,16 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from fraud.core.card_numbers import CODE
-from fraud.core.errors import CardNumberError
+from fraud.core.errors import CardNumberError, DataError
 from fraud.core.records import Arrival, Intake, Level, Mark, Position, Reject
 from streaming import clock
 from streaming.kafka.client import Consumer, Place, Record
 from streaming.kafka.topics import Topics
-from streaming.messages import envelope
+from streaming.messages import bounds, envelope
 from streaming.messages.codec import Codec
-from streaming.messages.faults import BadMessage
+from streaming.messages.faults import JSON, BadMessage
 from streaming.messages.letters import refused
+from streaming.observe.odd_records import OddRecords
 
 IDLE_MS = 50
 ASK_AGAIN_NS = 5_000_000
@@ -63,9 +64,14 @@ class RecordReader:
     """Turns records of `transactions` and `labels.known` into events, in the order in which they are taken up."""
 
     def __init__(
-        self, consumer: Consumer, codec: Codec, topics: Topics, ids: Mapping[str, str], budget: TimeBudget, batch: int
-    ) -> None:
-        """Take a consumer, the ids of its topics, and how many records a read brings at most."""
+        self, consumer: Consumer, codec: Codec, topics: Topics, ids: Mapping[str, str], budget: TimeBudget, batch: int,
+        odd: OddRecords | None = None,
+    ) -> None:  # fmt: skip
+        """Take a consumer, the ids of its topics, and how many records a read brings at most.
+
+        `odd` counts what is not taken as it came.
+        """
+        self._odd = odd or OddRecords()
         self._consumer, self._codec = consumer, codec
         self._topics, self._ids = topics, ids
         self._budget, self._batch = budget, batch
@@ -97,6 +103,7 @@ class RecordReader:
         for record in in_order(records, self._topics):
             taken = self._take(record)
             if isinstance(taken, Reject):
+                self._odd.refuse(taken)
                 rejects.append(taken)
                 continue
             marks = (Mark.OVERDUE,) if record.timestamp < late_before else ()
@@ -126,17 +133,22 @@ class RecordReader:
         """Stamp and decode one record; stamps rise strictly, so that they order a replay."""
         self._seen_at = seen_at = max(self._seen_at + 1, clock.now_ns())
         position = Position(f"{record.topic}@{self._ids[record.topic]}", record.partition, record.offset)
-        headers = tuple(record.headers)
-        value = record.value or b""
+        headers, value = bounds.taken(record.headers), record.value or b""
         if record.topic == self._topics.known:
-            try:
-                label = msgspec.structs.replace(self._codec.known(envelope.known_in(value)), seen_at=seen_at)
-            except msgspec.MsgspecError as error:
-                return Reject("json", f"no known label: {error}", value, position, headers, seen_at)
-            except CardNumberError as error:
-                return refused(BadMessage(CODE, str(error)), value, position, headers, seen_at, self._codec.cards)
-            return Arrival(label, position, headers)
-        return self._codec.transaction(envelope.unwrapped(value, headers), position, seen_at, headers)
+            return self._known(value, position, seen_at, headers)
+        taken = self._codec.transaction(envelope.unwrapped(value, headers), position, seen_at, headers)
+        if isinstance(taken, Arrival):
+            self._odd.take(taken, headers)
+        return taken
+
+    def _known(self, value: bytes, position: Position, seen_at: int, headers: bounds.Headers) -> Arrival | Reject:
+        """Return a message of topic `labels.known` as an arrival that is seen now, or the reject that says why not."""
+        try:
+            label = self._codec.known(envelope.known_in(value))
+        except (DataError, CardNumberError) as error:
+            fault = BadMessage(JSON if isinstance(error, DataError) else CODE, str(error))
+            return refused(fault, value, position, headers, seen_at, self._codec.cards)
+        return Arrival(msgspec.structs.replace(label, seen_at=seen_at), position)
 
 
 def in_order(records: Records, topics: Topics) -> list[Record]:

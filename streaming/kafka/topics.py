@@ -44,25 +44,40 @@ class Topics(msgspec.Struct, frozen=True):
         """Yield the names."""
         return iter(msgspec.structs.astuple(self))
 
+    def unprefixed(self) -> dict[str, str]:
+        """Return the names without the site's prefix, by name."""
+        return dict(zip(self, Topics(), strict=True))
+
 
 def client_options(kafka: KafkaSection, kind: Any) -> dict[str, Any]:
     """Return what a client of kafka-python is made with: addresses, and what the site passes to clients of its kind.
 
-    `kind` is the client's class. An option that other kinds have and this one lacks goes to those alone.
+    `kind` is the client's class. Of `[kafka.client]` an option that other kinds have and this one lacks goes to those
+    alone; what stands in the table of its own role goes before that.
 
     Raises:
-        SettingsError: when no kind of client has an option.
+        SettingsError: when no kind of client has an option, or the one has not that it is given to.
     """
     from kafka import KafkaConsumer, KafkaProducer
     from kafka.admin import KafkaAdminClient
 
-    known = {name for each in (KafkaConsumer, KafkaProducer, KafkaAdminClient) for name in each.DEFAULT_CONFIG}
-    for name in kafka.client:
-        if name not in known:
-            msg = f"[kafka.client] {name}: no client has this option.{nearest(name, known)}"
-            raise SettingsError(msg)
-    passed = {name: plain(value) for name, value in kafka.client.items() if name in kind.DEFAULT_CONFIG}
+    roles = {"consumer": KafkaConsumer, "producer": KafkaProducer, "admin": KafkaAdminClient}
+    known = {role: set(each.DEFAULT_CONFIG) for role, each in roles.items()}
+    _need_known("client", kafka.client, set().union(*known.values()))
+    for role, names in known.items():
+        _need_known(role, getattr(kafka, role), names)
+    common = {name: value for name, value in kafka.client.items() if name in kind.DEFAULT_CONFIG}
+    own = getattr(kafka, next(role for role, each in roles.items() if each is kind))
+    passed = {name: plain(value) for name, value in {**common, **own}.items()}
     return {"bootstrap_servers": kafka.bootstrap.split(","), **passed}
+
+
+def _need_known(table: str, given: Mapping[str, object], known: set[str]) -> None:
+    for name in given:
+        if name not in known:
+            who = "no client" if table == "client" else f"no {table}"
+            msg = f"[kafka.{table}] {name}: {who} has this option.{nearest(name, known)}"
+            raise SettingsError(msg)
 
 
 class Heard(logging.Handler):
@@ -88,6 +103,9 @@ def connected(kafka: KafkaSection, kind: Any, options: Mapping[str, Any]) -> Any
     """
     from kafka.errors import KafkaError
 
+    from streaming.kafka.library import batches
+
+    batches.install()
     given = {"bootstrap_timeout_ms": CONNECT_MS, **options, **client_options(kafka, kind)}
     heard, log = Heard(), logging.getLogger("kafka.net.manager")
     log.addHandler(heard)

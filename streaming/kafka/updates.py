@@ -5,6 +5,7 @@ newest holds. What the values mean is known to those who ask (`models/online/sna
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from fraud.core.errors import SettingsError
 from streaming.kafka import output_log
 from streaming.kafka.topics import Topics
+from streaming.messages.envelope import UNREADABLE
 from streaming.settings import KafkaSection
 
 SNAPSHOT, LIVE, EVENT, HELD = "snapshot/", "live/", "event/", "held/"
@@ -109,9 +111,13 @@ def update_of(record: Any) -> Update:
 
 
 def _keys_in_force(held: Mapping[str, bytes], base: str) -> set[str]:
-    """Return the keys of the records that say what payments get, as far as they are known."""
-    key = LIVE + base
-    version = msgspec.json.decode(held[key], type=Named).version if key in held else ""
+    """Return the keys of the records that say what payments get, as far as they are known.
+
+    One that cannot be read names no version: whoever takes it up refuses it.
+    """
+    key, version = LIVE + base, ""
+    with suppress(*UNREADABLE):
+        version = msgspec.json.decode(held.get(key, b""), type=Named).version
     return {key, SNAPSHOT + version} if version else {key}
 
 

@@ -8,6 +8,7 @@ from streaming.kafka.topics import Topics
 from streaming.labels.learning import Learning
 from streaming.labels.pending import SqlitePending
 from streaming.messages import envelope
+from streaming.observe.odd_records import OddRecords
 
 WATERMARK = "watermark"
 NOTHING: tuple[float, ...] = ()
@@ -21,9 +22,11 @@ class LabelJoiner:
     """
 
     def __init__(
-        self, book: LabelBook, pending: SqlitePending, topics: Topics, learning: Learning | None = None
-    ) -> None:
-        """Take a book over the file; its content goes on where it was."""
+        self, book: LabelBook, pending: SqlitePending, topics: Topics, learning: Learning | None = None,
+        odd: OddRecords | None = None,
+    ) -> None:  # fmt: skip
+        """Take a book over the file; its content goes on where it was. `odd` counts what is not taken as it came."""
+        self._odd = odd or OddRecords()
         self._book, self._pending, self._topics = book, pending, topics
         self._learning = learning
         self.watermark = pending.number(WATERMARK, 0)
@@ -55,7 +58,7 @@ class LabelJoiner:
     def foreign(self) -> int:
         """Count a message among the decisions that is none; return how many there were."""
         self._counts["foreign"] += 1
-        return self._counts["foreign"]
+        return self._odd.skip(self._topics.decisions)
 
     def label(self, label: Label) -> None:
         """Join a verdict with its payment; what changes what holds goes out."""
@@ -76,6 +79,7 @@ class LabelJoiner:
     def reject(self, reject: Reject) -> None:
         """Send what could not be read to the dead letters."""
         self._counts["rejected"] += 1
+        self._odd.refuse(reject)
         self._pending.send(envelope.reject_out(reject, self._topics.dead))
 
     def is_due(self) -> bool:

@@ -20,6 +20,7 @@ from streaming.kafka.topics import Topics
 from streaming.kafka.updates import EVENT, HELD, LIVE, SNAPSHOT
 from streaming.labels.journal import SqliteJournal
 from streaming.labels.pending import SqlitePending
+from streaming.messages.bounds import MOST_SENT
 from streaming.messages.envelope import Outgoing, known_out
 from streaming.messages.schema import Deal, Do, LabelsMessage, RefreshMessage
 from streaming.observe.counts import NS, SECONDS, Cells, Tally
@@ -31,6 +32,8 @@ BACK_NS, BACK_PERIODS = HOUR, 2
 """A clock that is further behind the open period than that was ahead; behind by less, it is waited for."""
 WORK_NS, AT_ONCE = 20_000_000, 16
 """For how long payments are learned in a turn, and how many between two looks at the clock."""
+MOST_HELD = MOST_SENT - 1_024
+"""Bytes of the record that says what the gate holds, less what a message has beside its value."""
 TOLD = frozenset({"promoted", "reverted", ALARM, REFUSED, MOVED, "base-changed", "drift"})
 """Events that are a line in the log; what operators order is one too."""
 
@@ -211,7 +214,7 @@ class Outlet:
 
     def _show_held(self, base: str, held: Mapping[str, HeldChart]) -> None:
         shown = {name: {"count": one.count, "since": one.since, "examples": one.examples} for name, one in held.items()}
-        body = msgspec.json.encode(shown)
+        body = fitting(shown)
         if body != self._held:
             self._held = body
             self.put(HELD + base, body)
@@ -237,6 +240,15 @@ class Outlet:
         self.events.add(kind)
         if self._log is not None and (kind in TOLD or "order" in details):
             self._log.say(kind, refresh_event=number, version=str(details.get("version", "")))
+
+
+def fitting(shown: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Return what the gate holds as one message: where that is too much for one, the charts that hold most of it."""
+    body, charts = msgspec.json.encode(shown), sorted(shown, key=lambda name: -shown[name]["count"])
+    while len(body) > MOST_HELD:
+        charts = charts[: len(charts) // 2]
+        body = msgspec.json.encode({name: shown[name] for name in charts})
+    return body
 
 
 class Learning:

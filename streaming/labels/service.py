@@ -10,8 +10,6 @@ import signal
 from contextlib import ExitStack
 from types import FrameType
 
-import msgspec
-
 from fraud.core.errors import DataError
 from fraud.core.records import Label, Position, Reject
 from streaming import clock
@@ -23,7 +21,8 @@ from streaming.labels.log import Hearing, LabelLog
 from streaming.labels.pending import SqlitePending
 from streaming.messages import envelope
 from streaming.messages.actions import FromConsole, Release, action_in
-from streaming.messages.codec import Codec, Headers
+from streaming.messages.bounds import Headers, taken
+from streaming.messages.codec import Codec
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Pages
 
@@ -104,7 +103,7 @@ class LabelService:
         self._stopping = True
 
     def _take(self, record: Record) -> None:
-        headers, value = tuple(record.headers), record.value or b""
+        headers, value = taken(record.headers), record.value or b""
         if record.topic == self._topics.decisions:
             self._decision(record, value, headers)
             return
@@ -112,32 +111,32 @@ class LabelService:
         if record.topic == self._topics.actions:
             self._action(message, position, headers)
             return
-        taken = self._codec.label(message, position, clock.now_ns(), headers)
-        if isinstance(taken, Reject):
-            self._joiner.reject(taken)
-        elif isinstance(taken.event, Label):
-            self._joiner.label(taken.event)
+        said = self._codec.label(message, position, clock.now_ns(), headers)
+        if isinstance(said, Reject):
+            self._joiner.reject(said)
+        elif isinstance(said.event, Label):
+            self._joiner.label(said.event)
 
     def _action(self, message: bytes, position: Position, headers: Headers) -> None:
         """Take in what was done: a payment that went through, or an operator's order to the learner."""
         now = clock.now_ns()
-        taken = action_in(message, position, now, headers, cards=self._codec.cards)
-        if isinstance(taken, Release):
-            self._joiner.release(taken.tx_id, taken.happened_at)
-        elif isinstance(taken, FromConsole):
+        action = action_in(message, position, now, headers, cards=self._codec.cards)
+        if isinstance(action, Release):
+            self._joiner.release(action.tx_id, action.happened_at)
+        elif isinstance(action, FromConsole):
             return
-        elif isinstance(taken, Reject):
-            self._joiner.reject(taken)
+        elif isinstance(action, Reject):
+            self._joiner.reject(action)
         elif self._learning is None:
             self._joiner.reject(Reject("disabled", NOBODY, message, position, headers, now))
         else:
-            self._learning.order(taken, envelope.position_text(position).decode(), now)
+            self._learning.order(action, envelope.position_text(position).decode(), now)
 
     def _decision(self, record: Record, value: bytes, headers: Headers) -> None:
         """Take in a decision; what is none, or of a release that wrote other ones, is counted and told."""
         try:
             answer = envelope.answer_in(value, headers)
-        except (DataError, msgspec.MsgspecError, ValueError) as error:
+        except DataError as error:
             if self._joiner.foreign() <= MOST_TOLD:
                 where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
                 self._log.say("no decision", **where, error=str(error))

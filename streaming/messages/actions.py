@@ -14,11 +14,13 @@ from fraud.core.actions import AuditHead, CaseAction
 from fraud.core.card_numbers import CODE, KEYLESS, CardNumbers
 from fraud.core.errors import CardNumberError
 from fraud.core.records import Position, Reject
-from streaming.messages.codec import Headers, Limits, time_in
+from streaming.messages.bounds import Headers
+from streaming.messages.codec import Limits, time_in
 from streaming.messages.envelope import Outgoing
 from streaming.messages.faults import ACTIONS, CASES, SIZE, BadMessage, content_of, fault_of, need_printable, shown
 from streaming.messages.letters import refused
 from streaming.messages.schema import (
+    MOST,
     ActionMessage,
     AuditMessage,
     CaseMessage,
@@ -118,11 +120,14 @@ def case_of(sent: CaseMessage, cards: CardNumbers) -> CaseAction:
 
 def given_at(sent: int | str) -> int:
     """Return when an order was given, ns UTC; raise BadMessage for no time. It may lie ahead: no deadline is its."""
+    expected, repair = CASES[AT]
     try:
-        return sent if isinstance(sent, int) else from_text(sent)
+        at = sent if isinstance(sent, int) else from_text(sent)
     except ValueError:
-        expected, repair = CASES[AT]
         raise BadMessage(AT, f"at is {shown(sent)}: expected {expected}; {repair}") from None
+    if not 0 <= at <= MOST:
+        raise BadMessage(AT, f"at is {shown(sent)}: expected {expected}, from 1970 to 2116; {repair}")
+    return at
 
 
 def _read(message: bytes, seen_at: int, limits: Limits, cards: CardNumbers) -> Release | Order | FromConsole:

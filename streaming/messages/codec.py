@@ -14,6 +14,7 @@ import msgspec
 from fraud.core.card_numbers import CODE, KEYLESS, CardNumbers
 from fraud.core.errors import CardNumberError
 from fraud.core.records import MINUTE, Arrival, KnownLabel, Label, Position, Reject, Transaction
+from streaming.messages.bounds import LONGEST, Headers, carried
 from streaming.messages.faults import (
     AMOUNT,
     CURRENCY,
@@ -33,8 +34,6 @@ from streaming.messages.money import Rates
 from streaming.messages.schema import LabelMessage, TransactionMessage
 from streaming.messages.times import from_text, to_text
 
-Headers = tuple[tuple[str, bytes], ...]
-
 OLDEST = 946_684_800_000_000_000
 """2000-01-01, UTC nanoseconds; anything older is a time in another unit."""
 
@@ -42,12 +41,14 @@ OLDEST = 946_684_800_000_000_000
 class Limits(msgspec.Struct, frozen=True):
     """What a message may be: bytes, and how far ahead of `seen_at` (ns) a sender's clock may run."""
 
-    size: int = 65_536
+    size: int = LONGEST
     ahead: int = 5 * MINUTE
 
 
 class Codec:
-    """Decode what comes in. `unknown_fields` counts fields that were not known and went to `attrs`.
+    """Decode what comes in; of headers an arrival has those that travel on.
+
+    `unknown_fields` counts fields that were not known and went to `attrs`.
 
     `cards` says what becomes of card numbers.
     """
@@ -80,7 +81,7 @@ class Codec:
         try:
             if len(message) > self._limits.size:
                 raise BadMessage(SIZE, f"the message has {len(message)} bytes, expected at most {self._limits.size}")
-            return Arrival(read(message, seen_at), position, headers)
+            return Arrival(read(message, seen_at), position, carried(headers))
         except BadMessage as error:
             return refused(error, message, position, headers, seen_at, self.cards)
         except CardNumberError as error:

@@ -3,10 +3,13 @@
 A decision carries in its headers the position of its transaction (`source`), the position of the first answer when it
 repeats one (`repeat-of`), the vector that was scored (`vector`), what an alert rests on (`evidence`, laid out in
 `fraud/core/evidence.py`) and the times of its stages (`stages`); what a sender put in `traceparent` and `tracestate`
-goes through. Readers drop a decision whose source position is at or below the one they have seen of that partition, and
-alerts by id: so each sees every effect exactly once.
+goes through, within `bounds`. A dead letter says in headers of ours where it comes from and what is wrong with it; its
+sender's stand behind them, under a prefix, so that none of them speaks for us. Readers drop a decision whose source
+position is at or below the one they have seen of that partition, and alerts by id: so each sees every effect exactly
+once.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -16,9 +19,9 @@ import numpy as np
 from fraud.core import evidence
 from fraud.core.errors import DataError
 from fraud.core.records import Answer, FeatureVector, KnownLabel, Label, Position, Reject, Values
-from streaming.messages import schema
+from streaming.messages import bounds, schema
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = bounds.Headers
 
 SOURCE, REPEAT_OF, STAGES, REASON, CODE, SEEN_AT = "source", "repeat-of", "stages", "reason", "code", "seen-at"
 MASKED = "masked"
@@ -27,12 +30,19 @@ VECTOR, VECTOR_LAYOUT = "vector", 1
 HISTORY = "history"
 """Set on decisions of what a demo takes in before it is live."""
 EVIDENCE = "evidence"
-CARRIED = ("traceparent", "tracestate")
+LENGTH, SHA256, LEFT_OUT = "original-length", "original-sha256", "headers-left-out"
+"""Set on dead letters of which something was cut."""
+SENDERS = "sender."
+"""What stands before the names of a sender's headers in a dead letter."""
+MOST_VALUES = 65_535
+"""Values of a vector, at most."""
+UNREADABLE = msgspec.MsgspecError, ValueError, OverflowError, RecursionError
+"""What decoding raises for bytes that are no message of ours."""
 CLOUD_ID, CLOUD_SPEC = "ce_id", "ce_specversion"
 STRUCTURED = b"application/cloudevents+json"
 
-_known = msgspec.json.Decoder(KnownLabel)
 _encode = msgspec.json.Encoder().encode
+_POSITION = re.compile(rb"(.+)/([0-9]{1,9})/([0-9]{1,18})", re.DOTALL)
 
 
 class Outgoing(NamedTuple):
@@ -53,26 +63,22 @@ def position_text(position: Position) -> bytes:
 def position_in(value: bytes) -> Position:
     """Return the position that a header names; raise DataError when it names none."""
     try:
-        topic, partition, offset = value.decode().rsplit("/", 2)
-        return Position(topic, int(partition), int(offset))
-    except ValueError as error:
-        msg = f"header {value[:80]!r} names no position: expected TOPIC/PARTITION/OFFSET"
-        raise DataError(msg) from error
+        if (match := _POSITION.fullmatch(value)) is not None:
+            return Position(match[1].decode(), int(match[2]), int(match[3]))
+    except UnicodeDecodeError:
+        pass
+    msg = f"header {value[:80]!r} names no position: expected TOPIC/PARTITION/OFFSET"
+    raise DataError(msg)
 
 
-def header(headers: Iterable[tuple[str, bytes]], name: str) -> bytes | None:
-    """Return the value of the first header of a name, None without one."""
+def header(headers: Iterable[tuple[str, bytes | None]], name: str) -> bytes | None:
+    """Return the value of the first header of a name, None without one or for a null."""
     return next((value for key, value in headers if key == name), None)
-
-
-def carried(headers: Iterable[tuple[str, bytes]]) -> Headers:
-    """Return the headers that go through from transaction to decision."""
-    return tuple((name, value) for name, value in headers if name in CARRIED)
 
 
 def decision_out(answer: Answer, topic: str, stages: bytes = b"") -> Outgoing:
     """Return the message of a decision, for the partition of its transaction."""
-    headers = [(SOURCE, position_text(answer.position)), *carried(answer.headers)]
+    headers = [(SOURCE, position_text(answer.position)), *bounds.carried(answer.headers)]
     if answer.repeat_of is not None:
         headers.append((REPEAT_OF, position_text(answer.repeat_of)))
     if answer.vector is not None:
@@ -91,18 +97,31 @@ def alert_out(answer: Answer, topic: str) -> Outgoing:
     if answer.alert is None:
         msg = f"the answer to {answer.decision.tx_id} has no alert"
         raise ValueError(msg)
-    headers = ((SOURCE, position_text(answer.position)), *carried(answer.headers))
+    headers = ((SOURCE, position_text(answer.position)), *bounds.carried(answer.headers))
     return Outgoing(topic, answer.alert.card.encode(), schema.of_alert(answer.alert), headers)
 
 
 def reject_out(reject: Reject, topic: str) -> Outgoing:
-    """Return a dead letter: the original bytes, its own headers first, then code, reason and source position."""
-    added = ((CODE, reject.code), (REASON, reject.reason))
-    texts = tuple((name, value.encode()) for name, value in added)
+    """Return a dead letter: our headers first, then its sender's as far as there is room; the original, cut if long."""
+    reject, (headers, left_out) = bounds.fitting(reject), bounds.kept(reject.headers)
     source = (SOURCE, position_text(reject.position))
-    masked = ((MASKED, b"1"),) if reject.masked else ()
-    headers = (*reject.headers, *texts, source, (SEEN_AT, str(reject.seen_at).encode()), *masked)
-    return Outgoing(topic, source[1], reject.original, headers)
+    ours = [
+        (CODE, reject.code.encode()),
+        (REASON, reject.reason[: bounds.LONGEST_REASON].encode(errors="replace")),
+        source,
+        (SEEN_AT, str(reject.seen_at).encode()),
+        *(((MASKED, b"1"),) if reject.masked else ()),
+        *(((LENGTH, str(reject.length).encode()),) if reject.length else ()),
+        *(((SHA256, reject.sha256.encode()),) if reject.sha256 else ()),
+        *(((LEFT_OUT, str(left_out).encode()),) if left_out else ()),
+    ]
+    senders = ((SENDERS + plain(name), value) for name, value in headers)
+    return Outgoing(topic, source[1], reject.original, (*ours, *senders))
+
+
+def plain(name: str) -> str:
+    """Return a header's name as every client sends it: what does not print is a question mark."""
+    return name if name.isprintable() else "".join(each if each.isprintable() else "?" for each in name)
 
 
 def label_out(label: Label, topic: str) -> Outgoing:
@@ -120,19 +139,27 @@ def known_out(label: KnownLabel, topic: str, headers: Headers = (), partition: i
     return Outgoing(topic, label.card.encode(), _encode(label), headers, partition)
 
 
-def known_in(value: bytes) -> KnownLabel:
-    """Return the label of a message that this project wrote; raise msgspec.MsgspecError for any other."""
-    return _known.decode(value)
+def known_in(value: bytes | None) -> KnownLabel:
+    """Return the label of a message that this project wrote; raise DataError for any other."""
+    try:
+        return schema.known_in(value or b"")
+    except UNREADABLE as error:
+        msg = f"no known label: {error}"
+        raise DataError(msg) from error
 
 
-def answer_in(value: bytes, headers: Sequence[tuple[str, bytes]]) -> Answer:
+def answer_in(value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> Answer:
     """Return a published decision as the answer that it was, its alert left out.
 
     Raises:
-        DataError: when the headers name no source position, or hold no vector or evidence that this release reads.
-        msgspec.MsgspecError: when the message is no decision.
+        DataError: when the message is no decision that this release reads, or its headers name no source position, or
+            hold another vector or other evidence than it reads.
     """
-    decision = schema.decision_in(value)
+    try:
+        decision = schema.decision_in(value or b"")
+    except UNREADABLE as error:
+        msg = f"no decision: {error}"
+        raise DataError(msg) from error
     repeat_of, packed = header(headers, REPEAT_OF), header(headers, VECTOR)
     vector, proof = None, header(headers, EVIDENCE)
     if packed is not None:
@@ -143,7 +170,7 @@ def answer_in(value: bytes, headers: Sequence[tuple[str, bytes]]) -> Answer:
         position=position_in(header(headers, SOURCE) or b""),
         vector=vector,
         repeat_of=position_in(repeat_of) if repeat_of else None,
-        headers=carried(headers),
+        headers=bounds.carried(bounds.taken(headers)),
         evidence=None if proof is None else evidence.unpacked(proof),
     )
 
@@ -161,7 +188,8 @@ def packed_vector(values: Values, spec_version: str) -> bytes:
 def vector_in(packed: bytes) -> tuple[Values, str]:
     """Return values, float32 (n,), and spec version; raise DataError when the bytes are no packed vector."""
     start = 2 + packed[1] if len(packed) > 1 else 0
-    if start == 0 or packed[0] != VECTOR_LAYOUT or len(packed) < start or (len(packed) - start) % 4:
+    values = len(packed) - start
+    if start == 0 or packed[0] != VECTOR_LAYOUT or values % 4 or not 0 <= values <= 4 * MOST_VALUES:
         msg = f"{len(packed)} bytes are no packed vector: expected layout {VECTOR_LAYOUT}, spec version, float32 values"
         raise DataError(msg)
     try:
@@ -176,8 +204,10 @@ def unwrapped(value: bytes, headers: Sequence[tuple[str, bytes]]) -> bytes:
     """Return the message inside a CloudEvent; other messages as they are.
 
     In structured mode it is the envelope's `data`, in binary mode the value itself; either way the event's id becomes
-    the transaction's when the message names none.
+    the transaction's when the message names none. One that is too long to be read stays as it is.
     """
+    if len(value) > bounds.LONGEST:
+        return value
     kind = header(headers, "content-type") or b""
     event_id = header(headers, CLOUD_ID)
     if kind.startswith(STRUCTURED):

@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from fraud.core.card_numbers import CardNumbers
 from fraud.core.records import Position, Reject
+from streaming.messages.bounds import LONGEST, Headers, shortened
 from streaming.messages.faults import BadMessage
 from streaming.messages.schema import MESSAGES
 
-Headers = tuple[tuple[str, bytes], ...]
-
+STRADDLING = 64
+"""Bytes that a card number takes at most, with what stands between its groups."""
 LOOKED_AT = frozenset({"card", "text", "attrs", "reason"})
 """Fields in which card numbers are looked for, beside all that are not known."""
 PASSED_OVER = frozenset(name for kind in MESSAGES.values() for name in kind.__struct_fields__) - LOOKED_AT
@@ -25,11 +27,17 @@ PASSED_OVER = frozenset(name for kind in MESSAGES.values() for name in kind.__st
 def refused(
     error: BadMessage, message: bytes, position: Position, headers: Headers, seen_at: int, cards: CardNumbers
 ) -> Reject:
-    """Return a message that cannot be used as a reject; one that holds a card number is masked."""
-    if (kept := masked_message(message, cards)) is None:
-        return Reject(error.code, str(error), message, position, headers, seen_at)
+    """Return a message that cannot be used as a reject; one that holds a card number is masked, one too long is cut."""
+    cut = shortened(message)
+    # Of a long message no more is looked at than is kept, and what a number at the cut needs to be seen whole.
+    if (kept := masked_message(message[: LONGEST + STRADDLING], cards)) is None:
+        reject = Reject(error.code, str(error), cut.original, position, headers, seen_at)
+        return structs.replace(reject, length=cut.length, sha256=cut.sha256)
     hidden = tuple((name, _masked(value, cards)) for name, value in headers)
-    return Reject(error.code, cards.masked(str(error)), kept, position, hidden, seen_at, masked=True)
+    kept = kept[:LONGEST] if cut.length else kept
+    return Reject(
+        error.code, cards.masked(str(error)), kept, position, hidden, seen_at, masked=True, length=cut.length
+    )  # fmt: skip
 
 
 def masked_message(message: bytes, cards: CardNumbers) -> bytes | None:

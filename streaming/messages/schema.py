@@ -10,6 +10,7 @@ text or as a whole number of nanoseconds since the epoch.
 """
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from msgspec import Meta, structs
 from msgspec.structs import FieldInfo
 
 from fraud.core.actions import Remedy
-from fraud.core.records import Alert, Decision, Kind, Label, LabelSource, Parts, Transaction, Verdict
+from fraud.core.records import Alert, Decision, Kind, KnownLabel, Label, LabelSource, Parts, Transaction, Verdict
 from fraud.core.settings import MOST_MINOR
 from streaming.messages.times import from_text, to_text
 
@@ -27,6 +28,8 @@ FOLDER = Path(__file__).parents[1] / "schema"
 LONGEST_ID = 256
 LONGEST_TEXT = 1024
 LONGEST_CHART = 512
+MOST = 2**62
+"""No number of ours is larger, times included, which end in 2116: what is added up then stays within 64 bits."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID, description="Printable characters only.")]
 TimeIn = Annotated[int | str, Meta(description="RFC 3339 with a zone, or whole nanoseconds since 1970 UTC.")]
@@ -134,12 +137,18 @@ class CaseMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 class AuditMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="audit"):
     """The last row of the console's audit log and that row's seal, once a day, so that a log that was cut is found."""
 
-    seq: Annotated[int, Meta(ge=0)]
+    seq: Annotated[int, Meta(ge=0, le=MOST)]
     mac: Annotated[str, Meta(pattern="^[0-9a-f]{1,128}$", description="Hexadecimal.")]
     at: TimeIn
 
 
 ActionMessage = ReleaseMessage | RefreshMessage | LabelsMessage | CaseMessage | AuditMessage
+
+
+_Number = Annotated[int, Meta(ge=-MOST, le=MOST)]
+_Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
+BOUNDED: dict[Any, Any] = {int: _Number, str: _Text, str | None: _Text | None}
+"""Types of fields, and what they are where a record is read."""
 
 
 def written(record: type[msgspec.Struct], text: str) -> type[msgspec.Struct]:
@@ -148,13 +157,16 @@ def written(record: type[msgspec.Struct], text: str) -> type[msgspec.Struct]:
     return _message(record, fields, {"__doc__": text})
 
 
-def readable(record: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """Return the message that a record is read from; what an earlier release did not write has its default."""
+def readable(record: type[msgspec.Struct], type_of: Callable[[FieldInfo], Any]) -> type[msgspec.Struct]:
+    """Return the message that a record is read from; what an earlier release did not write has its default.
+
+    `type_of` gives the type of each field there. Numbers and texts are bounded: whoever wrote others is none of us.
+    """
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for field in structs.fields(record):
         default = {} if is_parts(field) else field.default
-        optional = field.default is not msgspec.NODEFAULT
-        fields.append((field.name, wire_type(field), default) if optional else (field.name, wire_type(field)))
+        kind = BOUNDED.get(type_of(field), type_of(field))
+        fields.append((field.name, kind) if field.default is msgspec.NODEFAULT else (field.name, kind, default))
     return _message(record, fields, {})
 
 
@@ -197,7 +209,8 @@ TIMES = {kind: [field.name for field in structs.fields(kind) if is_time(field)] 
 PARTS = {kind: [field.name for field in structs.fields(kind) if is_parts(field)] for kind in (Decision, Alert)}
 
 _encode = msgspec.json.Encoder().encode
-_decisions = msgspec.json.Decoder(readable(Decision))
+_decisions = msgspec.json.Decoder(readable(Decision, wire_type))
+_known = msgspec.json.Decoder(readable(KnownLabel, lambda field: field.type))
 
 
 def of_transaction(tx: Transaction) -> bytes:
@@ -221,13 +234,28 @@ def of_alert(alert: Alert) -> bytes:
 
 
 def decision_in(message: bytes) -> Decision:
-    """Return the decision of a message that this project wrote; raise msgspec.MsgspecError for any other."""
+    """Return the decision of a message that this project wrote.
+
+    Raises:
+        msgspec.MsgspecError, ValueError: for any other.
+        RecursionError: for one whose parts lie too deep in each other.
+    """
     fields = structs.asdict(_decisions.decode(message))
     for name in TIMES[Decision]:
         fields[name] = from_text(fields[name])
     for name in PARTS[Decision]:
         fields[name] = tuple(fields[name].items())
-    return Decision(**fields)
+    decision = Decision(**fields)
+    numbers = decision.happened_at, decision.seen_at, *(structs.astuple(decision.alert)[1:] if decision.alert else ())
+    if any(abs(number) > MOST for number in numbers):
+        msg = f"a time or an amount of {decision.tx_id[:60]!r} is none of ours: expected 64 bits, times to 2116"
+        raise ValueError(msg)
+    return decision
+
+
+def known_in(message: bytes) -> KnownLabel:
+    """Return the known label of a message that this project wrote; raise as `decision_in` for any other."""
+    return KnownLabel(**structs.asdict(_known.decode(message)))
 
 
 def _sent(kind: type[msgspec.Struct], record: Transaction | Label) -> msgspec.Struct:

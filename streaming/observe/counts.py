@@ -58,7 +58,7 @@ class Counts:
     def __init__(self) -> None:
         """Start with nothing."""
         self._events, self._decisions, self._marks = Tally(), Tally(), Tally()
-        self._explained, self._repeats, self._rejects = Tally(), Tally(), Tally()
+        self._explained, self._repeats = Tally(), Tally()
         self._repeats.held[()] = 0
         self._rows = Tally()
         self._latency = Cells(SECONDS, NS)
@@ -73,8 +73,6 @@ class Counts:
         labels = sum(isinstance(arrival.event, KnownLabel) for arrival in intake.arrivals)
         self._events.add("labels.known", times=labels)
         self._events.add("transactions", times=len(intake.arrivals) - labels)
-        for reject in intake.rejects:
-            self._rejects.add(reject.code)
         self._batch.add(events)
         for stage, ns in spent.items():
             if stage not in self._stages:
@@ -109,7 +107,6 @@ class Counts:
         yield counter("fraud_decisions_explained", "Decisions by what explained them", self._explained, "explainer")
         yield counter("fraud_decision_marks", "Decisions with something unusual", self._marks, "mark")
         yield counter("fraud_repeats", "Transactions sent again, answered with the first answer", self._repeats)
-        yield counter("fraud_rejects", "Messages that could not be used", self._rejects, "code")
         yield counter("fraud_store_rows", "Rows read: kept as a copy, or whole from the store", self._rows, "read")
         taken = "From taking a transaction up to its decision handed to the broker"
         yield histogram("fraud_decision_seconds", taken, {(): self._latency})

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 
+from fraud.core.errors import DataError
 from fraud.core.records import Arrival, Position, Reject
 from streaming.kafka import output_log
 from streaming.kafka.client import Commit, Place
 from streaming.kafka.kafka_python import committed
 from streaming.kafka.topics import Topics
 from streaming.messages import envelope
+from streaming.messages.bounds import taken
 from streaming.messages.codec import Codec
 from streaming.settings import KafkaSection
 
@@ -37,10 +39,10 @@ class InputLog:
             if record.offset >= end:
                 return
             position = Position(self.named(record.topic), partition, record.offset)
-            value = envelope.unwrapped(record.value or b"", record.headers)
-            taken = self._codec.transaction(value, position, record.timestamp * 1_000_000, ())
-            if not isinstance(taken, Reject):
-                yield taken
+            value = envelope.unwrapped(record.value or b"", taken(record.headers))
+            arrival = self._codec.transaction(value, position, record.timestamp * 1_000_000, ())
+            if not isinstance(arrival, Reject):
+                yield arrival
 
     def applied(self, partition: int) -> Iterator[Arrival]:
         """Yield all verdicts that workers have applied, under the position that they came from."""
@@ -66,5 +68,9 @@ class InputLog:
     def _applied(self, partition: int, begin: int) -> Iterator[tuple[int, Arrival]]:
         for record in output_log.records(self._kafka, {(self.topics.applied, partition): begin}):
             source = output_log.source_of(record.headers)
+            try:
+                label = envelope.known_in(record.value)
+            except DataError:
+                continue  # none of ours: no worker has applied it either
             if source is not None:
-                yield record.offset, Arrival(self._codec.known(envelope.known_in(record.value)), source)
+                yield record.offset, Arrival(self._codec.known(label), source)

@@ -19,6 +19,7 @@ from fraud.core.ports import Scorer
 from fraud.core.records import SECOND, Level
 from streaming import clock
 from streaming.kafka.updates import LIVE, PERIOD, SNAPSHOT
+from streaming.messages.envelope import UNREADABLE
 from streaming.observe.logs import Log
 
 WAIT_MS = 200
@@ -211,7 +212,7 @@ class Follower:
                     self._heard.period(msgspec.json.decode(value, type=Period).at)
                 elif key == LIVE + self._base:
                     return self._made(msgspec.json.decode(value, type=Live), self._make)
-            except (ArtifactError, msgspec.MsgspecError) as error:
+            except (ArtifactError, *UNREADABLE) as error:
                 self._heard.refuse(str(error))
         return None
 

@@ -21,9 +21,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from infra.services import KafkaServer, RedisServer
 from streaming.kafka import output_log
+from streaming.messages import schema
 from tests.crash.kills import judged, load, payments
+from tests.edges import NEAR, Edge, EdgeSender
 from tests.site import Site, until
 
 BUDGET_MS, IN_TIME = 50, 0.95
@@ -97,6 +101,34 @@ def unpublished(stage: Stage) -> None:
         stage.workers[1] = site.worker(1)
 
 
+def large(stage: Stage, rounds: int = 8) -> None:
+    """Messages of up to 1 MB come among the others, on every partition: no worker ends, nor does the label book."""
+    site, sender = stage.site, EdgeSender(stage.site.settings.bootstrap)
+    book = site.book()
+    paid = iter(payments(rounds, 17))
+    for _ in range(rounds):
+        tx = msgspec.structs.replace(next(paid), card="large", id=f"large-{next(paid).id}")
+        for partition in range(4):
+            sender.send(site.topics.transactions, LARGE, [partition])
+        trace = Edge("trace", schema.of_transaction(tx), b"k", (("tracestate", b"a" * 1_000_000),))
+        sender.send(site.topics.transactions, [trace])
+        sender.send(site.topics.labels, LARGE)
+        time.sleep(1.0)
+    sender.close()
+    refused = rounds * len(LARGE) * 5
+    until(lambda: site.ends(site.topics.dead) >= refused, lambda: f"{refused} letters; log: {site.log()[-1_500:]}", 60)
+    ended = [process.args for process in (*stage.workers, book) if process.poll() is not None]
+    assert not ended, f"ended: {ended}; log: {site.log()[-1_500:]}"
+
+
+LARGE = [
+    Edge("near the limit", b"x" * NEAR),
+    Edge("large when unpacked", b"x" * 5_000_000, codec="gzip"),
+    Edge("long header", b"{}", headers=(("h", b"v" * 1_000_000),)),
+    Edge("long key", b"{}", b"k" * 1_000_000),
+]
+
+
 def revive(stage: Stage) -> None:
     """Start workers again that have ended."""
     for number, worker in enumerate(stage.workers):
@@ -106,7 +138,7 @@ def revive(stage: Stage) -> None:
 
 SCENARIOS: dict[str, Callable[[Stage], None]] = {
     function.__name__: function
-    for function in (redis_killed, redis_cut, redis_gone, hung, kafka_restarted, zombie, unpublished)
+    for function in (redis_killed, redis_cut, redis_gone, hung, kafka_restarted, zombie, unpublished, large)
 }
 
 

@@ -5,9 +5,13 @@ import pytest
 from fraud.core.records import Action, Position
 from fraud.dashboard.reading import Reader
 from fraud.review.intake.seen import AppliedSeen, DecisionSeen, EventSeen, KnownSeen, LiveSeen, Seen, SnapshotSeen
+from streaming.messages.bounds import taken
 from streaming.messages.envelope import Outgoing
 from tests.dashboard.streams import TOPICS, applied, decided, records_of, told, update
+from tests.edges import Edge, of_any_topic
 from tests.review.taken import NOW, label
+
+TOPICS_READ = (TOPICS.decisions, TOPICS.known, TOPICS.applied, TOPICS.updates)
 
 
 def read(*messages: Outgoing) -> list[Seen]:
@@ -63,3 +67,28 @@ def test_what_cannot_be_read_is_counted_and_left_out(message: Outgoing) -> None:
     reader = Reader(TOPICS)
     assert len(reader.read(records_of([message, decided(2)]))) == 1
     assert reader.unreadable == 1
+
+
+@pytest.mark.parametrize("topic", TOPICS_READ)
+@pytest.mark.parametrize("edge", of_any_topic(), ids=lambda edge: edge.name)
+def test_edge_in_a_topic_of_ours_is_counted_and_left_out(topic: str, edge: Edge) -> None:
+    reader = Reader(TOPICS)
+    for key in (edge.key or b"", b"live/b@1"):
+        assert reader.read(records_of([Outgoing(topic, key, edge.value or b"", taken(edge.headers))])) == []
+    assert reader.unreadable >= (topic != TOPICS.updates)
+
+
+@pytest.mark.parametrize("name", ["seq", "at"])
+@pytest.mark.parametrize("value", [10**30, [], {}, None, "x"])
+def test_news_with_a_number_that_no_database_takes_are_left_out(name: str, value: object) -> None:
+    live = {"base": "b@1", "version": "1-a", "seq": 1, "at": 6, "why": "promoted", "pinned": False}
+    assert read(update("live/b@1", **{**live, name: value})) == []
+
+
+def test_character_that_postgres_takes_in_no_text_is_shown_as_unknown() -> None:
+    message = decided(7)
+    with_text = message.value.replace(b'"text":"', b'"text":"a\\u0000b')
+    assert with_text != message.value
+    (seen,) = read(message._replace(value=with_text))
+    assert isinstance(seen, DecisionSeen)
+    assert seen.decision.text.startswith("a\ufffdb")

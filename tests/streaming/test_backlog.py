@@ -1,17 +1,21 @@
 """What was answered while the store was gone comes back in pieces: in order, each with its answer, few at a time."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
-from fraud.core.records import Answer, Arrival, Transaction
-from streaming.kafka.backlog import PIECE, Backlog, Piece
+from fraud.core.records import Answer, Arrival, Position, Transaction
+from streaming.kafka.backlog import PIECE, Backlog, Partition, Piece
 from streaming.kafka.offsets import CommitMark
 from streaming.kafka.recovery import Reached
 from streaming.kafka.topics import ids
+from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits
 from streaming.messages.money import Rates
+from streaming.observe.odd_records import OddRecords
 from tests.contract.driving import answer
+from tests.contract.payments import payment
 from tests.contract.sources import payments
 from tests.links import PARTITIONS, LinkSite, read_until
 
@@ -86,3 +90,33 @@ def test_what_a_piece_reached_is_where_the_next_backlog_goes_on(site: LinkSite) 
     second.close()
     assert len(some.arrivals) + len(rest) == MANY
     assert not {each.position for each in some.arrivals} & {each.position for each in rest}
+
+
+def test_answer_that_cannot_be_read_leaves_its_input_to_be_absorbed_and_moves_nothing_on() -> None:
+    odd = OddRecords()
+    part = Partition(Reached(0, CommitMark(0)), "transactions@abc", odd)
+    read = [published(number) for number in range(4)]
+    far = read[1]._replace(offset=9, headers=((envelope.SOURCE, b"transactions@abc/0/999999"),), value=b"{}")
+    for record in (read[0], read[1]._replace(value=None), far, read[2]):
+        part.take(record)
+    assert part.resume == 3
+    mine, behind = part.read(read)
+    assert [record.offset for record in mine] == [0, 1, 2]
+    assert behind == 1
+    assert [answer.position.offset for answer in part.answers()] == [0, 2]
+    assert odd.skip("decisions") == 3
+
+
+class Record(NamedTuple):
+    """A message as the client gives it."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes | None
+    headers: envelope.Headers
+
+
+def published(number: int) -> Record:
+    out = envelope.decision_out(answer(payment(f"t{number}"), Position("transactions@abc", 0, number)), "decisions")
+    return Record("decisions", 0, number, out.value, out.headers)

@@ -27,10 +27,12 @@ LEAVES = st.one_of(
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3))
 NANOSECONDS = st.integers(min_value=946_684_800 * 10**9, max_value=NOW)
 
+HEADERS = (("h", b"1"), ("traceparent", b"00"))
+
 
 def take(codec: Codec | None = None, **changes: Any) -> Arrival | Reject:
     message = msgspec.json.encode({name: value for name, value in {**GOOD, **changes}.items() if value is not ...})
-    return (codec or Codec()).transaction(message, AT, NOW, (("h", b"1"),))
+    return (codec or Codec()).transaction(message, AT, NOW, HEADERS)
 
 
 def taken(codec: Codec | None = None, **changes: Any) -> Transaction:
@@ -63,7 +65,7 @@ def test_transaction_complete_is_decoded_with_stamp_position_and_headers() -> No
         version=2,
         attrs={"a": 1},
     )
-    assert arrival == Arrival(expected, AT, (("h", b"1"),))
+    assert arrival == Arrival(expected, AT, HEADERS[1:])
 
 
 BAD: list[tuple[str, Any, str, str]] = [
@@ -101,7 +103,7 @@ def test_transaction_with_a_bad_field_is_rejected_with_field_value_and_repair(
     reject = refused(**{name: value})
     assert reject.code == code
     assert re.search(reason, reject.reason), reject.reason
-    assert (reject.position, reject.headers, reject.seen_at) == (AT, (("h", b"1"),), NOW)
+    assert (reject.position, reject.headers, reject.seen_at) == (AT, HEADERS, NOW)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from kafka.protocol.producer import ProduceRequest
 
 from fraud.core.records import Answer, Position, Reject
 from streaming import service_wiring
-from streaming.kafka import paced
 from streaming.kafka.client import Producer
+from streaming.kafka.library import paced
 from streaming.kafka.offsets import Done
 from streaming.kafka.publisher import Publisher
 from streaming.worker.service import SWITCH_SECONDS

@@ -14,6 +14,7 @@ from streaming import clock
 from streaming.observe.counts import SECONDS, Cells
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics, page
+from streaming.observe.odd_records import OddRecords
 from streaming.observe.stages import Watch
 from tests.contract.driving import answer
 from tests.contract.payments import payment
@@ -40,7 +41,6 @@ def test_metrics_count_a_batch_without_naming_card_or_merchant() -> None:
     metrics.batch_done(intake, [answer(tx, AT)], watch.spent)
     text = metrics.text().decode()
     assert 'fraud_decisions_total{action="approve",level="full"} 1.0' in text
-    assert 'fraud_rejects_total{code="json"} 1.0' in text
     assert "fraud_decision_seconds_count 1.0" in text
     assert "CARD7" not in text
     assert "SHOP9" not in text
@@ -69,6 +69,28 @@ def test_counting_a_batch_touches_no_client_library_and_a_scrape_shows_it(monkey
     assert 'fraud_batch_events_bucket{le="2.0"} 0.0' in text
     assert 'fraud_batch_events_bucket{le="4.0"} 3.0' in text
     assert "fraud_batch_events_sum 9.0" in text
+
+
+def test_what_is_refused_skipped_or_cut_is_counted_by_topic_and_code() -> None:
+    metrics, odd = Metrics(), OddRecords({"eu.transactions": "transactions", "eu.decisions": "decisions"})
+    metrics.registry.register(odd)
+    long = Reject("size", "no", b"x" * 70_000, msgspec.structs.replace(AT, topic="eu.transactions@abc"))
+    odd.refuse(long)
+    odd.refuse(msgspec.structs.replace(long, original=b"", code="json", headers=(("h", b"v" * 9_000),)))
+    assert (odd.skip("eu.decisions"), odd.skip("eu.decisions")) == (1, 2)
+    arrival = Arrival(payment("t1"), long.position)
+    odd.take(arrival, (("tracestate", b"v" * 2_000),))
+    odd.take(arrival, (("other", b"v" * 2_000),))
+    said = metrics.text().decode().splitlines()
+    for line in (
+        'fraud_rejects_total{code="size",topic="transactions"} 1.0',
+        'fraud_rejects_total{code="json",topic="transactions"} 1.0',
+        'fraud_skipped_total{code="foreign",topic="decisions"} 2.0',
+        'fraud_cut_total{part="original",topic="transactions"} 1.0',
+        'fraud_cut_total{part="headers",topic="transactions"} 1.0',
+        'fraud_cut_total{part="trace",topic="transactions"} 1.0',
+    ):
+        assert line in said
 
 
 def test_repeats_and_what_was_found_late_at_the_end_are_counted() -> None:
