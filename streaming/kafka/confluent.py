@@ -6,6 +6,7 @@ It is imported when something is connected. Its options are those of `[kafka.cli
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 from fraud.core.errors import DeliveryError, SettingsError
@@ -22,6 +23,8 @@ ANSWER_SECONDS = 10.0
 METADATA_NS = 30_000_000_000
 SEEK_NS = 10_000_000_000
 TRANSACTION_TRIES = 5
+UNPACKED = "unpacked"
+"""The header of records that were not unpacked, as with the other client."""
 LOG = logging.getLogger("confluent_kafka")
 
 NAMES = {
@@ -48,13 +51,18 @@ class Found(NamedTuple):
     value: bytes | None
 
 
+HEADERS = methodcaller("headers")
+"""A call in bytecode would not do: once it is specialised, Python (3.11) misses that the method has raised."""
+
+
 def headers_of(message: Any) -> Sequence[tuple[str, bytes | None]]:
     """Return the headers of a message: none where the name of one is no UTF-8.
 
-    For that this library (2.16) raises once, and then gives out a list that must not be touched.
+    For that this library (2.16) raises while it returns a list with nothing where the name should be: who touches that
+    list ends the process.
     """
     try:
-        return message.headers() or ()
+        return HEADERS(message) or ()
     except (SystemError, UnicodeDecodeError):
         return ()
 
@@ -64,10 +72,12 @@ class ConfluentConsumer:
 
     def __init__(self, consumer: Any, heard: "Heard", kafka: KafkaSection, commits: Callable[[], Consumer]) -> None:
         """Take a consumer that has no topics yet, what hears of its troubles, and what makes the one for commits."""
-        from confluent_kafka import KafkaException, TopicPartition
+        from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
         self._heard, self._kafka = heard, kafka
         self._consumer, self._error, self._partition = consumer, KafkaException, TopicPartition
+        self._packed = KafkaError._BAD_COMPRESSION
+        self._next: dict[Place, int] = {}
         self._connect_commits = commits
         self._commits: Consumer | None = None
 
@@ -107,19 +117,23 @@ class ConfluentConsumer:
             return {}
         found: dict[Place, list[Found]] = {}
         for message in [first, *self._consumer.consume(most - 1, 0.0)] if most > 1 else [first]:
-            if (error := message.error()) is not None:
+            place = message.topic(), message.partition()
+            if (error := message.error()) is None:
+                record = Found(*place, message.offset(), message.timestamp()[1], headers_of(message), message.value())
+            elif error.code() == self._packed:
+                record = self._step_over(place, message)
+            else:
                 self._refuse(error)
                 continue
-            place = message.topic(), message.partition()
-            found.setdefault(place, []).append(
-                Found(*place, message.offset(), message.timestamp()[1], headers_of(message), message.value())
-            )
+            found.setdefault(place, []).append(record)
+            self._next[place] = record.offset + 1
         return found
 
     def seek(self, place: Place, offset: int) -> None:
         """Read a partition from an offset on; the client takes a moment to know a partition it was just given."""
         from confluent_kafka import KafkaError
 
+        self._next[place] = offset
         until = clock.monotonic_ns() + SEEK_NS
         while True:
             try:
@@ -177,6 +191,16 @@ class ConfluentConsumer:
                 msg = f"the brokers do not tell of topic {names}: check 'fraud check' and their health"
                 raise SettingsError(msg)
             clock.sleep(0.05)
+
+    def _step_over(self, place: Place, message: Any) -> Found:
+        """Return an empty record in place of one of a batch that is not unpacked, and go on behind it.
+
+        The client tells it at the batch's first offset, again and again; what is read next is for us to know.
+        """
+        offset = max(message.offset(), self._next.get(place, 0))
+        self.seek(place, offset + 1)
+        why = ((UNPACKED, message.error().str().encode()),)
+        return Found(*place, offset, clock.now_ns() // 1_000_000, why, None)
 
     def _refuse(self, error: Any) -> None:
         """Raise what the client will not get over by itself, such as another process under this member's name."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fraud.core.errors import FraudError
+from fraud.core.errors import FraudError, SettingsError
 from streaming.kafka.client import Commit, Member, Place, Record, undelivered
 from streaming.kafka.topics import await_topics, connected
 from streaming.messages.envelope import Outgoing
@@ -48,10 +48,13 @@ class PythonConsumer:
 
     def poll(self, wait_ms: int, most: int) -> Mapping[Place, Sequence[Record]]:
         """Return what is there; a rebalance happens in here."""
-        from kafka.errors import KafkaError
+        from kafka.errors import KafkaError, UnsupportedCodecError
 
         try:
             found: Mapping[Place, Sequence[Record]] = self._consumer.poll(wait_ms, max_records=most)
+        except UnsupportedCodecError as error:
+            msg = f"records are compressed by a codec that cannot be read here ({error}): pip install 'fraud[kafka]'"
+            raise SettingsError(msg) from error
         except KafkaError as error:
             # The client wraps what its listener of rebalances raised.
             if isinstance(error.__cause__, FraudError):

@@ -1,10 +1,13 @@
 """An error that nobody foresaw ends the process, whatever threads are left."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from streaming.worker.standby import take_turn
 from tests.tree import ROOT
 
 BREAKS = """
@@ -43,3 +46,12 @@ def test_unforeseen_error_ends_the_process_though_a_thread_is_left(script: str) 
     )
     assert done.returncode == 1
     assert "RuntimeError: nobody thought of that" in done.stderr
+
+
+def test_standby_goes_on_when_a_thread_of_the_one_at_work_ends_unforeseen(tmp_path: Path) -> None:
+    """Neither its main thread, which waits, nor what a client has left keeps the lock."""
+    lock = f"from streaming.worker.standby import take_turn; held = take_turn(pathlib.Path({str(tmp_path)!r}), 'one')\n"
+    script = THREAD.replace("    threading.Thread(", f"    import pathlib; {lock}    threading.Thread(")
+    first = subprocess.Popen([sys.executable, "-c", script, "breaks"], cwd=ROOT, stderr=subprocess.DEVNULL)
+    assert first.wait(60) == 1
+    os.close(take_turn(tmp_path, "one", lambda: pytest.fail("the lock is held")))

@@ -27,6 +27,7 @@ from streaming.messages.schema import (
     ReleaseMessage,
 )
 from streaming.messages.times import from_text
+from tests.edges import Edge, of_any_topic
 
 NOW = from_text("2026-01-31T12:00:00Z")
 PLACE = Position("actions@x", 1, 7)
@@ -43,6 +44,22 @@ def case(**fields: object) -> str:
     """Return an analyst's order with some fields of another kind, or wrong ones."""
     right = {"kind": "case", "id": "a2", "action": "release", "card": "C1", "at": "2026-01-31T12:00:00Z", "by": "anna"}
     return msgspec.json.encode({**right, "tx_id": "t1", **fields}).decode()
+
+
+@pytest.mark.parametrize("at", [10**30, -1, "9999-12-31T23:59:59Z", "1969-01-01T00:00:00Z"])
+def test_order_of_no_time_that_can_be_kept_is_refused_and_blocks_nobody(at: object) -> None:
+    """The list of blocked cards is packed in 64 bits, by every worker that hears of one."""
+    message = case(action="block_card", at=at)
+    refused = read(message)
+    assert isinstance(refused, Reject)
+    assert (refused.code, "at is" in refused.reason) == ("at", True)
+    assert case_action_in(message.encode()) is None
+
+
+@pytest.mark.parametrize("edge", of_any_topic(), ids=lambda edge: edge.name)
+def test_edge_is_no_action_and_says_so(edge: Edge) -> None:
+    assert isinstance(read(edge.value or b""), Reject)
+    assert case_action_in(edge.value or b"") is None
 
 
 def test_payment_that_went_through_is_read_with_its_time() -> None:

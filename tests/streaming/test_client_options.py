@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
+from kafka.errors import UnsupportedCodecError
 
 from fraud.core.errors import DeliveryError, SettingsError
 from streaming import service_wiring
 from streaming.kafka import topics
+from streaming.kafka.kafka_python import PythonConsumer
 from streaming.kafka.topics import client_options
 from streaming.messages.envelope import Outgoing
 from streaming.settings import KafkaSection, read_settings
@@ -83,3 +85,12 @@ def test_message_that_is_too_large_is_told_with_the_repair(
     with pytest.raises(DeliveryError, match=r"max.message.bytes.*\[kafka.producer\] max_request_size"):
         producer.wait(producer.send(LARGE._replace(topic=f"{kafka.prefix}labels")))
     producer.close()
+
+
+def test_codec_that_cannot_be_read_is_told_with_the_repair() -> None:
+    class Packed:
+        def poll(self, *_: object, **__: object) -> None:
+            raise UnsupportedCodecError("Libraries for snappy compression codec not found")
+
+    with pytest.raises(SettingsError, match=r"snappy .*fraud\[kafka\]"):
+        PythonConsumer(Packed()).poll(1, 1)

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import msgspec
+
 from streaming.labels.counts import LearningCounts
+from streaming.labels.learning import fitting
+from streaming.messages.bounds import MOST_SENT
 from streaming.observe.counts import Cells, Tally
 
 
@@ -46,3 +50,14 @@ def test_figures_that_are_undefined_are_left_out() -> None:
     found = samples({"known": {"frozen": none}})
     assert not any(name[0] == "fraud_learned_ap" for name in found)
     assert found["fraud_learned_fraud_share", "frozen", "naive"] == 0.0
+
+
+def test_what_the_gate_holds_is_told_as_far_as_it_fits_in_a_message() -> None:
+    few = {f"merchant/{n}": {"count": n, "since": 1, "examples": ["t"]} for n in range(9)}
+    assert msgspec.json.decode(fitting(few)) == few
+    many = {f"merchant/{n}": {"count": n, "since": 1, "examples": ["t" * 256] * 3} for n in range(5_000)}
+    told = fitting(many)
+    assert len(told) < MOST_SENT
+    held = msgspec.json.decode(told)
+    assert 500 < len(held) < 5_000
+    assert min(chart["count"] for chart in held.values()) == 5_000 - len(held)

@@ -110,3 +110,11 @@ def read(reader: updates.UpdateReader, count: int) -> list[Update]:
 def test_missing_topic_is_named_with_the_repair(kafka: str) -> None:
     with pytest.raises(SettingsError, match=r"no topic gone\.model-updates at .*fraud topics create"):
         newest(KafkaSection(bootstrap=kafka, prefix="gone."), everything)
+
+
+def test_record_of_what_is_live_that_cannot_be_read_names_no_version(site: KafkaSection, send: Send) -> None:
+    send([("live/b", b'{"version":"1-a"}'), ("snapshot/1-a", b"{}"), ("snapshot/2-b", b"{}")])
+    assert in_force(site, "b") == {"live/b": b'{"version":"1-a"}', "snapshot/1-a": b"{}"}
+    for odd in (b"\xff", b"[" * 50_000, b'{"version":7}', b"[]"):
+        send([("live/b", odd)])
+        assert in_force(site, "b") == {"live/b": odd}
