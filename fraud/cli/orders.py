@@ -1,13 +1,14 @@
 """What `fraud refresh` and `fraud labels` share: the newest of what the learner published, and orders to it."""
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fraud.cli import options, output
-from fraud.core.errors import DataError, nearest
+from fraud.core.errors import ArtifactError, DataError, nearest
 
 if TYPE_CHECKING:
     from models.online.snapshots import Event
@@ -96,15 +97,24 @@ def send(kafka: "KafkaSection", order: "RefreshMessage | LabelsMessage") -> str:
 
 def answer_to(reader: Any, place: str, wait: float) -> "Event | None":
     """Return the event that answers an order, None when none comes in time."""
-    from models.online.snapshots import EVENT, event_in
     from streaming import clock
 
     until = clock.monotonic_ns() + int(wait * SECOND_NS)
     while clock.monotonic_ns() < until:
-        for update in reader.poll():
-            if update.key.startswith(EVENT) and (event := event_in(update.value)).details.get("order") == place:
+        for event in events_in(reader.poll()):
+            if event.details.get("order") == place:
                 return event
     return None
+
+
+def events_in(records: Iterable[tuple[str, bytes]]) -> "Iterator[Event]":
+    """Yield the events among records of `model-updates`, by key and value; what cannot be read is left out."""
+    from models.online.snapshots import EVENT, event_in
+
+    for key, body in records:
+        if key.startswith(EVENT):
+            with suppress(ArtifactError):
+                yield event_in(body)
 
 
 def unanswered(place: str, wait: float) -> None:

@@ -32,12 +32,12 @@ def history(
     base: orders.Base = "",
 ) -> None:
     """Show what happened to what was learned, newest last, and which version payments get."""
-    from models.online.snapshots import EVENT, LIVE, event_in, live_in
+    from models.online.snapshots import EVENT, LIVE, live_in
     from streaming.kafka.updates import newest
 
     kafka = orders.kafka_of(settings, bootstrap, prefix)
     found = newest(kafka, lambda held: sum(key.startswith(EVENT) for key in held) >= last)
-    events = [event_in(body) for key, body in found.items() if key.startswith(EVENT)][-last:]
+    events = list(orders.events_in(found.items()))[-last:]
     chosen = orders.base_in(found, base)
     body = found.get(LIVE + chosen) or newest(kafka, lambda held: LIVE + chosen in held).get(LIVE + chosen)
     live = live_in(body) if body else None

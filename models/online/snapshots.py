@@ -165,6 +165,6 @@ def _refused(snapshot: Snapshot, why: str) -> ArtifactError:
 def _read(body: bytes, kind: type[R]) -> R:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         msg = f"{len(body)} bytes are no {kind.__name__.lower()} ({error}): a learner of this release sends others"
         raise ArtifactError(msg) from error
