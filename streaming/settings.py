@@ -27,6 +27,8 @@ FILE = Path("fraud.toml")
 """Read when it lies in the current folder and no other file is named."""
 
 ClientValue = str | int | float | bool
+CLIENT_TABLES = "client", "consumer", "producer", "admin"
+"""Tables of `[kafka]` with settings of clients: of all of them, and of those of one role."""
 
 
 class KafkaSection(Section, frozen=True):
@@ -65,11 +67,13 @@ class KafkaSection(Section, frozen=True):
     ] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Hide what is a secret among the client's settings."""
-        secrets = {name: value for name, value in self.client.items() if named_secret(name)}
-        hidden = {name: Secret(value) for name, value in secrets.items() if isinstance(value, str)}
-        if hidden:
-            msgspec.structs.force_setattr(self, "client", self.client | hidden)
+        """Hide what is a secret among the clients' settings."""
+        for table in CLIENT_TABLES:
+            given: dict[str, ClientValue] = getattr(self, table)
+            secrets = {name: value for name, value in given.items() if named_secret(name)}
+            hidden = {name: Secret(value) for name, value in secrets.items() if isinstance(value, str)}
+            if hidden:
+                msgspec.structs.force_setattr(self, table, given | hidden)
 
 
 class StoreSection(Section, frozen=True):

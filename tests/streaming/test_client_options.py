@@ -14,7 +14,7 @@ from streaming.kafka import topics
 from streaming.kafka.kafka_python import PythonConsumer
 from streaming.kafka.topics import client_options
 from streaming.messages.envelope import Outgoing
-from streaming.settings import KafkaSection, read_settings
+from streaming.settings import CLIENT_TABLES, KafkaSection, read_settings
 
 LIBRARIES = ("kafka-python", "confluent")
 LARGE = Outgoing("", b"k", b"x" * 1_040_000, (), 0)
@@ -43,6 +43,19 @@ def test_option_that_a_role_does_not_have_is_refused_by_name(role: str) -> None:
     kafka = KafkaSection(**{role: {"max_request_sise": 9}})  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=rf"\[kafka.{role}\] max_request_sise: no {role} has this option"):
         client_options(kafka, KafkaConsumer)
+
+
+@pytest.mark.parametrize("table", CLIENT_TABLES)
+def test_secret_in_any_table_is_not_shown_and_reaches_the_client(table: str) -> None:
+    kafka = KafkaSection(**{table: {"sasl_plain_password": "hunter2"}})  # type: ignore[arg-type]
+    kinds = {
+        "client": KafkaAdminClient,
+        "consumer": KafkaConsumer,
+        "producer": KafkaProducer,
+        "admin": KafkaAdminClient,
+    }
+    assert "hunter2" not in f"{kafka}"
+    assert client_options(kafka, kinds[table])["sasl_plain_password"] == "hunter2"
 
 
 def test_tables_are_read_from_the_environment() -> None:

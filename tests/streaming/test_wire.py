@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fraud.core.card_numbers import CardNumbers
 from fraud.core.decisions import LONGEST_SENTENCE, MORE, MOST_SPOKEN, named
 from fraud.core.errors import DataError
 from fraud.core.evidence import Evidence, SideEvent
@@ -16,6 +17,8 @@ from fraud.core.records import Answer, FeatureVector, KnownLabel, LabelSource, P
 from streaming.kafka import output_log
 from streaming.kafka.topics import Topics
 from streaming.messages import bounds, envelope
+from streaming.messages.faults import BadMessage
+from streaming.messages.letters import refused
 from streaming.messages.schema import LONGEST_ID, LONGEST_TEXT
 from streaming.observe.odd_records import OddRecords
 from tests.contract.driving import answer
@@ -91,12 +94,23 @@ def test_long_original_is_cut_and_its_letter_says_how_long_it_was() -> None:
     assert (whole.value, len(whole.headers)) == (original[: bounds.LONGEST], 4)
 
 
+def test_card_number_at_the_cut_of_a_long_message_is_masked_and_nothing_is_said_of_the_whole() -> None:
+    before = b"x" * (bounds.LONGEST - 8)
+    long = before + b" 4111111111111111 " + b"x" * 2_000_000
+    reject = refused(BadMessage("size", "long"), long, AT, (), 1, CardNumbers())
+    assert (reject.original, reject.masked) == (before + b" *******", True)
+    assert (reject.length, reject.sha256) == (len(long), "")
+    whole = envelope.reject_out(reject, "dead")
+    assert dict(whole.headers)["original-length"] == str(len(long)).encode()
+    assert "original-sha256" not in dict(whole.headers)
+
+
 @pytest.mark.parametrize("headers", [[("h", b"v")] * 50, [("h", b"v"), ("long", b"v" * 9_000), ("h", b"v")]])
 def test_letter_keeps_the_first_headers_of_its_sender_and_says_how_many_it_left(headers: list[bounds.Header]) -> None:
     out = envelope.reject_out(Reject("json", "r", b"", AT, tuple(headers)), "dead")
     own = [name for name, _ in out.headers if name.startswith(envelope.SENDERS)]
     assert 0 < len(own) <= bounds.MOST_KEPT
-    assert dict(out.headers)[bounds.LEFT_OUT] == str(len(headers) - len(own)).encode()
+    assert dict(out.headers)[envelope.LEFT_OUT] == str(len(headers) - len(own)).encode()
 
 
 def test_trace_is_carried_within_bounds_and_once() -> None:
