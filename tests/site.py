@@ -45,7 +45,7 @@ class Read(NamedTuple):
 
 
 class Site:
-    """One site. `extra` are further words for each worker's command line.
+    """One site. `extra` are further words for each worker's command line; without a `redis_url` it is the settings'.
 
     `library` is the Kafka client of its processes; without one it is that of the environment. `environment` holds
     settings of all of them.
@@ -86,7 +86,8 @@ class Site:
 
     def _run(self, number: int) -> list[str]:
         kafka = self.settings
-        command = ["run", "--bootstrap", kafka.bootstrap, "--store", self.redis_url, "--model", self.model]
+        command = ["run", "--bootstrap", kafka.bootstrap, "--model", self.model]
+        command += ["--store", self.redis_url] if self.redis_url else []
         command += ["--prefix", kafka.prefix, "--group", kafka.group, "--number", str(number)]
         return [*command, "--member", f"{kafka.group}-{number}", "--http", "0", *self.extra]
 

@@ -24,7 +24,8 @@ def find(tools: Tools, who: Person, text: str, now: int) -> SearchView:
     """Return what a text names or stands in; every role may search. A card's number finds what its tokens name."""
     names = _names(tools, text.strip())
     with tools.database.read() as connection:
-        hits = search_all(connection, names)
+        # Last as it was typed: what a release before tokens has taken in lies under the number.
+        hits = search_all(connection, tuple(dict.fromkeys((*names, text.strip()))))
         found = [
             *_entities(connection, hits),
             *_payments(connection, hits),
@@ -36,7 +37,7 @@ def find(tools: Tools, who: Person, text: str, now: int) -> SearchView:
 
 
 def _names(tools: Tools, text: str) -> tuple[str, ...]:
-    """Return what a text goes by here; without a key no card goes by its token, and nothing by its number."""
+    """Return what a text goes by here, and is shown as: a number that is refused as stars."""
     try:
         return tools.cards.names(text)
     except CardNumberError:

@@ -75,13 +75,14 @@ class Service:
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT: then the batch in hand is finished and committed."""
+        # First of all: who reads that it has started may end it at once.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
         if self._fallback.mode is Mode.NORMAL:
             self._tell_faults()
         port = self._pages.port if self._pages else None
         self._log.say("started", model=self._model.strategy.scorer.version, http_port=port, group=self._group)
         prepare_interpreter()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
         try:
             run(self._link, self._fallback, self._link, self._between)
         finally:
