@@ -107,7 +107,8 @@ def large(stage: Stage, rounds: int = 8) -> None:
     book = site.book()
     paid = iter(payments(rounds, 17))
     for _ in range(rounds):
-        tx = msgspec.structs.replace(next(paid), card="large", id=f"large-{next(paid).id}")
+        tx = next(paid)
+        tx = msgspec.structs.replace(tx, card="large", id=f"large-{tx.id}")
         for partition in range(4):
             sender.send(site.topics.transactions, LARGE, [partition])
         trace = Edge("trace", schema.of_transaction(tx), b"k", (("tracestate", b"a" * 1_000_000),))
