@@ -109,14 +109,15 @@ def drawn(rng: random.Random, count: int, good: Sequence[bytes]) -> list[Edge]:
         "\u1f4b3",
     ]
 
-    def header() -> tuple[str, bytes | None]:
+    def header(longest: int) -> tuple[str, bytes | None]:
         name = RawName("n") if rng.random() < 0.05 else rng.choice(names)
-        size = rng.choice((0, 1, 30, 2_000, 100_000))
+        size = rng.choice((0, 1, 30, 2_000, longest))
         return name, None if rng.random() < 0.2 and not isinstance(name, RawName) else rng.randbytes(size)
 
     def edge(number: int) -> Edge:
         value = rng.choice(good) if rng.random() < 0.3 else rng.choice(values)
-        headers = tuple(header() for _ in range(rng.choice((0, 0, 1, 3, 40))))
+        many = rng.choice((0, 0, 1, 3, 40))
+        headers = tuple(header(200_000 // max(many, 1)) for _ in range(many))
         key = rng.choice((b"k", b"", b"\xff\xfe", rng.randbytes(5_000)))
         return Edge(f"drawn {number}", value, key, headers, rng.choice(("none", *CODECS)))
 
