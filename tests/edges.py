@@ -94,7 +94,7 @@ STRUCTURED: RawHeaders = (("content-type", b"application/cloudevents+json; chars
 def drawn(rng: random.Random, count: int, good: Sequence[bytes]) -> list[Edge]:
     """Return records put together at random out of odd values, keys, headers and codecs; some values are `good`."""
     edges = of_any_topic()
-    values: list[bytes | None] = [edge.value for edge in edges if len(edge.value or b"") < MIB]
+    values: list[bytes | None] = [edge.value for edge in edges if len(edge.value or b"") < 700_000]
     names = [
         "",
         "h",
