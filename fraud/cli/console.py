@@ -24,7 +24,10 @@ HELP = """Serve the analyst console: alerts by what is at stake, cases on one sc
 Without a subcommand it serves, until SIGTERM or Ctrl-C; the line on standard output has its address and, while there
 is no account, a link for the first one, good once and for an hour. It reads decisions and labels from Kafka, or from
 the folder of an embedded engine (--feed), into its database, and writes verdicts back. Killed at any moment it goes on
-where it was. More: docs/console.md.
+where it was.
+
+It takes the settings of fraud run: TLS and SASL of Kafka stand in table kafka.client of the settings file. More:
+docs/console.md.
 """
 
 app = typer.Typer(help=HELP, invoke_without_command=True)
