@@ -23,8 +23,8 @@ from streaming.files.releases import FolderReleases
 from streaming.kafka.model_pointer import Pointer, pointer_in
 from streaming.kafka.topics import Topics, ids
 from streaming.observe.logs import Log
-from streaming.run import Parts
-from streaming.settings import S, ServiceSettings, card_numbers, changed
+from streaming.run import Parts, Swappable
+from streaming.settings import ServiceSettings, card_numbers, changed
 from streaming.worker.blocked import BlockList, Sources
 from streaming.worker.model_swap import Chosen, EmbeddedRelease, InUse, ModelSwap
 from streaming.worker.warm_up import warm_up
@@ -137,14 +137,13 @@ def block_list(settings: ServiceSettings, cards: BlockedCards, log: Log) -> Bloc
     return BlockList(cards, sources, log, card_numbers(settings))
 
 
-def under_release(settings: S) -> S:
-    """Return the settings of an embedded engine with the model of the release in its folder, where one is in force."""
-    live = FolderReleases(Path(settings.paths.releases)).live()
-    return settings if live is None else changed(settings, "model", name=live.model)
+def followed(
+    settings: Settings, parts: Parts, say: Callable[[str], None], engine: Swappable | None = None
+) -> EmbeddedRelease:
+    """Return what keeps an embedded engine on the release in the folder of the settings; `say` is told of changes.
 
-
-def followed(settings: Settings, parts: Parts, say: Callable[[str], None]) -> EmbeddedRelease:
-    """Return what keeps an embedded engine on the release in the folder of the settings; `say` is told of changes."""
+    `engine` is what is given another strategy where that is not the engine of the parts itself.
+    """
     releases, chosen = FolderReleases(Path(settings.paths.releases)), parts.strategy
 
     def load(found: InUse, last: Strategy) -> Chosen:
@@ -155,11 +154,11 @@ def followed(settings: Settings, parts: Parts, say: Callable[[str], None]) -> Em
         if parts.learning is not None and release.model != chosen.scorer.version:
             msg = (
                 f"release {release.id} decides by {release.model}, and this engine learns on {chosen.scorer.version}: "
-                "it keeps its model while it runs; start it again"
+                f"it keeps its model while it runs; to see that one, start it with --model {release.model}"
             )
             raise ArtifactError(msg)
         strategy = wiring.released(settings, release, releases.text, spec().version, last)
         rules = blocking(chosen.rules, strategy.rules)
         return Chosen(None, msgspec.structs.replace(strategy, rules=rules))
 
-    return EmbeddedRelease(parts.engine, ModelSwap(releases, load, chosen, None), say)
+    return EmbeddedRelease(engine or parts.engine, ModelSwap(releases, load, chosen, None), say)

@@ -46,7 +46,7 @@ from streaming.messages.codec import Limits
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics, Pages
 from streaming.observe.odd_records import OddRecords
-from streaming.observe.stages import TimedEngine, TimedScorer, TimedStore, Watch
+from streaming.observe.stages import TimedEngine, TimedStore, Watch
 from streaming.rebuild.histories import Reencode
 from streaming.rebuild.inputs import InputLog
 from streaming.rebuild.state import Rebuild
@@ -55,11 +55,12 @@ from streaming.settings import KafkaSection, ServiceSettings, card_numbers
 from streaming.worker.catch_up import CatchUp, Job
 from streaming.worker.deadlines import LatencyBudget
 from streaming.worker.fallback import FallbackEngine, RulesFallback
+from streaming.worker.listener import Listener
 from streaming.worker.model_swap import InUse, ModelInUse, ModelSwap
 from streaming.worker.probe import Probe
 from streaming.worker.refresh import Make, Ready, Refresh, Topic
 from streaming.worker.reporter import Reporter
-from streaming.worker.service import Listener, Service
+from streaming.worker.service import Service
 from streaming.worker.standby import take_turn
 from streaming.worker.upkeep import Upkeep
 from streaming.worker.warm_up import warm_up
@@ -189,15 +190,12 @@ def decider(
     pointer, chosen = first_choice(settings, configured, held or InUse())
     watch = outside.watch
     extractor = OnlineExtractor(TimedStore(store, watch))
-    engine = Engine(extractor, store, timed(chosen, watch), None, Lateness(settings.lateness.allowed), budget)
+    plain = Engine(extractor, store, chosen, None, Lateness(settings.lateness.allowed), budget)
+    engine = TimedEngine(plain, watch)
     rules = RulesFallback(chosen, len(extractor.names), extractor.version)
-
-    def decide_by(strategy: Strategy) -> None:
-        engine.replace_strategy(timed(strategy, watch))
-
-    refresh = listening(settings, chosen, decide_by, outside)
+    refresh = listening(settings, chosen, engine.replace_strategy, outside)
     users = (
-        decide_by,
+        engine.replace_strategy,
         rules.replace_strategy,
         lambda strategy: budget.take_levels((Level.FULL, *strategy.reduced)),
         outside.metrics.gauges.show_build,
@@ -211,17 +209,8 @@ def decider(
         store.reopen()
         swap.follow()
 
-    fallback = FallbackEngine(TimedEngine(engine, watch), store, rules, Probe(back), down=held is None)
-    return Deciding(chosen, engine, fallback, users, swap, refresh, pointer)
-
-
-def timed(strategy: Strategy, watch: Watch) -> Strategy:
-    """Return a strategy whose full scorer is timed, with what was learned as well."""
-    versions = {
-        version: {level: TimedScorer(each, watch) if level is Level.FULL else each for level, each in scorers.items()}
-        for version, scorers in strategy.versions.items()
-    }
-    return msgspec.structs.replace(strategy, scorer=TimedScorer(strategy.scorer, watch), versions=versions)
+    fallback = FallbackEngine(engine, store, rules, Probe(back), down=held is None)
+    return Deciding(chosen, plain, fallback, users, swap, refresh, pointer)
 
 
 def listening(

@@ -27,7 +27,7 @@ from models.blend import Blend, Early
 from models.boosting.scorer import Booster
 from models.online.refreshed import Refreshing
 from models.rules_only import RulesOnly
-from streaming.embedded.hearing import Hearing
+from streaming.embedded.hearing import Hearing, Obey
 from streaming.embedded.publishing import Published, Told
 from streaming.feeds.topic_log import TopicLog
 from streaming.files import mapping
@@ -35,6 +35,7 @@ from streaming.files.table import Table
 from streaming.kafka.topics import Topics
 from streaming.labels.learning import Closed, HeldChart, Outlet
 from streaming.messages.codec import Codec, Limits
+from streaming.observe.stages import TimedEngine, TimedLearning, TimedStore, Watch
 from streaming.replay.extraction import Extraction, Recorder, RecordingExtractor, RecordingScorer, RecordingStore
 from streaming.replay.job import Replay, Request
 from streaming.rule_file import DEFAULT, ReloadingRules, compiled_bundle
@@ -145,14 +146,16 @@ def strategy(settings: Settings, spec_version: str) -> Strategy:
 
 
 class Outside(msgspec.Struct, frozen=True):
-    """An embedded engine that publishes into a log: its parts, and the sink that does it.
+    """An embedded engine that publishes into a log: its parts, itself with its stages timed, and the sink that does it.
 
-    `over` makes a source hear what the console has to say by the same log.
+    `over` makes a source hear what the console has to say by the same log; orders go to whoever is given with it too,
+    as a site's own systems get them.
     """
 
     parts: Parts
+    engine: TimedEngine
     sink: Published
-    over: Callable[[Source], Hearing]
+    over: Callable[[Source, Obey], Hearing]
 
 
 def guarded(settings: Settings, chosen: Strategy) -> tuple[Strategy, BlockedCards]:
@@ -221,19 +224,23 @@ def outside(settings: Settings, log: TopicLog, since: int, told: Closing) -> Out
     What is seen before `since` (ns of the stream) is history; `told` as in `assemble`. Raises what `strategy` raises,
     and DeliveryError when another process writes to the log.
     """
-    topics, store = Topics(), MemoryStore(settings.engine.retry_horizon)
-    extractor = OnlineExtractor(store)
+    topics, store, watch = Topics(), MemoryStore(settings.engine.retry_horizon), Watch()
+    extractor = OnlineExtractor(TimedStore(store, watch))
     chosen, cards = guarded(settings, strategy(settings, extractor.version))
-    sink = Published(log.outlet(), topics, since)
+    sink = Published(log.outlet(), topics, since, watch)
     learner = Told(Outlet(sink, topics, None), chosen.scorer.version)
 
     def both(closed: Closed, held: Mapping[str, HeldChart], at: int) -> None:
         learner.closed(closed, held, at)
         told(closed, held, at)
 
-    parts = assemble(settings, store, extractor, chosen, None, both, sink.heard)
+    parts = assemble(settings, store, extractor, chosen, None, both, sink.heard, watch)
     feed, reads = log.feed([topics.labels, topics.actions]), codec(settings)
-    return Outside(parts, sink, lambda source: Hearing(source, feed, reads, topics, cards.take))
+
+    def over(source: Source, obey: Obey) -> Hearing:
+        return Hearing(source, feed, reads, topics, (cards.take, obey))
+
+    return Outside(parts, TimedEngine(parts.engine, watch), sink, over)
 
 
 def assemble(
@@ -244,11 +251,12 @@ def assemble(
     told_at: int | None = None,
     told: Closing | None = None,
     heard: Heard | None = None,
+    watch: Watch | None = None,
 ) -> Parts:
     """Return an embedded engine on the given parts, with a label book of its own, and a learner if that is asked for.
 
     `told_at` is the age (ns) at which all labels are told, where there is one; `told` hears what ends of a learner's
-    periods bring about, `heard` which labels the state takes in.
+    periods bring about, `heard` which labels the state takes in. With `watch` the scorers of what is learned are timed.
     """
     labels, learns = settings.labels, settings.refresh.enabled
     most = max(labels.most_vectors, LEARNED_FROM) if learns else labels.most_vectors
@@ -261,7 +269,8 @@ def assemble(
         from streaming.replay.learning import embedded
 
         learning = embedded(settings, chosen, book, refreshing(chosen) if learns else None, told_at, told)
-    engine = Engine(extractor, store, chosen, book, Lateness(settings.lateness.allowed), learning=learning, heard=heard)
+    learner = TimedLearning(learning, watch) if learning is not None and watch is not None else learning
+    engine = Engine(extractor, store, chosen, book, Lateness(settings.lateness.allowed), learning=learner, heard=heard)
     return Parts(engine, store, extractor, chosen, book, learning)
 
 

@@ -41,7 +41,11 @@ end
 
 
 class RedisBlocked:
-    """The set on one server or a cluster, over a connection of its own."""
+    """The set on one server or a cluster, over a connection of its own, in one life of the servers.
+
+    Once they were restarted it answers no more (StoreRestartedError), and is opened anew: what was written last may be
+    lost, mark and blocks both, and is read again from that mark. Going on would move the mark past what is lost.
+    """
 
     def __init__(self, url: str, *, timeout: float = TIMEOUT, namespace: str = "fraud") -> None:
         """Connect; `timeout` is in seconds.

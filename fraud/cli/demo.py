@@ -42,9 +42,12 @@ def demo(
     labels, without a terminal a few lines do each day.
 
     A console runs beside it, a process of its own; its address is printed with a link that makes your account there.
+    What is ordered there is carried out as a site would do it: lines that begin with `site` say what became of held
+    payments, and those that went through are reported to the label book. Each demo begins anew, without any release.
 
-    The last line counts decisions, alerts and labels, gives the latency from a payment's arrival to its decision, and
-    says what was learned: version in force, refreshes, labels learned and held, gain in log-loss on the frozen model.
+    The last line counts decisions, alerts and labels, gives the latency from a payment's arrival to its decision,
+    counts payments released and refused as ordered, and says what was learned: version in force, refreshes, labels
+    learned and held, gain in log-loss on the frozen model.
     """
     if kafka is not None:
         from fraud.cli.demo_live import live

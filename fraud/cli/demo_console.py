@@ -16,8 +16,8 @@ import msgspec
 from fraud.cli import output
 from streaming.feeds.topic_log import TopicLog
 
-DESK = "desk"
-"""Below the log's folder: the console's database, its key, and what it says."""
+DESK, RELEASES = "desk", "releases"
+"""Below the log's folder: the console's database, its key, and what it says; and what was put in force."""
 PORT = 8_600
 PATIENCE_SECONDS = 5.0
 WITHOUT = "No console: its libraries are not installed here (extra 'console'); everything else runs."
@@ -29,21 +29,24 @@ ALONE = {"FRAUD_REVIEW__RULES_SECOND": "false"}
 def beside(log: Path, settings: Path | None, model: str) -> Iterator[None]:
     """Run a console on the log of the embedded engine while a block runs; without its libraries say so, and go on.
 
-    The log is emptied first: payments of the demo have the same names each time, and what an earlier one left would be
-    taken for these.
+    A demo begins anew: the log is emptied first, for its payments have the same names each time, and so is what an
+    earlier one has put in force, which would stand above the model that was asked for.
 
     Raises:
         DeliveryError: when another demo writes to that log.
     """
     TopicLog(log).empty()
+    for left in (DESK, RELEASES):
+        shutil.rmtree(log / left, ignore_errors=True)
     if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "sqlalchemy", "argon2")):
         output.say(WITHOUT)
         yield
         return
     desk = log / DESK
-    shutil.rmtree(desk, ignore_errors=True)
     desk.mkdir(parents=True)
-    shown = {"FRAUD_MODEL__NAME": model} | ({"FRAUD_RULES__FILE": "default"} if settings is None else {})
+    shown = {"FRAUD_MODEL__NAME": model, "FRAUD_PATHS__RELEASES": str(log / RELEASES)} | (
+        {"FRAUD_RULES__FILE": "default"} if settings is None else {}
+    )
     with (desk / "console.log").open("ab") as said:
         process = subprocess.Popen(
             command(log, desk, settings), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,

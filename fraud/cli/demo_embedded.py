@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fraud.cli import options, output
+from fraud.cli.demo_console import RELEASES
+from fraud.cli.demo_site import Till
 from fraud.cli.panel import Board, Learning
-from fraud.cli.screen import Screen
+from fraud.cli.screen import Screen, when
 from fraud.core.fields import Duration
 from fraud.core.records import DAY, HOUR, Answer, Intake, Label
 from fraud.simulate.shift import Shift, generate
@@ -18,8 +19,8 @@ from streaming.feeds.topic_log import TopicLog
 from streaming.files.decisions import Tee
 from streaming.labels.learning import Closed, HeldChart
 from streaming.observe.latency import Latencies
-from streaming.release_wiring import followed, under_release
-from streaming.run import Parts, run
+from streaming.release_wiring import followed
+from streaming.run import Handler, run
 from streaming.settings import ServiceSettings, changed
 from streaming.wiring import outside
 
@@ -74,9 +75,9 @@ class Watch:
 class Timed:
     """The engine with a stop-watch: how long each live transaction waited for its answer."""
 
-    def __init__(self, parts: Parts, watch: Watch, screen: Screen) -> None:
+    def __init__(self, engine: Handler, watch: Watch, screen: Screen) -> None:
         """Wrap an engine."""
-        self._engine, self._watch, self._screen = parts.engine, watch, screen
+        self._engine, self._watch, self._screen = engine, watch, screen
 
     def handle(self, batch: Sequence[Any]) -> list[Answer]:
         """Handle a batch and note the time each of its transactions took."""
@@ -140,11 +141,6 @@ def standing(day: str, figures: Mapping[str, Any]) -> Learning:
     )  # fmt: skip
 
 
-def when(at: int) -> str:
-    """Return an instant of the stream as people read it."""
-    return datetime.fromtimestamp(at / 1e9, UTC).strftime("%a %d %b %H:%M")
-
-
 def demo_settings(file: Path | None, model: str) -> ServiceSettings:
     """Return the settings of a file as the demo runs them: learning on, by the stream's own time, which runs fast."""
     found = options.settings(file, model=model, learn=True)
@@ -164,21 +160,24 @@ def embedded(
     board = Board(DAY)
     lesson = Lesson(board, screen, TRAFFIC.start + CHANGE_DAY * DAY)
     log = TopicLog(console)
-    found = under_release(demo_settings(settings, model))
+    found = changed(demo_settings(settings, model), "paths", releases=console / RELEASES)
     made = outside(found, log, since, lesson.told)
-    parts, source = made.parts, made.over(SimulatedSource(traffic, batch=BATCH, pace=pace))
-    release = followed(found, parts, output.say)
+    parts, till = made.parts, Till(board, made.parts.engine.release)
+    source = made.over(SimulatedSource(traffic, batch=BATCH, pace=pace), till.obey)
+    release = followed(found, parts, output.say, made.engine)
     release.begin()
 
     def between(intake: Intake, answers: Sequence[Answer]) -> bool:
         release.turn()
+        for answer in answers if screen.live else ():
+            till.hear(answer.decision)
         if parts.learning is not None and intake.arrivals:
             lesson.at(intake.arrivals[-1].event.seen_at, parts.learning.figures)
         return watch.between(intake, answers)
 
     try:
         with board:
-            run(source, Timed(parts, watch, screen), Tee(screen, made.sink), between)
+            run(source, Timed(made.engine, watch, screen), Tee(screen, made.sink), between)
     except KeyboardInterrupt:
         pass
-    return {**watch.result(), **lesson.result()}
+    return {**watch.result(), **till.result(), **lesson.result()}

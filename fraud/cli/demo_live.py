@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,22 @@ from typing import Any
 import msgspec
 
 from fraud.cli import options, output
-from fraud.cli.demo_embedded import CHANGE_DAY, CHANGED, DEADLINE, EVERY, MATURITY, TRAFFIC, WARM_DAYS, when
+from fraud.cli.demo_embedded import CHANGE_DAY, CHANGED, DEADLINE, EVERY, MATURITY, TRAFFIC, WARM_DAYS
+from fraud.cli.demo_site import Till
 from fraud.cli.panel import Board, Learning
-from fraud.cli.screen import line
+from fraud.cli.screen import line, when
 from fraud.core.learning.outcomes import Outcome, loss, probability
 from fraud.core.records import DAY, Action, Decision, Label, Transaction, log_odds_in
 from fraud.simulate.shift import generate
 from fraud.simulate.source import Pace, SimulatedSource
 from models.online.snapshots import EVENT, HELD, LIVE, SNAPSHOT, Event, decoded, live_in
 from streaming import clock
+from streaming.feeds.kafka import KafkaFeed, open_outlet
 from streaming.kafka import output_log, topics
 from streaming.kafka.updates import Update, UpdateReader, open_updates
 from streaming.messages import envelope, schema
+from streaming.messages.actions import case_action_in, release_out
+from streaming.messages.feed import Feed, Outlet
 from streaming.observe.latency import Latencies
 from streaming.settings import KafkaSection
 
@@ -81,6 +85,31 @@ class Traffic:
                     self.labels += event.seen_at >= self.since
                     producer.send(self._topics.labels, key=event.tx_id.encode(), value=schema.of_label(event))
         producer.close()
+
+
+class Counter:
+    """The site's part on topic `actions`: orders are read there, and what went through is reported there."""
+
+    def __init__(self, board: Board, feed: Feed, outlet: Outlet, topic: str) -> None:
+        """Take a feed and an outlet of the topic; orders of before belong to another demo."""
+        self._feed, self._outlet, self._topic = feed, outlet, topic
+        feed.start({})
+        feed.start(feed.ends())
+        self.till = Till(board, self._report)
+
+    def turn(self) -> None:
+        """Carry out what was ordered since."""
+        for record in self._feed.poll(0.0):
+            if (order := case_action_in(record.value)) is not None:
+                self.till.obey(order)
+
+    def close(self) -> None:
+        """Release both clients."""
+        self._feed.close()
+        self._outlet.close()
+
+    def _report(self, tx_id: str, at: int) -> None:
+        self._outlet.send([release_out(tx_id, at, self._topic)])
 
 
 class Lesson:
@@ -158,28 +187,28 @@ def live(
 
 def follow(kafka: KafkaSection, traffic: Traffic, seconds: float) -> dict[str, Any]:
     """Print alerts as decisions come in, and how learning stands; return counts and latency when the time is up."""
-    reader = output_log.open_output(kafka, [topics.Topics.of(kafka).decisions], at_end=True)
-    updates = open_updates(kafka, at_end=True)
-    board = Board(DAY)
-    watch = Watch(traffic, Lesson(board, traffic), seconds)
-    try:
-        with board:
-            while not watch.over():
-                watch.take(reader, updates)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        reader.close()
-        updates.close()
-    return watch.result()
+    named, board = topics.Topics.of(kafka), Board(DAY)
+    with (
+        closing(output_log.open_output(kafka, [named.decisions], at_end=True)) as reader,
+        closing(open_updates(kafka, at_end=True)) as updates,
+        closing(Counter(board, KafkaFeed(kafka, [named.actions]), open_outlet(kafka), named.actions)) as counter,
+    ):
+        watch = Watch(traffic, Lesson(board, traffic), counter, seconds)
+        try:
+            with board:
+                while not watch.over():
+                    watch.take(reader, updates)
+        except KeyboardInterrupt:
+            pass
+        return watch.result()
 
 
 class Watch:
     """Count what comes in, and show it."""
 
-    def __init__(self, traffic: Traffic, lesson: Lesson, seconds: float) -> None:
+    def __init__(self, traffic: Traffic, lesson: Lesson, counter: Counter, seconds: float) -> None:
         """Take how long to run from the first live decision on, seconds; 0: no end."""
-        self._traffic, self._lesson, self._seconds = traffic, lesson, seconds
+        self._traffic, self._lesson, self._counter, self._seconds = traffic, lesson, counter, seconds
         self._latencies, self._decisions, self._alerts = Latencies(), 0, 0
         self._end: float | None = None
 
@@ -195,12 +224,14 @@ class Watch:
             decision = envelope.answer_in(record.value, record.headers).decision
             if decision.happened_at >= self._traffic.since:
                 self._live(decision)
+        self._counter.turn()
 
     def result(self) -> dict[str, Any]:
         """Return the demo's last line."""
         p50, p99 = self._latencies.quantile_ms(0.50), self._latencies.quantile_ms(0.99)
         counts = {"decisions": self._decisions, "alerts": self._alerts, "labels": self._traffic.labels}
-        return {**counts, "p50_ms": p50, "p99_ms": p99, **self._lesson.result()}
+        orders = self._counter.till.result()
+        return {**counts, "p50_ms": p50, "p99_ms": p99, **orders, **self._lesson.result()}
 
     def _live(self, decision: Decision) -> None:
         if self._end is None and self._seconds:
@@ -208,6 +239,7 @@ class Watch:
         self._decisions += 1
         self._latencies.add(max(clock.now_ns() - decision.seen_at, 0))
         self._lesson.decided(decision)
+        self._counter.till.hear(decision)
         if decision.action is not Action.APPROVE:
             self._alerts += 1
             output.out.print(line(decision))

@@ -150,6 +150,6 @@ class Board:
             self._told_at = at
             output.show(told(now))
 
-    def event(self, day: str, kind: str, text: str) -> None:
-        """Print what the learner has to say, among the alerts."""
-        output.out.print(Text.assemble(("learning  ", "bold magenta"), (f"{kind:<9} ", "magenta"), f"{day}  {text}"))
+    def event(self, day: str, kind: str, text: str, of: str = "learning") -> None:
+        """Print, among the alerts, what somebody has to say: the learner unless another one is named."""
+        output.out.print(Text.assemble((f"{of:<9} ", "bold magenta"), (f"{kind:<9} ", "magenta"), f"{day}  {text}"))

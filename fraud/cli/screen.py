@@ -1,6 +1,7 @@
 """How the demo shows decisions."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from fraud.cli import output
 from fraud.core.records import Action, Answer, Decision, Reject
@@ -38,3 +39,8 @@ def line(decision: Decision) -> str:
     head = f"[{style}]{decision.action.upper():<9}[/] {decision.score:6.1%} {amount}  "
     head += f"{decision.card} at {decision.merchant}"
     return f"{head}  [dim]{reasons}[/]"
+
+
+def when(at: int) -> str:
+    """Return an instant of the stream, ns UTC, as people read it."""
+    return datetime.fromtimestamp(at / 1e9, UTC).strftime("%a %d %b %H:%M")

@@ -1,5 +1,6 @@
 """Decisions, alerts and answers, made in one place from a transaction and what was computed of it."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ def raised(scored: Scored, action: Action, value: float, outcome: RuleOutcome, p
     """Return the alert of what somebody should look at, in short; an approval has none."""
     if action is Action.APPROVE:
         return None
-    tx, believed = scored.tx, belief(scored, action, value, outcome, policy)
+    tx, believed = scored.tx, belief(scored.score, value, outcome)
     return Raised(
         alert_id(tx.id, tx.version, policy.version),
         policy.expected_loss(value, tx.base_amount),
@@ -102,18 +103,29 @@ def raised(scored: Scored, action: Action, value: float, outcome: RuleOutcome, p
     )
 
 
-def belief(scored: Scored, action: Action, value: float, outcome: RuleOutcome, policy: Policy) -> float:
-    """Return the probability that what is at stake goes by.
+def belief(score: Score, value: float, outcome: RuleOutcome) -> float:
+    """Return the probability that what is at stake goes by; `value` is the one that the action rests on.
 
-    The model's own where it alone would have taken this action, the one that the action rests on where a rule has
-    decided. What a block list names is taken for certain: a second look at it saves nothing.
+    They are the same, but where a rule's floor has lifted the model's own: then what is believed lies half-way between
+    the two. What a block list names is taken for certain: a second look at it saves nothing.
     """
     if outcome.blocked:
         return 1.0
-    alone = scored.score.value
-    if value == alone or policy.action(alone, scored.tx.base_amount) is action:
-        return alone
-    return value
+    return value if score.level is Level.RULES else halfway(score.value, value)
+
+
+def halfway(one: float, other: float) -> float:
+    """Return the probability whose log-odds lie half-way between those of two.
+
+    It is the logarithmic opinion pool of two experts of equal weight (Genest and Zidek, Statistical Science 1986).
+
+    >>> round(halfway(0.01, 0.2), 3), halfway(0.3, 0.3)
+    (0.048, 0.3)
+    """
+    if one == other:
+        return one
+    yes, no = math.sqrt(one * other), math.sqrt((1.0 - one) * (1.0 - other))
+    return yes / (yes + no) if yes + no else other
 
 
 def decision_of(

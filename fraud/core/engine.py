@@ -167,6 +167,14 @@ class Engine:
             answers += self._handle(part, boundary.known)
         return answers
 
+    def release(self, tx_id: str, at: int) -> None:
+        """Between two batches, note that a payment that was held went through at `at`, ns UTC of the stream.
+
+        Silence about it then means something: see `LabelBook.release`. Without a label book nothing is noted.
+        """
+        if self._labels is not None:
+            self._handle((), self._labels.release(tx_id, at))
+
     @property
     def strategy(self) -> Strategy:
         """Return what decides now, with what was learned."""

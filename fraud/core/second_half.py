@@ -105,6 +105,11 @@ class SecondHalf:
         match = self._book.match(label)
         return [] if match is None else self._taken([match])
 
+    def release(self, tx_id: str, at: int) -> list[KnownLabel]:
+        """Note that a payment that was held went through."""
+        match = self._book.release(tx_id, at)
+        return [] if match is None else self._taken([match])
+
     def expire(self, now: int) -> list[KnownLabel]:
         """Let fall due what is due by `now` (ns UTC)."""
         if (first := self._book.next_due()) is None or first > now:

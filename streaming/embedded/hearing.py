@@ -1,4 +1,4 @@
-"""What a console has to say, put between the events of an engine in this process: verdicts, and orders about cards."""
+"""What a console has to say, put between the events of an engine in this process: verdicts, and orders."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,6 +11,8 @@ from streaming.messages.actions import case_action_in
 from streaming.messages.codec import Codec
 from streaming.messages.feed import Feed, Record
 
+Obey = Callable[[CaseAction], object]
+"""Carries out an analyst's order, as far as it is its own to carry out."""
 BATCH = 32
 CONSOLE = "console"
 """What tells positions of the console's topics from those of the source's own, which may have the same names."""
@@ -20,12 +22,10 @@ class Hearing:
     """The Source port over another source and a feed: what the feed brings comes next, as of the stream's time now.
 
     That time is when the newest event that was read was seen, so the order holds. Before the first event nothing is
-    heard. Orders are obeyed between two batches, by whoever is given them.
+    heard. Orders are obeyed between two batches, by all who are given them: each knows which are its own.
     """
 
-    def __init__(
-        self, source: Source, feed: Feed, codec: Codec, topics: Topics, obey: Callable[[CaseAction], object]
-    ) -> None:
+    def __init__(self, source: Source, feed: Feed, codec: Codec, topics: Topics, obey: Sequence[Obey]) -> None:
         """Take a feed of `labels` and `actions`; it is read from its oldest record."""
         self._source, self._feed, self._codec = source, feed, codec
         self._topics, self._obey = topics, obey
@@ -64,4 +64,5 @@ class Hearing:
             position = Position(f"{record.topic}@{CONSOLE}", record.partition, record.offset)
             self._heard.append(self._codec.label(record.value, position, self._seen_at, record.headers))
         elif (order := case_action_in(record.value, self._codec.cards)) is not None:
-            self._obey(order)
+            for obey in self._obey:
+                obey(order)

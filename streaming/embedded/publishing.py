@@ -1,8 +1,8 @@
 """What a worker, the label book and the learner publish, of an engine that is all of them; by their own encoders.
 
 Who reads the log, as the analyst console does, cannot tell it from a site's topics: decisions with the position that
-they answer, labels that are known, the same with the time at which the state took them in, and what the learner tells.
-Alerts are left out: the decision says all of them.
+they answer and the times of their stages, labels that are known, the same with the time at which the state took them
+in, and what the learner tells. Alerts are left out: the decision says all of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from streaming.kafka.topics import Topics
 from streaming.labels.learning import Closed, HeldChart, Outlet
 from streaming.messages import envelope
 from streaming.messages.envelope import Outgoing
+from streaming.observe.stages import Watch
 
 
 class Published:
@@ -26,9 +27,9 @@ class Published:
     say so in a header: nobody waits for an answer to them. Rejects have no topic here.
     """
 
-    def __init__(self, outlet: TopicLogOutlet, topics: Topics, since: int) -> None:
-        """Take the log that this process writes to."""
-        self._outlet, self._topics, self._since = outlet, topics, since
+    def __init__(self, outlet: TopicLogOutlet, topics: Topics, since: int, watch: Watch) -> None:
+        """Take the log that this process writes to, and what times the stages of a batch."""
+        self._outlet, self._topics, self._since, self._watch = outlet, topics, since, watch
         self._numbers: dict[str, int] = {}
         self._waiting: list[Outgoing] = []
         self._known: list[KnownLabel] = []
@@ -61,7 +62,10 @@ class Published:
             self._seen_at = max(self._seen_at, answer.decision.seen_at)
         waiting, self._waiting = self._waiting, []
         known, self._known = self._known, []
-        self._outlet.send([*waiting, *self._labels(known), *map(self._decision, answers)])
+        stages = self._watch.text().encode()
+        self._watch.reset()
+        decisions = [self._decision(answer, stages) for answer in answers]
+        self._outlet.send([*waiting, *self._labels(known), *decisions])
 
     def flush(self) -> None:
         """Do nothing: what was written is with the operating system."""
@@ -81,8 +85,8 @@ class Published:
             found += [envelope.known_out(label, topics.known), *([message] if message else [])]
         return found
 
-    def _decision(self, answer: Answer) -> Outgoing:
-        message = envelope.decision_out(answer, self._topics.decisions)
+    def _decision(self, answer: Answer, stages: bytes) -> Outgoing:
+        message = envelope.decision_out(answer, self._topics.decisions, stages)
         if answer.decision.seen_at >= self._since:
             return message
         return message._replace(headers=(*message.headers, (envelope.HISTORY, b"1")))

@@ -62,6 +62,11 @@ def case_out(action: CaseAction, topic: str) -> Outgoing:
     return Outgoing(topic, action.card.encode(), of_action(CaseMessage(**fields)))
 
 
+def release_out(tx_id: str, at: int, topic: str) -> Outgoing:
+    """Return the message that a payment that was held went through at `at` (ns UTC), keyed by payment."""
+    return Outgoing(topic, tx_id.encode(), of_action(ReleaseMessage(tx_id=tx_id, happened_at=to_text(at))))
+
+
 def audit_out(head: AuditHead, topic: str) -> Outgoing:
     """Return the message of the audit log's head."""
     return Outgoing(topic, AUDIT_KEY, of_action(AuditMessage(seq=head.seq, mac=head.mac, at=to_text(head.at))))

@@ -28,6 +28,7 @@ class Log:
     def __init__(self, service: str, to: TextIO | None = None) -> None:
         """Name the service, as `worker-0`."""
         self._service, self._to = service, to or sys.stderr
+        self._faults: dict[str, str] = {}
 
     def say(self, event: str, **fields: Any) -> None:
         """Write one event; raise ValueError for a field that would carry a card's data."""
@@ -38,3 +39,9 @@ class Log:
         line = {"at": to_text(clock.now_ns()), "service": self._service, "event": event, **shown}
         self._to.write(msgspec.json.encode(line).decode() + "\n")
         self._to.flush()
+
+    def say_once(self, event: str, fault: str) -> None:
+        """Write an event with its fault, unless that is the fault that the event was written with last."""
+        if self._faults.get(event) != fault:
+            self._faults[event] = fault
+            self.say(event, fault=fault)

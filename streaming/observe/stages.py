@@ -1,13 +1,17 @@
 """Where the time of a decision goes: proxies that time the parts they wrap."""
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
+import msgspec
+
+from fraud.core.engine import Strategy
 from fraud.core.ports import Codes, Encoder, Histories, Matrix, Scorer, WorkingSet
-from fraud.core.records import Answer, Arrival, Explanation, Score, Values
+from fraud.core.records import Answer, Arrival, Explanation, Level, Score, Values
+from fraud.core.second_half import Boundary, Learning
 from streaming import clock
-from streaming.run import Handler
+from streaming.run import Handler, Swappable
 
 STAGES = ("decode", "read", "features", "model", "reasons", "write", "publish")
 
@@ -40,12 +44,26 @@ class Watch(threading.local):
         return " ".join(f"{stage}={spent // 1_000}" for stage, spent in self.spent.items() if spent)
 
 
-class TimedEngine:
-    """An engine whose time is split into stages: its store and scorer are timed by the same watch."""
+class Engine(Handler, Swappable, Protocol):
+    """What is asked of an engine that is timed."""
 
-    def __init__(self, engine: Handler, watch: Watch) -> None:
-        """Wrap an engine."""
+
+class TimedEngine:
+    """An engine whose time is split into stages: its store and scorers are timed by the same watch."""
+
+    def __init__(self, engine: Engine, watch: Watch) -> None:
+        """Wrap an engine, and let its scorers be timed."""
         self._engine, self._watch = engine, watch
+        self.replace_strategy(engine.strategy)
+
+    @property
+    def strategy(self) -> Strategy:
+        """Return what decides now, with what was learned; its scorers are timed."""
+        return self._engine.strategy
+
+    def replace_strategy(self, strategy: Strategy) -> None:
+        """Swap it between two batches."""
+        self._engine.replace_strategy(timed(strategy, self._watch))
 
     def handle(self, batch: Sequence[Arrival]) -> list[Answer]:
         """Handle a batch; what no part claims is features."""
@@ -89,8 +107,9 @@ class TimedScorer:
     """A scorer whose scoring and explaining are timed."""
 
     def __init__(self, scorer: Scorer, watch: Watch) -> None:
-        """Wrap a scorer."""
-        self._scorer, self._watch = scorer, watch
+        """Wrap a scorer; one that is timed already is not timed twice."""
+        self._scorer: Scorer = scorer._scorer if isinstance(scorer, TimedScorer) else scorer
+        self._watch = watch
 
     @property
     def version(self) -> str:
@@ -127,3 +146,39 @@ class TimedScorer:
         codes = self._scorer.encode(blocks)
         self._watch.add("model", began)
         return codes
+
+
+class TimedLearning:
+    """A learner whose scorers are timed; everything else goes straight through."""
+
+    def __init__(self, learning: Learning, watch: Watch) -> None:
+        """Wrap a learner."""
+        self._learning, self._watch = learning, watch
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what is not timed."""
+        return getattr(self._learning, name)
+
+    def close(self, period: int) -> Boundary:
+        """End all periods up to one."""
+        return self._timed(self._learning.close(period))
+
+    def restore(self, snapshot: bytes) -> Boundary:
+        """Replace the whole state."""
+        return self._timed(self._learning.restore(snapshot))
+
+    def _timed(self, boundary: Boundary) -> Boundary:
+        if boundary.scorers is None:
+            return boundary
+        return boundary._replace(scorers=timed_levels(boundary.scorers, self._watch))
+
+
+def timed(strategy: Strategy, watch: Watch) -> Strategy:
+    """Return a strategy whose full scorer is timed, with what was learned as well."""
+    versions = {version: timed_levels(scorers, watch) for version, scorers in strategy.versions.items()}
+    return msgspec.structs.replace(strategy, scorer=TimedScorer(strategy.scorer, watch), versions=versions)
+
+
+def timed_levels(scorers: Mapping[Level, Scorer], watch: Watch) -> dict[Level, Scorer]:
+    """Return scorers by level, the full one timed."""
+    return {level: TimedScorer(each, watch) if level is Level.FULL else each for level, each in scorers.items()}

@@ -9,7 +9,6 @@ of an earlier key, that is the token in use.
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -22,9 +21,9 @@ from streaming import clock
 from streaming.messages.actions import case_action_in, named
 from streaming.messages.feed import Feed, Place, Record
 from streaming.observe.logs import Log
+from streaming.worker.listener import Listener
 
-POLL_SECONDS = 0.2
-FIRST_LOOK, AGAIN_SECONDS, STOP_SECONDS = 10.0, 2.0, 2.0
+POLL_SECONDS, AGAIN_SECONDS = 0.2, 2.0
 SILENT = 10
 """Polls without a record after which all is read, though the offsets say that there is more: some hold no record."""
 GONE = StoreUnavailableError, StoreRestartedError
@@ -67,32 +66,20 @@ class Sources(NamedTuple):
     topic: Callable[[], tuple[str, str]]
 
 
-class BlockList:
-    """Keeps a worker's set of blocked cards as the topic says."""
+class BlockList(Listener):
+    """Keeps a worker's set of blocked cards as the topic says; rules alone go by it too."""
+
+    by_rules = True
 
     def __init__(self, cards: BlockedCards, sources: Sources, log: Log, numbers: CardNumbers = KEYLESS) -> None:
         """Begin with the set as it is; nothing is read before `begin`. `numbers` says by what cards are known."""
-        self._cards, self._sources, self._log, self._numbers = cards, sources, log, numbers
+        super().__init__("blocked cards", log)
+        self._cards, self._sources, self._numbers = cards, sources, numbers
         self._heard: deque[Heard] = deque()
-        self._looked, self._stopped = Event(), Event()
-        self._thread = Thread(target=self._run, daemon=True, name="blocked")
-        self._refused, self._told = 0, ""
+        self._refused = 0
 
-    # ---- on the path
-
-    def begin(self) -> None:
-        """Begin to listen."""
-        self._thread.start()
-
-    def take_up(self, patience: float = FIRST_LOOK) -> None:
-        """Before the first payment, take up what is blocked, waiting for so many seconds at most."""
-        if not self._looked.wait(patience):
-            self._log.say("blocked cards not known yet", seconds=patience)
-        self.swap()
-
-    def swap(self, *, by_rules: bool = False) -> None:
-        """Between two batches, take up what was heard; rules alone go by it too."""
-        del by_rules
+    def swap(self) -> None:
+        """Between two batches, take up what was heard."""
         while self._heard:
             heard = self._heard.popleft()
             if heard.blocks is not None:
@@ -101,12 +88,6 @@ class BlockList:
                 if not self._cards.take(action):
                     self._refused += 1
                     self._log.say("block refused", action=action.id, by=action.by, blocked=len(self._cards))
-
-    def close(self) -> None:
-        """Listen no more; the last question is not waited for long."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS)
 
     def collect(self) -> Iterator[Any]:
         """Yield the metrics, as Prometheus's client asks for them."""
@@ -117,20 +98,15 @@ class BlockList:
 
     # ---- on the thread
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                name, topic = self._sources.topic()
-                with (
-                    closing(self._sources.feed()) as feed,
-                    closing(Keeper(self._sources.store, topic, self._numbers)) as keeper,
-                ):
-                    self._listen(feed, keeper, name)
-            except Exception as error:
-                self._tell(str(error))
-                self._stopped.wait(AGAIN_SECONDS)
+    def _listen(self) -> None:
+        name, topic = self._sources.topic()
+        with (
+            closing(self._sources.feed()) as feed,
+            closing(Keeper(self._sources.store, topic, self._numbers)) as keeper,
+        ):
+            self._follow(feed, keeper, name)
 
-    def _listen(self, feed: Feed, keeper: "Keeper", name: str) -> None:
+    def _follow(self, feed: Feed, keeper: "Keeper", name: str) -> None:
         """Follow the topic, from where the store stands; return to begin there again, when it is back."""
         marks, blocks = keeper.open()
         reading = Reading(feed, {(name, number): offset for number, offset in marks.items()})
@@ -146,11 +122,8 @@ class BlockList:
                 blocks, waiting = None, []
                 self._looked.set()
 
-    def _tell(self, fault: str) -> None:
-        """Say that the topic cannot be read now, once in a row."""
-        if fault != self._told:
-            self._told = fault
-            self._log.say("actions not heard", fault=fault)
+    def _trouble(self, fault: str) -> None:
+        self._log.say_once("actions not heard", fault)
 
 
 class Reading:

@@ -201,7 +201,7 @@ class EmbeddedRelease:
         if (loaded := self._swap.loaded()) is None:
             return
         new, now = loaded.strategy, self._engine.strategy
-        if new.scorer is now.scorer:
+        if new.scorer.version == now.scorer.version:
             new = msgspec.structs.replace(new, parameters=now.parameters, versions=now.versions)
         self._engine.replace_strategy(new)
         self._say(f"release {new.release} taken up: {new.scorer.version}, rules {new.rules.version}")

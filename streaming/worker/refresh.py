@@ -8,7 +8,6 @@ as it is, and the age that it shows grows.
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from threading import Event, Thread
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -21,11 +20,11 @@ from streaming import clock
 from streaming.kafka.updates import LIVE, PERIOD, SNAPSHOT
 from streaming.messages.envelope import UNREADABLE
 from streaming.observe.logs import Log
+from streaming.worker.listener import Listener
 
 WAIT_MS = 200
 RECENT = 8
 """Snapshots that are kept as they came: the one that goes live comes just before it is named."""
-FIRST_LOOK, AGAIN_SECONDS, STOP_SECONDS = 10.0, 2.0, 2.0
 
 
 class Updates(Protocol):
@@ -72,7 +71,7 @@ Make = Callable[[bytes], Ready]
 """Makes a published snapshot ready, warm; raises ArtifactError when it must not be used."""
 
 
-class Refresh:
+class Refresh(Listener):
     """Keeps a worker's parameters as fresh as the topic is.
 
     `make` gives what makes snapshots ready for a strategy's model, None where that has nothing to learn; `use` takes
@@ -90,23 +89,13 @@ class Refresh:
         wall: bool = True,
     ) -> None:
         """Begin without parameters; nothing is read before `begin`."""
+        super().__init__("parameters", log)
         self._strategy, self._topic, self._make, self._use = strategy, topic, make, use
         self._heard = Heard(log, wall=wall)
         self._ready: deque[Ready] = deque(maxlen=1)
-        self._looked, self._stopped = Event(), Event()
-        self._thread = Thread(target=self._run, daemon=True, name="refresh")
         self._taken: Ready | None = None
 
     # ---- on the path
-
-    def begin(self) -> None:
-        """Look for what is live, and go on listening."""
-        self._thread.start()
-
-    def take_up(self, patience: float = FIRST_LOOK) -> None:
-        """Before the first payment, take up what is live, waiting for so many seconds at most."""
-        self._looked.wait(patience)
-        self.swap()
 
     def follow(self, strategy: Strategy) -> None:
         """Go on with another model, as it was trained until its own parameters are found.
@@ -121,9 +110,9 @@ class Refresh:
             self._taken = None
             self._heard.another_model()
 
-    def swap(self, *, by_rules: bool = False) -> None:
-        """Between two batches, go on by the parameters that have become ready, if some have; they are no rules."""
-        if not self._ready or by_rules:
+    def swap(self) -> None:
+        """Between two batches, go on by the parameters that have become ready, if some have."""
+        if not self._ready:
             return
         ready, strategy = self._ready.popleft(), self._strategy
         if ready.base != strategy.scorer.version:
@@ -132,29 +121,22 @@ class Refresh:
         self._heard.in_force(ready, self._taken.version if self._taken else "")
         self._taken = ready
 
-    def close(self) -> None:
-        """Listen no more; the last question is not waited for long."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS)
-
     def collect(self) -> Iterator[Any]:
         """Yield the metrics, as Prometheus's client asks for them."""
         return self._heard.collect()
 
     # ---- on the thread
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                with closing(self._topic.follow()) as updates:
-                    self._listen(updates)
-            except Exception as error:
-                self._heard.trouble(str(error))
-                self._looked.set()
-                self._stopped.wait(AGAIN_SECONDS)
+    def _listen(self) -> None:
+        with closing(self._topic.follow()) as updates:
+            self._hear(updates)
 
-    def _listen(self, updates: Updates) -> None:
+    def _trouble(self, fault: str) -> None:
+        """Tell it; a worker that starts does not wait any longer."""
+        self._heard.trouble(fault)
+        self._looked.set()
+
+    def _hear(self, updates: Updates) -> None:
         follower: Follower | None = None
         while not self._stopped.is_set():
             if follower is None or follower.strategy.scorer is not self._strategy.scorer:
@@ -253,7 +235,6 @@ class Heard:
         self._log, self._wall = log, wall
         self._at = clock.now_ns()
         self._seq = self._refused = 0
-        self._told = ""
 
     def period(self, at: int) -> None:
         """Note a sign of life of the learner: a period has ended at that time, by its clock (UTC ns)."""
@@ -274,11 +255,11 @@ class Heard:
     def refuse(self, fault: str) -> None:
         """Count parameters that must not be used, and tell why."""
         self._refused += 1
-        self._tell("parameters refused", fault)
+        self._log.say_once("parameters refused", fault)
 
     def trouble(self, fault: str) -> None:
         """Tell that the topic cannot be read now."""
-        self._tell("model updates not heard", fault)
+        self._log.say_once("model updates not heard", fault)
 
     def collect(self) -> Iterator[Any]:
         """Yield the metrics."""
@@ -290,9 +271,3 @@ class Heard:
             "fraud_refresh_age_seconds", "Since the end of the newest period told of, or the start", age
         )
         yield CounterMetricFamily("fraud_refresh_refused", "Learned parameters that were not used", self._refused)
-
-    def _tell(self, event: str, fault: str) -> None:
-        """Say it, once in a row."""
-        if fault != self._told:
-            self._told = fault
-            self._log.say(event, fault=fault)

@@ -17,6 +17,7 @@ from streaming.observe.metrics import Pages
 from streaming.run import run
 from streaming.worker.catch_up import CatchUp
 from streaming.worker.fallback import FallbackEngine
+from streaming.worker.listener import Listener
 from streaming.worker.model_swap import ModelInUse
 from streaming.worker.reporter import Reporter
 from streaming.worker.upkeep import Upkeep
@@ -32,22 +33,6 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release the connections."""
-
-
-class Listener(Protocol):
-    """What hears of something on a thread, and changes what decides between two batches."""
-
-    def begin(self) -> None:
-        """Begin to listen."""
-
-    def take_up(self) -> None:
-        """Before the first payment, take up what is there, waiting for it a while."""
-
-    def swap(self, *, by_rules: bool = False) -> None:
-        """Between two batches, take up what was heard; `by_rules`: the store is gone, rules alone decide."""
-
-    def close(self) -> None:
-        """Listen no more."""
 
 
 class Service:
@@ -107,10 +92,12 @@ class Service:
     def _between(self, intake: Intake, answers: Sequence[Answer]) -> bool:
         """Do what is done between two batches."""
         self._reporter.batch(intake, answers)
-        if self._fallback.mode is Mode.NORMAL:
+        normal = self._fallback.mode is Mode.NORMAL
+        if normal:
             self._model.swap()
         for listener in self._heard:
-            listener.swap(by_rules=self._fallback.mode is not Mode.NORMAL)
+            if normal or listener.by_rules:
+                listener.swap()
         self._catch_up.turn()
         self._upkeep.turn(idle=not intake.arrivals and not intake.rejects)
         self._reporter.turn()

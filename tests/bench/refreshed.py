@@ -18,8 +18,8 @@ from features.stores.memory import MemoryStore
 from fraud.core.engine import Engine, Strategy
 from fraud.core.records import Level
 from models.online.snapshots import decoded, encoded
-from streaming import service_wiring, wiring
-from streaming.observe.stages import Watch
+from streaming import wiring
+from streaming.observe.stages import TimedEngine, Watch
 from tests.contract.scorers import sample
 from tests.parity.live import strategy_of
 from tests.parity.refreshes import knowing, scorers_of, scripted
@@ -50,14 +50,14 @@ def refreshing(strategy: Strategy) -> tuple[float, float]:
     """Return milliseconds of a refresh: to make its scorers of the published bytes, and to swap them in."""
     made, store = wiring.refreshing(strategy), MemoryStore()
     assert made is not None
-    engine, watch = Engine(OnlineExtractor(store), store, strategy), Watch()
+    engine = TimedEngine(Engine(OnlineExtractor(store), store, strategy), Watch())
     published = [encoded(scripted(strategy, seq)) for seq in range(50)]
     making, swapping = [], []
     for body in published:
         making.append(spent(lambda body=body: made.scorers(decoded(body))))  # type: ignore[misc]
         snapshot = decoded(body)
         ready = knowing(strategy, {snapshot.version: made.scorers(snapshot)}, snapshot.version)
-        swapping.append(spent(lambda ready=ready: engine.replace_strategy(service_wiring.timed(ready, watch))))  # type: ignore[misc]
+        swapping.append(spent(lambda ready=ready: engine.replace_strategy(ready)))  # type: ignore[misc]
     return micro(making) / 1_000, micro(swapping) / 1_000
 
 

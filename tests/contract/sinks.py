@@ -26,6 +26,7 @@ from streaming.files.spool import NAME, Spool
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.topics import Topics
 from streaming.messages import envelope, schema
+from streaming.observe.stages import Watch
 from streaming.replay.job import Ledger
 from tests.contract.driving import answer
 from tests.contract.sources import payments
@@ -236,7 +237,7 @@ class InLog(Stage):
     """What an embedded engine publishes into a log."""
 
     def open(self) -> Sink:
-        return Published(TopicLog(self.folder).outlet(), Topics(), since=0)
+        return Published(TopicLog(self.folder).outlet(), Topics(), since=0, watch=Watch())
 
     def seen(self) -> Any:
         feed = TopicLog(self.folder).feed([Topics().decisions])

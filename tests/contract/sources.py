@@ -94,7 +94,7 @@ class Heard:
 
     def open(self) -> Hearing:
         feed = self._log.feed([self._topics.labels, self._topics.actions])
-        return Hearing(self._traffic.open(), feed, Codec(), self._topics, lambda order: None)
+        return Hearing(self._traffic.open(), feed, Codec(), self._topics, [])
 
     def read(self, source: Source) -> Intake | None:
         return source.read()

@@ -139,15 +139,20 @@ def test_model_score_without_a_model_is_none() -> None:
     ("value", "outcome", "action", "believed"),
     [
         (0.6, RuleOutcome(), Action.REVIEW, 0.6),
-        (0.6, RuleOutcome(floor=0.7), Action.REVIEW, 0.6),
-        (0.3, RuleOutcome(floor=0.7), Action.REVIEW, 0.7),
+        (0.6, RuleOutcome(floor=0.8), Action.REVIEW, 6**0.5 / (6**0.5 + 1)),
+        (0.3, RuleOutcome(floor=0.8), Action.REVIEW, 12**0.5 / (12**0.5 + 7**0.5)),
+        (0.01, RuleOutcome(floor=0.6), Action.REVIEW, 0.5),
         (0.3, RuleOutcome(at_least=Action.REVIEW), Action.REVIEW, 0.5),
         (0.3, RuleOutcome(floor=0.6, at_least=Action.DECLINE), Action.DECLINE, 0.9),
         (0.3, RuleOutcome(at_least=Action.DECLINE, blocked=True), Action.DECLINE, 1.0),
+        (0.0, RuleOutcome(floor=1.0, at_most=Action.REVIEW), Action.REVIEW, 1.0),
     ],
-    ids=["model", "rule that agrees", "floor", "rule's action", "harder than its floor", "block list"],
-)
-def test_at_stake_goes_by_the_model_unless_a_rule_or_a_list_decided(
+    ids=[
+        "model", "rule that agrees", "floor", "least that takes the action", "rule's action", "harder than its floor",
+        "block list", "both certain",
+    ],
+)  # fmt: skip
+def test_at_stake_goes_by_what_lies_half_way_between_the_model_and_a_rule_that_lifts_it(
     value: float, outcome: RuleOutcome, action: Action, believed: float
 ) -> None:
     alert = answer_of(scored(value), OneRule(outcome), POLICY, Explained).alert
@@ -155,6 +160,14 @@ def test_at_stake_goes_by_the_model_unless_a_rule_or_a_list_decided(
     assert alert.action is action
     assert alert.at_stake == POLICY.at_stake(action, believed, PAID.base_amount)
     assert alert.expected_loss == POLICY.expected_loss(max(value, outcome.floor), PAID.base_amount)
+
+
+def test_at_stake_without_a_model_goes_by_the_rule() -> None:
+    given = scored(0.0)
+    by_rules = structs.replace(given, score=structs.replace(given.score, level=Level.RULES))
+    alert = answer_of(by_rules, OneRule(RuleOutcome(floor=0.6)), POLICY, Explained).alert
+    assert alert is not None
+    assert alert.at_stake == POLICY.at_stake(Action.REVIEW, 0.6, PAID.base_amount)
 
 
 # --- one place -------------------------------------------------------------------------------------------------------

@@ -18,11 +18,12 @@ from fraud.core.errors import StoreUnavailableError
 from fraud.core.fields import Secret
 from fraud.core.records import Transaction
 from fraud.core.rules.blocked import BlockedCards
+from infra.services import RedisServer
 from streaming.messages.actions import case_out
 from streaming.messages.feed import Place, Record
 from streaming.observe.logs import Log
 from streaming.wiring import NoRules
-from streaming.worker import blocked
+from streaming.worker import blocked, listener
 from streaming.worker.blocked import BlockList, BlockStore, Sources
 from tests.redis_cluster import shared_cluster
 from tests.services import shared_redis
@@ -167,11 +168,12 @@ def store(request: pytest.FixtureRequest) -> Gone:
 
 @pytest.fixture
 def workers(topic: Topic, store: Gone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Worker]]:
-    monkeypatch.setattr(blocked, "AGAIN_SECONDS", 0.02)
+    for module in (blocked, listener):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.02)
     made: list[Worker] = []
 
     def make(**options: Any) -> Worker:
-        made.append(Worker(topic, store, **options))
+        made.append(Worker(topic, options.pop("store", store), **options))
         return made[-1]
 
     yield make
@@ -267,6 +269,30 @@ def test_a_store_that_goes_away_loses_nothing(topic: Topic, store: Gone, workers
     until(lambda: store.open().held()[0] == {f"{TOPIC}:0": 3}, "it is kept", 5)
     assert [msgspec.json.decode(block, type=CaseAction).card for block in store.open().held()[1]] == ["B"]
     assert worker.blocked == ["B"]
+
+
+def test_a_server_that_was_restarted_is_given_again_what_it_has_lost(
+    topic: Topic, own_redis: RedisServer, workers: Callable[..., Worker]
+) -> None:
+    store = Gone(lambda: RedisBlocked(own_redis.url))
+    worker = workers(store=store).start()
+    topic.write(order("A"))
+    until(lambda: held(store.open())[0] == {f"{TOPIC}:0": 1}, "it is kept", 5)
+    before = own_redis.aof_bytes()
+    topic.write(order("B"))
+    until(lambda: held(store.open())[0] == {f"{TOPIC}:0": 2}, "it is kept", 5)
+    own_redis.kill()
+    own_redis.cut_aof(own_redis.aof_bytes() - before)
+    own_redis.start(tied=True)
+    assert held(store.open())[0] == {f"{TOPIC}:0": 1}
+    topic.write(order("C"))
+    until(lambda: worker.blocked == ["A", "B", "C"], "it is heard", 5)
+    until(lambda: held(store.open())[0] == {f"{TOPIC}:0": 3}, "it is kept", 5)
+    assert sorted(msgspec.json.decode(block, type=CaseAction).card for block in held(store.open())[1]) == [
+        "A",
+        "B",
+        "C",
+    ]
 
 
 def test_a_broker_that_is_gone_is_told_once_and_what_was_blocked_stays(

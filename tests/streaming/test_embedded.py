@@ -9,7 +9,20 @@ import pytest
 
 from fraud.core.actions import CaseAction, Remedy
 from fraud.core.fields import Duration
-from fraud.core.records import DAY, HOUR, Answer, Intake, KnownLabel, Label, LabelSource, Position, Reject, Verdict
+from fraud.core.records import (
+    DAY,
+    HOUR,
+    Action,
+    Answer,
+    Decision,
+    Intake,
+    KnownLabel,
+    Label,
+    LabelSource,
+    Position,
+    Reject,
+    Verdict,
+)
 from fraud.core.settings import LabelsSection, ModelSection, Settings
 from fraud.simulate import stream
 from fraud.simulate.source import SimulatedSource
@@ -53,7 +66,8 @@ class Ran:
         self.reads: list[int] = []
         made = opened(folder, settings, since)
         self.parts = made.parts
-        run.run(made.over(SimulatedSource(TRAFFIC(), batch=BATCH)), made.parts.engine, made.sink, self._note)
+        source = made.over(SimulatedSource(TRAFFIC(), batch=BATCH), lambda order: None)
+        run.run(source, made.engine, made.sink, self._note)
         self.records = records(folder)
 
     def of(self, topic: str) -> list[Record]:
@@ -160,6 +174,16 @@ def test_what_was_seen_before_the_demo_is_live_says_so(tmp_path: Path, plain: Ra
     assert {envelope.header(record.headers, envelope.HISTORY) for record in plain.of(TOPICS.decisions)} == {None}
 
 
+def test_decisions_tell_where_the_time_went(plain: Ran, learned: Ran) -> None:
+    for ran in (plain, learned):
+        messages = ran.of(TOPICS.decisions)
+        told = [envelope.header(record.headers, envelope.STAGES) for record in messages]
+        spent = [dict(word.split("=") for word in stages.decode().split()) for stages in told if stages]
+        assert len(spent) == len(messages)
+        assert set().union(*spent) == {"read", "features", "model", "reasons", "write"}
+        assert all({"features", "model"} <= stages.keys() for stages in spent)
+
+
 def test_outside_changes_no_answer(plain: Ran, learned: Ran) -> None:
     for settings, ran in ((PLAIN, plain), (learns(), learned)):
         engine, found = wiring.build(settings).engine, list[Answer]()
@@ -181,7 +205,7 @@ class Console:
         self.labels: list[Label] = []
         self._sink, self._outlet = made.sink, TopicLog(folder).outlet()
         feed = TopicLog(folder).feed([TOPICS.labels, TOPICS.actions])
-        self.source = Hearing(SimulatedSource(TRAFFIC(), batch=BATCH), feed, Codec(), TOPICS, obey)
+        self.source = Hearing(SimulatedSource(TRAFFIC(), batch=BATCH), feed, Codec(), TOPICS, [obey])
         self.answers: list[Answer] = []
         self.seen_at = 0
 
@@ -200,6 +224,12 @@ class Console:
 
     def say(self, *messages: envelope.Outgoing) -> None:
         self._outlet.send(messages)
+
+    def held_by(self, age: int) -> list[Decision]:
+        """Return the decisions to hold a payment that are older than so many ns."""
+        end = self.answers[-1].decision.happened_at - age
+        decisions = (answer.decision for answer in self.answers if answer.decision.action is Action.REVIEW)
+        return [decision for decision in decisions if decision.happened_at <= end]
 
     def known(self) -> list[KnownLabel]:
         return [envelope.known_in(record.value) for record in records(self.folder) if record.topic == TOPICS.known]
@@ -299,6 +329,25 @@ def test_orders_are_handed_to_whoever_obeys_and_other_kinds_to_nobody(tmp_path: 
     assert obeyed == [order]
     assert console.rejects == []
     console.close()
+
+
+def test_silence_about_a_held_payment_counts_from_when_it_is_told_that_it_went_through(console: Console) -> None:
+    def silent() -> list[Decision]:
+        """Return the held payments whose deadline has passed and of which nobody has spoken."""
+        spoken = {label.tx_id for label in console.labels}
+        return [decision for decision in console.held_by(3 * DAY) if decision.tx_id not in spoken]
+
+    console.turn()
+    console.turn()
+    while len(silent()) < 2:
+        console.turn()
+    (through, kept), now = silent()[:2], console.answers[-1].decision.happened_at
+    console.parts.engine.release(through.tx_id, now)
+    console.turn()
+    known = {label.tx_id: label for label in console.known()}
+    told = known[through.tx_id]
+    assert (told.verdict, told.source, told.happened_at) == (Verdict.GENUINE, LabelSource.SILENCE, now)
+    assert kept.tx_id not in known
 
 
 def position_of(record: Record) -> Position:

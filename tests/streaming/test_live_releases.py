@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from fraud.simulate import fdh
 from streaming import wiring
 from streaming.messages.actions import case_out
 from tests.parity.live import differing, is_ready, log_of, page, strategy_of
+from tests.redis_cluster import shared_cluster
 from tests.site import Site, until
 
 EVERY = 'rule every "it is {amount}" :\n    when amount >= 0\n    then note\n'
@@ -67,10 +68,25 @@ def payments() -> list[Transaction]:
 
 @pytest.fixture
 def shop(kafka: str, redis_url: str, tmp_path: Path, unique: Callable[[str], str]) -> Iterator[Shop]:
-    name = unique("releases")
-    made = Shop(kafka, redis_url, tmp_path / name, name, environment={"FRAUD_SERVING__BUDGET": "60s"})
-    yield made
-    made.close()
+    with opened(kafka, redis_url, tmp_path, unique("releases")) as made:
+        yield made
+
+
+@pytest.fixture
+def clustered(kafka: str, tmp_path: Path, unique: Callable[[str], str]) -> Iterator[Shop]:
+    """A site whose state lies in a Redis Cluster."""
+    with opened(kafka, shared_cluster(), tmp_path, unique("releases")) as made:
+        yield made
+
+
+@contextmanager
+def opened(kafka: str, redis_url: str, folder: Path, name: str) -> Iterator[Shop]:
+    """Open a site for a while, whose workers are told to take their time."""
+    made = Shop(kafka, redis_url, folder / name, name, environment={"FRAUD_SERVING__BUDGET": "60s"})
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 def taken_up(shop: Shop, release: str, *numbers: int) -> None:
@@ -213,3 +229,29 @@ def test_payments_of_a_blocked_card_are_declined_by_every_worker_until_it_is_unb
     for number in range(2):
         until(lambda number=number: "fraud_blocked_cards 0.0" in page(shop, number, "/metrics"), "it is heard")  # type: ignore[misc]
     assert not [one for one in shop.pay(10, "card-X") if one.reasons and one.reasons[0].code == BLOCKED]
+
+
+def test_workers_on_a_redis_cluster_take_up_releases_and_obey_blocks_and_know_both_when_they_start(
+    clustered: Shop, tmp_path: Path
+) -> None:
+    rules = tmp_path / "every.fr"
+    rules.write_text(EVERY)
+    workers = [clustered.worker(number) for number in range(2)]
+    until(lambda: is_ready(clustered, 0) and is_ready(clustered, 1), "both have partitions")
+    assert named(clustered.pay()) == {("", "none")}
+    first = clustered.release("activate", "--model", "demo", "--rules", str(rules), "--by", "lea")
+    taken_up(clustered, first["id"], 0, 1)
+    clustered.order("card-X", Remedy.BLOCK_CARD, "a1")
+    for number in range(2):
+        until(lambda number=number: "fraud_blocked_cards 1.0" in page(clustered, number, "/metrics"), "it is heard")  # type: ignore[misc]
+    assert {decision.action for decision in clustered.pay(10, "card-X")} == {Action.DECLINE}
+    for number, worker in enumerate(workers):
+        worker.kill()
+        worker.wait()
+        clustered.worker(number)
+    again = clustered.pay(10, "card-X")
+    assert {decision.reasons[0].code for decision in again} == {BLOCKED}
+    assert named(again) == {(first["id"], first["rules"])}
+    second = clustered.release("activate", "--model", "rules", "--rules", "none")
+    taken_up(clustered, second["id"], 0, 1)
+    assert clustered.release("rollback")["id"] == first["id"]

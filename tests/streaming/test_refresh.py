@@ -17,6 +17,7 @@ from fraud.core.records import SECOND, Intake, Level
 from streaming import clock
 from streaming.kafka.recovery import Mode
 from streaming.observe.logs import Log
+from streaming.worker.blocked import BlockList
 from streaming.worker.refresh import RECENT, Heard, Live, Make, Period, Ready, Refresh, Topic
 from streaming.worker.service import Service
 from tests.site import until
@@ -120,7 +121,7 @@ def topic() -> Published:
 
 @pytest.fixture
 def worker(topic: Published, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    monkeypatch.setattr("streaming.worker.refresh.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("streaming.worker.listener.AGAIN_SECONDS", 0.01)
     made = Worker(topic)
     yield made
     made.refresh.close()
@@ -354,20 +355,17 @@ def test_other_rules_on_the_same_model_keep_what_was_learned(worker: Worker, top
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_a_worker_swaps_only_while_nobody_else_uses_its_engine(mode: Mode) -> None:
+def test_a_worker_swaps_only_while_nobody_else_uses_its_engine_but_for_what_rules_go_by_too(mode: Mode) -> None:
     swapped: list[str] = []
     idle: Any = SimpleNamespace(batch=lambda *_: None, turn=lambda **_: None)
     turns: Any = SimpleNamespace(turn=lambda: None)
     told: Any = SimpleNamespace(batch=lambda *_: None, turn=lambda: None)
     model: Any = SimpleNamespace(swap=lambda: swapped.append("model"))
-
-    def swap(by_rules: bool) -> None:
-        if not by_rules:
-            swapped.append("parameters")
-
-    refresh: Any = SimpleNamespace(swap=swap)
+    refresh: Any = SimpleNamespace(by_rules=Refresh.by_rules, swap=lambda: swapped.append("parameters"))
+    blocked: Any = SimpleNamespace(by_rules=BlockList.by_rules, swap=lambda: swapped.append("blocked"))
     nobody: Any = None
     fallback: Any = SimpleNamespace(mode=mode)
-    service = Service(nobody, fallback, model, (refresh,), told, idle, turns, nobody, nobody, None, "group")
+    heard = refresh, blocked
+    service = Service(nobody, fallback, model, heard, told, idle, turns, nobody, nobody, None, "group")
     assert service._between(Intake(), ())
-    assert swapped == (["model", "parameters"] if mode is Mode.NORMAL else [])
+    assert swapped == (["model", "parameters", "blocked"] if mode is Mode.NORMAL else ["blocked"])

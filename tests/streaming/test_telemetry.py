@@ -2,20 +2,26 @@
 
 import io
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
+import numpy as np
 import prometheus_client
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud.core.records import Arrival, Intake, Mark, Position, Reject
+from fraud.core.engine import Strategy
+from fraud.core.records import Arrival, Intake, Level, Mark, Position, Reject
+from fraud.core.second_half import Boundary
+from models.rules_only import RulesOnly
 from streaming import clock
 from streaming.observe.counts import SECONDS, Cells
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics, page
 from streaming.observe.odd_records import OddRecords
-from streaming.observe.stages import Watch
+from streaming.observe.stages import TimedLearning, Watch, timed
 from tests.contract.driving import answer
 from tests.contract.payments import payment
 
@@ -44,6 +50,25 @@ def test_metrics_count_a_batch_without_naming_card_or_merchant() -> None:
     assert "fraud_decision_seconds_count 1.0" in text
     assert "CARD7" not in text
     assert "SHOP9" not in text
+
+
+@pytest.mark.parametrize("way", ["close", "restore"])
+def test_scorers_of_what_is_learned_are_timed_and_never_twice(way: str) -> None:
+    told: list[str] = []
+    watch: Any = SimpleNamespace(add=lambda stage, began: told.append(stage))
+    boundary = Boundary((), "1-a", {Level.FULL: RulesOnly(), Level.RULES: RulesOnly()})
+    learner: Any = SimpleNamespace(close=lambda period: boundary, restore=lambda snapshot: boundary, figures=dict)
+    learned = TimedLearning(learner, watch)
+    found = getattr(learned, way)(1)
+    assert (found.parameters, learned.figures()) == ("1-a", {})
+    nobody: Any = None
+    strategy = Strategy(RulesOnly(), nobody, nobody, parameters="1-a", versions={"1-a": found.scorers})
+    twice = timed(timed(strategy, watch), watch)
+    for level in (Level.FULL, Level.RULES):
+        twice.at(level).score(["t1"], np.zeros((1, 2), np.float32))
+    assert told == ["model"]
+    twice.scorer.score(["t1"], np.zeros((1, 2), np.float32))
+    assert told == ["model", "model"]
 
 
 def test_counting_a_batch_touches_no_client_library_and_a_scrape_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:

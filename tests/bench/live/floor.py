@@ -30,7 +30,8 @@ class Anybody:
 def main() -> None:
     """Pass messages through until killed."""
     bootstrap, source, sink, library = sys.argv[1:5]
-    kafka = KafkaSection(bootstrap=bootstrap, group=f"floor-{library}", library=library)  # type: ignore[arg-type]
+    # Named by its topic: two floors of one library, as `--against` has them, are two groups.
+    kafka = KafkaSection(bootstrap=bootstrap, group=f"floor-{source}", library=library)  # type: ignore[arg-type]
     producer, consumer = producer_of(kafka), consumer_of(kafka, kafka.group, kafka.group)
     consumer.subscribe([source], Anybody())
     committed, reached = time.monotonic(), dict[Place, Commit]()
