@@ -130,7 +130,7 @@ def test_card_number_lies_nowhere_in_clear_behind_the_edge(make: Make, redis_url
     assert {answers[f"t{n}"].decision.card for n in (0, 3, 6, 9)} == {FIRST.card(PANS[0])}
     assert count_of(answers["t9"]) == 3
     assert answers["t10"].decision.action is Action.DECLINE
-    assert [reason.code for reason in answers["t10"].decision.reasons] == ["blocked:card"]
+    assert answers["t10"].decision.reasons[0].code == "blocked:card"
     assert all(envelope.header(letter.headers, envelope.MASKED) for letter in site.records(site.topics.dead))
     # Each label is where its payment is, though one is keyed by a token and the other by the number.
     sources = [(schema.decision_in(one.value).tx_id, one.partition) for one in site.records(site.topics.decisions)]
