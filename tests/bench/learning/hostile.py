@@ -1,13 +1,16 @@
 """Hostile, partial and late labels through the whole live engine: entity state, gate, learner and guard.
 
     python -m tests.bench.learning.hostile poison|tactic|late --data FILE.parquet [--mapping fdh] [--model demo]
-        [--days 120] [--labels 300000] [--share 0.3] [--scenario 2] [--every 1h]
+        [--days 120] [--labels 300000] [--share 0.3] [--scenario 2] [--every 1h] [--operator 1d] [--silent]
 
 `poison`: from two fifths of the stream on, a share of so many labels in a row is flipped, whoever says them. `tactic`:
 in that stretch one source tells genuine of every fraud of one scenario. Each is replayed with the gate and without, and
 so are the true labels; what is compared are the probabilities that payments were served with, over the stretch and the
-week behind it, by the truth. `late`: chargebacks come log-normally late (median 7 days, 5 % never), nobody speaks of
-what is genuine, and silence says so at 45 days; what is asked is whether mean probability and share of frauds agree.
+week behind it, by the truth. With `--operator` somebody looks so long after a chart began to hold, and throws away what
+it holds; without, all that the source says from then on waits. `--silent` adds a run in which nobody says anything in
+the stretch: what is then lost is lost to any gate that takes no lie for true. `late`: chargebacks come log-normally
+late (median 7 days, 5 % never), nobody speaks of what is genuine, and silence says so at 45 days; what is asked is
+whether mean probability and share of frauds agree.
 
 Labels are told a day late, those of half of the payments, and all of the scenario in question, by analysts, the others
 as chargebacks. Ends with one JSON line.
@@ -30,6 +33,7 @@ from fraud.core.fields import Duration
 from fraud.core.records import DAY, LabelSource, Verdict
 from fraud.training.prequential import Collected, Served, Truth, Truths, log_loss
 from models.boosting.trees import F64
+from models.online.loop import Closed
 from streaming import wiring
 from streaming.files.column_file import write
 from streaming.files.rows import Row
@@ -110,6 +114,14 @@ def told(name: str, stream: Stream, given: argparse.Namespace) -> tuple[Said, Sa
     return Said(true, lies & False, *spans), Said(false, lies, *spans)
 
 
+def untold(stream: Stream, said: Said) -> Said:
+    """Return the true labels without those of the stretch in which others lie."""
+    at = stream.time + DELAY
+    kept = (at < said.begin) | (at >= said.end - AFTER)
+    source = np.full(len(at), LabelSource.CHARGEBACK.value)
+    return said._replace(path=labels(FOLDER / "silent.parquet", stream, stream.fraud, source, at, kept))
+
+
 def labels(
     path: Path, stream: Stream, fraud: Bools, source: NDArray[np.str_], at: NDArray[np.int64], rows: Bools | None = None
 ) -> Path:
@@ -142,8 +154,32 @@ def replayed(
     )  # fmt: skip
     collected = Collected()
     job = wiring.replay(request, collected)
+    if given.operator:
+        Operator(Duration.parse(given.operator)).watch(job.learning)
     job.run(lambda done: None)
     return collected.ids, collected.decided(stream.truths), job.learning.figures() if job.learning else {}
+
+
+class Operator:
+    """Somebody who throws away what a chart holds, so long (ns of the stream) after it began to."""
+
+    def __init__(self, after: int) -> None:
+        """Take how long it is until somebody looks."""
+        self._after = after
+
+    def watch(self, learning: Any) -> None:
+        """Look at each end of a period of a replay's loop."""
+        loop = learning._loop
+        close = loop.close
+
+        def watched(period: int, now: int, *rest: Any) -> Closed:
+            closed: Closed = close(period, now, *rest)
+            for chart, held in loop.held().items():
+                if held.since <= now - self._after:
+                    closed = closed._replace(known=closed.known + loop.drop(chart, now).known)
+            return closed
+
+        loop.close = watched
 
 
 def compared(name: str, stream: Stream, given: argparse.Namespace) -> dict[str, Any]:
@@ -151,8 +187,9 @@ def compared(name: str, stream: Stream, given: argparse.Namespace) -> dict[str, 
     true, false = told(name, stream, given)
     found: dict[str, Any] = {"labels": given.labels, "lies": int(false.lies.sum())}
     tactic = {one for one, at in zip(stream.ids, stream.scenario == given.scenario, strict=True) if at}
+    silent = [("silent", untold(stream, false))] if given.silent else []
     for how, gate in (("with_gate", True), ("without_gate", False)):
-        for what, said in (("clean", true), ("lies", false)):
+        for what, said in [("clean", true), ("lies", false), *(silent if gate else [])]:
             ids, served, figures = replayed(stream, given, said.path, gate=gate)
             span = (served.of.time >= said.begin) & (served.of.time < said.end)
             shown = measured(served, span, np.array([one in tactic for one in ids]))
@@ -201,6 +238,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=0.3, help="of them that lie")
     parser.add_argument("--scenario", default="2", help="the tactic that one source tells genuine")
     parser.add_argument("--every", default="1h", help="a refresh period of the stream")
+    parser.add_argument("--operator", help="throws away what a chart holds so long after it began to, as 1d")
+    parser.add_argument("--silent", action="store_true", help="a run without any label in the stretch too")
     return parser.parse_args()
 
 
