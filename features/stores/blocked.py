@@ -77,7 +77,7 @@ class RedisBlocked:
         keys = self._cards, self._marks
         return int(self._server.ask("EVAL", TAKE, 2, *keys, partition, following, most, *words))
 
-    def rename(self, changes: Sequence[tuple[str, str, bytes]]) -> None:
+    def rekey(self, changes: Sequence[tuple[str, str, bytes]]) -> None:
         """Keep blocks under other names, where they are still there: name before, name from now on, block."""
         self._server.ask("EVAL", RENAME, 1, self._cards, *[word for change in changes for word in change])
 

@@ -165,13 +165,14 @@ def serve(settings: ServiceSettings, folder: Path | None, listening: Callable[[O
         if (rules := library.texts_in_use()) is not None:
             desk.keep_live_rules(*rules, clock.now_ns())
         app = application(settings, database, desk, accounts_of(section, database, audit), workers)
-        listener = held.enter_context(listening_socket(section))
+        listener, server = held.enter_context(listening_socket(section)), server_of(app, section)
         port = int(listener.getsockname()[1])
+        # From before anybody knows of it: who ends it while it begins would be heard by nobody. At its end the web
+        # server raises the signal once more, and the workers finish what they do.
+        signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
         listening(Opened(address_of(section, port), first_link(app, section, port)))
         held.enter_context(workers.running())
-        # The web server ends at SIGTERM and raises it once more: the workers finish what they do first.
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        server_of(app, section).run([listener])
+        server.run([listener])
 
 
 def workers_of(settings: ServiceSettings, database: Database, audit: Audit, lines: Lines) -> Workers:

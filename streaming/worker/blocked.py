@@ -41,7 +41,7 @@ class BlockStore(Protocol):
         Return for how many blocks there was no room.
         """
 
-    def rename(self, changes: Sequence[tuple[str, str, bytes]]) -> None:
+    def rekey(self, changes: Sequence[tuple[str, str, bytes]]) -> None:
         """Keep blocks under other names, where they are still there: name before, name from now on, block."""
 
     def close(self) -> None:
@@ -208,7 +208,7 @@ class Keeper:
             found.append(block)
         if changes and self._store is not None:
             try:
-                self._store.rename(changes)
+                self._store.rekey(changes)
             except GONE:
                 self.close()
         return found

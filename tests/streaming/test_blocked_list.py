@@ -112,11 +112,11 @@ class Losable:
             raise StoreUnavailableError(msg)
         return self._store.take(partition, following, changes, most)
 
-    def rename(self, changes: Sequence[tuple[str, str, bytes]]) -> None:
+    def rekey(self, changes: Sequence[tuple[str, str, bytes]]) -> None:
         if self._way.gone:
             msg = "it does not answer"
             raise StoreUnavailableError(msg)
-        self._store.rename(changes)
+        self._store.rekey(changes)
 
     def close(self) -> None:
         self._store.close()
@@ -392,5 +392,5 @@ def test_block_of_an_earlier_key_holds_under_the_new_one_and_can_be_let_go(
     until(lambda: not worker.blocks(NEXT.card(PAN)), "it is let go", 5)
     until(lambda: kept_cards(store) == [], "for good", 5)
     # Somebody who had read the block before it was let go does not bring it back.
-    store.open().rename([(FIRST.card(PAN), NEXT.card(PAN), b"{}")])
+    store.open().rekey([(FIRST.card(PAN), NEXT.card(PAN), b"{}")])
     assert kept_cards(store) == []
