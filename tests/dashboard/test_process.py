@@ -60,6 +60,32 @@ def test_console_ends_with_whoever_started_it(tmp_path: Path) -> None:
     assert process.returncode == 0 or -process.returncode == signal.SIGTERM
 
 
+EARLY = """
+import os, signal, sys
+import uvicorn
+from fraud.dashboard import process
+
+def told(server, sockets):
+    os.kill(os.getpid(), signal.SIGTERM)
+    run(server, sockets)
+
+run, uvicorn.Server.run = uvicorn.Server.run, told
+sys.argv = ["fraud", *sys.argv[1:]]
+from fraud.cli import main
+main()
+"""
+"""Tells a console to end in the moment before its web server listens for that."""
+
+
+@pytest.mark.slow
+def test_console_that_is_told_to_end_while_it_begins_ends(tmp_path: Path) -> None:
+    given = ["console", *paths(tmp_path), *topics(tmp_path), "--port", "0"]
+    ended = subprocess.run(
+        [sys.executable, "-c", EARLY, *given], cwd=ROOT, capture_output=True, timeout=90, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
 @pytest.mark.slow
 def test_commands_make_tables_and_invites(tmp_path: Path) -> None:
     assert command(tmp_path, "migrate").returncode == 0
