@@ -10,8 +10,8 @@ from fraud.core.ports import Policy
 from fraud.core.records import Action
 from fraud.review.case_views import Change, Compared, Notice, RuleRow, RulesTraced, WhyView
 from fraud.review.library import Library
-from fraud.review.naming import names_of, veiled
-from fraud.review.rows import LIFTED, UNKNOWN, reasoned, reasons_of
+from fraud.review.naming import veiled
+from fraud.review.rows import LIFTED, UNKNOWN
 from fraud.review.stored import Stored, Vector, made_of, transaction_of
 from fraud.review.tables import peer
 from fraud.review.views import Reasoned
@@ -23,40 +23,42 @@ RULE = "rule:"
 
 
 class About(NamedTuple):
-    """An alert with all that explains it."""
+    """An alert, of `row_query`, with all that explains it."""
 
     row: Row[Any]
     stored: Stored
     vector: Vector
-    card: str
+    reasons: Sequence[Reasoned]
+
+    @property
+    def card(self) -> str:
+        """Return the card's whole number."""
+        return self.row.card_name or UNKNOWN
 
 
 def why_of(connection: Connection, library: Library, about: About) -> WhyView:
     """Return why an alert was raised."""
     policy = library.policy(about.row.policy)
-    reasons = [reasoned(row, about.card) for row in reasons_of(connection, [about.row.id]).get(about.row.id, ())]
     return WhyView(
         stored_at=about.row.arrived_at,
         made=made_of(about.stored.message),
-        reasons=tuple(reasons),
+        reasons=tuple(about.reasons),
         compared=_compared(connection, about),
-        changes=_changes(about.row, reasons, policy),
+        changes=_changes(about.row, about.reasons, policy),
         passes_below=passes_below(policy, about.row.base_amount),
         notice=_notice(library, about),
         message_sha256=about.stored.sha256,
     )
 
 
-def rules_of(connection: Connection, library: Library, about: About) -> RulesTraced:
+def rules_of(library: Library, about: About) -> RulesTraced:
     """Return what came of each rule of the version that decided, asked again of what was stored."""
     rules = library.rules(about.row.rules)
     if rules is None or not about.vector.by_name:
         return RulesTraced(about.row.rules, known=False, rows=())
     row = about.row
-    names = names_of(connection, [row.merchant, row.device])
-    device = names.get(row.device, (0, UNKNOWN))[1] if row.device is not None else None
-    merchant = names.get(row.merchant, (0, UNKNOWN))[1]
-    tx = transaction_of(row, about.card, merchant, device, about.stored.message.kind)
+    device = None if row.device is None else row.device_name or UNKNOWN
+    tx = transaction_of(row, about.card, row.merchant_name or UNKNOWN, device, about.stored.message.kind)
     described = dict(line.split(": ", 1) for line in rules.describe())
     rows = [
         RuleRow(
@@ -131,12 +133,11 @@ def _other(now: str, then: str) -> str:
 def _compared(connection: Connection, about: About) -> Compared:
     """Return the amount beside what is usual for card, merchant and others like it."""
     row, vector = about.row, about.vector
-    group, peers = _peers(connection, row)
+    group, peers, below = _peers(connection, row)
     share = usual = None
     if peers:
-        below = connection.execute(select(func.count()).select_from(peer).where(group, peer.c.amount < row.base_amount))
         middle = select(peer.c.amount).where(group).order_by(peer.c.amount).offset(peers // 2).limit(1)
-        share, usual = below.scalar_one() / peers, int(connection.execute(middle).scalar_one())
+        share, usual = below / peers, int(connection.execute(middle).scalar_one())
     return Compared(
         amount=row.base_amount,
         card_usual=_usual(row.base_amount, vector.value("card_amount_vs_median")),
@@ -148,14 +149,15 @@ def _compared(connection: Connection, about: About) -> Compared:
     )
 
 
-def _peers(connection: Connection, row: Row[Any]) -> tuple[ColumnElement[bool], int]:
-    """Return which peers an alert has, those of its merchants' code where there are enough, and how many."""
+def _peers(connection: Connection, row: Row[Any]) -> tuple[ColumnElement[bool], int, int]:
+    """Return which peers an alert has, those of its merchants' code where there are enough; how many, and with less."""
     wide = peer.c.channel == row.channel
+    less = func.count().filter(peer.c.amount < row.base_amount)
     for group in (wide & (peer.c.mcc == row.mcc), wide):
-        count = int(connection.execute(select(func.count()).select_from(peer).where(group)).scalar_one())
+        count, below = connection.execute(select(func.count(), less).select_from(peer).where(group)).one()
         if count >= FEW_PEERS:
-            return group, count
-    return wide, 0
+            return group, int(count), int(below)
+    return wide, 0, 0
 
 
 def _usual(amount: int, ratio: float | None) -> int | None:
