@@ -60,8 +60,8 @@ refresh-bench: setup services ## learning on Kafka: label to live parameters, ti
 parity: setup services ## a recorded live run against its replay; DATA=FILE takes the handbook's payments, REFRESHES=1 changes parameters
 	.venv/bin/python -m tests.parity.live $(if $(DATA),--data $(DATA)) $(if $(ROWS),--rows $(ROWS)) $(if $(MODEL),--model $(MODEL)) $(if $(REFRESHES),--refreshes)
 
-kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 warm standbys, CLUSTER=1 Redis Cluster, LEARN=1 refreshes
-	.venv/bin/python -m tests.crash.$(if $(LEARN),learner,kills) $(N) $(if $(STANDBY),--standby) $(if $(CLUSTER),--cluster) $(if $(MODEL),--model $(MODEL))
+kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 warm standbys, CLUSTER=1 Redis Cluster, LEARN=1 refreshes, CONSOLE=1 the console
+	.venv/bin/python -m tests.crash.$(if $(CONSOLE),console,$(if $(LEARN),learner,kills)) $(N) $(if $(STANDBY),--standby) $(if $(CLUSTER),--cluster) $(if $(MODEL),--model $(MODEL))
 
 faults: setup services ## Redis killed, cut, gone, hung; Kafka restarted; a zombie; death between write and publish
 	.venv/bin/python -m tests.crash.faults $(FAULTS)

@@ -166,6 +166,10 @@ class ConsoleSection(Section, frozen=True):
         SECOND // 5
     )
     viewers: Annotated[int, setting("Most pages that are told at once.", "pages", ge=1, le=10_000)] = 500
+    viewers_each: Annotated[
+        int,
+        setting("Of them, most of one browser, which needs connections for other pages too.", "pages", ge=1, le=100),
+    ] = 4
 
     def __post_init__(self) -> None:
         """Refuse spans of nothing."""

@@ -13,7 +13,7 @@ import msgspec
 
 from fraud.core.records import MINUTE, Action
 from fraud.review.errors import InvalidError
-from fraud.review.views import Named, Order, QueueFilter, QueueQuery, Shelf, Work
+from fraud.review.views import Named, Order, QueueFilter, QueuePage, QueueQuery, Shelf, Work
 
 CENTS = 100
 WORDS = ("channel", "merchant", "card", "reason", "took", "tag")
@@ -34,6 +34,12 @@ def queue_address(query: QueueQuery, path: str = "/queue", **change: Any) -> str
     kept = msgspec.structs.replace(query.filter, **narrowed)
     told = parameters(msgspec.structs.replace(query, filter=kept, **wanted))
     return f"{path}?{urlencode(told)}" if told else path
+
+
+def live_address(page: QueuePage) -> str:
+    """Return the address of a page's live rows: those of its queue, from the change on that the page was made at."""
+    address = queue_address(page.query, "/queue/live", after="", before="")
+    return f"{address}{'&' if '?' in address else '?'}since={page.newest}"
 
 
 def parameters(query: QueueQuery) -> dict[str, str]:

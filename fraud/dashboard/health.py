@@ -52,7 +52,7 @@ class ProcessHealth:
         yield "unreadable_total", "counter", "Records that could not be read", read.unreadable
         yield "projector_failures_total", "counter", "Times that the projector had to begin again", read.failures
         yield "projector_lag", "gauge", "Records that wait in the feed", read.behind
-        yield "projector_follows", "gauge", "1 where this process follows the feed", int(read.follows)
+        yield "projector_follows", "gauge", "1 where this process follows the feed", int(read.works)
         yield "sent_total", "counter", "Labels and orders that were sent", sent.messages
         yield "send_failures_total", "counter", "Times that sending failed", sent.failures
         yield "viewers", "gauge", "Pages that are told of changes", self._live.viewers

@@ -5,7 +5,7 @@ An event's id is such a number: whoever comes back with one is told what came af
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
@@ -101,21 +101,28 @@ def hears(query: QueueQuery, told: Told) -> bool:
 
 
 class Live:
-    """Tells open pages of changes. Lives on one event loop; `run` is its task."""
+    """Tells open pages of changes. Lives on one event loop; `run` is its task.
 
-    def __init__(self, wire: Wire, poll_seconds: float, most: int) -> None:
-        """Take where changes come from, how often they are asked for, and how many pages may listen."""
-        self._wire, self._poll, self._most = wire, poll_seconds, most
-        self._seq = -1
+    `seq` is the newest change that was looked at, -1 before the first look; `viewers` how many pages listen.
+    """
+
+    def __init__(self, wire: Wire, poll_seconds: float, most: int, most_each: int) -> None:
+        """Take where changes come from, how often they are asked for, and how many pages may listen, of all and each.
+
+        A browser opens six connections to a host, and a page that listens keeps one: with a seventh window nothing
+        would load any more, so `most_each` pages of one session may listen.
+        """
+        self._wire, self._poll, self._most, self._most_each = wire, poll_seconds, most, most_each
+        self._of_session: Counter[str] = Counter()
+        self.seq = -1
         self._batches: deque[Batch] = deque(maxlen=KEPT)
         self._made, self._beat = 0, 0.0
         self._news = asyncio.Event()
         self.viewers = 0
 
-    @property
-    def full(self) -> bool:
-        """Tell whether as many pages listen as may."""
-        return self.viewers >= self._most
+    def has_room(self, session: str) -> bool:
+        """Tell whether one more page of a session may listen."""
+        return self.viewers < self._most and self._of_session[session] < self._most_each
 
     async def run(self) -> None:
         """Poll until cancelled; while the database does not answer pages hear nothing, and later all of it."""
@@ -128,28 +135,36 @@ class Live:
 
     async def turn(self) -> None:
         """Ask once for changes, and tell them; while nobody listens, no row is rendered."""
-        if self._seq < 0 or not self.viewers:
-            self._seq = await asyncio.to_thread(self._wire.last)
+        if self.seq < 0 or not self.viewers:
+            last = await asyncio.to_thread(self._wire.last)
+            # Whoever came meanwhile is told everything from the number on that it was given.
+            if self.seq < 0 or not self.viewers:
+                self.seq = last
             return
         now = asyncio.get_running_loop().time()
-        batch = await asyncio.to_thread(self._next, self._seq, now >= self._beat)
+        batch = await asyncio.to_thread(self._next, self.seq, now >= self._beat)
         if batch is not None:
-            self._seq, self._beat = batch.seq, now + BEAT_SECONDS
+            self.seq, self._beat = batch.seq, now + BEAT_SECONDS
             self._batches.append(batch)
             self._made += 1
             self._news.set()
             self._news = asyncio.Event()
 
-    async def watch(self, query: QueueQuery, after: int | None, stays: Callable[[], bool]) -> AsyncIterator[bytes]:
+    async def watch(
+        self, query: QueueQuery, after: int | None, stays: Callable[[], bool], session: str = ""
+    ) -> AsyncIterator[bytes]:
         """Yield the events of a queue that came after change `after`, or from now on, for as long as `stays`.
 
+        A page asks from the change on that it was made at, so that nothing falls between the page and its events.
         `stays` is called on a thread, now and then.
         """
         self.viewers += 1
+        self._of_session[session] += 1
         try:
-            if self._seq < 0:
-                self._seq = await asyncio.to_thread(self._wire.last)
-            made, seq = self._made, self._seq
+            if self.seq < 0:
+                last = await asyncio.to_thread(self._wire.last)
+                self.seq = max(self.seq, last)
+            made, seq = self._made, self.seq
             yield await asyncio.to_thread(self._counts, seq)
             while after is not None and after < seq:
                 batch = await asyncio.to_thread(self._next, after, False)
@@ -161,6 +176,8 @@ class Live:
                 yield text
         finally:
             self.viewers -= 1
+            self._of_session[session] -= 1
+            self._of_session += Counter()  # what is at nothing is let go
 
     async def _follow(self, query: QueueQuery, made: int, stays: Callable[[], bool]) -> AsyncIterator[bytes]:
         """Yield what is told after the first `made` batches."""

@@ -134,6 +134,7 @@ def _globals(asset: Callable[[str], str]) -> dict[str, Any]:
     return {
         "asset": asset,
         "queue_address": addresses.queue_address,
+        "live_address": addresses.live_address,
         "case_address": addresses.case_address,
         "parameters": addresses.parameters,
         "graph_address": addresses.graph_address,

@@ -188,7 +188,7 @@ def application(
     """Return the web application of a console."""
     section, pages = settings.console, Pages()
     wire = DeskWire(database, desk, pages, settings.money.base, clock.now_ns)
-    live = Live(wire, section.poll / SECOND, section.viewers)
+    live = Live(wire, section.poll / SECOND, section.viewers, section.viewers_each)
     health = ProcessHealth(database, workers.projector.figures, workers.publisher.figures, live, wire.heard_at)
     return create_app(
         Console(

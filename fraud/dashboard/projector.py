@@ -4,14 +4,18 @@ Offsets lie in the database with what was made of the records. So whatever dies,
 it begins again where the last whole transaction ended.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from threading import Event
 
+from sqlalchemy.exc import DataError as UnfitError
+
+from fraud.core.errors import SettingsError
 from fraud.core.records import HOUR, MINUTE, SECOND
 from fraud.dashboard.reading import Reader
-from fraud.dashboard.sole import PROJECTOR, Trouble, sole
+from fraud.dashboard.sole import PROJECTOR
+from fraud.dashboard.working import Routine, Trouble, work
 from fraud.review.database import Database
-from fraud.review.intake.seen import DecisionSeen
+from fraud.review.intake.seen import DecisionSeen, Seen
 from fraud.review.intake.take import Intake
 from fraud.review.waking import wake
 from streaming import clock
@@ -20,15 +24,15 @@ from streaming.messages.feed import Feed, Place, Record
 from streaming.observe.logs import Log
 
 WAIT_SECONDS = 0.2
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-"""Seconds until it is tried again after a failure, doubled each time up to the longest."""
+UNFIT = (UnfitError, OverflowError, ValueError)
+"""What a database says of values that it cannot keep, whenever they are written."""
 
 
 class Figures(Trouble):
     """What the projector has done since it began: for metrics and for `readyz`.
 
     `behind` is how many records wait in the feed, as of a few seconds ago; `heard_at` when the newest decision taken in
-    was published, UTC ns; `follows` whether it is the one that works on the database.
+    was published, UTC ns.
     """
 
     records: int = 0
@@ -37,26 +41,12 @@ class Figures(Trouble):
     unreadable: int = 0
     behind: int = 0
     heard_at: int = 0
-    follows: bool = False
-
-
-class Routine:
-    """Something that is done every so often."""
-
-    def __init__(self, every: int, work: Callable[[], object]) -> None:
-        """Take the span (ns) and the work, which is done for the first time at once."""
-        self._every, self._work = every, work
-        self._due = 0
-
-    def run(self) -> None:
-        """Do it when it is due."""
-        if (now := clock.monotonic_ns()) >= self._due:
-            self._due = now + self._every
-            self._work()
 
 
 class Projector:
     """Follows a feed into a database; `run` goes on until it is stopped."""
+
+    name = PROJECTOR
 
     def __init__(
         self,
@@ -80,32 +70,30 @@ class Projector:
 
     def run(self, stop: Event) -> None:
         """Follow until `stop` is set; after a failure of the database or the feed, go on from the marks."""
-        pause = FIRST_PAUSE
-        while not stop.is_set():
-            begun = self.figures.batches
-            try:
-                with sole(self._database, PROJECTOR, stop) as ours:
-                    if ours:
-                        self.follow(stop)
-            except Exception as fault:
-                # Whatever it was, nothing was half done: a projector that gives up would help nobody.
-                if self.figures.met(fault):
-                    self._log.say("projector waits", why=self.figures.fault)
-                pause = FIRST_PAUSE if self.figures.batches > begun else min(2 * pause, LONGEST_PAUSE)
-                stop.wait(pause)
-            finally:
-                self.figures.follows = False
+        work(self, self._database, self._log, stop)
 
-    def follow(self, stop: Event) -> None:
-        """Follow from the marks until `stop` is set; raise what the database or the feed raises."""
+    def begin(self) -> None:
+        """Begin the feed at the marks.
+
+        Raises:
+            SettingsError: a topic ends before its mark. All that comes would be taken for what was taken in before.
+        """
         self._next = dict(self._intake.offsets(self._reader.topics))
         self._feed.start(self._next)
-        self.figures.follows = True
-        try:
-            while not stop.is_set():
-                self.step(WAIT_SECONDS)
-        finally:
-            self._feed.close()
+        for (topic, partition), end in self._feed.ends().items():
+            if end < (mark := self._next.get((topic, partition), 0)):
+                msg = f"{topic}/{partition} ends at {end}, and this database has read it up to {mark}: it was "
+                raise SettingsError(
+                    msg + "made anew, or has lost its end; a console on a new database reads it from its begin"
+                )
+
+    def turn(self, stop: Event) -> None:
+        """Take in what has come."""
+        self.step(WAIT_SECONDS)
+
+    def end(self) -> None:
+        """Leave the feed."""
+        self._feed.close()
 
     def step(self, seconds: float) -> int:
         """Take in what has come within some seconds, and do what time asks for; return how many records came."""
@@ -114,14 +102,33 @@ class Projector:
             self._take(records)
         for routine in self._routines:
             routine.run()
-        self.figures.fault = ""
         return len(records)
 
     def _take(self, records: Sequence[Record]) -> None:
-        batch = self._reader.read(records)
-        for record in records:
-            self._next[record.topic, record.partition] = record.offset + 1
-        self._intake.take(batch, self._next, clock.now_ns())
+        """Take records in; those of a batch that the database refuses one by one, but for what it refuses then."""
+        counted = self._reader.unreadable
+        try:
+            self._write(self._reader.read(records), records)
+        except UNFIT as fault:
+            self._reader.unreadable = counted
+            if len(records) > 1:
+                for record in records:
+                    self._take([record])
+                return
+            self._leave_out(records[0], fault)
+
+    def _leave_out(self, record: Record, fault: Exception) -> None:
+        """Go on behind a record that will never be taken, rather than stand before it for good."""
+        self._write([], [record])
+        self._reader.unreadable += 1
+        self.figures.unreadable = self._reader.unreadable
+        place = f"{record.topic}/{record.partition}/{record.offset}"
+        self._log.say("record left out", place=place, error=type(fault).__name__)
+
+    def _write(self, batch: Sequence[Seen], records: Sequence[Record]) -> None:
+        reached = self._next | {(record.topic, record.partition): record.offset + 1 for record in records}
+        self._intake.take(batch, reached, clock.now_ns())
+        self._next = reached
         decisions = [seen.arrived_at for seen in batch if isinstance(seen, DecisionSeen)]
         figures = self.figures
         figures.records += len(records)

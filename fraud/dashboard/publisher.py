@@ -13,7 +13,8 @@ from sqlalchemy import Connection, select, update
 
 from fraud.core.actions import AuditHead, CaseAction
 from fraud.core.records import Label
-from fraud.dashboard.sole import PUBLISHER, Trouble, sole
+from fraud.dashboard.sole import PUBLISHER
+from fraud.dashboard.working import Trouble, work
 from fraud.review.bulk import change
 from fraud.review.changes import noted
 from fraud.review.database import Database
@@ -27,7 +28,7 @@ from streaming.messages.feed import Outlet
 from streaming.observe.logs import Log
 
 MOST = 500
-LOOK_SECONDS, LONGEST_PAUSE = 0.25, 5.0
+LOOK_SECONDS = 0.25
 
 
 class Row(NamedTuple):
@@ -49,6 +50,8 @@ class Sent(Trouble):
 class Publisher:
     """Sends what is due; `run` goes on until it is stopped."""
 
+    name = PUBLISHER
+
     def __init__(self, database: Database, connect: Callable[[], Outlet], topics: Topics, log: Log) -> None:
         """Take the database and what makes an outlet, which may fail while Kafka is down."""
         self._database, self._connect, self._topics, self._log = database, connect, topics, log
@@ -57,25 +60,15 @@ class Publisher:
 
     def run(self, stop: Event) -> None:
         """Send until `stop` is set; what cannot be sent now waits, and is tried again."""
-        pause = LOOK_SECONDS
-        while not stop.is_set():
-            sent = self.figures.messages
-            try:
-                with sole(self._database, PUBLISHER, stop):
-                    self._follow(stop)
-            except Exception as fault:
-                # Nothing is lost: what was claimed is sent again.
-                if self.figures.met(fault):
-                    self._log.say("publisher waits", why=self.figures.fault)
-                pause = LOOK_SECONDS if self.figures.messages > sent else min(2 * pause, LONGEST_PAUSE)
-                stop.wait(pause)
-            finally:
-                self.close()
+        work(self, self._database, self._log, stop)
 
-    def _follow(self, stop: Event) -> None:
-        while not stop.is_set():
-            if self.step(clock.now_ns()) < MOST:
-                stop.wait(LOOK_SECONDS)
+    def begin(self) -> None:
+        """Begin with nothing: the way out is made for the first message."""
+
+    def turn(self, stop: Event) -> None:
+        """Send what is due now, and wait a moment where that was all."""
+        if self.step(clock.now_ns()) < MOST:
+            stop.wait(LOOK_SECONDS)
 
     def step(self, now: int) -> int:
         """Send what is due at `now` (wall clock, UTC ns); return how many messages that were.
@@ -92,10 +85,9 @@ class Publisher:
             with self._database.write() as connection:
                 stamp(connection, rows, clock.now_ns())
             self.figures.messages += len(rows)
-        self.figures.fault = ""
         return len(rows)
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Release the outlet."""
         outlet, self._outlet = self._outlet, None
         if outlet is not None:

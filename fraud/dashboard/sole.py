@@ -4,59 +4,62 @@ The lock spares the others their work. That nothing is taken in twice rests on t
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
-import msgspec
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from fraud.common import locks
 from fraud.review.database import Database
 
 PROJECTOR, PUBLISHER = "projector", "publisher"
 KEYS = {PROJECTOR: 0x66726175_70726F6A, PUBLISHER: 0x66726175_7075626C}
+NOTICED = "tcp_keepalives_idle = 10", "tcp_keepalives_interval = 5", "tcp_keepalives_count = 3"
+"""The server's side of the session that holds a lock: of a machine that lost power it would hear nothing for hours."""
 AGAIN_SECONDS = 1.0
 """How often whoever waits looks whether the other one is gone."""
 
 
-class Trouble(msgspec.Struct):
-    """What stands in the way of one that tries again; `fault` says why it does not work now, empty while it does."""
+class Held(NamedTuple):
+    """A lock that is held: in a session of PostgreSQL, or on a file, which the kernel keeps as long as we live."""
 
-    failures: int = 0
-    fault: str = ""
+    session: Connection | None = None
 
-    def met(self, fault: Exception) -> bool:
-        """Count a failure; tell whether it is another one than the last.
-
-        A database's error may hold values behind its first line, so no more of it is kept.
-        """
-        self.failures += 1
-        had, text = self.fault, str(fault)
-        self.fault = f"{type(fault).__name__}: {text.splitlines()[0][:200] if text else ''}"
-        return self.fault != had
+    def check(self) -> None:
+        """Raise the database's error where the session that holds the lock is gone, and the lock with it."""
+        if self.session is not None:
+            self.session.execute(text("SELECT 1"))
 
 
 @contextmanager
-def sole(database: Database, what: str, stop: Event) -> Iterator[bool]:
-    """Wait until nobody else is what one wants to be for a database; False when `stop` was set before."""
+def sole(database: Database, what: str, stop: Event, waits: Callable[[], object]) -> Iterator[Held | None]:
+    """Wait until nobody else is what one wants to be for a database; None when `stop` was set before.
+
+    `waits` is called each time that somebody else was found to be it.
+    """
     file = database.file
-    lock = _of_server(database, what, stop) if file is None else _of_file(file.with_name(f"{file.name}.{what}"), stop)
-    with lock as ours:
-        yield ours
+    if file is None:
+        lock = _of_server(database, what, stop, waits)
+    else:
+        lock = _of_file(file.with_name(f"{file.name}.{what}"), stop, waits)
+    with lock as held:
+        yield held
 
 
 @contextmanager
-def _of_file(file: Path, stop: Event) -> Iterator[bool]:
+def _of_file(file: Path, stop: Event, waits: Callable[[], object]) -> Iterator[Held | None]:
     descriptor = None
     while descriptor is None and not stop.is_set():
         try:
             descriptor = locks.take(file, _refuse)
         except BlockingIOError:
+            waits()
             stop.wait(AGAIN_SECONDS)
     try:
-        yield descriptor is not None
+        yield None if descriptor is None else Held()
     finally:
         if descriptor is not None:
             os.close(descriptor)
@@ -67,16 +70,19 @@ def _refuse() -> None:
 
 
 @contextmanager
-def _of_server(database: Database, what: str, stop: Event) -> Iterator[bool]:
+def _of_server(database: Database, what: str, stop: Event, waits: Callable[[], object]) -> Iterator[Held | None]:
     """Hold the lock in a session of its own: PostgreSQL lets it go with the session."""
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
+        for setting in NOTICED:
+            session.execute(text(f"SET {setting}"))
         ours = False
         while not ours and not stop.is_set():
             ours = bool(session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": KEYS[what]}).scalar())
             if not ours:
+                waits()
                 stop.wait(AGAIN_SECONDS)
         try:
-            yield ours
+            yield Held(session) if ours else None
         finally:
             # A connection that goes back to its pool would keep the lock.
             session.invalidate()

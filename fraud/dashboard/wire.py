@@ -7,11 +7,11 @@ from sqlalchemy import select
 
 from fraud.dashboard.live import Noted
 from fraud.dashboard.pages import Pages, Scene
-from fraud.review.changes import COUNTER
+from fraud.review.changes import newest
 from fraud.review.database import Database
 from fraud.review.desk import Desk
 from fraud.review.people import Person, Role
-from fraud.review.tables import change, counter, mark
+from fraud.review.tables import change, mark
 from fraud.review.words import Changed
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class DeskWire:
     def last(self) -> int:
         """Return the number of the newest change."""
         with self._database.read() as connection:
-            return connection.execute(select(counter.c.value).where(counter.c.name == COUNTER)).scalar() or 0
+            return newest(connection)
 
     def since(self, seq: int, most: int) -> Sequence[Noted] | None:
         """Return the oldest changes after a number, at most so many; None when some of them are gone."""

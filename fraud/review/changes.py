@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fraud.core.records import HOUR
@@ -10,6 +10,12 @@ from fraud.review.tables import change, counter
 from fraud.review.words import Changed
 
 COUNTER, KEPT = "changes", HOUR
+
+
+def newest(connection: Connection) -> int:
+    """Return the number of the newest change, 0 before the first."""
+    found = select(counter.c.value).where(counter.c.name == COUNTER)
+    return int(connection.execute(found).scalar() or 0)
 
 
 def noted(connection: Connection, ids: Iterable[int], what: Changed, now: int) -> None:

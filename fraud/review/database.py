@@ -21,6 +21,12 @@ from fraud.review import migrating
 
 BUSY_SECONDS = 15.0
 """How long a writer waits for another one of SQLite."""
+NOTICED = {
+    "connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}  # fmt: skip
+"""A server of PostgreSQL that is gone without a word, with its machine or the network, is noticed in half a minute and
+not when the kernel gives up after a quarter of an hour; an address may say otherwise."""
 WRITES = "fraud_writes"
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-65536")
 """`synchronous=FULL`: what a person has confirmed is on disk, also after a power failure."""
@@ -130,7 +136,10 @@ def address(url: str) -> URL:
 
 def _engine(url: URL, connections: int) -> Engine:
     if url.get_backend_name() == "postgresql":
-        return create_engine(url, pool_size=connections, max_overflow=connections, pool_pre_ping=True)
+        noticed = {name: value for name, value in NOTICED.items() if name not in url.query}
+        return create_engine(
+            url, pool_size=connections, max_overflow=connections, pool_pre_ping=True, connect_args=noticed
+        )
     engine = create_engine(url, pool_size=connections, max_overflow=connections, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)

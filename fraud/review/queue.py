@@ -24,6 +24,7 @@ from sqlalchemy import (
     union,
 )
 
+from fraud.review.changes import newest
 from fraud.review.counters import at_stake, read, waiting
 from fraud.review.errors import InvalidError
 from fraud.review.naming import number_of
@@ -67,6 +68,7 @@ WALKS: dict[Order, Walk] = {
 def page_of(tools: Tools, query: QueueQuery, who: Person, now: int) -> QueuePage:
     """Return a page of a queue with its badges."""
     with tools.database.read() as connection:
+        heard = newest(connection)  # before the rows: what changes meanwhile is told once more, and not left out
         rows, more = _walked(connection, query, who, now, min(query.limit, MOST))
         plain = query.shelf == "kind" and not query.filter
         badges = badges_of(connection, who, now)
@@ -81,7 +83,7 @@ def page_of(tools: Tools, query: QueueQuery, who: Person, now: int) -> QueuePage
             at_stake=mine.at_stake if plain and mine else None,
             after=_key(query.order, rows[-1]) if rows and (more or query.before) else "",
             before=_key(query.order, rows[0]) if rows and (query.after or (query.before and more)) else "",
-            newest=newest(connection),
+            newest=heard,
             asked_at=now,
             colleagues=colleagues(connection),
             last_decision_at=marked(connection, HEARD),
@@ -98,11 +100,6 @@ def waiting_badges(tools: Tools, who: Person, now: int) -> tuple[Badge, ...]:
     """Return the badges alone."""
     with tools.database.read() as connection:
         return badges_of(connection, who, now)
-
-
-def newest(connection: Connection) -> int:
-    """Return the highest number of an alert, 0 without any."""
-    return int(connection.execute(select(func.max(alert.c.id))).scalar() or 0)
 
 
 def badges_of(connection: Connection, who: Person, now: int) -> tuple[Badge, ...]:

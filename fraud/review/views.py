@@ -154,7 +154,7 @@ class QueuePage(msgspec.Struct, frozen=True):
     """A page of a queue. `after` asks for older rows, `before` for newer ones, empty at either end.
 
     `total` and `at_stake` are of the whole queue: None where a filter is set, for nobody counts through all rows.
-    `newest` is the highest alert number known when it was asked for: what comes later waits behind a pill.
+    `newest` is the number of the newest change of an alert when it was asked for: `/queue/live` tells what came since.
     """
 
     query: QueueQuery

@@ -19,6 +19,8 @@ from streaming.settings import KafkaSection
 
 NOTICE_MS = 10_000
 """How often partitions that were added are looked for, in milliseconds."""
+ENDS_MS = 5_000
+"""How long a broker may take to say where partitions end, in milliseconds: whoever asks has other things to do."""
 MILLISECOND_NS = 1_000_000
 
 
@@ -62,7 +64,7 @@ class KafkaFeed:
         from kafka.errors import KafkaError
 
         try:
-            ends: dict[Place, int] = self._consumer.end_offsets(places_of(self._next))
+            ends: dict[Place, int] = self._consumer.end_offsets(places_of(self._next), ENDS_MS)
         except KafkaError as error:
             raise SettingsError(unconnected(self._kafka, error)) from error
         return {(topic, partition): end for (topic, partition), end in ends.items()}

@@ -19,18 +19,10 @@ new PerformanceObserver((list) => {
 """Notes how far anything moved by itself."""
 expect.set_options(timeout=20_000)  # a busy machine takes its time; nothing here is measured by it
 
-AGAIN = 1
-"""Of 69 pages one never heard its live rows, on a busy machine, and why was not found: a test is run once more."""
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of this folder last, and once more where they fail.
-
-    Last, for Playwright's loop runs in this thread until the end, and nobody else can begin one of their own.
-    """
+    """Run the tests of this folder last: Playwright's loop runs in this thread to the end, and no other can begin."""
     mine = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
-    for item in mine:
-        item.add_marker(pytest.mark.flaky(reruns=AGAIN))
     others = [item for item in items if not item.path.is_relative_to(Path(__file__).parent)]
     items[:] = others + mine
 

@@ -25,6 +25,7 @@ from fraud.review.database import Database
 from fraud.review.passwords import Passwords
 from fraud.review.tables import account
 from streaming.settings import ServiceSettings, changed
+from tests.browser.steps import type_into, watched
 from tests.dashboard.site import CHEAP, PASSWORD, TERMS, Ready
 from tests.databases import SQLITE, new_database
 from tests.review.seeding import KEY, NOW, Site, realistic, site_of
@@ -45,20 +46,15 @@ class Running(NamedTuple):
     browser: Browser
     contexts: list[BrowserContext]
     said: list[str]
+    live: Live
 
     def person(self, name: str, width: int = 1280, height: int = 800, **options: Any) -> Page:
         """Return the page of somebody who has signed in, by keyboard alone."""
-        context = self.browser.new_context(viewport={"width": width, "height": height}, **options)
-        self.contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
+        size: Any = {"width": width, "height": height}
+        page = watched(self.browser, self.contexts, self.said, viewport=size, **options)
         page.goto(f"{self.address}/sign-in")
         expect(page.locator("[name=email]")).to_be_focused()
-        page.keyboard.type(f"{name}@example.org")
-        page.keyboard.press("Tab")
-        page.keyboard.type(PASSWORD)
-        page.keyboard.press("Enter")
+        type_into(page, f"{name}@example.org", PASSWORD)
         page.wait_for_url("**/queue")
         return page
 
@@ -68,13 +64,14 @@ def running(folder: Path, browser: Browser, **review: Any) -> Iterator[Running]:
     """Serve a console of its own until left; at the end no page has thrown or broken its policy."""
     database = new_database(SQLITE, folder)
     site = realistic(site_of(database, **review))
-    server = uvicorn.Server(uvicorn.Config(application(site), port=0, log_level="warning", timeout_graceful_shutdown=1))
+    app = application(site)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    found = Running(site, f"http://127.0.0.1:{port}", browser, [], [])
+    found = Running(site, f"http://127.0.0.1:{port}", browser, [], [], app.state.console.live)
     try:
         yield found
     finally:
@@ -92,7 +89,7 @@ def application(site: Site) -> Any:
     with_passwords(site.database)
     pages = Pages()
     accounts = Accounts(site.database, Passwords(CHEAP), TERMS, Audit(KEY).append)
-    live = Live(DeskWire(site.database, site.desk, pages, "EUR", now), 0.05, 50)
+    live = Live(DeskWire(site.database, site.desk, pages, "EUR", now), 0.05, 50, 4)
     return create_app(
         Console(site.desk, accounts, pages, live, Ready(), settings, Cookies(False), CapacityLimiter(2), now)
     )

@@ -19,7 +19,7 @@ POLICY = (
 KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 Open = Callable[..., Page]
 """Opens a page: its path, a width, what else the browser is told."""
-PARTS = ("row", "graph", "timeline", "rules_faults")
+PARTS = ("row", "graph", "timeline", "trail", "rules_faults")
 
 
 class Served(ThreadingHTTPServer):

@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Route, expect
 from sqlalchemy import func, select
 
+from fraud.review.changes import newest
 from fraud.review.tables import outbox, verdict
 from fraud.review.words import Parcel
 from tests.browser.real import Running, running
+from tests.browser.steps import give, save_rules, take_next
 from tests.review.seeding import alerted
+from tests.site import until
 
 pytestmark = pytest.mark.slow
-CASE = re.compile(r"/cases/\d+")
 
 
 @pytest.fixture
@@ -50,22 +52,12 @@ def labels(found: Running) -> int:
         return connection.execute(select(func.count()).select_from(outbox).where(waits)).scalar_one()
 
 
-def give(page: Page, key: str) -> None:
-    """Give a verdict in two keys and wait for what comes next."""
-    before = page.url
-    page.keyboard.press(key)
-    page.keyboard.press("Enter")
-    page.wait_for_function("(before) => location.href !== before", arg=before)
-    page.wait_for_load_state()
-
-
 def test_ten_alerts_are_decided_by_keyboard_alone(console: Running) -> None:
     for number in range(12):
         alerted(console.site, 5_000 + number, at_stake=90_000 + number)
     page = console.person("anna")
     before = verdicts(console)
-    page.keyboard.press("n")
-    page.wait_for_url(CASE)
+    take_next(page)
     for turn in range(10):
         give(page, "123"[turn % 3])
         expect(page.locator("#decide")).to_be_visible()
@@ -76,8 +68,7 @@ def test_verdict_can_be_undone_and_then_nothing_leaves(console: Running) -> None
     alerted(console.site, 5_000, at_stake=90_000)
     alerted(console.site, 5_001, at_stake=80_000)
     page = console.person("anna")
-    page.keyboard.press("n")
-    page.wait_for_url(CASE)
+    take_next(page)
     case, before = page.url, labels(console)
     give(page, "1")
     assert labels(console) > before
@@ -111,16 +102,13 @@ def test_bulk_is_previewed_decided_and_undone_at_once(console: Running) -> None:
 def test_second_person_sees_the_first_verdict_of_a_large_amount_after_their_own(careful: Running) -> None:
     alerted(careful.site, 5_000, at_stake=90_000)
     first = careful.person("anna")
-    first.keyboard.press("n")
-    first.wait_for_url(CASE)
-    case = CASE.search(first.url)
-    assert case is not None
+    case = take_next(first)
     expect(first.locator(".actions .notice")).to_contain_text("A second person looks after you")
     before = labels(careful)
     give(first, "1")
     assert labels(careful) == before
     second = careful.person("ben")
-    second.goto(careful.address + case.group())
+    second.goto(f"{careful.address}/cases/{case}")
     expect(second.locator(".actions .notice")).to_contain_text("A second person has to look, for the amount")
     give(second, "1")
     assert labels(careful) > before
@@ -129,14 +117,11 @@ def test_second_person_sees_the_first_verdict_of_a_large_amount_after_their_own(
 def test_blind_review_hides_the_first_verdict_and_two_who_disagree_go_to_a_lead(blind: Running) -> None:
     alerted(blind.site, 5_000, at_stake=90_000)
     first = blind.person("anna")
-    first.keyboard.press("n")
-    first.wait_for_url(CASE)
-    case = CASE.search(first.url)
-    assert case is not None
+    case = take_next(first)
     before = labels(blind)
     give(first, "1")
     second = blind.person("ben")
-    second.goto(blind.address + case.group())
+    second.goto(f"{blind.address}/cases/{case}")
     expect(second.locator(".actions .notice")).to_contain_text("the first verdict is shown after yours")
     assert "A. Novak" not in second.locator("main").inner_text()
     give(second, "2")
@@ -149,18 +134,7 @@ def test_blind_review_hides_the_first_verdict_and_two_who_disagree_go_to_a_lead(
 
 def test_rule_is_edited_with_its_fault_in_place_saved_and_activated_by_a_second_lead(console: Running) -> None:
     page = console.person("lea")
-    page.keyboard.press("g")
-    page.keyboard.press("r")
-    page.wait_for_url("**/rules")
-    editor = page.locator("#rules-text")
-    plain = editor.input_value()
-    editor.fill(plain.replace("hour < 6", "huor < 6"))
-    expect(page.locator("#faults pre .ruled")).to_have_text("huor")
-    editor.fill(plain.replace("hour < 6", "hour < 4"))
-    expect(page.locator("#faults")).to_contain_text("No fault")
-    page.get_by_label("What changes, and why").fill("only at night")
-    page.get_by_role("button", name="Save as a version").click()
-    page.wait_for_url(re.compile("/rules/.+"))
+    save_rules(page, "hour < 6", "hour < 4", "only at night", fault="huor")
     page.get_by_role("link", name="Difference from live").click()
     expect(page.locator("tr.plus")).to_contain_text("hour < 4")
     page.go_back()
@@ -188,14 +162,68 @@ def test_decision_that_comes_meanwhile_waits_behind_the_pill_of_whoever_looks(co
     page = console.person("anna")
     expect(page.locator("#live")).not_to_contain_text("not connected")
     before = page.locator("#rows tr").count()
-    with page.expect_request("**/queue/live*"):
-        page.reload()
-    page.wait_for_timeout(300)
     alerted(console.site, 6_000, at_stake=41_290)
     expect(page.locator("#fresh")).to_contain_text("1 new, 412.90 at stake")
     assert page.locator("#rows tr").count() == before
     page.keyboard.press("l")
     expect(page.locator("#rows")).to_contain_text("412.90")
+
+
+def test_decision_that_comes_between_a_page_and_its_stream_is_told(console: Running) -> None:
+    page = console.person("anna")
+
+    def meanwhile(route: Route) -> None:
+        alerted(console.site, 6_000, at_stake=41_290)
+        with console.site.database.read() as connection:
+            last = newest(connection)
+        until(lambda: console.live.seq >= last, "that the server has seen it")
+        route.continue_()
+
+    page.route("**/queue/live*", meanwhile, times=1)
+    page.reload()
+    expect(page.locator("#fresh")).to_contain_text("1 new, 412.90 at stake")
+
+
+def test_page_whose_stream_is_refused_at_first_says_so_and_asks_again(console: Running) -> None:
+    page = console.person("anna")
+    page.route("**/queue/live*", lambda route: route.abort(), times=1)
+    page.reload()
+    expect(page.locator("#live")).to_have_text("○ not connected, trying again")
+    alerted(console.site, 6_000, at_stake=41_290)
+    expect(page.locator("#fresh")).to_contain_text("1 new, 412.90 at stake")
+    expect(page.locator("#live")).not_to_contain_text("not connected")
+    console.said.clear()  # the browser calls a request that was cut off an error
+
+
+def test_eight_windows_of_one_browser_all_load_and_some_say_that_they_are_not_told(console: Running) -> None:
+    first = console.person("anna")
+    pages = [first, *(first.context.new_page() for _ in range(7))]
+    for page in pages[1:]:
+        page.goto(f"{console.address}/queue")
+    for page in pages[4:]:
+        expect(page.locator("#live")).to_have_text("○ not told of changes: too many pages are open")
+    assert console.live.viewers == 4
+    first.close()
+    until(lambda: any("too many" not in page.locator("#live").inner_text() for page in pages[4:]), "one in its place")
+    console.said.clear()  # the browser calls an answer of 429 an error
+
+
+HIDDEN = """
+(hidden) => {
+  Object.defineProperty(document, "hidden", {configurable: true, get: () => hidden});
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+
+
+def test_page_that_is_hidden_leaves_its_stream_and_hears_later_what_came(console: Running) -> None:
+    page = console.person("anna")
+    until(lambda: console.live.viewers == 1, "a page that listens")
+    page.evaluate(HIDDEN, True)
+    until(lambda: console.live.viewers == 0, "nobody who listens")
+    alerted(console.site, 6_000, at_stake=41_290)
+    page.evaluate(HIDDEN, False)
+    expect(page.locator("#fresh")).to_contain_text("1 new, 412.90 at stake")
 
 
 def test_colleague_who_decides_greys_the_row_that_another_sees(console: Running) -> None:
@@ -204,8 +232,7 @@ def test_colleague_who_decides_greys_the_row_that_another_sees(console: Running)
     looking, working = console.person("anna"), console.person("ben")
     row = looking.locator(f"#alert-{alert}")
     expect(row).to_be_visible()
-    working.keyboard.press("n")
-    working.wait_for_url(CASE)
+    take_next(working)
     expect(row).to_contain_text("B. Lang")
     give(working, "2")
     expect(row).to_have_class(re.compile("gone"))

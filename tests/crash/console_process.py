@@ -7,6 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
+
 from fraud.dashboard.projector import Projector
 from fraud.dashboard.publisher import Publisher
 from fraud.dashboard.reading import topics_of
@@ -14,6 +16,7 @@ from fraud.review.database import Database
 from streaming.feeds.topic_log import TopicLog
 from streaming.kafka.topics import Topics
 from streaming.observe.logs import Log
+from tests.crash.console_lines import PLAIN
 from tests.review.taken import intake
 
 
@@ -22,7 +25,7 @@ def main(url: str, folder: str) -> None:
     database, topics, log = Database(url), Topics(), Log("console")
     place = Path(folder)
     feed = TopicLog(place).feed(topics_of(topics))
-    projector = Projector(database, intake(database, sample_share=0.01), feed, topics, log)
+    projector = Projector(database, intake(database, **msgspec.structs.asdict(PLAIN)), feed, topics, log)
     publisher = Publisher(database, TopicLog(place / "out").outlet, topics, log)
     never = threading.Event()
     for work in (projector.run, publisher.run):

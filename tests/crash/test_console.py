@@ -1,19 +1,20 @@
-"""The console's projector and publisher, killed with -9, and their database with them."""
+"""The console, killed with -9, and its database and its broker with it."""
 
 import pytest
 
 from tests.crash import console
-
-KILLS = 3
-"""The whole twenty are `python -m tests.crash.console`."""
-
-
-def test_console_that_is_killed_loses_nothing_and_takes_nothing_twice(database_kind: str) -> None:
-    found = console.run(database_kind, KILLS)
-    assert {name: found[name] for name in ("lost", "double", "tables_differ", "verdicts_lost")} == {
-        "lost": 0, "double": 0, "tables_differ": 0, "verdicts_lost": 0,
-    }  # fmt: skip
-    assert found["decisions"] == 2 * KILLS * console.A_TURN
-
+from tests.crash.console_lines import FOLDER, KAFKA
+from tests.databases import POSTGRESQL, SQLITE
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("kind", "feed", "kills"), [(SQLITE, FOLDER, 3), (POSTGRESQL, FOLDER, 3), (POSTGRESQL, KAFKA, 4)]
+)
+def test_console_that_is_killed_loses_nothing_and_takes_nothing_twice(kind: str, feed: str, kills: int) -> None:
+    """The whole twenty are `make kills CONSOLE=1 N=20`."""
+    found = console.run(kind, kills, feed)
+    wrong = {name: found[name] for name in console.WRONG}
+    assert wrong == {"lost": 0, "double": 0, "tables_differ": [], "verdicts_lost": 0, "effects_differ": 0}
+    assert found["decisions"] == 2 * kills * console.A_TURN

@@ -52,6 +52,7 @@ def every_page() -> Iterator[Shown]:
     yield Shown("case", seeded.bare(), "/cases/7", "bare")
     yield Shown("graph", seeded.graph(), "/cases/7/graph?at=alert&hops=2&alert=100")
     yield Shown("timeline", Timeline(seeded.payments(), "k"), "/cases/7/timeline")
+    yield Shown("trail", seeded.decided(), "/cases/7/trail")
     yield Shown("bulk", seeded.bulk(), "/bulk")
     yield Shown("search", seeded.search(), "/search")
     yield Shown("search", SearchView("nobody", "EUR", (), more=False), "/search", "nothing")

@@ -185,7 +185,7 @@ def site(folder: Path, *, tls: bool = False, pages: Any = None, text: str = "x",
         desk,  # type: ignore[arg-type]
         accounts,
         pages or cast(Any, PlainPages(folder)),
-        Live(wire, 0.01, 3), health, found, Cookies(tls), CapacityLimiter(2), clock,
+        Live(wire, 0.01, 3, 2), health, found, Cookies(tls), CapacityLimiter(2), clock,
     )  # fmt: skip
     return Site(create_app(console), desk, accounts, clock, wire, health, told, database)
 

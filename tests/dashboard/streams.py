@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from fraud.core.records import Action, Answer, FeatureVector, KnownLabel, Position
+from fraud.core.records import Action, Answer, Decision, FeatureVector, KnownLabel, Position
 from streaming.kafka.topics import Topics
 from streaming.messages.envelope import Outgoing, decision_out, known_out
 from streaming.messages.feed import Place, Record
@@ -16,10 +16,11 @@ SOURCE = "transactions@abc"
 
 
 def decided(number: int, *, card: str | None = None, action: Action = Action.APPROVE, **more: Any) -> Outgoing:
-    """Return the message of a decision, the n-th of its partition."""
+    """Return the message of a decision, the n-th of its partition; `more` are fields of it, or of its answer."""
     partition, values = more.pop("partition", 0), msgspec_values(number)
+    changes = {name: more.pop(name) for name in Decision.__struct_fields__ if name in more}
     answer = Answer(
-        decision=decision(number, action, card=card or f"40{number % 7:02}", merchant=f"M{number % 5}"),
+        decision=decision(number, action, card=card or f"40{number % 7:02}", merchant=f"M{number % 5}", **changes),
         position=Position(SOURCE, partition, number),
         vector=FeatureVector(f"tx{number}", values, "spec", 0),
         **more,

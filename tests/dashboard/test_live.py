@@ -1,9 +1,11 @@
 """Live rows: each rendered once, resumed from the database, told to those who show them."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
@@ -54,7 +56,7 @@ def noted(wire: SilentWire, *changes: tuple[int, Changed]) -> None:
 
 def test_page_that_opens_hears_how_much_waits_and_then_what_is_new() -> None:
     wire = SilentWire()
-    live = Live(wire, 0.01, 9)
+    live = Live(wire, 0.01, 9, 9)
 
     async def play() -> bytes:
         await live.turn()
@@ -73,7 +75,7 @@ def test_page_that_opens_hears_how_much_waits_and_then_what_is_new() -> None:
 
 def test_row_is_rendered_once_for_all_who_look() -> None:
     wire = SilentWire()
-    live = Live(wire, 0.01, 99)
+    live = Live(wire, 0.01, 99, 99)
 
     async def play() -> list[bytes]:
         watching = [live.watch(HELD, None, lambda: True) for _ in range(50)]
@@ -90,7 +92,7 @@ def test_row_is_rendered_once_for_all_who_look() -> None:
 
 def test_alert_that_came_and_changed_between_two_polls_is_still_new() -> None:
     wire = SilentWire()
-    live = Live(wire, 0.01, 9)
+    live = Live(wire, 0.01, 9, 9)
     noted(wire, (4, Changed.ADDED), (4, Changed.CHANGED), (5, Changed.ADDED), (5, Changed.GONE))
     found = events(asyncio.run(heard(live, 0, turns=0)))
     assert [(name, content.get("id")) for name, content in found[1:3]] == [("added", 4), ("gone", 5)]
@@ -101,7 +103,7 @@ def test_page_that_comes_back_hears_what_it_missed_from_the_database() -> None:
     noted(wire, *[(number, Changed.CHANGED) for number in range(1, 1_300)])
 
     async def play() -> bytes:
-        live = Live(wire, 0.01, 9)
+        live = Live(wire, 0.01, 9, 9)
         watching = live.watch(HELD, 3, lambda: True)
         return b"".join([await anext(watching) for _ in range(4)])
 
@@ -113,12 +115,12 @@ def test_page_that_was_away_for_too_long_asks_anew() -> None:
     wire = SilentWire()
     wire.kept_from = 10
     noted(wire, *[(number, Changed.CHANGED) for number in range(1, 13)])
-    assert RESET in asyncio.run(heard(Live(wire, 0.01, 9), 3, turns=0))
+    assert RESET in asyncio.run(heard(Live(wire, 0.01, 9, 9), 3, turns=0))
 
 
 def test_page_that_is_too_slow_asks_anew() -> None:
     wire = SilentWire()
-    live = Live(wire, 0.01, 9)
+    live = Live(wire, 0.01, 9, 9)
 
     async def play() -> bytes:
         watching = live.watch(HELD, None, lambda: True)
@@ -131,9 +133,44 @@ def test_page_that_is_too_slow_asks_anew() -> None:
     assert asyncio.run(play()) == RESET
 
 
+class HeldWire(SilentWire):
+    """A wire whose newest change is told only when it may be; `asked` is set while it waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may = threading.Event(), threading.Event()
+        self.may.set()
+
+    def last(self) -> int:
+        self.asked.set()
+        self.may.wait()
+        return super().last()
+
+
+def test_page_that_opens_while_the_newest_change_is_asked_for_is_told_what_comes() -> None:
+    wire = HeldWire()
+    live = Live(wire, 0.01, 9, 9)
+
+    async def play() -> bytes:
+        await live.turn()
+        wire.asked.clear()
+        wire.may.clear()
+        turn = asyncio.ensure_future(live.turn())
+        await asyncio.to_thread(wire.asked.wait)
+        watching = live.watch(HELD, None, lambda: True)
+        await anext(watching)
+        noted(wire, (4, Changed.ADDED))
+        wire.may.set()
+        await turn
+        await live.turn()
+        return await anext(watching)
+
+    assert ("added", {"id": 4, "at_stake": 1}) in events(asyncio.run(play()))
+
+
 def test_nothing_is_rendered_while_nobody_looks_and_nobody_is_counted_who_left() -> None:
     wire = SilentWire()
-    live = Live(wire, 0.01, 9)
+    live = Live(wire, 0.01, 9, 9)
 
     async def play() -> None:
         watching = live.watch(HELD, None, lambda: True)
@@ -175,21 +212,34 @@ def test_new_row_is_told_to_those_in_whose_queue_it_stands(query: QueueQuery, to
     assert hears(query, Told(row, False, b""))
 
 
-def test_live_address_streams_and_resumes(console: Site) -> None:
+@pytest.mark.parametrize(("since", "more"), [("0", {"last-event-id": "1"}), ("1", {})])
+def test_live_address_streams_from_the_page_on_and_resumes(console: Site, since: str, more: dict[str, str]) -> None:
     viewer = console.person(Role.VIEWER)
     noted(console.wire, (4, Changed.CHANGED), (5, Changed.CHANGED))
     cookie = f"fraud-session={viewer.cookies['fraud-session']}"
-    headers = {"host": "console.test", "cookie": cookie, "last-event-id": "1"}
-    status, pieces = asyncio.run(listened(console.app, "/queue/live?kind=held", headers, 2))
+    headers = {"host": "console.test", "cookie": cookie, **more}
+    status, pieces = asyncio.run(listened(console.app, f"/queue/live?kind=held&since={since}", headers, 2))
     found = events(b"".join(pieces))
     assert status == 200
     assert ("changed", {"id": 5, "html": "<tr>5</tr>"}) in found
     assert all(content.get("id") != 4 for _, content in found)
 
 
-def test_live_address_has_room_for_so_many_pages(console: Site) -> None:
+def test_live_address_has_room_for_so_many_pages_and_for_so_many_of_one_browser(console: Site) -> None:
     viewer = console.person(Role.VIEWER)
-    console.app.state.console.live.viewers = 3
-    answer = viewer.get("/queue/live")
-    assert answer.status_code == 429
-    assert answer.headers["retry-after"] == "30"
+    live, token = console.app.state.console.live, viewer.cookies["fraud-session"]
+
+    async def asked(*sessions: str) -> httpx.Response:
+        watching = [live.watch(HELD, None, lambda: True, session) for session in sessions]
+        for one in watching:
+            await anext(one)
+        answer = await asyncio.to_thread(viewer.get, "/queue/live")
+        for one in watching:
+            await one.aclose()
+        return answer
+
+    for sessions in (("a", "b", "c"), (token, token)):
+        answer = asyncio.run(asked(*sessions))
+        assert answer.status_code == 429
+        assert answer.headers["retry-after"] == "30"
+    assert live.has_room(token)

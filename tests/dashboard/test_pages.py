@@ -1,7 +1,9 @@
 """Every page, rendered of a view: escaped, without code or style in it, and saying what the view says."""
 
 import dataclasses
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -9,6 +11,7 @@ from jinja2 import UndefinedError
 
 from fraud.core.records import SECOND
 from fraud.dashboard.pages import Pages, zone_of
+from fraud.dashboard.routes.table import ROUTES
 from fraud.review.people import Role
 from fraud.review.views import Owner
 from tests.dashboard.markup import Markup
@@ -19,7 +22,7 @@ PAGES = Pages()
 SHOWN = list(every_page())
 CASE = next(shown for shown in SHOWN if shown.name == "case")
 QUEUE = next(shown for shown in SHOWN if shown.name == "queue")
-PARTS = ("row", "graph", "timeline", "rules_faults")
+PARTS = ("row", "graph", "timeline", "trail", "rules_faults")
 
 
 def rendered(shown: Shown, role: Role = Role.LEAD, **fields: Any) -> str:
@@ -212,7 +215,20 @@ def test_decided_case_says_who_what_and_when_and_follows_its_label() -> None:
     assert "B. Lang decided this 4 s ago: ✕ fraud, decline, block card." in text
     assert "in 6 s" in text
     assert "live in r118" in text
-    assert page.by_id("trail").attributes["hx-trigger"] == "every 2s"
+    asks = page.by_id("trail").attributes
+    assert (asks["hx-get"], asks["hx-trigger"]) == ("/cases/7/trail", "every 2s")
+
+
+def test_route_that_a_page_asks_by_itself_keeps_nobody_signed_in() -> None:
+    asked = {
+        re.sub(r"/\d+", "/{case}", urlsplit(element.attributes["hx-get"]).path)
+        for shown in SHOWN
+        for element in Markup(rendered(shown)).elements
+        if "every" in element.attributes.get("hx-trigger", "") and "hx-get" in element.attributes
+    }
+    asked.add("/queue/live")
+    active = {route.path: route.active for route in ROUTES if route.method == "GET"}
+    assert {path: active[path] for path in asked} == dict.fromkeys(["/queue/live", "/cases/{case}/trail"], False)
 
 
 def test_graph_and_older_payments_ask_the_case_that_they_are_of() -> None:

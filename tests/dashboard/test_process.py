@@ -1,68 +1,44 @@
 """The console as a process: its first line, the first account, death at any moment, commands beside it."""
 
 import json
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from fraud.cli import options
+from tests.dashboard.consoles import set_up, started
 from tests.tree import ROOT
 
-PASSWORD = "correct horse battery"
+
+def paths(folder: Path) -> list[str]:
+    return ["--database", f"sqlite:///{folder / 'console.db'}", "--keys", str(folder / "keys")]
 
 
-def words(folder: Path, *more: str) -> list[str]:
-    paths = ["--database", f"sqlite:///{folder / 'console.db'}", "--keys", str(folder / "keys")]
-    return [sys.executable, "-m", "fraud", "console", *paths, *more]
-
-
-@contextmanager
-def console(folder: Path, *more: str) -> Iterator[tuple["subprocess.Popen[bytes]", dict[str, str]]]:
-    """Run a console on an empty folder of topics; yield it with its first line."""
-    process = subprocess.Popen(
-        [*words(folder, "--feed", str(folder / "topics"), "--port", "0", "--tied", *more)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process, json.loads(process.stdout.readline())
-    finally:
-        process.stdin.close()
-        process.wait(30)
-        process.stdout.close()
+def topics(folder: Path) -> tuple[str, str]:
+    """Return the words that name an empty folder of topics."""
+    return "--feed", str(folder / "topics")
 
 
 def command(folder: Path, *more: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(words(folder, *more), cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def set_up(told: dict[str, str]) -> httpx.Client:
-    """Make the first account by the link, and return who is signed in with it."""
-    client = httpx.Client(base_url=told["address"])
-    csrf = re.search(r'name="csrf" value="([\w-]+)"', client.get(told["set_up"]).text)
-    assert csrf is not None
-    form = {"name": "Ada", "email": "ada@example.org", "password": PASSWORD, "csrf": csrf[1]}
-    answer = client.post(told["set_up"], data=form, headers={"origin": told["address"]})
-    assert answer.status_code == 303, answer.text
-    return client
+    return subprocess.run(
+        [sys.executable, "-m", "fraud", "console", *paths(folder), *more],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_console_that_is_killed_goes_on_with_its_accounts_and_its_log(tmp_path: Path) -> None:
-    with console(tmp_path) as (process, told):
+    with started(*paths(tmp_path), *topics(tmp_path)) as (process, told):
         client = set_up(told)
         assert client.get("/queue").status_code == 200
         assert client.get("/readyz").text == "ready\n"
         process.send_signal(signal.SIGKILL)
-    with console(tmp_path) as (_, again):
+    with started(*paths(tmp_path), *topics(tmp_path)) as (_, again):
         assert again["set_up"] == ""
         client.base_url = httpx.URL(again["address"])
         assert client.get("/queue.json").json()["rows"] == []
@@ -74,14 +50,13 @@ def test_console_that_is_killed_goes_on_with_its_accounts_and_its_log(tmp_path: 
 
 
 def audit(folder: Path) -> "subprocess.CompletedProcess[str]":
-    paths = ["--database", f"sqlite:///{folder / 'console.db'}", "--keys", str(folder / "keys")]
-    call = [sys.executable, "-m", "fraud", "audit", "verify", *paths, "--feed", str(folder / "topics")]
+    call = [sys.executable, "-m", "fraud", "audit", "verify", *paths(folder), *topics(folder)]
     return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
 def test_console_ends_with_whoever_started_it(tmp_path: Path) -> None:
-    with console(tmp_path) as (process, _):
+    with started(*paths(tmp_path), *topics(tmp_path)) as (process, _):
         pass
     assert process.returncode == 0 or -process.returncode == signal.SIGTERM
 
@@ -96,3 +71,22 @@ def test_commands_make_tables_and_invites(tmp_path: Path) -> None:
     refused = command(tmp_path, "invite", "--role", "boss")
     assert refused.returncode == 2
     assert "expected viewer, analyst, lead or admin" in refused.stderr
+
+
+@pytest.mark.parametrize("address", ["redis://:s3cret@127.0.0.1:6379/0", "postgresql://fraud:s3cret@db/console"])
+def test_password_on_a_command_line_is_told_with_where_it_belongs(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options.tell_of_password("--store", address, "FRAUD_STORE__URL")
+    told = " ".join(capsys.readouterr().err.split())
+    assert "put the address into FRAUD_STORE__URL or the settings file" in told
+    assert "s3cret" not in told
+    options.tell_of_password("--store", address.replace(":s3cret", ""), "FRAUD_STORE__URL")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_help_says_where_passwords_and_tls_belong(tmp_path: Path) -> None:
+    told = " ".join(command(tmp_path, "--help").stdout.split())
+    assert "kafka.client" in told
+    assert "FRAUD_CONSOLE__DATABASE" in told

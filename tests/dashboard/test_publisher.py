@@ -1,6 +1,7 @@
 """The publisher on both databases: what is due leaves at least once, what was undone never does."""
 
 import io
+import threading
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from streaming.observe.logs import Log
 from tests.dashboard.streams import TOPICS, ListOutlet
 from tests.databases import Reader
 from tests.review.taken import NOW, STREAM
+from tests.site import until
 
 LABEL = Label(
     tx_id="tx1", verdict=Verdict.FRAUD, happened_at=STREAM, seen_at=STREAM, source=LabelSource.ANALYST, version=2
@@ -86,6 +88,25 @@ def test_what_was_not_acknowledged_is_sent_again_in_its_order(database: Database
     assert ask("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == [(2,)]
     assert made.step(NOW - 5) == 2
     assert [msgspec.json.decode(message.value)["version"] for message in outlet.sent] == [2, 2, 3]
+
+
+def test_publisher_goes_on_after_a_failure_and_says_why_once(database: Database, ask: Reader) -> None:
+    put(database, Parcel.LABEL, LABEL)
+    outlet, said = ListOutlet(), io.StringIO()
+    outlet.fails = [DeliveryError("no broker at kafka:9092"), DeliveryError("no broker at kafka:9092")]
+    made = Publisher(database, lambda: outlet, TOPICS, Log("console", said))
+    stop = threading.Event()
+    thread = threading.Thread(target=made.run, args=(stop,))
+    thread.start()
+    try:
+        until(lambda: made.figures.messages == 1, "a message that was sent")
+        until(lambda: not made.figures.fault, "nothing in the way")
+    finally:
+        stop.set()
+        thread.join()
+    assert ask("SELECT count(*) FROM outbox WHERE sent_at IS NULL") == [(0,)]
+    assert (made.figures.failures, made.figures.works) == (2, False)
+    assert said.getvalue().count("no broker at kafka:9092") == 1
 
 
 def test_what_was_claimed_cannot_be_undone_any_more(database: Database, ask: Reader) -> None:

@@ -23,9 +23,9 @@ def console(tmp_path: Path) -> Iterator[Site]:
 
 PAGES = {
     "/queue": "queue", "/cases/7": "case", "/cases/7/graph": "graph", "/cases/7/timeline": "timeline",
-    "/cases/7/print": "dossier", "/search?q=C1": "search", "/entities/card/~7": "entity", "/team": "team",
-    "/model": "model", "/rules": "rules", "/rules/fbc320": "rules", "/rules/difference?before=a&after=b": "difference",
-    "/audit": "audit",
+    "/cases/7/trail": "case", "/cases/7/print": "dossier", "/search?q=C1": "search", "/entities/card/~7": "entity",
+    "/team": "team", "/model": "model", "/rules": "rules", "/rules/fbc320": "rules",
+    "/rules/difference?before=a&after=b": "difference", "/audit": "audit",
 }  # fmt: skip
 
 

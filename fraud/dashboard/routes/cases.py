@@ -66,6 +66,11 @@ def timeline(request: Request, at: At, who: Who, case: Number, after: Key = "") 
     return shown(request, "timeline", at.desk.timeline(case, who.person, at.now(), after))
 
 
+def trail(request: Request, at: At, who: Who, case: Number) -> Response:
+    """Show how far the labels of a case have come; a page asks by itself until they are live."""
+    return shown(request, "trail", at.desk.case(case, who.person, at.now()))
+
+
 def dossier(request: Request, at: At, who: Who, case: Number) -> Response:
     """Show a case for print: stored reasons, trail, what was done, hashes."""
     return shown(request, "print", at.desk.dossier(case, who.person, at.now()))

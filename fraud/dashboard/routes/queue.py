@@ -5,7 +5,7 @@ from typing import Annotated
 from urllib.parse import parse_qsl
 
 import msgspec
-from fastapi import Form, Header, Request
+from fastapi import Form, Header, Query, Request
 from fastapi.sse import EventSourceResponse
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
@@ -21,6 +21,7 @@ RETRY_SECONDS = 30
 TAKEN_FROM = ("second", "disputes")
 """Queues besides kinds of work that a next case is taken from."""
 EventId = Annotated[int | None, Header(ge=0, le=LARGEST)]
+Change = Annotated[int | None, Query(ge=0, le=LARGEST)]
 
 
 class Next(msgspec.Struct, frozen=True):
@@ -53,22 +54,26 @@ def queue(request: Request, at: At, who: Who, undo: Key = "") -> Response:
     return shown(request, "queue", page, undo=undo)
 
 
-async def live(request: Request, at: At, last_event_id: EventId = None) -> Response:
-    """Tell what changes in a queue, as server-sent events: added, changed, gone, counts, reset."""
+async def live(request: Request, at: At, since: Change = None, last_event_id: EventId = None) -> Response:
+    """Tell what changes in a queue, as server-sent events: added, changed, gone, counts, reset.
+
+    `since` is the change that a page was made at, its `newest`; an event's id in `Last-Event-ID` stands above it.
+    """
     query = queue_of(request.query_params)
-    if at.live.full:
+    token = at.cookies.read(request.cookies, SESSION)
+    if not at.live.has_room(token):
         msg = "As many pages are told of changes as may be; this one shows what is there when it is loaded."
         raise TooManyError(msg, RETRY_SECONDS)
-    token = at.cookies.read(request.cookies, SESSION)
     headers = {"X-Accel-Buffering": "no"}
-    return EventSourceResponse(_events(at, query, last_event_id, token), headers=headers)
+    after = since if last_event_id is None else last_event_id
+    return EventSourceResponse(_events(at, query, after, token), headers=headers)
 
 
 async def _events(at: Console, query: QueueQuery, after: int | None, token: str) -> AsyncIterator[bytes]:
     def stays() -> bool:
         return at.accounts.session(token, at.now(), active=False) is not None
 
-    async for text in at.live.watch(query, after, stays):
+    async for text in at.live.watch(query, after, stays, token):
         yield text
 
 

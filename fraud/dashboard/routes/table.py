@@ -58,6 +58,7 @@ ROUTES = (
     get("/cases/{case}", VIEWER, cases.case, case_views.CaseView),
     get("/cases/{case}/graph", VIEWER, cases.graph, case_views.GraphView),
     get("/cases/{case}/timeline", VIEWER, cases.timeline, views.Timeline),
+    get("/cases/{case}/trail", VIEWER, cases.trail, case_views.CaseView)._replace(active=False),
     get("/cases/{case}/print", ANALYST, cases.dossier, case_views.Dossier),
     post("/cases/{case}/verdict", ANALYST, cases.verdict, views.Decided),
     post("/cases/{case}/reopen", ANALYST, cases.reopen, cases.Changed),

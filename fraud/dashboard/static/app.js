@@ -141,11 +141,14 @@
   }
 
   // --- queue: what others change; nothing moves by itself --------------------------------------------------------------
+  const SILENCE = 20_000; // counts come every two seconds, whatever happens
   function live(feed) {
     const fresh = new Map();
     const told = (event) => JSON.parse(event.detail.data);
+    const rowOf = (id) => one(`#alert-${CSS.escape(String(id))}`);
     feed.addEventListener("added", (event) => {
       const {id, at_stake: stake} = told(event);
+      if (rowOf(id)) return; // it came while this page was made
       fresh.set(id, stake);
       const sum = [...fresh.values()].reduce((total, value) => total + value, 0);
       one("#fresh span").textContent = `${fresh.size} new, ${money(sum)} at stake - show`;
@@ -154,7 +157,7 @@
     feed.addEventListener("changed", (event) => { const {id, html} = told(event); change(id, html); });
     feed.addEventListener("gone", (event) => {
       const {id, text} = told(event);
-      const row = one(`#alert-${CSS.escape(String(id))}`);
+      const row = rowOf(id);
       fresh.delete(id);
       if (!row) return;
       row.classList.add("gone");
@@ -176,12 +179,33 @@
       one("#fresh span").textContent = "the list has changed - show";
       one("#fresh").classList.add("some");
     });
-    feed.addEventListener("htmx:sse:error", () => { one("#live").textContent = "○ not connected, trying again"; });
+    follow(feed);
     one("#fresh").addEventListener("click", () => {
       const address = new URL(location.href);
       for (const name of ["after", "before", "undo"]) address.searchParams.delete(name);
       location.assign(address);
     });
+  }
+
+  /* A stream that is refused, breaks or falls silent is asked for anew by htmx; meanwhile the page says so. */
+  function follow(feed) {
+    let connection = null;
+    let last = performance.now();
+    const hear = () => { last = performance.now(); };
+    const why = {401: "signed out", 429: "not told of changes: too many pages are open"};
+    const lose = (status) => { one("#live").textContent = `○ ${why[status] ?? "not connected, trying again"}`; };
+    for (const name of ["htmx:error", "htmx:response:error", "htmx:sse:error"]) {
+      feed.addEventListener(name, ({detail}) => lose(detail.status ?? detail.ctx?.response?.status));
+    }
+    feed.addEventListener("htmx:sse:after:connection", (event) => { connection = event.detail.connection; hear(); });
+    feed.addEventListener("htmx:sse:before:message", hear);
+    document.addEventListener("visibilitychange", hear); // a hidden page is told nothing
+    setInterval(() => {
+      if (document.hidden || performance.now() - last < SILENCE) return;
+      lose();
+      hear();
+      connection?.reader?.cancel();
+    }, SILENCE / 4);
   }
 
   function heard(age) {
