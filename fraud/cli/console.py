@@ -26,9 +26,8 @@ is no account, a link for the first one, good once and for an hour. It reads dec
 the folder of an embedded engine (--feed), into its database, and writes verdicts back. Killed at any moment it goes on
 where it was.
 
-It takes the settings of fraud run: TLS and SASL of Kafka stand in table kafka.client of the settings file. Addresses
-with passwords belong there too, or into FRAUD_CONSOLE__DATABASE and FRAUD_STORE__URL, for whoever is on this machine
-sees command lines. More: docs/console.md.
+It takes the settings of fraud run: TLS and SASL of Kafka stand in table kafka.client of the settings file. More:
+docs/console.md.
 """
 
 app = typer.Typer(help=HELP, invoke_without_command=True)
@@ -150,7 +149,6 @@ def console_settings(
     from streaming.settings import changed
 
     found = options.service(file, **others)  # type: ignore[arg-type]
-    options.tell_of_password("--database", database, "FRAUD_CONSOLE__DATABASE")
     return changed(found, "console", database=database, host=host, port=port, keys=keys)
 
 

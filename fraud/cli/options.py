@@ -2,11 +2,9 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
-from fraud.cli import output
 from fraud.core.errors import SettingsError
 from fraud.core.fields import Duration
 
@@ -112,15 +110,6 @@ def settings(
     return changed(found, "paths", dead=dead)
 
 
-def tell_of_password(option: str, address: str | None, variable: str) -> None:
-    """Say that others see a password, where an address on the command line has one."""
-    if address is not None and urlsplit(address).password:
-        output.warn(
-            f"{option} holds a password, which whoever is on this machine sees in the list of processes: "
-            f"put the address into {variable} or the settings file"
-        )
-
-
 def service(
     file: Path | None,
     *,
@@ -144,6 +133,5 @@ def service(
         raise SettingsError(msg)
     found = settings(file, **others)
     found = changed(found, "kafka", bootstrap=bootstrap, group=group, prefix=prefix, delivery=delivery)
-    tell_of_password("--store", store, "FRAUD_STORE__URL")
     found = changed(found, "store", url=store)
     return changed(found, "serving", http=http)

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from fraud.cli import options
 from tests.dashboard.consoles import set_up, started
 from tests.tree import ROOT
 
@@ -71,18 +70,6 @@ def test_commands_make_tables_and_invites(tmp_path: Path) -> None:
     refused = command(tmp_path, "invite", "--role", "boss")
     assert refused.returncode == 2
     assert "expected viewer, analyst, lead or admin" in refused.stderr
-
-
-@pytest.mark.parametrize("address", ["redis://:s3cret@127.0.0.1:6379/0", "postgresql://fraud:s3cret@db/console"])
-def test_password_on_a_command_line_is_told_with_where_it_belongs(
-    address: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options.tell_of_password("--store", address, "FRAUD_STORE__URL")
-    told = " ".join(capsys.readouterr().err.split())
-    assert "put the address into FRAUD_STORE__URL or the settings file" in told
-    assert "s3cret" not in told
-    options.tell_of_password("--store", address.replace(":s3cret", ""), "FRAUD_STORE__URL")
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
