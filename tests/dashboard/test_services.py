@@ -46,7 +46,7 @@ class Services(NamedTuple):
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Services]:
-    """Servers of the test's own; the passwords stand in the environment and in a file, none on a command line."""
+    """Servers of the test's own; the passwords stand in the environment and in files, none on a command line."""
     with ExitStack() as ends:
         kafka = KafkaServer(tmp_path / "kafka", password=SECRETS["kafka"])
         redis = RedisServer(tmp_path / "redis", password=SECRETS["redis"])
@@ -59,10 +59,11 @@ def services(tmp_path: Path) -> Iterator[Services]:
         file.write_text(
             f'[kafka.client]\nsecurity_protocol = "SASL_SSL"\nssl_cafile = "{kafka.certificate}"\n'
             'sasl_mechanism = "SCRAM-SHA-256"\nsasl_plain_username = "fraud"\n'
-            f'sasl_plain_password = "{SECRETS["kafka"]}"\n'
+            f'sasl_plain_password = {{ file = "{secret(tmp_path / "kafka.secret", SECRETS["kafka"])}" }}\n'
         )
         environment = {
-            "FRAUD_SETTINGS": str(file), "FRAUD_STORE__URL": redis.url, "FRAUD_CONSOLE__DATABASE": postgres.url,
+            "FRAUD_SETTINGS": str(file), "FRAUD_STORE__URL": redis.url,
+            "FRAUD_CONSOLE__DATABASE_FILE": secret(tmp_path / "database.secret", postgres.url),
         }  # fmt: skip
         database = Database(postgres.url)
         database.migrate()
@@ -70,6 +71,13 @@ def services(tmp_path: Path) -> Iterator[Services]:
         yield Services(
             kafka, postgres, ("--bootstrap", kafka.secure_bootstrap, "--keys", str(tmp_path / "keys")), environment
         )
+
+
+def secret(path: Path, text: str) -> str:
+    """Write a secret for its owner alone, and return where it is."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return str(path)
 
 
 def verdict(services: Services, version: int) -> None:
