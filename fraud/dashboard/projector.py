@@ -24,7 +24,7 @@ from streaming.messages.feed import Feed, Place, Record
 from streaming.observe.logs import Log
 
 WAIT_SECONDS = 0.2
-UNFIT = (UnfitError, OverflowError, ValueError)
+UNFIT = (UnfitError, OverflowError, UnicodeError)
 """What a database says of values that it cannot keep, whenever they are written."""
 
 
