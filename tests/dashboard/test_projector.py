@@ -2,9 +2,10 @@
 
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,9 @@ from fraud.core.records import Action
 from fraud.dashboard.projector import Projector
 from fraud.dashboard.sole import KEYS, PROJECTOR, PUBLISHER, sole
 from fraud.review.database import Database
+from fraud.review.intake.seen import Changes, DecisionSeen, Seen
+from fraud.review.intake.take import Intake
+from streaming.messages.feed import Place
 from streaming.observe.logs import Log
 from tests.dashboard.streams import TOPICS, ListFeed, decided, records_of, told
 from tests.databases import POSTGRESQL, Reader, new_database, rows_of
@@ -68,17 +72,33 @@ def test_projector_goes_on_after_a_failure_and_says_why_once(database: Database,
     assert said.getvalue().count("no broker at kafka:9092") == 1
 
 
+class Refusing:
+    """An intake whose database keeps one payment's row in no case."""
+
+    def __init__(self, intake: Intake, tx_id: str) -> None:
+        self._intake, self._tx_id = intake, tx_id
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._intake, name)
+
+    def take(self, batch: Sequence[Seen], read: Mapping[Place, int], now: int) -> Changes:
+        if any(isinstance(seen, DecisionSeen) and seen.decision.tx_id == self._tx_id for seen in batch):
+            msg = f"{self._tx_id} does not fit"
+            raise OverflowError(msg)
+        return self._intake.take(batch, read, now)
+
+
 @pytest.mark.parametrize("begin", [0, 2])
 def test_record_that_no_database_keeps_is_left_out_and_told(database: Database, ask: Reader, begin: int) -> None:
     said = io.StringIO()
-    messages = [decided(0), decided(1), decided(2, base_amount=10**30), decided(3), decided(4)]
-    made = projector(database, ListFeed(records_of([*messages[begin:], decided(5)], begin)), said)
+    feed = ListFeed(records_of([decided(number) for number in range(begin, 6)], begin))
+    made = Projector(database, Refusing(intake(database), "tx2"), feed, TOPICS, Log("console", said))  # type: ignore[arg-type]
     run_until(made, lambda: made.figures.records == 6 - begin)
     assert ask("SELECT tx_id FROM payment ORDER BY tx_id") == [(f"tx{n}",) for n in range(begin, 6) if n != 2]
     assert ask("SELECT next_offset FROM mark WHERE topic = 'decisions'") == [(6,)]
     assert (made.figures.unreadable, made.figures.failures) == (1, 0)
-    assert "decisions/0/2" in said.getvalue()
-    assert str(10**30) not in said.getvalue()
+    assert '"place":"decisions/0/2"' in said.getvalue().replace(" ", "")
+    assert "tx2" not in said.getvalue()
 
 
 def test_decision_with_a_character_that_postgresql_does_not_keep_is_shown(database: Database, ask: Reader) -> None:
