@@ -22,6 +22,8 @@ published each day on topic actions, so that an end that was cut off is found to
 
 app = typer.Typer(help=HELP, no_args_is_help=True)
 SHOWN = 20
+SILENT = 5
+"""Seconds without a record after which there is none: a broker that is busy takes one or two for the first."""
 
 
 @app.command("verify")
@@ -78,15 +80,18 @@ def published(settings: "ServiceSettings", folder: Path | None, kafka: bool) -> 
 
 
 def everything(feed: "Feed") -> "Iterator[Record]":
-    """Yield all records that are there now."""
+    """Yield all records that are there now.
+
+    Offsets may end in marks of transactions, which nobody is given: nothing for some seconds is the end too.
+    """
     feed.start({})
     try:
         ends = dict(feed.ends())
         reached: dict[tuple[str, int], int] = {}
-        while any(reached.get(place, 0) < end for place, end in ends.items()):
+        silent = 0
+        while silent < SILENT and any(reached.get(place, 0) < end for place, end in ends.items()):
             records = feed.poll(1.0)
-            if not records:
-                return
+            silent = 0 if records else silent + 1
             for record in records:
                 reached[record.topic, record.partition] = record.offset + 1
                 yield record

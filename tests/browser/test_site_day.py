@@ -9,13 +9,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from fraud.core.records import BLOCKED, Action, Answer, Transaction
+from fraud.core.settings import ModelSection, Settings
 from fraud.simulate import fdh
 from models.online.snapshots import decoded
+from streaming import wiring
 from streaming.kafka.updates import SNAPSHOT
+from streaming.worker.warm_up import warm_up
 from tests.browser.steps import case_of, give, save_rules, take_next, type_into, watched
 from tests.dashboard.site import PASSWORD
 from tests.site import Site, until
@@ -34,7 +38,7 @@ SETTINGS = {
     "FRAUD_REVIEW__FOUR_EYES_FROM": "0", "FRAUD_REVIEW__BLIND_SHARE": "0", "FRAUD_REVIEW__RULES_SECOND": "false",
     "FRAUD_REVIEW__UNDO": "1s",
 }  # fmt: skip
-RATE, DECIDED, SECONDS = 25.0, 10, 120.0
+RATE, DECIDED, SECONDS = 25.0, 10, 180.0
 KEYS = "1232"
 """Verdicts in turn: fraud, genuine, unsure, genuine."""
 
@@ -120,6 +124,8 @@ def day(
     """A site that nobody has started yet; at the end no page has thrown or broken its policy."""
     rules = tmp_path / "site.fr"
     rules.write_text(RULES)
+    # What is not compiled yet would be compiled by the worker, and take minutes.
+    warm_up(wiring.build(msgspec.structs.replace(Settings(), model=ModelSection(name="demo"))))
     name = unique("day")
     made = Day(kafka, redis_url, tmp_path / name, name, browser, rules)
     yield made

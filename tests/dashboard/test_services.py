@@ -107,7 +107,7 @@ def test_console_takes_passwords_from_environment_and_file_and_shows_none(servic
     with started(*services.words, environment=services.environment) as (process, told):
         until(lambda: said(told["address"]) == "ready", lambda: said(told["address"]), SECONDS)
         verdict(services, 1)
-        until(lambda: sent(services) == [1], "a label that left over TLS", SECONDS)
+        until(lambda: sent(services) == [1], lambda: f"a label that left over TLS: {figures(told['address'])}", SECONDS)
         command = Path(f"/proc/{process.pid}/cmdline").read_text()
         shown = httpx.get(f"{told['address']}/metrics").text + str(told)
     assert not [secret for secret in SECRETS.values() if secret in command + shown]
