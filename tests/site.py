@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,3 +198,18 @@ class Site:
             lambda: f"{decisions} decisions, found {self.ends(self.topics.decisions)}; log: {self.log()[-1_500:]}",
             seconds,
         )
+
+
+@contextmanager
+def sites(kafka: str, redis_url: str, folder: Path, unique: Callable[[], str]) -> Iterator[Callable[..., Site]]:
+    """Yield a maker of sites, each of a name and a folder of its own, and ended with the others."""
+    made: list[Site] = []
+
+    def make(**options: Any) -> Site:
+        name = unique()
+        made.append(Site(kafka, redis_url, folder / name, name, **options))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.close()

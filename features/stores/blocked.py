@@ -30,7 +30,7 @@ end
 return refused
 """
 """Takes in changes of one partition: those at or behind its mark, which then moves."""
-RENAME = """
+REKEY = """
 for place = 1, #ARGV, 3 do
     if redis.call('HDEL', KEYS[1], ARGV[place]) == 1 then
         redis.call('HSETNX', KEYS[1], ARGV[place + 1], ARGV[place + 2])
@@ -79,7 +79,7 @@ class RedisBlocked:
 
     def rekey(self, changes: Sequence[tuple[str, str, bytes]]) -> None:
         """Keep blocks under other names, where they are still there: name before, name from now on, block."""
-        self._server.ask("EVAL", RENAME, 1, self._cards, *[word for change in changes for word in change])
+        self._server.ask("EVAL", REKEY, 1, self._cards, *[word for change in changes for word in change])
 
     def close(self) -> None:
         """Release the connection; a second call does nothing."""

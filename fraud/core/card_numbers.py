@@ -28,8 +28,6 @@ LEAST_KEY = 32
 """Characters that a key has at least: 128 bits where they are hexadecimal digits."""
 MOST_FORMER = 100_000
 """Tokens of which the one before is remembered: of cards seen lately, whose rows may still lie under it."""
-CODE = "pan"
-"""The code of what is refused because of a card number."""
 
 _OTHERS = bytes(set(range(256)) - set(b"0123456789"))
 _RUN = re.compile(r"[0-9]+(?:[ -][0-9]+)*")
@@ -145,7 +143,7 @@ class CardNumbers:
 
     def _token(self, number: str, field: str) -> str:
         if self._numbers == "refuse" or not self._keys:
-            raise CardNumberError(field, refusal(field, keyed=bool(self._keys), refuses=self._numbers == "refuse"))
+            raise CardNumberError(refusal(field, refuses=self._numbers == "refuse"))
         return self._over(digits_of(number), 0)
 
     def _in_use(self, token: str) -> str:
@@ -196,12 +194,11 @@ def repeated(names: Sequence[str]) -> str:
     return next(name for at, name in enumerate(names) if name in names[:at])
 
 
-def refusal(field: str, *, keyed: bool, refuses: bool) -> str:
-    """Return why a card number is refused, and the repair; never the number."""
+def refusal(field: str, *, refuses: bool) -> str:
+    """Return why a card number is refused, by the settings or for want of a key, and the repair; never the number."""
     what = f"{field} holds what looks like a card number"
     if refuses:
         return f"{what}, and cards.numbers is 'refuse': send a token ('fraud token -' makes one where a key is set)"
-    del keyed
     return (
         f"{what}, and there is no key to make its token with: run 'fraud token --make-key FILE' and set "
         'cards.key = { file = "FILE" }, or FRAUD_CARDS__KEY_FILE; or cards.numbers = "allow" where it is none'

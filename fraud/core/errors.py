@@ -23,10 +23,8 @@ class RuleError(FraudError):
 class CardNumberError(FraudError):
     """A field holds what looks like a card number, which is not taken; the message does not show it."""
 
-    def __init__(self, field: str, reason: str) -> None:
-        """Keep the field's name beside the sentence."""
-        super().__init__(reason)
-        self.field = field
+    code = "pan"
+    """What a dead letter says of it."""
 
 
 class ArtifactError(FraudError):

@@ -5,7 +5,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from fraud.common.files import read_private
+from fraud.common.files import new_private, read_private
 from fraud.review.audit import KEY_BYTES, key_of
 
 AUDIT = "audit.key"
@@ -15,7 +15,7 @@ def audit_key(folder: Path, *, make: bool = True) -> bytes:
     """Return the key of the audit log; `make` it where there is none.
 
     Raises:
-        SettingsError: it is missing, cannot be read, is no key, or others may read it.
+        SettingsError: it is missing, cannot be written or read, is no key, or others may read it.
     """
     path = folder / AUDIT
     if make:
@@ -27,14 +27,8 @@ def _made(path: Path) -> None:
     """Write a new key unless there is one; of two processes that start at once one writes, both read the same."""
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, secrets.token_hex(KEY_BYTES).encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    new_private(draft, secrets.token_hex(KEY_BYTES), "the audit key")
     with suppress(FileExistsError):
         os.link(draft, path)
     draft.unlink()

@@ -11,10 +11,9 @@ from fraud.review.intake.seen import AppliedSeen, DecisionSeen, EventSeen, Known
 from streaming.kafka.topics import Topics
 from streaming.kafka.updates import EVENT, LIVE, SNAPSHOT
 from streaming.messages import envelope, schema
-from streaming.messages.envelope import REPEAT_OF, SOURCE, STAGES, VECTOR, known_in, position_in
+from streaming.messages.envelope import EVIDENCE, HISTORY, REPEAT_OF, SOURCE, STAGES, VECTOR, known_in, position_in
 from streaming.messages.feed import Record
 
-EVIDENCE, HISTORY = "evidence", "history"
 PARAMETERS = "changes"
 """What of a snapshot is left out: kilobytes of numbers that only a model can read."""
 

@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 
 from fraud.common.files import make_private
-from fraud.core.card_numbers import CODE
-from fraud.core.errors import DataError, nearest
+from fraud.core.errors import CardNumberError, DataError, nearest
 from fraud.core.records import Verdict
 from streaming.files.dead_letters import MASKED, Letter
 from streaming.files.pieces import CsvPiece, JsonPiece, Layout
@@ -42,7 +41,7 @@ class Redriver:
             DataError: when a column to be changed is not mapped.
         """
         if letter.masked and not replacement:
-            raise RowError(CODE, MASKED)
+            raise RowError(CardNumberError.code, MASKED)
         original = replacement.encode() if replacement else letter.bytes()
         values = list(self._values(original))
         for name, value in changes.items():

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from fraud.core.card_numbers import CODE, KEYLESS, CardNumbers
+from fraud.core.card_numbers import KEYLESS, CardNumbers
 from fraud.core.errors import CardNumberError, MappingError
 from fraud.core.records import Kind, Transaction, Verdict
 from fraud.core.settings import MOST_MINOR
@@ -158,7 +158,7 @@ class RowReader:
         try:
             return self._cards.text(text, role)
         except CardNumberError as error:
-            raise RowError(CODE, str(error)) from None
+            raise RowError(error.code, str(error)) from None
 
     def _value(self, role: str, values: Sequence[Any], default: Any) -> Any:
         return self.converters[role](values[self._at[role]]) if role in self._at else default

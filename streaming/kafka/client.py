@@ -12,6 +12,8 @@ from streaming.messages.bounds import MOST_SENT
 from streaming.messages.envelope import Outgoing
 
 Place = tuple[str, int]
+UNPACKED = "unpacked"
+"""The header of records without a value that stand for some that were not unpacked; it says why."""
 
 
 class Commit(NamedTuple):

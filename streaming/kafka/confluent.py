@@ -13,7 +13,7 @@ from fraud.core.errors import DeliveryError, SettingsError
 from fraud.core.fields import plain
 from streaming import clock
 from streaming.kafka import kafka_python
-from streaming.kafka.client import Commit, Consumer, Member, Place, undelivered
+from streaming.kafka.client import UNPACKED, Commit, Consumer, Member, Place, undelivered
 from streaming.kafka.topics import unconnected
 from streaming.messages.envelope import Outgoing
 from streaming.settings import ClientValue, KafkaSection
@@ -23,8 +23,6 @@ ANSWER_SECONDS = 10.0
 METADATA_NS = 30_000_000_000
 SEEK_NS = 10_000_000_000
 TRANSACTION_TRIES = 5
-UNPACKED = "unpacked"
-"""The header of records that were not unpacked, as with the other client."""
 LOG = logging.getLogger("confluent_kafka")
 
 NAMES = {

@@ -5,7 +5,6 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fraud.core.card_numbers import CODE
 from fraud.core.errors import CardNumberError, DataError
 from fraud.core.records import Arrival, Intake, Level, Mark, Position, Reject
 from streaming import clock
@@ -146,7 +145,7 @@ class RecordReader:
         try:
             label = self._codec.known(envelope.known_in(value))
         except (DataError, CardNumberError) as error:
-            fault = BadMessage(JSON if isinstance(error, DataError) else CODE, str(error))
+            fault = error if isinstance(error, CardNumberError) else BadMessage(JSON, str(error))
             return refused(fault, value, position, headers, seen_at, self._codec.cards)
         return Arrival(msgspec.structs.replace(label, seen_at=seen_at), position)
 

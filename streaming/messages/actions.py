@@ -11,7 +11,7 @@ import msgspec
 from msgspec import structs
 
 from fraud.core.actions import AuditHead, CaseAction
-from fraud.core.card_numbers import CODE, KEYLESS, CardNumbers
+from fraud.core.card_numbers import KEYLESS, CardNumbers
 from fraud.core.errors import CardNumberError
 from fraud.core.records import Position, Reject
 from streaming.messages.bounds import Headers
@@ -83,7 +83,7 @@ def action_in(
     """Return what a message of topic `actions` says, or the reject that says why it cannot be used."""
     try:
         return _read(message, seen_at, limits or Limits(), cards)
-    except BadMessage as error:
+    except (BadMessage, CardNumberError) as error:
         return refused(error, message, position, headers, seen_at, cards)
 
 
@@ -95,7 +95,7 @@ def case_action_in(message: bytes, cards: CardNumbers = KEYLESS) -> CaseAction |
     try:
         sent = _actions.decode(message)
         return case_of(sent, cards) if isinstance(sent, CaseMessage) else None
-    except (msgspec.MsgspecError, ValueError, RecursionError, BadMessage):
+    except (msgspec.MsgspecError, ValueError, RecursionError, BadMessage, CardNumberError):
         return None
 
 
@@ -110,17 +110,15 @@ def case_of(sent: CaseMessage, cards: CardNumbers) -> CaseAction:
     """Return the order of a message.
 
     Raises:
-        BadMessage: when it names no payment and is not about a card, or holds a card number that is not taken.
+        BadMessage: when it names no payment and is not about a card.
+        CardNumberError: when it holds a card number that is not taken.
     """
     for name, value in (("id", sent.id), ("card", sent.card), (TX_ID, sent.tx_id), ("case", sent.case)):
         need_printable(name, value, CASES)
     if not sent.tx_id and not sent.action.is_of_card:
         expected, repair = CASES[TX_ID]
         raise BadMessage(TX_ID, f"tx_id is missing of action '{sent.action}': expected {expected}; {repair}")
-    try:
-        return named(CaseAction(**{**structs.asdict(sent), AT: given_at(sent.at)}), cards)
-    except CardNumberError as error:
-        raise BadMessage(CODE, str(error)) from error
+    return named(CaseAction(**{**structs.asdict(sent), AT: given_at(sent.at)}), cards)
 
 
 def given_at(sent: int | str) -> int:

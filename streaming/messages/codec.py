@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from fraud.core.card_numbers import CODE, KEYLESS, CardNumbers
+from fraud.core.card_numbers import KEYLESS, CardNumbers
 from fraud.core.errors import CardNumberError
 from fraud.core.records import MINUTE, Arrival, KnownLabel, Label, Position, Reject, Transaction
 from streaming.messages.bounds import LONGEST, Headers, carried
@@ -82,11 +82,8 @@ class Codec:
             if len(message) > self._limits.size:
                 raise BadMessage(SIZE, f"the message has {len(message)} bytes, expected at most {self._limits.size}")
             return Arrival(read(message, seen_at), position, carried(headers))
-        except BadMessage as error:
+        except (BadMessage, CardNumberError) as error:
             return refused(error, message, position, headers, seen_at, self.cards)
-        except CardNumberError as error:
-            fault = BadMessage(CODE, str(error))
-            return refused(fault, message, position, headers, seen_at, self.cards)
 
     def known(self, label: KnownLabel) -> KnownLabel:
         """Return a known label under the name that its card has now; raise CardNumberError where a number is refused.

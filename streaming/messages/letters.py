@@ -12,9 +12,10 @@ import msgspec
 from msgspec import structs
 
 from fraud.core.card_numbers import CardNumbers
+from fraud.core.errors import CardNumberError
 from fraud.core.records import Position, Reject
 from streaming.messages.bounds import LONGEST, Headers, shortened
-from streaming.messages.faults import BadMessage
+from streaming.messages.faults import BadMessage, content_of
 from streaming.messages.schema import MESSAGES
 
 STRADDLING = 64
@@ -25,7 +26,12 @@ PASSED_OVER = frozenset(name for kind in MESSAGES.values() for name in kind.__st
 
 
 def refused(
-    error: BadMessage, message: bytes, position: Position, headers: Headers, seen_at: int, cards: CardNumbers
+    error: BadMessage | CardNumberError,
+    message: bytes,
+    position: Position,
+    headers: Headers,
+    seen_at: int,
+    cards: CardNumbers,
 ) -> Reject:
     """Return a message that cannot be used as a reject; one that holds a card number is masked, one too long is cut."""
     cut = shortened(message)
@@ -57,10 +63,9 @@ def _shows(message: bytes, cards: CardNumbers) -> bool:
 def _object(message: bytes) -> dict[str, Any] | None:
     """Return the JSON object that a message is, None where it is none."""
     try:
-        content = msgspec.json.decode(message)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return content_of(message)
+    except BadMessage:
         return None
-    return content if isinstance(content, dict) else None
 
 
 def _texts(content: Mapping[str, Any]) -> Iterator[Any]:

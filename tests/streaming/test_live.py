@@ -6,6 +6,7 @@ import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from shutil import copytree, rmtree
@@ -24,7 +25,7 @@ from infra.services import RedisServer
 from streaming.messages import envelope, schema
 from tests.crash.kills import judged
 from tests.redis_rows import stored_rows
-from tests.site import Site, until
+from tests.site import Site, sites, until
 
 Make = Callable[..., Site]
 both = pytest.mark.parametrize("library", ["kafka-python", "confluent"])
@@ -33,16 +34,8 @@ both = pytest.mark.parametrize("library", ["kafka-python", "confluent"])
 @pytest.fixture
 def make(kafka: str, redis_url: str, tmp_path: Path, unique: Callable[[str], str]) -> Iterator[Make]:
     """A maker of sites, each ended with the test."""
-    made: list[Site] = []
-
-    def build(**options: object) -> Site:
-        name = unique("live")
-        made.append(Site(kafka, redis_url, tmp_path / name, name, **options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield build
-    for site in made:
-        site.close()
+    with sites(kafka, redis_url, tmp_path, partial(unique, "live")) as build:
+        yield build
 
 
 def payments(count: int, seed: int = 5) -> list[Transaction]:

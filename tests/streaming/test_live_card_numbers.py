@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from streaming import wiring
 from streaming.messages import envelope, schema
 from streaming.replay.job import Request
 from streaming.settings import ServiceSettings, changed
-from tests.site import Site, until
+from tests.site import Site, sites, until
 
 OLD, NEW = "old" * 12, "new" * 12
 FIRST = CardNumbers(CardsSection(key=Secret(OLD)))
@@ -39,16 +40,8 @@ Make = Callable[..., Site]
 @pytest.fixture
 def make(kafka: str, redis_url: str, tmp_path: Path, unique: Callable[[str], str]) -> Iterator[Make]:
     """A maker of sites, each ended with the test."""
-    made: list[Site] = []
-
-    def build(**options: object) -> Site:
-        name = unique("pan")
-        made.append(Site(kafka, redis_url, tmp_path / name, name, **options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield build
-    for site in made:
-        site.close()
+    with sites(kafka, redis_url, tmp_path, partial(unique, "pan")) as build:
+        yield build
 
 
 def paid(number: int, card: str, **fields: Any) -> tuple[bytes, bytes]:

@@ -16,11 +16,11 @@ from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint, encode_varint
 
+from streaming.kafka.client import UNPACKED
+
 MOST_UNPACKED = 32 * 1024 * 1024
 """Bytes: thirty times what a broker takes for a batch as it is sent."""
 PIECE = 1024 * 1024
-UNPACKED = b"unpacked"
-"""The header of records that were not unpacked."""
 
 OPENED: dict[int, Callable[[io.BytesIO], Any]] = {
     DefaultRecordBatch.CODEC_GZIP: lambda packed: gzip.GzipFile(fileobj=packed, mode="r"),
@@ -99,12 +99,12 @@ def past(buffer: bytearray, at: int) -> int:
 
 def empty_records(count: int) -> bytearray:
     """Return so many records without key and value, with a header that says why, as they lie in a batch."""
-    buffer, why = bytearray(), f"more than {MOST_UNPACKED} bytes".encode()
+    buffer, name, why = bytearray(), UNPACKED.encode(), f"more than {MOST_UNPACKED} bytes".encode()
     for offset in range(count):
         record = bytearray(b"\0\0")
-        for number in (offset, -1, -1, 1, len(UNPACKED)):
+        for number in (offset, -1, -1, 1, len(name)):
             encode_varint(number, record.append)
-        record += UNPACKED
+        record += name
         encode_varint(len(why), record.append)
         record += why
         encode_varint(len(record), buffer.append)
