@@ -53,6 +53,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `metrics_by_model` the same for each part of a blend. `encoder` is the version of the network's block encoder, `""`
     without one; `architecture` fixes the network's shape; `exits` names the exits, first one first, with the threshold
     below which a payment leaves there (the last has none). Labels came within `label_delay` (1 +- `label_spread`).
+    `until` is when the last payment was made that it was fitted or chosen on, 0 where the card does not say. `gate` is
+    by which settings labels were held back meanwhile, empty for none.
     """
 
     kind: str
@@ -63,6 +65,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     features: tuple[str, ...]
     label_delay: int
     label_spread: float = 0.0
+    until: int = 0
+    gate: dict[str, Any] = {}
     seed: int
     metrics: dict[str, float | None] = {}
     metrics_by_model: dict[str, dict[str, float | None]] = {}

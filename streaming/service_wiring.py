@@ -12,17 +12,15 @@ from pathlib import Path
 import msgspec
 
 from features.extractor import OnlineExtractor
-from features.spec import spec
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
 from features.stores.rowlog.copies import warm_loops
 from features.stores.rowlog.owner import MIB
 from fraud.core.engine import Engine, Lateness, Strategy
-from fraud.core.errors import ArtifactError, StoreRestartedError, StoreUnavailableError
-from fraud.core.labels import LabelBook
+from fraud.core.errors import StoreRestartedError, StoreUnavailableError
 from fraud.core.records import SECOND, Level
 from fraud.core.rules.blocked import BlockedCards
-from models.online.snapshots import MOST_BYTES, decoded, size_for
+from models.online.snapshots import decoded
 from streaming import clock, wiring
 from streaming.kafka import confluent, kafka_python
 from streaming.kafka.backlog import Backlog
@@ -33,15 +31,8 @@ from streaming.kafka.offsets import Offsets
 from streaming.kafka.publisher import Publisher
 from streaming.kafka.recovery import Recoverable, Recovery
 from streaming.kafka.source import RecordReader, TimeBudget
-from streaming.kafka.topics import Topics, ids, need_as_many
+from streaming.kafka.topics import Topics, ids
 from streaming.kafka.updates import in_force, open_updates
-from streaming.labels.counts import BookCounts, LearningCounts
-from streaming.labels.joiner import LabelJoiner
-from streaming.labels.journal import SqliteJournal
-from streaming.labels.learning import Learning, Outlet, Refreshes, let_through
-from streaming.labels.log import LabelLog
-from streaming.labels.pending import SqlitePending
-from streaming.labels.service import LabelService
 from streaming.messages.codec import Limits
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics, Pages
@@ -320,103 +311,6 @@ def listen(settings: ServiceSettings, metrics: Metrics, health: Health) -> Pages
     """Return a process's pages, None when the settings ask for none."""
     serving = settings.serving
     return Pages(serving.host, serving.http, metrics, health) if serving.http >= 0 else None
-
-
-def label_service(settings: ServiceSettings, folder: Path, *, anew: bool = False) -> LabelService:
-    """Return the label book's process, its file in `folder`, once no other process of this machine has that file.
-
-    `anew` goes on without a file that is lost. Whoever waits has the model loaded.
-
-    Raises:
-        ArtifactError: when the model that is to be learned on does not exist, or has nothing to learn.
-        SettingsError: when no broker answers or a topic does not exist, or the settings of labels contradict.
-        StateError: when the file cannot be used, or is not the one that published last.
-    """
-    kafka, topics, log = settings.kafka, Topics.of(settings.kafka), Log("book")
-    chosen, name = learned_on(settings, log), f"waiting-{kafka.group}"
-    take_turn(folder, name, lambda: log.say("waits for its turn", group=kafka.group))
-    # One that the broker makes by itself, at the first version, would be neither compacted nor of one partition.
-    learned = (topics.updates,) if chosen else ()
-    topic_ids = ids(kafka, (topics.decisions, topics.known, topics.labels, topics.actions, *learned))
-    need_as_many(kafka, topics.known, topics.decisions)
-    group = f"{kafka.group}-book"
-    pending = SqlitePending(folder / f"{name}.db")
-    labels = LabelLog(consumer_of(kafka, group), producer_of(kafka, group), pending, topics, topic_ids)
-    labels.begin(anew=anew)
-    book, outlet = label_book(settings, pending), Outlet(pending, topics, log)
-    learning = learning_of(settings, chosen, book, pending, outlet, labels) if chosen else None
-    if learning is None:
-        let_through(pending, outlet, log)
-    odd = OddRecords(topics.unprefixed())
-    joiner = LabelJoiner(book, pending, topics, learning, odd)
-    health, metrics = Health(), Metrics()
-    metrics.registry.register(BookCounts(joiner.counts))
-    metrics.registry.register(odd)
-    if learning is not None:
-        metrics.registry.register(LearningCounts(learning))
-    pages = listen(settings, metrics, health)
-    codec = wiring.codec(settings)
-    return LabelService(labels, codec, joiner, pending, topics, log, health, pages, kafka.group, learning)
-
-
-def learned_on(settings: ServiceSettings, log: Log) -> Strategy | None:
-    """Return the strategy whose model is learned on, or by which the gate judges; None where there is neither.
-
-    Raises:
-        ArtifactError: when the model does not exist, or has nothing to learn.
-        SettingsError: when vectors would be gone by the age of learning.
-    """
-    refresh, gate = settings.refresh.enabled, settings.gate.enabled
-    if not (refresh or gate):
-        return None
-    chosen = wiring.strategy(settings, spec().version)
-    if refresh and wiring.refreshing(chosen) is None:
-        msg = (
-            f"refresh.enabled, but model.name is '{settings.model.name}', which has no leaves to learn: name a booster "
-            "or a blend, as 'fraud models list' shows them, in [model] of the settings"
-        )
-        raise ArtifactError(msg)
-    settings.learning.age(settings.labels.vectors_for())
-    if refresh and not gate:
-        log.say("warning", text="refresh.enabled without gate.enabled: nothing holds flipped labels back")
-    # Only who learns needs River, which takes its time to be imported; a standby does that while it waits.
-    import_module("models.online.watched")
-    if refresh:
-        need_room(settings, chosen)
-    return chosen
-
-
-def need_room(settings: ServiceSettings, chosen: Strategy) -> None:
-    """Raise ArtifactError where what is learned on a strategy's model would be no message that the broker takes."""
-    from streaming.replay.learning import base_of
-
-    base = base_of(chosen)
-    if base is not None and (size := size_for(len(base.trees.leaf))) > MOST_BYTES:
-        msg = (
-            f"refresh.enabled, but parameters on '{settings.model.name}' take {size} bytes, more than the {MOST_BYTES} "
-            "that a message may have: train a model with fewer trees or leaves, or set refresh.enabled to false"
-        )
-        raise ArtifactError(msg)
-
-
-def label_book(settings: ServiceSettings, pending: SqlitePending) -> LabelBook:
-    """Return the label book over its file, with the age of learning where somebody learns."""
-    labels = settings.labels
-    maturity = settings.learning.age(labels.vectors_for()) if settings.refresh.enabled else 0
-    return LabelBook(pending, msgspec.structs.replace(labels.deadlines(), maturity=maturity), labels.believed())
-
-
-def learning_of(
-    settings: ServiceSettings, chosen: Strategy, book: LabelBook, pending: SqlitePending, outlet: Outlet, log: LabelLog
-) -> Learning:
-    """Return the learning loop in the label book's process, its state in the book's file."""
-    from models.online.watched import WatchedLoop
-    from streaming.replay.learning import base_of, drift_watch, learning_rules
-
-    base, rules = base_of(chosen) if settings.refresh.enabled else None, learning_rules(settings, chosen)
-    loop = WatchedLoop(base, book, rules, SqliteJournal(pending), partial(drift_watch, settings, chosen))
-    refreshes = Refreshes(chosen.scorer.version, rules.every, settings.refresh.clock == "stream")
-    return Learning(loop, refreshes, pending, outlet, log.positions, partial(in_force, settings.kafka))
 
 
 def input_log(settings: ServiceSettings) -> InputLog:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -239,6 +239,13 @@ def card_numbers(settings: Settings) -> CardNumbers:
 
 
 _card_numbers = lru_cache(maxsize=8)(CardNumbers)
+
+
+def gate_of(settings: Settings) -> dict[str, Any]:
+    """Return by which settings labels are held back, as plain values; empty where none are."""
+    if not settings.gate.enabled:
+        return {}
+    return {**msgspec.to_builtins(settings.gate), "every": str(settings.refresh.every)}
 
 
 def fingerprint(settings: Settings) -> str:

@@ -107,7 +107,8 @@ class Site:
     def _learn(self) -> list[str]:
         kafka = self.settings
         command = ["learn", "--bootstrap", kafka.bootstrap, "--prefix", kafka.prefix, "--group", kafka.group]
-        return [*command, "--state", str(self.folder / "book"), "--model", self.model, "--http", "-1"]
+        command += ["--store", self.redis_url, "--state", str(self.folder / "book")]
+        return [*command, "--model", self.model, "--http", "-1"]
 
     def log(self, name: str = "worker0") -> str:
         """Return what a process has written."""

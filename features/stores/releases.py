@@ -6,7 +6,7 @@ keys are in one slot, so that a cluster moves them together.
 
 from typing import Any
 
-from features.stores.rowlog.keys import release_key
+from features.stores.rowlog.keys import Keys, release_key
 from features.stores.server import Server
 from fraud.core.errors import StoreRestartedError
 from fraud.core.releases import Release, need_whole, not_kept, overtaken, release_in
@@ -35,7 +35,7 @@ class RedisReleases:
             StoreUnavailableError: when nothing answers there.
         """
         self._server = Server(url, timeout)
-        self._live = release_key(namespace)
+        self._live, self._pointer = release_key(namespace), Keys(namespace).pointer
         self._moves, self._texts = f"{self._live}:moves", f"{self._live}:texts"
         self._server.reopen()
         self._ask("GET", self._live)
@@ -56,6 +56,10 @@ class RedisReleases:
     def live(self) -> Release | None:
         """Return what is in force, None when nothing ever was."""
         return release_in(self._in_force())
+
+    def in_use(self) -> tuple[bytes, bytes]:
+        """Return the pointer to a model, and the release in force, each empty when there never was one."""
+        return bytes(self._ask("GET", self._pointer) or b""), self._in_force()
 
     def moves(self) -> list[Release]:
         """Return every move, oldest first."""

@@ -236,9 +236,9 @@ def flat(card: Any) -> dict[str, Any]:
             made[place] = value
 
     held = msgspec.to_builtins(card)
-    for name in ("kind", "data_hash", "label_delay", "spec_version", "seed", "metrics", "metrics_by_model"):
+    for name in ("kind", "data_hash", "until", "label_delay", "spec_version", "seed", "metrics", "metrics_by_model"):
         note(name, held[name])
-    for name in ("thresholds", "exits", "architecture", "settings", "libraries"):
+    for name in ("gate", "thresholds", "exits", "architecture", "settings", "libraries"):
         note(name, held[name])
     return made
 

@@ -1,5 +1,6 @@
 """`fraud evaluate --protocol prequential --learn`: a frozen model against what is learned, on a file."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +13,9 @@ from fraud.core.errors import SettingsError
 from fraud.core.fields import Duration
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from streaming.settings import ServiceSettings
 
 PREQUENTIAL = "prequential"
@@ -64,9 +68,11 @@ def evaluate(asked: Asked, *, learn: bool, json: bool) -> dict[str, Any]:
     said = None if asked.labels is None else LabelFile(asked.labels)
     truth = figures.truths(wiring.table(request).rows(), delay, said)
     ready = figures.ready_at(truth, asked.split)
-    based = kept(asked, found) if asked.models_from else fitted(asked, found, ready)
+    based = changed(found, "model", name=asked.models_from) if asked.models_from else fitted(asked, found, ready)
     collected = figures.Collected()
     job = wiring.replay(msgspec.structs.replace(request, settings=based, rules_until=ready), collected)
+    if asked.models_from and (warning := seen(asked, job.scorer, truth.times, ready)):
+        output.say(f"warning: {warning}")
     with output.progress("decide and learn", job.total) as step:
         result = job.run(step)
     served = collected.decided(truth)
@@ -90,11 +96,40 @@ def period(text: str | None) -> Duration | None:
         raise SettingsError(msg) from error
 
 
-def kept(asked: Asked, found: "ServiceSettings") -> "ServiceSettings":
-    """Return the settings with a model that is kept."""
-    from streaming.settings import changed
+def seen(asked: Asked, scorer: Any, times: "NDArray[np.int64]", ready: int) -> str:
+    """Return what is to be said of a kept model that may have seen payments which it is judged by; "" for nothing.
 
-    return changed(found, "model", name=asked.models_from)
+    Judged are payments from `ready` (ns) on; `times` are those of the whole file.
+
+    Raises:
+        SettingsError: when its card says that it was fitted on some of them.
+    """
+    from streaming.messages.times import to_text
+    from streaming.replay.extraction import file_hash
+
+    if (card := getattr(scorer, "card", None)) is None:
+        return ""
+    if not card.until:
+        return (
+            f"the card of {scorer.version} does not say how far the payments reach that it was fitted on: where some "
+            "of them are judged here, these figures are too good"
+        )
+    if card.until < ready:
+        return ""
+    known = f"{scorer.version} was fitted on payments until {to_text(card.until)}"
+    if file_hash(asked.data) != card.data_hash:
+        return (
+            f"{known} of another file, and is judged by payments from {to_text(ready)} on: where both are the same "
+            "payments, these figures are too good"
+        )
+    share = int((times <= card.until).sum()) / max(len(times) - 1, 1)  # as `ready_at` reckons
+    other = f"take --split {math.ceil(share * 1e4) / 1e4:g} or more, or leave" if share < 1 else "leave"
+    msg = (
+        f"--models-from {asked.models_from}: {known} of this file, and --split {asked.split:g} judges it by those from "
+        f"{to_text(ready)} on, {int(((times >= ready) & (times <= card.until)).sum()):,} of which it has seen; {other} "
+        "out --models-from, and a model is fitted on what was known by then"
+    )
+    raise SettingsError(msg)
 
 
 def fitted(asked: Asked, found: "ServiceSettings", ready: int) -> "ServiceSettings":

@@ -17,9 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fraud.core.errors import StateError
+from fraud.core.learning.journal import Journal, forget
 from fraud.core.learning.settings import DriftSection
 from fraud.core.stability import F32, F64, I64, Columns, ColumnsState, Compared
 
+DRIFT, SAMPLES = "drift", ("drift-features", "drift-scores")
+"""Kinds of rows in a journal: the state, and what becomes the reference of features and score."""
 SCORE = "score"
 """What the score is called among the features."""
 SHOWN = 10
@@ -29,19 +32,18 @@ STEP, MOST_LOGIT = 0.05, 14.0
 """Width and end of the bins that alerts are counted in, log-odds."""
 
 
+def forget_drift(journal: Journal) -> None:
+    """Let everything go that a journal holds of drift."""
+    for kind in (DRIFT, *SAMPLES):
+        forget(journal, kind)
+
+
 class Finding(NamedTuple):
     """What the end of a window has to say, for an event: a sentence, figures, and whether refreshes are to stop."""
 
     text: str
     details: dict[str, Any]
     hold: bool = False
-
-
-class WindowEnd(NamedTuple):
-    """Whether a window ended, and what it had to say."""
-
-    ended: bool = False
-    findings: tuple[Finding, ...] = ()
 
 
 class Alerts(NamedTuple):
@@ -98,7 +100,7 @@ def _edges(bins: int) -> F64:
 
 
 class DriftState(msgspec.Struct, frozen=True, array_like=True):
-    """The whole state of `Drift`."""
+    """The whole state of `Drift`, but for what becomes a reference; some 200 bytes a feature."""
 
     began: int
     heard: int
@@ -128,6 +130,7 @@ class Drift:
         self._rows: list[F32] = []
         self._scores: list[float] = []
         self._began = self._heard = 0
+        self._kept, self._body = (set[int](), set[int]()), b""
         self._drifted: frozenset[str] = frozenset()
         self._worst: dict[str, float] = {}
         known = np.asarray(scores, np.float32)
@@ -144,43 +147,63 @@ class Drift:
         if len(self._scores) >= CHUNK:
             self._count()
 
-    def close(self, now: int) -> WindowEnd:
+    def close(self, now: int) -> tuple[Finding, ...]:
         """End the window if it is over at `now` (ns of the stream); return what is news: begun and ended drifts."""
         self._began = min(self._began or now, now)  # a clock may go back
         if now - self._began < self._rules.window or self._heard < self._rules.least:
-            return WindowEnd()
+            return ()
         self._count()
         compared = [*self._score.close(), *self._features.close()]
         alerts = None if self._review_at is None else self._alerts.close(self._review_at)
         self._began, self._heard = now, 0
-        return WindowEnd(True, self._found(compared, alerts))
+        return self._found(compared, alerts)
 
     def figures(self) -> dict[str, float]:
         """Return PSI less chance in the last window: of the score and of the features that moved most, ten in all."""
         return dict(self._worst)
 
-    def snapshot(self) -> bytes:
-        """Return the whole state; a few MB while the reference is taken, then some 200 bytes a feature."""
+    def keep(self, journal: Journal) -> None:
+        """Keep the whole state as rows; of the reference that is being taken, a few MB, only what is new since."""
         self._count()
-        state = DriftState(
-            self._began, self._heard, tuple(sorted(self._drifted)), self._worst, self._features.snapshot(),
-            self._score.snapshot(), (self._alerts.reference.tobytes(), self._alerts.window.tobytes()),
-        )  # fmt: skip
-        return msgspec.msgpack.encode(state)
+        for kind, columns, kept in zip(SAMPLES, self._columns(), self._kept, strict=True):
+            rows = columns.sample
+            for number in kept - rows.keys():
+                journal.remove(kind, number)
+            for number in rows.keys() - kept:
+                journal.put(kind, number, rows[number].tobytes())
+            kept.clear()
+            kept.update(rows)
+        features, score = (one.snapshot() for one in self._columns())
+        alerts = self._alerts.reference.tobytes(), self._alerts.window.tobytes()
+        drifted = tuple(sorted(self._drifted))
+        state = DriftState(self._began, self._heard, drifted, self._worst, features, score, alerts)
+        if (body := msgspec.msgpack.encode(state)) != self._body:
+            self._body = body
+            journal.put(DRIFT, 0, body)
 
-    def restore(self, snapshot: bytes) -> None:
-        """Replace the whole state; raise StateError for bytes that are none, or of another model's features."""
+    def take_up(self, journal: Journal) -> None:
+        """Go on where a journal stands; one without a state changes nothing.
+
+        Raises StateError for rows that are none, or of another model's features.
+        """
+        if (body := journal.get(DRIFT, 0)) is None:
+            return
+        samples = [{number: np.frombuffer(row, np.float32) for number, row in journal.rows(kind)} for kind in SAMPLES]
         try:
-            state = msgspec.msgpack.decode(snapshot, type=DriftState)
+            state = msgspec.msgpack.decode(body, type=DriftState)
         except msgspec.MsgspecError as error:
             msg = f"the state of drift cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
-        self._features.restore(state.features)
-        self._score.restore(state.score)
+        for columns, saved, sample in zip(self._columns(), (state.features, state.score), samples, strict=True):
+            columns.restore(saved, sample)
+        self._kept, self._body = (set(samples[0]), set(samples[1])), body
         self._alerts.reference, self._alerts.window = (np.frombuffer(one, np.int64).copy() for one in state.alerts)
         self._began, self._heard = state.began, state.heard
         self._drifted, self._worst = frozenset(state.drifted), state.worst
         self._rows, self._scores = [], []
+
+    def _columns(self) -> tuple[Columns, Columns]:
+        return self._features, self._score
 
     def _count(self) -> None:
         """Take what was heard into the windows."""

@@ -138,6 +138,8 @@ class LabelBook:
         matches = []
         if before is not None:
             item = corrected(before, item)
+            if before.due > before.deadline and not is_silent(item):  # settled once, and silence has nothing to say
+                item = msgspec.structs.replace(item, due_at=item.deadline + 1)
             matches = [Match(before, None, self._moved(before, item, decision.seen_at))]
         self._pending.put(item)
         early = self._pending.take_early(decision.tx_id)
@@ -337,9 +339,13 @@ def with_claim(claims: tuple[Claim, ...], label: Label) -> tuple[Claim, ...]:
 
 
 def corrected(before: Pending, item: Pending) -> Pending:
-    """Return the item of a correction with what is known of the version before it; it is not learned a second time."""
+    """Return the item of a correction with what is known of the version before it; it is not learned a second time.
+
+    Whether that was learned cannot be told once its vector is gone: then it was, or it is too late.
+    """
     silent = before.silent_at if item.went_through or before.released_at else 0
-    mature_at = 0 if before.said and not before.mature_at else item.mature_at
+    learned = not before.mature_at and (before.said or before.versions is None)
+    mature_at = 0 if learned else item.mature_at
     return msgspec.structs.replace(
         item, claims=before.claims, released_at=before.released_at, silent_at=silent, due_at=0, mature_at=mature_at
     )

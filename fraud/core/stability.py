@@ -13,7 +13,7 @@ Bins are quantiles of the reference, with one more for missing values; a column 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -105,20 +105,22 @@ class Thinned:
     def __init__(self, most: int, columns: int) -> None:
         """Keep between `most` and twice as many of what comes."""
         self._most, self._columns = most, columns
-        self.rows: list[F32] = []
+        self.rows: dict[int, F32] = {}
+        """What is kept, by its place in what came."""
         self.seen, self.stride = 0, 1
 
     def add(self, row: F32) -> None:
         """Take a row in, or leave it out."""
         if self.seen % self.stride == 0:
-            self.rows.append(row)
+            self.rows[self.seen] = row
             if len(self.rows) >= 2 * self._most:
-                self.rows, self.stride = self.rows[::2], self.stride * 2
+                self.stride *= 2
+                self.rows = {place: kept for place, kept in self.rows.items() if place % self.stride == 0}
         self.seen += 1
 
     def matrix(self) -> F32:
         """Return what was kept, float32 (rows, columns)."""
-        return np.array(self.rows, np.float32).reshape(-1, self._columns)
+        return np.array(list(self.rows.values()), np.float32).reshape(-1, self._columns)
 
 
 class Columns:
@@ -167,16 +169,20 @@ class Columns:
         named = zip(self.names, indices, used, strict=True)
         return [Compared(name, index, *chance(bins, n, m)) for name, index, bins in named]
 
+    @property
+    def sample(self) -> Mapping[int, F32]:
+        """Return the rows of what becomes the reference, by number; a row never changes under its number."""
+        return self._sample.rows
+
     def snapshot(self) -> "ColumnsState":
-        """Return the whole state."""
+        """Return the whole state but for the sample."""
         edges = b"" if self._by is None else self._by.edges.tobytes()
         sample = self._sample
         return ColumnsState(
-            self.names, edges, self._reference.tobytes(), self._window.tobytes(), sample.matrix().tobytes(),
-            sample.seen, sample.stride,
-        )  # fmt: skip
+            self.names, edges, self._reference.tobytes(), self._window.tobytes(), sample.seen, sample.stride
+        )
 
-    def restore(self, state: "ColumnsState") -> None:
+    def restore(self, state: "ColumnsState", sample: Mapping[int, F32]) -> None:
         """Replace the whole state; raise StateError for other columns or bins."""
         shape = self._reference.shape
         if state.names != self.names or len(state.reference) != self._reference.nbytes:
@@ -187,17 +193,16 @@ class Columns:
         self._reference = np.frombuffer(state.reference, np.int64).reshape(shape)
         self._window = np.frombuffer(state.window, np.int64).reshape(shape).copy()
         self._sample = Thinned(self._least, len(self.names))
-        self._sample.rows = list(np.frombuffer(state.sample, np.float32).reshape(-1, len(self.names)))
+        self._sample.rows = dict(sample)
         self._sample.seen, self._sample.stride = state.seen, state.stride
 
 
 class ColumnsState(msgspec.Struct, frozen=True, array_like=True):
-    """The state of `Columns`: arrays as bytes, float32 and int64."""
+    """The state of `Columns` but for its sample: arrays as bytes, float32 and int64."""
 
     names: tuple[str, ...]
     edges: bytes
     reference: bytes
     window: bytes
-    sample: bytes
     seen: int
     stride: int

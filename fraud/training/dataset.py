@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -44,6 +44,8 @@ COLUMNS: dict[str, type[np.generic]] = {
 class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the vectors depend on. `label_delay` is in nanoseconds; `settings` names anything else that matters.
 
+    `gate` is by which settings labels are held back, empty for none.
+
     Labels come between `label_delay * (1 - label_spread)` and `label_delay * (1 + label_spread)` after their payments.
     """
 
@@ -52,6 +54,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     label_delay: int
     settings: str = ""
     label_spread: float = 0.0
+    gate: dict[str, Any] = {}
 
     @property
     def latest(self) -> int:

@@ -18,7 +18,7 @@ from streaming import wiring
 from streaming.files import mapping
 from streaming.files.table import Table
 from streaming.replay.extraction import Extraction, file_hash
-from streaming.settings import card_numbers, fingerprint, rates
+from streaming.settings import card_numbers, fingerprint, gate_of, rates
 
 if TYPE_CHECKING:
     from fraud.training.recording import HistoryLog, Recording
@@ -50,7 +50,8 @@ class ExtractionRequest(NamedTuple):
         """Return what the vectors depend on."""
         text = msgspec.json.encode(table.mapping).decode() + fingerprint(self.settings)
         version = wiring.extraction(table, self.delay, self.settings).spec_version
-        return Identity(file_hash(self.data), version, -1 if self.delay is None else self.delay, text, self.spread)
+        delay = -1 if self.delay is None else self.delay
+        return Identity(file_hash(self.data), version, delay, text, self.spread, gate_of(self.settings))
 
 
 def silent(text: str) -> None:

@@ -148,6 +148,8 @@ def draft(data: Dataset, name: str, created: int, request: FitRequest, made: Mad
         features=data.names,
         label_delay=identity.label_delay,
         label_spread=identity.label_spread,
+        until=int(data.time[made.rows.train].max()),
+        gate=identity.gate,
         seed=booster_of(request.settings).seed,
         metrics=measured.get(made.kind, {}),
         metrics_by_model=measured if len(measured) > 1 else {},

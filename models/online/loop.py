@@ -105,8 +105,7 @@ class LearningLoop:
 
         Raises ValueError for a period that is closed.
         """
-        logit = log_odds_in(match.item.parts)
-        self._gate.take(match, None if logit is None else probability(logit), period)
+        self._gate.take(match, base_of(match.item), period)
 
     def ripen(self, item: Pending) -> None:
         """Take in a payment that has reached the age of learning: it is learned at the end of the period.
@@ -122,9 +121,10 @@ class LearningLoop:
         Untold ones are learned of such payments alone; of those that are refused or held, analysts tell early.
         """
         stands = self._book.standing(item) if item.went_through else None
-        if self._refresher is not None and stands is not None and stands.verdict is Verdict.FRAUD:
+        if stands is not None and stands.verdict is Verdict.FRAUD:
             number = next(reversed(self._settled), -1) + 1
-            self._settled[number] = Settled(item.tx_id, item.channel, stands.at - item.paid_at)
+            told_after, base = stands.at - item.paid_at, base_of(item)
+            self._settled[number] = Settled(item.tx_id, item.channel, told_after, base)
             self._journal.put(SETTLED, number, _encode(self._settled[number]))
 
     def work(self, most: int) -> int:
@@ -146,7 +146,8 @@ class LearningLoop:
     def close(self, period: int, now: int, positions: Mapping[str, int] | None = None) -> Closed:
         """End all periods up to `period`, at `now` (ns UTC); `positions` go into the snapshot, should there be one."""
         begin, refresher = self._gate.period, self._refresher
-        closed = self._gate.close(period, flooding(refresher.recent.probabilities()) if refresher else ())
+        by_band = flooding(refresher.recent.probabilities()) if refresher else ()
+        closed = self._gate.close(period, by_band, self._told())
         self._count("passed", len(closed.released))
         self._count("waited", sum(entry.period < begin for entry in closed.released))
         for alarm in closed.alarms:
@@ -154,12 +155,22 @@ class LearningLoop:
         snapshot = None
         if refresher is not None:
             self._begin(refresher.base, now)
+        self._count_settled(refresher)
+        if refresher is not None:
             self._learn_all(refresher, closed.released)
             snapshot = self._refreshed(refresher, now, positions or {})
         return self._done(now, closed.released, snapshot)
 
+    def follow(self, base: Base | None, rules: LearningRules) -> None:
+        """Go on behind the end of a period with another base, on which learning starts anew, or by other rules."""
+        self._base, self._rules = base, rules
+        self._load()
+
     def move(self, by: int, now: int) -> None:
-        """Count periods on from another number, `by` more (or fewer), where time has gone back to `now` (ns UTC)."""
+        """Count periods on from another number, `by` more or fewer, at `now` (ns UTC).
+
+        Fewer where a clock has gone back, more where nobody was here: what the gate doubts waits as long as before.
+        """
         self._gate.move(by)
         self._guard.move(now)
         if self._refresher is not None:
@@ -257,6 +268,10 @@ class LearningLoop:
 
     # ---- learning
 
+    def _told(self) -> list[float]:
+        """Return what the base said of frauds whose deadline has passed; a word that is held counts for nothing."""
+        return [one.base for one in self._settled.values() if one.base is not None and not self._gate.holds(one.tx_id)]
+
     def _begin(self, base: Base, now: int) -> None:
         """Note when learning on this base began, and say so where it has learned on another one."""
         state = self._state
@@ -267,14 +282,17 @@ class LearningLoop:
             text = f"the model is {base.version}, it was {state.previous}: learning starts anew"
             self._tell(now, "base-changed", text, base=base.version, before=state.previous)
 
-    def _learn_all(self, refresher: Refresher, passed: Iterable[Waiting]) -> None:
-        """Learn what there is: how much is told by the age of learning, analysts' verdicts, payments of that age."""
+    def _count_settled(self, refresher: Refresher | None) -> None:
+        """Count how many frauds are told by the age of learning; a word that is held counts for nothing."""
         for number, settled in self._settled.items():
-            if not self._gate.holds(settled.tx_id):  # a word that is held counts for nothing
+            if refresher is not None and not self._gate.holds(settled.tx_id):
                 refresher.told.closed(settled.channel, settled.told_after, self._rules.maturity)
                 self._changed = True
             self._journal.remove(SETTLED, number)
         self._settled.clear()
+
+    def _learn_all(self, refresher: Refresher, passed: Iterable[Waiting]) -> None:
+        """Learn what there is: analysts' verdicts, payments that have reached the age of learning."""
         self._learn_analysts(passed)
         for tx_id in self._ripe.take(self._gate.holds)[1]:
             self._learn_ripe(refresher, tx_id)
@@ -442,6 +460,12 @@ class LearningLoop:
                 refresher.restore(learned)
         self._changed = another  # so that nothing of the other base is kept
         return refresher
+
+
+def base_of(item: Pending) -> float | None:
+    """Return the base's probability of a payment when it was decided, None where there was none."""
+    logit = log_odds_in(item.parts)
+    return None if logit is None else probability(logit)
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -26,11 +26,12 @@ class Sums(msgspec.Struct, array_like=True):
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True):
-    """A fraud whose deadline has passed, and how long after the payment it was told, ns."""
+    """A fraud whose deadline has passed, how long after the payment it was told, ns, and what the base had said."""
 
     tx_id: str
     channel: str
     told_after: int
+    base: float | None = None
 
 
 class LoopState(msgspec.Struct, array_like=True):

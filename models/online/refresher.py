@@ -22,14 +22,17 @@ from models.online.parameters import CLIP, Parameters, neutral, towards
 from models.online.recent import Recent
 from models.online.stack import PACES, Learned, OnlineStack
 
-LEAST_RMS = 1e-3
-"""A step that moves the last decisions by less is not published: the next one takes it along."""
+NOTHING = 1e-3
+"""In log-odds: a step that can move no payment by so much is nothing, and is not published; the next takes it along.
+
+Whatever is more is published, as one label that moves a few payments far hardly moves a mean.
+"""
 FROZEN, SLOW, FAST, MIXTURE, GOOD, PERIOD = range(6)
 """What stands where in what is said of a decision; GOOD is -1 without other parameters to go back to."""
 NONE = -1.0
 PROVED = DAY
 WITHIN = 0.99
-"""A part of a step that is still too long is cut to somewhat less than fits, so that the next look ends it."""
+"""A part of a step that is too long is cut to somewhat less than fits, so that the next look ends it."""
 
 
 class Base(NamedTuple):
@@ -85,7 +88,7 @@ class Refresher:
         self.labels: dict[str, int] = {}
         """How many labels were learned, by `SOURCE/VERDICT`."""
         self.watermark = 0
-        self._values = self._stacked()
+        self._values, self._of_trees = self._stacked(), lv.trees_of(base.trees)
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -149,26 +152,43 @@ class Refresher:
         return Losses(int(said[PERIOD]), fraud, loss(outcome, said[FROZEN]), loss(outcome, said[MIXTURE]), good)
 
     def refresh(self, alert_at: Callable[[int], float]) -> Step | None:
-        """Publish what was learned as far as the step bound lets it; return the step, None when there is none worth it.
+        """Publish what was learned as far as the step bound lets it; return the step, None when there is none.
 
-        `alert_at` returns the log-odds from which a payment of an amount is an alert.
+        `alert_at` returns the log-odds from which a payment of an amount is an alert. What is left of a step is taken
+        by the next one.
         """
-        fresh, at, most = self._stack.export(), alert_at(self.recent.amount()), self._pace.step_rms
-        before = self.recent.log_odds(self.live)
-        bound = step(before, self.recent.log_odds(fresh), at, most=most)
-        if bound.rms < LEAST_RMS:
+        fresh, before = self._stack.export(), self.recent.log_odds(self.live)
+        whole = self.recent.log_odds(fresh)
+        if not self._differs(fresh, whole - before):
             return None
-        while 0 < (share := bound.share) < 1:
-            # a part of the way in parameters is not that part in log-odds: they are mixed, and cut at the clip
-            taken = step(before, self.recent.log_odds(towards(self.live, fresh, share)), at, most=most)
-            bound = bound._replace(share=share * taken.share * WITHIN, rms=taken.rms / share, alerts=taken.alerts)
-            if taken.share in (0, 1):
-                bound = bound._replace(share=share * taken.share, why=taken.why or bound.why)
-                break
+        bound, self.live = self._part(before, fresh, whole, alert_at(self.recent.amount()))
         if bound.share:
-            self.live = towards(self.live, fresh, bound.share)
             self._values = self._stacked()
         return bound
+
+    def _differs(self, fresh: Parameters, moves: F64) -> bool:
+        """Tell whether parameters could move a payment; `moves` are those of the last decisions, log-odds."""
+        change = fresh.changes.astype(np.float64) - self.live.changes
+        moved = float(np.abs(moves).max()) if len(moves) else 0.0
+        return max(moved, lv.furthest(self._of_trees, change)) >= NOTHING
+
+    def _part(self, before: F64, fresh: Parameters, whole: F64, at: float) -> tuple[Step, Parameters]:
+        """Return which part of the way to new parameters is within the bound, and the parameters there.
+
+        A part of the way in parameters is not that part in log-odds, for they are mixed, and cut at the clip: each part
+        is measured. `before` and `whole` are log-odds of the last decisions, alerts begin `at`. No part is where so
+        many payments stand at one score that any would make too many alerts.
+        """
+        most, share, taken = self._pace.step_rms, 1.0, fresh
+        first = bound = step(before, whole, at, most=most)
+        while bound.share < 1:
+            share *= bound.share * WITHIN
+            taken = towards(self.live, fresh, share)
+            after = self.recent.log_odds(taken)
+            if not self._differs(taken, after - before):
+                return first._replace(share=0.0), self.live
+            bound = step(before, after, at, most=most)
+        return Step(share, bound.rms / share, bound.alerts, first.why), taken
 
     def snapshot(self) -> bytes:
         """Return the whole state but for the last decisions, which lie in the journal."""

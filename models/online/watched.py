@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fraud.core.censored import RecentFigures
-from fraud.core.drift import Drift
+from fraud.core.drift import DRIFT, Drift, forget_drift
 from fraud.core.errors import StateError
 from fraud.core.labels import LabelBook
 from fraud.core.learning.journal import Journal
@@ -14,8 +14,6 @@ from fraud.core.records import Decision, FeatureVector, Verdict, log_odds_in
 from models.online.loop import Closed, LearningLoop, LearningRules
 from models.online.refresher import FROZEN, MIXTURE, Base
 
-DRIFT = "drift"
-"""Rows in the journal: the state of drift, as of the end of a window."""
 EACH = 1_000
 """Figures are taken anew after so many payments: they rank thousands, and ends of periods are to be short."""
 
@@ -24,8 +22,8 @@ class WatchedLoop(LearningLoop):
     """A learning loop that hears, beside what it learns, whether the stream still looks as it did.
 
     A drift is an event. Where the settings say hold, payments also keep the parameters that they have: those are
-    pinned, or the base frozen where there are none, until somebody unpins or thaws. Learning goes on either way. After
-    a kill the window that was open begins anew.
+    pinned, or the base frozen where there are none, until somebody unpins or thaws. Learning goes on either way. What
+    drift knows is kept at the end of each period: a kill takes from a window what was heard since.
     """
 
     def __init__(
@@ -44,6 +42,11 @@ class WatchedLoop(LearningLoop):
             self._drift.hear(None if vector is None else vector.values, probability(logit))
         return super().hear(decision, vector)
 
+    def follow(self, base: Base | None, rules: LearningRules, drift: Callable[[], Drift] | None = None) -> None:
+        """Go on behind the end of a period with another base, or by other rules, and what makes a watch for that."""
+        self._new_drift = drift or self._new_drift
+        super().follow(base, rules)
+
     def ripen(self, item: Pending) -> None:
         """Take in a payment that has reached the age of learning: its figures count as of now.
 
@@ -59,12 +62,11 @@ class WatchedLoop(LearningLoop):
 
     def close(self, period: int, now: int, positions: Mapping[str, int] | None = None) -> Closed:
         """End all periods up to `period`, at `now` (ns UTC); tell of drift where a window ended."""
-        found, hold = self._drift.close(now), False
-        for finding in found.findings:
+        hold = False
+        for finding in self._drift.close(now):
             self._tell(now, DRIFT, finding.text, **finding.details)
             hold = hold or finding.hold
-        if found.ended:
-            self._journal.put(DRIFT, 0, self._drift.snapshot())
+        self._drift.keep(self._journal)
         closed = super().close(period, now, positions)
         return self._kept(closed, now) if hold else closed
 
@@ -80,6 +82,11 @@ class WatchedLoop(LearningLoop):
             self._shown = {"frozen": frozen, "mixture": mixture}
         return super().figures() | {"drift": self._drift.figures(), "known": self._shown}
 
+    def snapshot(self) -> bytes:
+        """Return the whole state, with what drift has heard since the end of a period."""
+        self._drift.keep(self._journal)
+        return super().snapshot()
+
     def _kept(self, closed: Closed, now: int) -> Closed:
         """Let payments keep what they have; return all that came of it."""
         what = f"parameters {self.version}" if self.version else "the model as it was trained"
@@ -92,11 +99,11 @@ class WatchedLoop(LearningLoop):
         """Take up what the journal holds; another base begins anew."""
         super()._load()
         if self._state.previous and not self._state.since:
-            self._journal.remove(DRIFT, 0)  # the score is to be compared with this base's own
+            forget_drift(self._journal)  # the score is to be compared with this base's own
         self._drift, self._known = self._new_drift(), (RecentFigures(), RecentFigures())
         self._shown = {}
-        if (body := self._journal.get(DRIFT, 0)) is not None:
-            try:
-                self._drift.restore(body)
-            except StateError:
-                self._journal.remove(DRIFT, 0)
+        try:
+            self._drift.take_up(self._journal)
+        except StateError:
+            forget_drift(self._journal)
+            self._drift = self._new_drift()

@@ -18,7 +18,11 @@ from streaming.settings import KafkaSection
 
 SNAPSHOT, LIVE, EVENT, HELD = "snapshot/", "live/", "event/", "held/"
 PERIOD = "period/"
-"""The end of a period, its time in `at` (UTC ns): the learner's sign of life, whether or not it learned anything."""
+"""The end of a period, its time in `at` (UTC ns): the learner's sign of life, whether or not it learned anything.
+
+`version` is the newest by then, "" for none, `positions` is up to where labels were learned: by it, or, where it is the
+one of before, they moved nothing. An embedded engine has none of both.
+"""
 ANSWER_MS = 50
 BACK = 200
 """Records that are read at first, from the end; four times as many where they were not enough."""

@@ -124,7 +124,7 @@ class Loop(Protocol):
         """End a period."""
 
     def move(self, by: int, now: int) -> None:
-        """Count periods on from another number, for time has gone back."""
+        """Count periods on from another number: time has gone back, or nobody was here for a while."""
 
     def release(self, chart: str, now: int) -> Closed:
         """Let the labels of a chart through."""
@@ -185,6 +185,26 @@ class Refreshes(NamedTuple):
     by_stream: bool = False
 
 
+class Successor(NamedTuple):
+    """What a learner goes on with where payments are decided by another model, or policy.
+
+    `base` names the model; `take_up` is called between two periods.
+    """
+
+    base: str
+    take_up: Callable[[], None]
+
+
+class Following(Protocol):
+    """Follows which model payments are decided by; see `streaming.labels.following`."""
+
+    def turn(self, now: int) -> None:
+        """Ask, if it is time for it at `now` (monotonic ns)."""
+
+    def successor(self) -> Successor | None:
+        """Return, once, what a learner is to go on with."""
+
+
 class Outlet:
     """What of the loop leaves: into an outbox, and a line in the log. `events` and `known` count it."""
 
@@ -211,6 +231,10 @@ class Outlet:
         self._show_held(base, held)
         for label in closed.known:
             self.label(label)
+
+    def begin_anew(self) -> None:
+        """Publish what is held once more, as it is to be found under another model's name."""
+        self._held = b""
 
     def _show_held(self, base: str, held: Mapping[str, HeldChart]) -> None:
         shown = {name: {"count": one.count, "since": one.since, "examples": one.examples} for name, one in held.items()}
@@ -266,11 +290,12 @@ class Learning:
         outlet: Outlet,
         positions: Callable[[], Mapping[str, int]],
         in_force: Callable[[str], Mapping[str, bytes]],
+        following: Following | None = None,
     ) -> None:
-        """Go on in the period that the file is in."""
+        """Go on in the period that the file is in; without `following` on the model of the beginning."""
         self._loop, self._refreshes = loop, refreshes
         self._pending, self.outlet = pending, outlet
-        self._positions, self._in_force = positions, in_force
+        self._positions, self._in_force, self._following = positions, in_force, following
         self._period = pending.number(PERIOD, 0)
         self.took = Cells(SECONDS, NS)
         self.figures = loop.figures()
@@ -294,7 +319,12 @@ class Learning:
             self._loop.settle(item)
 
     def work(self) -> None:
-        """Learn for a moment of payments that are old enough: a minute's at once would hold everything up."""
+        """Learn for a moment of payments that are old enough: a minute's at once would hold everything up.
+
+        Before that, ask by which model payments are decided.
+        """
+        if self._following is not None:
+            self._following.turn(clock.monotonic_ns())
         until = clock.monotonic_ns() + WORK_NS
         while self._loop.work(AT_ONCE) and clock.monotonic_ns() < until:
             pass
@@ -322,11 +352,25 @@ class Learning:
         began, self._period = self._period, period
         self._pending.set_number(PERIOD, period)
         if began:
+            if (away := period - 1 - began) and not self._refreshes.by_stream:
+                self._loop.move(away, at)  # what the gate doubts is not let through by an hour without labels
             start, end = clock.monotonic_ns(), period * every
             self._keep(at)
-            self._publish(self._loop.close(period - 1, end, self._positions()), {})
-            self.outlet.send(updates.PERIOD + self._refreshes.base, {"at": end})
+            positions = self._positions()
+            self._publish(self._loop.close(period - 1, end, positions), {})
+            ended = {"at": end, "version": self.figures.get("version", ""), "positions": positions}
+            self.outlet.send(updates.PERIOD + self._refreshes.base, ended)
+            self._follow()
             self.took.add(clock.monotonic_ns() - start)
+
+    def _follow(self) -> None:
+        """Go on with another model, or policy, if payments are decided by one."""
+        if self._following is None or (successor := self._following.successor()) is None:
+            return
+        successor.take_up()
+        self._refreshes = self._refreshes._replace(base=successor.base)
+        self.outlet.begin_anew()
+        self.figures = self._loop.figures()
 
     def _go_back(self, period: int, at: int) -> None:
         """Go on in a period of before: a clock that was ahead was set right, or periods are longer than they were."""

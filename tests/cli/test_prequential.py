@@ -1,7 +1,9 @@
 """`fraud evaluate --protocol prequential --learn`: figures of the very decisions, told by the file or by labels."""
 
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from fraud.cli import app
+from fraud.cli.prequential import Asked, seen
 from fraud.core import metrics
 from fraud.core.errors import FraudError
 from fraud.training import prequential
+from models import registry
 from streaming.files import mapping
 from streaming.files.labels import LabelFile
 from streaming.files.table import Table
@@ -101,6 +105,31 @@ def test_labels_with_their_own_times_are_taken_and_figures_as_known_differ(made:
     known = found["as_known"]
     assert 0 < known["told_share"][0] < 1
     assert known["refreshed"]["fraud_share_corrected"] > known["refreshed"]["fraud_share_naive"]
+
+
+def test_model_that_has_seen_what_it_is_judged_by_is_refused(made: Path, tmp_path: Path) -> None:
+    data, toml = str(made / "data.parquet"), tmp_path / "fraud.toml"
+    toml.write_text(f'[gate]\nenabled = true\npatience = 7\n[model]\nfolder = "{tmp_path}"\n')
+    words = ["--settings", str(toml), "--models", str(tmp_path), "--name", "mine", "--cache", str(tmp_path / "cache")]
+    call("train", "--data", data, "--label-delay", "1d", "--model", "booster", "--quick", *words)
+    card = registry.card_of(tmp_path, "mine")
+    assert (card.gate["patience"], card.gate["every"]) == (7, "1m")
+    assert card.gate["merchant"]["alarm"] == 8
+    common = ["--protocol", "prequential", "--learn", "--models-from", "mine", "--label-delay", "1d", "--every", "6h"]
+    with pytest.raises(FraudError, match=r"--split 0.5 judges .* it has seen; take --split") as refused:
+        call("evaluate", "--data", data, "--settings", str(toml), *common)
+    split = re.findall(r"take --split (\S+)", str(refused.value))[0]
+    found = call("evaluate", "--data", data, "--settings", str(toml), "--split", split, *common, "--json")
+    assert found["model"] == f"mine@{card.version}"
+
+
+@pytest.mark.parametrize(("until", "told"), [(0, "does not say how far"), (9, ""), (10, "of another file, and is")])
+def test_model_that_may_have_seen_what_it_is_judged_by_is_told_of(made: Path, until: int, told: str) -> None:
+    given = Asked(*[None] * len(Asked._fields))._replace(data=made / "data.parquet")  # type: ignore[arg-type]
+    scorer = SimpleNamespace(version="mine@1", card=SimpleNamespace(until=until, data_hash="another"))
+    said = seen(given, scorer, np.arange(20), ready=10)
+    assert told in said
+    assert bool(said) is bool(told)
 
 
 def test_without_learn_it_says_what_is_missing(made: Path) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fraud.core.drift import SCORE, SHOWN, Drift, Finding
+from fraud.core.drift import DRIFT, SAMPLES, SCORE, SHOWN, Drift, Finding
 from fraud.core.errors import StateError
 from fraud.core.fields import Duration
+from fraud.core.learning.journal import MemoryJournal
 from fraud.core.learning.settings import DriftSection
 from fraud.core.records import DAY, HOUR
 from fraud.core.stability import Bins, Thinned, chance, stability
@@ -44,8 +45,16 @@ def hear(drift: Drift, matrix: F32, said: NDArray[np.float64], day: int) -> tupl
     for hour, part in enumerate(np.array_split(np.arange(len(matrix)), 24)):
         for row in part.tolist():
             drift.hear(matrix[row], float(said[row]))
-        found += drift.close(START + day * DAY + hour * HOUR).findings
+        found += drift.close(START + day * DAY + hour * HOUR)
     return tuple(found)
+
+
+def kept(drift: Drift) -> MemoryJournal:
+    """Return a journal with what a watch for drift keeps, whatever it has kept elsewhere."""
+    journal = MemoryJournal()
+    drift._kept, drift._body = (set(), set()), b""
+    drift.keep(journal)
+    return journal
 
 
 def days(
@@ -165,7 +174,7 @@ def test_decisions_without_vector_or_score_are_no_drift() -> None:
     days(drift, 2)
     for _ in range(2_000):
         drift.hear(None, None)
-    found = drift.close(START + 4 * DAY).findings
+    found = drift.close(START + 4 * DAY)
     assert [list(one.details["psi"]) for one in found] == [[SCORE]]  # scores are missing, which they were not
 
 
@@ -190,22 +199,35 @@ def test_restored_drift_goes_on_as_if_nothing_had_happened(cut: int) -> None:
         assert day(first, number) == day(whole, number)
     for drift in (first, whole):
         drift.hear(extra, 0.5)
-    again.restore(first.snapshot())
+    again.take_up(kept(first))
     found = []
     for number in range(cut, 6):
         found += (same := day(again, number))
         assert same == day(whole, number)
-        assert again.snapshot() == whole.snapshot()
+        assert kept(again).snapshot() == kept(whole).snapshot()
     assert [next(iter(one.details)) for one in found] == ["action", "ended"]
 
 
 def test_state_of_other_features_is_refused() -> None:
-    saved = Drift(NAMES, rules()).snapshot()
+    saved = kept(Drift(NAMES, rules()))
     for other in (Drift(NAMES[:2], rules()), Drift(NAMES, rules(bins=5))):
         with pytest.raises(StateError, match="start it anew"):
-            other.restore(saved)
+            other.take_up(saved)
+    saved.put(DRIFT, 0, b"\x00")
     with pytest.raises(StateError, match="cannot be read"):
-        Drift(NAMES, rules()).restore(b"\x00")
+        Drift(NAMES, rules()).take_up(saved)
+
+
+def test_kept_drift_leaves_no_row_behind_of_what_was_thinned_out_or_is_a_reference() -> None:
+    drift, journal = Drift(NAMES, rules(reference=100, window=Duration(3 * DAY))), MemoryJournal()
+    for day, held in ((0, 150), (1, 150), (3, 0)):
+        days(drift, 1, first=day)
+        drift.keep(journal)
+        rows_of = journal.rows(SAMPLES[0])
+        assert held <= len(rows_of) < held + 50
+        again = Drift(NAMES, rules(reference=100, window=Duration(3 * DAY)))
+        again.take_up(journal)
+        assert kept(again).snapshot() == journal.snapshot()
 
 
 def test_window_is_of_the_stream() -> None:

@@ -295,6 +295,21 @@ def test_verdict_goes_where_its_corrected_payment_goes() -> None:
     assert out.happened_at == back.happened_at == 12 * DAY
 
 
+@pytest.mark.parametrize("keep_vectors", [45 * DAY, 60 * DAY])
+def test_correction_after_the_deadline_of_a_told_fraud_is_learned_and_settled_no_second_time(keep_vectors: int) -> None:
+    vector, said = FeatureVector("t", VALUES, "s", PAID.seen_at), (0.5, 0.5, 0.5, 0.5, -1.0, 0.0)
+    held = LabelBook(MemoryPending(), Deadlines(keep_vectors=keep_vectors, maturity=7 * DAY))
+    held.hold(PAID, vector, said)
+    held.match(fraud())
+    first = [held.expire(PAID.happened_at + 7 * DAY), held.expire(DUE)]
+    assert [(len(due.ripe), len(due.settled)) for due in first] == [(1, 0), (0, 1)]
+    held.hold(msgspec.structs.replace(PAID, version=PAID.version + 1), vector, said)
+    assert held.expire(DUE + DAY) == ([], [], [])
+    kept = held.item("t")
+    assert kept is not None
+    assert (kept.version, bool(kept.vector)) == (PAID.version + 1, keep_vectors > 45 * DAY)
+
+
 def test_silence_is_taken_back_when_the_correction_is_refused() -> None:
     held = book()
     held.expire(DUE)

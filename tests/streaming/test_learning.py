@@ -17,7 +17,7 @@ from streaming.kafka.topics import Topics
 from streaming.labels.counts import LearningCounts
 from streaming.labels.joiner import LabelJoiner
 from streaming.labels.journal import SqliteJournal
-from streaming.labels.learning import PERIOD, Learning, Outlet, Refreshes, let_through
+from streaming.labels.learning import PERIOD, Learning, Outlet, Refreshes, Successor, let_through
 from streaming.labels.pending import SqlitePending
 from streaming.messages.schema import Deal, Do, LabelsMessage, RefreshMessage
 from streaming.observe.logs import Log
@@ -109,6 +109,7 @@ def test_labels_wait_until_their_period_is_over_and_then_leave_behind_what_was_l
 
 def test_version_leaves_before_what_names_it_with_its_positions(make: Make) -> None:
     desk = make()
+    desk.loop.shown = {"version": "1-of-the-loop"}
     desk.learning.clock_reached(EVERY)
     desk.learning.clock_reached(2 * EVERY)
     (first, snapshot), (second, live), (third, event), (fourth, held), (fifth, ended) = out(
@@ -117,7 +118,8 @@ def test_version_leaves_before_what_names_it_with_its_positions(make: Make) -> N
     version = desk.loop.versions[0]
     assert (first, second, third, fourth) == (f"snapshot/{version}", f"live/{BASE}", "event/1", f"held/{BASE}")
     # The learner's sign of life, to those who hear of nothing else for days.
-    assert (fifth, msgspec.json.decode(ended)) == (f"period/{BASE}", {"at": 2 * EVERY})
+    expected = {"at": 2 * EVERY, "version": "1-of-the-loop", "positions": {"labels@x/0": 4}}
+    assert (fifth, msgspec.json.decode(ended)) == (f"period/{BASE}", expected)
     assert decoded(snapshot).positions == {"labels@x/0": 4}
     assert live_in(live).version == version
     assert event_in(event).kind == "refreshed"
@@ -131,7 +133,8 @@ def test_process_that_was_away_for_hours_ends_what_it_was_in_and_goes_on_in_the_
     again = make(desk.loop)
     again.learning.clock_reached(500 * EVERY + 3)
     again.learning.clock_reached(500 * EVERY + 4)
-    assert [entry[:3] for entry in desk.loop.told] == [("close", 499, 500 * EVERY)]
+    # 489 periods in which nobody looked, which the gate is not to count
+    assert [entry[:3] for entry in desk.loop.told] == [("move", 489, 500 * EVERY + 3), ("close", 499, 500 * EVERY)]
     again.joiner.decision(decided(1, 100 * DAY))
     again.joiner.label(verdict(1, 101 * DAY))
     assert desk.loop.told[-1] == ("take", "t1", 500)
@@ -148,7 +151,7 @@ def test_periods_of_the_stream_end_with_its_payments_before_they_are_heard(make:
     desk = make(by_stream=True)
     desk.learning.clock_reached(90 * DAY)
     desk.joiner.decision(decided(1, 100 * DAY))
-    desk.joiner.decision(decided(2, 100 * DAY + EVERY))
+    desk.joiner.decision(decided(2, 100 * DAY + 3 * EVERY))
     desk.learning.clock_reached(200 * DAY)
     assert [entry[0] for entry in desk.loop.told] == ["hear", "close", "hear"]
 
@@ -161,6 +164,39 @@ def test_numbers_of_events_rise_over_restarts(make: Make) -> None:
     again = make(desk.loop)
     again.learning.clock_reached(3 * EVERY)
     assert [event.seq for event in events(again.pending)] == [1, 2]
+
+
+class Once:
+    """Follows one change of the model, that of a test."""
+
+    def __init__(self, loop: StubLoop) -> None:
+        self.turns = 0
+        self.next: Successor | None = Successor("demo@2", lambda: loop.told.append(("follow",)))
+
+    def turn(self, now: int) -> None:
+        self.turns += 1
+
+    def successor(self) -> Successor | None:
+        found, self.next = self.next, None
+        return found
+
+
+def test_another_model_is_gone_on_with_behind_the_end_of_a_period(make: Make) -> None:
+    desk = make()
+    follows = desk.learning._following = Once(desk.loop)
+    desk.learning.work()
+    desk.learning.clock_reached(EVERY)
+    assert follows.turns == 1
+    assert ("follow",) not in desk.loop.told
+    for period in (2, 3):
+        desk.learning.clock_reached(period * EVERY)
+    assert [entry[0] for entry in desk.loop.told] == ["work", "close", "follow", "close"]
+    keys = [key for key, _ in out(desk.pending, TOPICS.updates)]
+    assert [key for key in keys if key.startswith(("held/", "period/"))] == [
+        f"held/{BASE}", f"period/{BASE}", "held/demo@2", "period/demo@2"
+    ]  # fmt: skip
+    desk.learning.order(RefreshMessage(do=Do.FREEZE, base=BASE), PLACE, 4 * EVERY)
+    assert "the order is for demo@1, this process learns on demo@2" in events(desk.pending)[-1].text
 
 
 ORDERS: dict[str, RefreshMessage | LabelsMessage] = {

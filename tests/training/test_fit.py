@@ -109,6 +109,7 @@ def test_train_saves_an_artifact_that_scores_as_fitted(tmp_path: Path, data: Dat
     assert (card.created, card.data_hash, card.features, card.label_delay) == (
         77, "made-up", NAMES, data.meta.identity.label_delay,
     )  # fmt: skip
+    assert card.until == data.time[trained.made.rows.train].max() < data.time[-1]
     fraud = data.fraud[trained.made.rows.validation] == FRAUD
     booster = trained.made.fitted.booster
     assert card.metrics["ap"] == metrics.average_precision(fraud, booster.validation)

@@ -15,6 +15,11 @@ of recent genuine payments in a band of p, and A that of recent frauds as the ba
 times as high,
 
     S <- max(0, S + ln((1 - r) + r B / A)),  r = FLOODED, the share of false frauds that is looked for.
+
+Silence is said by nobody, and of payments alone of which nobody has told fraud: some frauds are never told, and with
+those alone S would grow for good. So payments that were told to be fraud by their deadline lower S of silence, as the
+other way in which that could have ended; what is looked for is that frauds cease to be told. It says nothing of a
+merchant or a device.
 """
 
 import math
@@ -27,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.core.pending import Pending
-from fraud.core.records import Label, Verdict
+from fraud.core.records import Label, LabelSource, Verdict
 
 LEAST, MOST = 1e-3, 0.99
 """Bounds of p: of a base that is sure of itself where it is wrong, one label says no more than 2.8 nats."""
@@ -60,6 +65,8 @@ CHARTS = (
 """Two odd labels in a row let a source's labels wait. DECISIONS 66 tells what was tried."""
 OF_FRAUDS = CHARTS[0].name
 """The chart that judges the frauds of a source which tells mostly such by where p lies among them."""
+OF_MANY = "merchant", "device"
+"""Charts of which there is one for each of many."""
 BANDS, FLOODED, ENOUGH, SUREST = (1e-3, 1e-2, 0.1, 0.3), 0.2, 1_000, 1 - 1e-9
 """Bands of p begin at 0 and at these; below so many recent decisions such frauds are not judged.
 
@@ -78,12 +85,18 @@ class Standing(msgspec.Struct, array_like=True):
 
 def evidence(p: float, rho: float, fraud: bool, most: float = MOST) -> float:
     """Return ln(P_flipped(y) / P_honest(y)) of a label, nats; see the module's docstring."""
+    if fraud:
+        return max(0.0, of_fraud(p, rho, most))
     p = min(max(p, LEAST), most)
     odds, flipped = p / (1 - p), p * (1 - 2 * rho) + rho
-    if fraud:
-        honest = odds * ODDS / (1 + odds * ODDS)
-        return max(0.0, math.log(flipped / honest))
     return math.log((1 - flipped) * (1 + odds / ODDS))
+
+
+def of_fraud(p: float, rho: float, most: float = MOST) -> float:
+    """Return what a fraud says of its label, nats: below 0 where the base has seen it too."""
+    p = min(max(p, LEAST), most)
+    odds, flipped = p / (1 - p), p * (1 - 2 * rho) + rho
+    return math.log(flipped * (1 + odds * ODDS) / (odds * ODDS))
 
 
 def flooding(p: NDArray[np.float64]) -> tuple[float, ...]:
@@ -109,11 +122,12 @@ def of_band(by_band: Sequence[float], p: float) -> float:
 def placed(charts: Iterable[Chart], label: Label | None, item: Pending) -> list[tuple[Chart, str]]:
     """Return the charts that a label on a payment belongs to, each with the name of its own one, `kind/key`.
 
-    What is no new word of anybody, as a correction of the payment, belongs to none.
+    What is no new word of anybody, as a correction of the payment, belongs to none, silence to none of merchants.
     """
     if label is None:
         return []
-    keys = {"merchant": item.merchant, "device": item.device}
+    spoken = label.source is not LabelSource.SILENCE
+    keys = dict(zip(OF_MANY, (item.merchant, item.device) if spoken else ("", ""), strict=True))
     named = ((chart, keys.get(chart.name, label.source.value)) for chart in charts)
     return [(chart, f"{chart.name}/{key}") for chart, key in named if key]
 

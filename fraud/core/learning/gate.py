@@ -12,14 +12,25 @@ Why in front of the state too: without any learner, 30 % of one day's labels fli
 """
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from fraud.core.errors import StateError
 from fraud.core.labels import Match
-from fraud.core.learning.charts import CHARTS, OF_FRAUDS, Chart, Standing, evidence, of_band, placed, told_fraud
+from fraud.core.learning.charts import (
+    CHARTS,
+    OF_FRAUDS,
+    OF_MANY,
+    Chart,
+    Standing,
+    evidence,
+    of_band,
+    of_fraud,
+    placed,
+    told_fraud,
+)
 from fraud.core.learning.journal import Journal
 from fraud.core.pending import Pending
 from fraud.core.records import KnownLabel, Label, LabelSource, Verdict
@@ -28,8 +39,7 @@ PATIENCE = 60
 WAITING, GATE = "waiting", "gate"
 EXAMPLES = 3
 MOST_STANDING = 50_000
-OF_MANY = "merchant/", "device/"
-"""Charts of these are forgotten, the oldest first, beyond so many: all of them are written each period."""
+"""Charts of merchants and devices are forgotten, the oldest first, beyond so many: all are written each period."""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True):
@@ -119,6 +129,7 @@ class Gate:
         self._waiting: dict[int, Waiting] = {}
         self._kept: dict[int, Kept] = {}
         self._count: Counter[str] = Counter()
+        self._held: dict[str, HeldChart] | None = None
         self._state = GateState(0, 0, 0, {}, {})
         self._load()
 
@@ -152,12 +163,15 @@ class Gate:
         self._count[item.tx_id] += 1
         self._journal.put(WAITING, entry.number, _encode(entry))
 
-    def close(self, period: int, flooding: Sequence[float] = ()) -> Closed:
+    def close(self, period: int, flooding: Sequence[float] = (), told: Iterable[float] = ()) -> Closed:
         """End all periods up to `period`; judge what came in them, and let through what no chart holds.
 
         `flooding`, of `charts.flooding`, judges the frauds of sources that tell mostly frauds; without it nothing does.
+        `told` are base probabilities of payments that were frauds by their deadline: silence has not spoken of them.
         """
         begin = self._state.period
+        for p in told:
+            self._ease_silence(p)
         came = [entry for entry in self._waiting.values() if begin <= entry.period <= period]
         alarms = [Alarm(name, entry.number) for entry in came for name in self._judge(entry, flooding)]
         self._state = msgspec.structs.replace(self._state, period=max(begin, period + 1))
@@ -169,9 +183,13 @@ class Gate:
         return () if newest is None else self.close(max(newest, self.period)).released
 
     def move(self, by: int) -> None:
-        """Count periods on from another number, `by` more or fewer; what is here keeps its place in them."""
+        """Count periods on from another number, `by` more or fewer; what waits keeps its place in them.
+
+        So does its patience: periods in which nobody looked do not count.
+        """
         self._state = msgspec.structs.replace(self._state, period=max(self._state.period + by, 0))
-        for number in sorted([*self._waiting, *self._kept]):
+        # what an alarm holds has no patience to keep, and may be much; it only must not lie ahead
+        for number in sorted([*self._waiting, *(self._kept if by < 0 else ())]):
             entry = self._read(number)
             moved = msgspec.structs.replace(entry, period=entry.period + by)
             self._journal.put(WAITING, number, _encode(moved))
@@ -184,8 +202,10 @@ class Gate:
         return self._count[tx_id] > 0
 
     def held(self) -> dict[str, HeldChart]:
-        """Return what each alarmed chart holds, by `kind/key`."""
-        return {name: self._held(name) for name in self._alarmed()}
+        """Return what each alarmed chart holds, by `kind/key`; reckoned when that has changed, for it may be much."""
+        if self._held is None:
+            self._held = {name: self._held_by(name) for name in self._alarmed()}
+        return self._held
 
     def release(self, chart: str) -> tuple[Waiting, ...]:
         """End an alarm and let its labels through, but for those that another chart holds.
@@ -222,6 +242,7 @@ class Gate:
             msg = f"the gate's state cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
         self._waiting = {entry.number: entry for entry in held}
+        self._held = None
         self._kept, self._count = {}, Counter(entry.tx_id for entry in held)
         number = max([self._state.number, *(entry.number + 1 for entry in held)])
         self._state = msgspec.structs.replace(self._state, number=number)
@@ -246,6 +267,13 @@ class Gate:
             if self._add(chart, name, entry.number, of_band(flooding, entry.base) if by_spread else more):
                 found.append(name)
         return found
+
+    def _ease_silence(self, p: float) -> None:
+        """Count for silence a payment of which fraud was told; see `charts.py`."""
+        for chart in self._charts:
+            if chart.name not in OF_MANY and p >= chart.least:
+                less = min(0.0, of_fraud(p, chart.rho, chart.most))
+                self._add(chart, f"{chart.name}/{LabelSource.SILENCE.value}", self._state.number, less)
 
     def _tells_mostly_frauds(self, label: Label) -> bool:
         """Count a label of its source; tell whether that has told more frauds than genuine ones so far."""
@@ -274,7 +302,7 @@ class Gate:
         """Let the oldest chart of a merchant or device go where there are too many: one odd label may be their last."""
         held = self._state.standing
         if len(held) > MOST_STANDING:
-            old = (name for name, one in held.items() if name.startswith(OF_MANY) and not one.alarmed)
+            old = (name for name, one in held.items() if name.partition("/")[0] in OF_MANY and not one.alarmed)
             if (oldest := next(old, None)) is not None:
                 del held[oldest]
 
@@ -307,6 +335,7 @@ class Gate:
                 names = tuple(name for _, name in placed(self._charts, entry.label, entry.before))
                 seen_at = entry.label.seen_at if entry.label else 0
                 self._kept[entry.number] = Kept(entry.tx_id, names, seen_at)
+                self._held = None
                 del self._waiting[entry.number]
 
     def _doubted(self, entry: Waiting) -> bool:
@@ -327,7 +356,7 @@ class Gate:
         for number in self._kept:
             self._waiting[number] = self._read(number)
         self._waiting = dict(sorted(self._waiting.items()))
-        self._kept = {}
+        self._kept, self._held = {}, None
         return self._let_through()
 
     def _take_back(self, entries: Sequence[Waiting], gone: Container[int]) -> Taken:
@@ -367,7 +396,7 @@ class Gate:
     def _alarmed(self) -> list[str]:
         return [name for name, standing in sorted(self._state.standing.items()) if standing.alarmed]
 
-    def _held(self, chart: str) -> HeldChart:
+    def _held_by(self, chart: str) -> HeldChart:
         kept = [self._kept[number] for number in sorted(self._kept) if chart in self._kept[number].charts]
         examples = dict.fromkeys(one.tx_id for one in kept[:EXAMPLES])
         return HeldChart(len(kept), kept[0].seen_at if kept else 0, tuple(examples))

@@ -31,6 +31,8 @@ ENOUGH_FRAUDS = 150
 
 STEP_RMS = 0.05
 ALERTS_LEAST, ALERTS_MOST = 0.8, 1.25
+ALERTS_FEW = 1e-3
+"""A step may also make so many more or fewer alerts, a share of the decisions: a factor of next to none is none."""
 
 Floats = NDArray[np.float64]
 
@@ -158,7 +160,10 @@ def mean_bet(bets: Sequence[float]) -> float:
 
 
 class Step(NamedTuple):
-    """What the step bound says of new parameters: how much of the step may be taken (0: none), and why."""
+    """What the step bound says of new parameters: which part of the step fits, or is to be tried (1: all), and why.
+
+    `rms` is how far the step moves the last decisions, root mean square, `alerts` how many times as many it makes.
+    """
 
     share: float
     rms: float
@@ -169,17 +174,18 @@ class Step(NamedTuple):
 def step(live: Floats, candidate: Floats, alert_at: float, *, most: float = STEP_RMS) -> Step:
     """Bound the step from live to candidate log-odds of the last decisions, float64 (decisions,) each; needs no labels.
 
-    The root mean square move may be `most`: of a longer step only that share is taken. The share of decisions at or
-    above `alert_at` (log-odds) may become .8 to 1.25 times what it is; else nothing of the step is.
+    The root mean square move may be `most`: of a longer step that share is to be tried. Decisions at or above
+    `alert_at` (log-odds) may become .8 to 1.25 times as many, and by one in 1,000 more or fewer: else half of it is.
     """
     rms = float(np.sqrt(np.mean(np.square(candidate - live)))) if len(live) else 0.0
     share = min(1.0, most / rms) if rms > 0 else 1.0
     taken = live + share * (candidate - live)
     before, after = int(np.count_nonzero(live >= alert_at)), int(np.count_nonzero(taken >= alert_at))
-    alerts = after / before if before else float(1 if not after else math.inf)
-    if not ALERTS_LEAST <= alerts <= ALERTS_MOST:
-        why = f"alerts would become {alerts:.2f} times as many, allowed are {ALERTS_LEAST} to {ALERTS_MOST}"
-        return Step(0.0, rms, alerts, why)
+    alerts, few = after / before if before else float(1 if not after else math.inf), ALERTS_FEW * len(live)
+    if not ALERTS_LEAST * before - few <= after <= ALERTS_MOST * before + few:
+        why = f"alerts of {len(live)} decisions would go from {before} to {after}"
+        why += f", allowed are {ALERTS_LEAST} to {ALERTS_MOST} times as many, and {few:.0f} more or fewer"
+        return Step(share / 2, rms, alerts, why)
     return Step(share, rms, alerts, "" if share == 1 else f"the step of {rms:.3f} rms is cut to {most}")
 
 

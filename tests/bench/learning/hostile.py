@@ -10,7 +10,8 @@ week behind it, by the truth. With `--operator` somebody looks so long after a c
 it holds; without, all that the source says from then on waits. `--silent` adds a run in which nobody says anything in
 the stretch: what is then lost is lost to any gate that takes no lie for true. `late`: chargebacks come log-normally
 late (median 7 days, 5 % never), nobody speaks of what is genuine, and silence says so at 45 days; what is asked is
-whether mean probability and share of frauds agree.
+whether mean probability and share of frauds agree, in all and week by week, for each expert and for what payments were
+served with.
 
 Labels are told a day late, those of half of the payments, and all of the scenario in question, by analysts, the others
 as chargebacks. Ends with one JSON line.
@@ -38,7 +39,9 @@ from streaming import wiring
 from streaming.files.column_file import write
 from streaming.files.rows import Row
 from streaming.replay.job import Request
+from streaming.replay.learning import EmbeddedLearning
 from streaming.settings import changed
+from tests.bench.learning.by_week import ByWeek
 from tests.bench.learning.late import over, told_late
 from tests.bench.learning.prequential import NEVER, Bools
 
@@ -145,8 +148,8 @@ def late(stream: Stream) -> Path:
 
 def replayed(
     stream: Stream, given: argparse.Namespace, said: Path, *, gate: bool
-) -> tuple[list[str], Served, Mapping[str, Any]]:
-    """Replay; return ids and what was served, in order of time, and the loop's figures."""
+) -> tuple[list[str], Served, Mapping[str, Any], ByWeek | None]:
+    """Replay; return ids and what was served, in order of time, the loop's figures, and what it said by week."""
     found = changed(options.settings(None, model=given.model, learn=True), "refresh", every=Duration.parse(given.every))
     found = changed(found, "gate", enabled=gate)
     request = Request(
@@ -154,10 +157,12 @@ def replayed(
     )  # fmt: skip
     collected = Collected()
     job = wiring.replay(request, collected)
+    learning = job.learning if isinstance(job.learning, EmbeddedLearning) else None
     if given.operator:
-        Operator(Duration.parse(given.operator)).watch(job.learning)
+        Operator(Duration.parse(given.operator)).watch(learning)
+    by_week = ByWeek(learning) if learning is not None else None
     job.run(lambda done: None)
-    return collected.ids, collected.decided(stream.truths), job.learning.figures() if job.learning else {}
+    return collected.ids, collected.decided(stream.truths), learning.figures() if learning else {}, by_week
 
 
 class Operator:
@@ -190,7 +195,7 @@ def compared(name: str, stream: Stream, given: argparse.Namespace) -> dict[str, 
     silent = [("silent", untold(stream, false))] if given.silent else []
     for how, gate in (("with_gate", True), ("without_gate", False)):
         for what, said in [("clean", true), ("lies", false), *(silent if gate else [])]:
-            ids, served, figures = replayed(stream, given, said.path, gate=gate)
+            ids, served, figures, _ = replayed(stream, given, said.path, gate=gate)
             span = (served.of.time >= said.begin) & (served.of.time < said.end)
             shown = measured(served, span, np.array([one in tactic for one in ids]))
             shown |= {key: figures.get("counts", {}).get(key, 0) for key in ("alarm", "promoted", "reverted")}
@@ -248,12 +253,13 @@ def main() -> None:
     given = arguments()
     stream = read(given)
     if given.what == "late":
-        _, served, figures = replayed(stream, given, late(stream), gate=True)
+        ids, served, figures, by_week = replayed(stream, given, late(stream), gate=True)
         begin = int(stream.time[int(len(stream.time) * BEGIN)])
         found: dict[str, Any] = {
             "mean_p_over_share": agreement(served, begin), "told": figures.get("told", {}),
             "learned": figures.get("learned", {}), "counts": figures.get("counts", {}),
             **measured(served, served.of.time >= begin, np.zeros(len(served.p), bool)),
+            "weeks": by_week.weeks(ids, served.of.time, served.of.fraud, served.p) if by_week else [],
         }  # fmt: skip
     else:
         found = compared(given.what, stream, given)

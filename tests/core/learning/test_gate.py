@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fraud.core.errors import StateError
 from fraud.core.labels import Match
-from fraud.core.learning.charts import CHARTS, Chart, evidence, flooding
+from fraud.core.learning.charts import CHARTS, SURE, Chart, evidence, flooding, of_fraud
 from fraud.core.learning.gate import PATIENCE, Alarm, Closed, Gate, GateState, HeldChart, Waiting
 from fraud.core.learning.journal import MemoryJournal
 from fraud.core.pending import Claim, Pending
@@ -161,6 +161,35 @@ def test_label_waits_while_a_chart_is_above_zero_and_no_longer_than_patience() -
     assert gate.close(0).released == ()
     assert gate.close(2).released == ()
     assert ids(gate.close(3).released) == ["T0"]
+
+
+def test_doubt_outlasts_periods_in_which_nobody_looked() -> None:
+    gate = opened(DOUBTING)
+    gate.take(label(1, False), 0.9, period=1)
+    assert gate.close(1).released == ()
+    gate.move(100 * PATIENCE)
+    assert gate.close(gate.period).released == ()
+    for _ in range(PATIENCE - 2):
+        assert gate.close(gate.period).released == ()
+    assert ids(gate.close(gate.period).released) == ["T1"]
+
+
+def test_what_is_held_is_reckoned_when_it_changes_alone() -> None:
+    gate, number = opened(), 0
+    while not gate.held():
+        gate.take(label(number, False), 0.95, period=number)
+        gate.close(number)
+        number += 1
+    held = gate.held()
+    assert gate.held() is held
+    gate.close(number)
+    assert gate.held() is held
+    gate.take(label(number, False), 0.95, period=number + 1)
+    gate.close(number + 1)
+    chart = next(iter(held))
+    assert gate.held()[chart].count == held[chart].count + 1
+    gate.release(chart)
+    assert chart not in gate.held()
 
 
 def test_chart_back_at_zero_lets_through() -> None:
@@ -364,6 +393,30 @@ def test_source_that_tells_frauds_alone_is_not_judged_without_recent_decisions()
     for number in range(100):
         gate.take(label(number, True), 0.0001, period=number)
         assert gate.close(number).alarms == ()
+
+
+def silent(told_share: float, *, eased: bool = True) -> set[str]:
+    """Return the charts that alarm over payments which look bad, of which a share is told, and the rest is silence."""
+    gate, rng, alarmed = opened(), np.random.default_rng(6), set[str]()
+    for number in range(2_000):
+        told = rng.random() < told_share
+        if not told:
+            said = label(number, False, source=LabelSource.SILENCE, merchant="M", device="D")
+            gate.take(said, 0.97, period=number)
+        alarmed |= charts_of(gate.close(number, told=[0.97] if told and eased else ()))
+    return alarmed
+
+
+def test_silence_on_frauds_that_are_never_told_raises_no_alarm_and_none_told_any_more_does() -> None:
+    assert silent(0.9) == set()
+    assert silent(0.9, eased=False) == {"source-strong/silence"}
+    assert "source-strong/silence" in silent(0.0)
+
+
+def test_fraud_by_hand() -> None:
+    # p = .97 is taken as .95: flipped .95 * .6 + .2 = .77; at three times odds 19 a fraud is 57/58
+    assert of_fraud(0.97, 0.2, SURE) == pytest.approx(math.log(0.77 * 58 / 57))
+    assert evidence(0.97, 0.2, True, SURE) == 0
 
 
 def test_flooding_by_hand() -> None:

@@ -129,12 +129,20 @@ def test_long_step_is_cut_to_the_bound() -> None:
     assert "cut to 0.05" in taken.why
 
 
-@pytest.mark.parametrize(("moved", "times"), [(0.04, "3.00"), (-0.04, "0.00")])
-def test_step_that_changes_alerts_too_much_is_refused(moved: float, times: str) -> None:
+@pytest.mark.parametrize(("moved", "after"), [(0.04, 30), (-0.04, 0)])
+def test_step_that_changes_alerts_too_much_is_halved(moved: float, after: int) -> None:
     live = np.concatenate([np.full(900, -5.0), np.full(20, -0.01), np.full(10, 0.01)])
     taken = step(live, live + moved * (np.abs(live) < 1), alert_at=0.0)
-    assert taken.share == 0
-    assert f"{times} times as many" in taken.why
+    assert taken.share == 0.5
+    assert f"would go from 10 to {after}" in taken.why
+    assert taken.alerts == after / 10
+
+
+@pytest.mark.parametrize(("more", "share"), [(10, 1.0), (11, 0.5)])
+def test_a_few_alerts_may_come_where_there_were_none(more: int, share: float) -> None:
+    live = np.full(10_000, -0.01)
+    candidate = live + 0.02 * (np.arange(10_000) < more)
+    assert step(live, candidate, alert_at=0.0).share == share
 
 
 def test_step_over_no_decisions_is_taken() -> None:

@@ -11,6 +11,7 @@ from models.boosting.quickscorer import suits
 from models.boosting.trees import F64, ZERO_IS_MISSING, Trees
 from models.online import leaves as lv
 from tests.models.conftest import Fitted
+from tests.models.online import grown
 
 
 def summed(trees: Trees, values: F64, rows: Matrix) -> F64:
@@ -54,3 +55,15 @@ def test_trees_that_bits_do_not_suit_are_walked(fitted: Fitted) -> None:
     odd = replace(fitted.trees, missing=fitted.trees.missing | np.uint8(ZERO_IS_MISSING))
     assert not suits(odd)
     np.testing.assert_array_equal(summed(odd, values, fitted.rows), lv.sums(lv.reached(odd, fitted.rows), values))
+
+
+def test_furthest_is_of_the_payment_that_ends_where_most_has_changed() -> None:
+    of_trees = lv.trees_of(grown.trees())
+    assert of_trees.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    changes = np.array([[0.1, -0.3, 0, 0, 0.2, 0.1, 0, -0.1], [0.5, 0, 0, 0, 0, 0, 0, 0]])
+    assert lv.furthest(of_trees, changes) == pytest.approx(0.6)
+
+
+def test_trees_of_leaves_are_those_that_rows_end_in(fitted: Fitted) -> None:
+    found = lv.trees_of(fitted.trees)[lv.reached(fitted.trees, fitted.rows)]
+    assert (found == np.arange(len(fitted.trees.roots))).all()

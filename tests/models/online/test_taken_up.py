@@ -9,7 +9,7 @@ from fraud.core.learning import gate
 from fraud.core.learning.guard import Losses
 from fraud.core.learning.settings import DriftSection
 from fraud.core.records import DAY, HOUR
-from models.online.loop import LEARNED, VERSION, LearningLoop
+from models.online.loop import LEARNED, SETTLED, VERSION, LearningLoop
 from models.online.parameters import neutral
 from models.online.snapshots import MOST_BYTES, encoded, size_for, snapshot_of
 from models.online.watched import WatchedLoop
@@ -101,6 +101,24 @@ def test_drift_holds_what_is_in_force_however_old_that_version_is() -> None:
     site.journal.remove(VERSION, 1)
     closed = loop.close(site.period, (site.period + 1) * HOUR)
     assert loop._kept(closed._replace(live=None), HOUR).events[-1].kind == "pinned"
+
+
+def test_told_frauds_ease_silence_at_their_deadline_once_and_where_nobody_learns_too() -> None:
+    world = World(40)
+    world.fraud[:] = False
+    world.fraud[3] = True
+    for on in (base(), None):
+        site = Site(world)
+        site.loop = LearningLoop(on, site.book, RULES, site.journal)
+        lived(site, range(40))
+        site.tell(3)
+        site.time((site.period + 1) * HOUR)  # what waits in the gate is not told yet
+        for item in site.book.expire(int(world.at[3]) + 30 * HOUR).settled:
+            site.loop.settle(item)
+        assert site.loop._told() == [pytest.approx(world.p[3])]
+        site.time((site.period + 1) * HOUR)
+        assert site.loop._told() == []
+        assert not site.journal.rows(SETTLED)
 
 
 def test_size_that_is_asked_before_learning_is_that_of_what_is_published() -> None:
