@@ -99,7 +99,7 @@ def test_one_label_that_moves_few_payments_is_published_and_next_to_nothing_is_n
     refresher.recent._leaves[:, 0] = 1
     for fresh, published in ((rare, True), (of(0.0002, 1.0), False)):
         refresher.live = live
-        refresher._stack.export = lambda fresh=fresh: fresh  # type: ignore[misc]
+        refresher._stack.export = lambda fresh=fresh: fresh  # type: ignore[method-assign, misc]
         step = refresher.refresh(lambda amount: ALERT)
         assert (step is not None) is published
         assert (refresher.live is fresh) is published
