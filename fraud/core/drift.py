@@ -130,7 +130,7 @@ class Drift:
         self._rows: list[F32] = []
         self._scores: list[float] = []
         self._began = self._heard = 0
-        self._kept, self._body = (set[int](), set[int]()), b""
+        self._kept = set[int](), set[int]()
         self._drifted: frozenset[str] = frozenset()
         self._worst: dict[str, float] = {}
         known = np.asarray(scores, np.float32)
@@ -177,9 +177,7 @@ class Drift:
         alerts = self._alerts.reference.tobytes(), self._alerts.window.tobytes()
         drifted = tuple(sorted(self._drifted))
         state = DriftState(self._began, self._heard, drifted, self._worst, features, score, alerts)
-        if (body := msgspec.msgpack.encode(state)) != self._body:
-            self._body = body
-            journal.put(DRIFT, 0, body)
+        journal.put(DRIFT, 0, msgspec.msgpack.encode(state))
 
     def take_up(self, journal: Journal) -> None:
         """Go on where a journal stands; one without a state changes nothing.
@@ -196,7 +194,7 @@ class Drift:
             raise StateError(msg) from error
         for columns, saved, sample in zip(self._columns(), (state.features, state.score), samples, strict=True):
             columns.restore(saved, sample)
-        self._kept, self._body = (set(samples[0]), set(samples[1])), body
+        self._kept = set(samples[0]), set(samples[1])
         self._alerts.reference, self._alerts.window = (np.frombuffer(one, np.int64).copy() for one in state.alerts)
         self._began, self._heard = state.began, state.heard
         self._drifted, self._worst = frozenset(state.drifted), state.worst

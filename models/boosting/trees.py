@@ -75,6 +75,19 @@ class Trees:
             self.leaf,
         )
 
+    @cached_property
+    def leaf_trees(self) -> I32:
+        """Return the tree that each leaf belongs to, int32 (leaves,)."""
+        out = np.zeros(len(self.leaf), np.int32)
+        for tree, root in enumerate(self.roots.tolist()):
+            below = [root]
+            while below:
+                if (node := below.pop()) < 0:
+                    out[-1 - node] = tree
+                else:
+                    below += [int(self.left[node]), int(self.right[node])]
+        return out
+
     def raw(self, matrix: Matrix) -> F64:
         """Return the raw score (log-odds) per row of `matrix`, float32 (rows, features); NaN means missing.
 

@@ -30,23 +30,10 @@ def sums(leaves: Leaves, values: F64) -> F64:
     return out
 
 
-def trees_of(trees: Trees) -> I32:
-    """Return the tree that each leaf belongs to, int32 (leaves,)."""
-    out = np.zeros(len(trees.leaf), np.int32)
-    for tree, root in enumerate(trees.roots.tolist()):
-        below = [root]
-        while below:
-            if (node := below.pop()) < 0:
-                out[-1 - node] = tree
-            else:
-                below += [int(trees.left[node]), int(trees.right[node])]
-    return out
-
-
 def furthest(of_trees: I32, changes: F64) -> float:
     """Return the furthest that changes of leaf values, (paces, leaves), could move any payment at one of the paces.
 
-    That is a payment which ends in the leaf of each tree that changes most; `of_trees` is what `trees_of` returned.
+    That is a payment which ends in the leaf of each tree that changes most; `of_trees` is `Trees.leaf_trees`.
     """
     most = np.zeros((len(changes), int(of_trees.max()) + 1))
     for row, change in zip(most, np.abs(changes), strict=True):

@@ -88,7 +88,7 @@ class Refresher:
         self.labels: dict[str, int] = {}
         """How many labels were learned, by `SOURCE/VERDICT`."""
         self.watermark = 0
-        self._values, self._of_trees = self._stacked(), lv.trees_of(base.trees)
+        self._values = self._stacked()
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -170,7 +170,7 @@ class Refresher:
         """Tell whether parameters could move a payment; `moves` are those of the last decisions, log-odds."""
         change = fresh.changes.astype(np.float64) - self.live.changes
         moved = float(np.abs(moves).max()) if len(moves) else 0.0
-        return max(moved, lv.furthest(self._of_trees, change)) >= NOTHING
+        return max(moved, lv.furthest(self.base.trees.leaf_trees, change)) >= NOTHING
 
     def _part(self, before: F64, fresh: Parameters, whole: F64, at: float) -> tuple[Step, Parameters]:
         """Return which part of the way to new parameters is within the bound, and the parameters there.

@@ -52,7 +52,7 @@ def hear(drift: Drift, matrix: F32, said: NDArray[np.float64], day: int) -> tupl
 def kept(drift: Drift) -> MemoryJournal:
     """Return a journal with what a watch for drift keeps, whatever it has kept elsewhere."""
     journal = MemoryJournal()
-    drift._kept, drift._body = (set(), set()), b""
+    drift._kept = set(), set()
     drift.keep(journal)
     return journal
 

@@ -58,12 +58,12 @@ def test_trees_that_bits_do_not_suit_are_walked(fitted: Fitted) -> None:
 
 
 def test_furthest_is_of_the_payment_that_ends_where_most_has_changed() -> None:
-    of_trees = lv.trees_of(grown.trees())
+    of_trees = grown.trees().leaf_trees
     assert of_trees.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     changes = np.array([[0.1, -0.3, 0, 0, 0.2, 0.1, 0, -0.1], [0.5, 0, 0, 0, 0, 0, 0, 0]])
     assert lv.furthest(of_trees, changes) == pytest.approx(0.6)
 
 
 def test_trees_of_leaves_are_those_that_rows_end_in(fitted: Fitted) -> None:
-    found = lv.trees_of(fitted.trees)[lv.reached(fitted.trees, fitted.rows)]
+    found = fitted.trees.leaf_trees[lv.reached(fitted.trees, fitted.rows)]
     assert (found == np.arange(len(fitted.trees.roots))).all()
