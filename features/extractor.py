@@ -25,6 +25,7 @@ from features.state.update import (
     MERCHANT_BIT,
     PAIR_BIT,
     REPEATED,
+    REUSED,
     SUPERSEDED,
     UNMATCHED,
     absorb,
@@ -39,6 +40,7 @@ from features.state.vector import WIDTH
 from features.state.vector import look as read_vector
 from features.state.windows import prepare
 from features.stores.working_set import EVERY_SIDE, Change, TableSet, TableStore
+from fraud.core.identity import own_name
 from fraud.core.ports import Encoder
 from fraud.core.records import (
     Answer,
@@ -130,7 +132,7 @@ class OnlineExtractor:
         mask, sides = self._admitted(keys, position)
         if not mask | sides:
             return (Mark.REDELIVERED,)
-        if (changes := work.recorded(tx, position)) is not None:
+        if (changes := work.recorded(position)) is not None:
             self._complete(changes, mask, sides, position)
             if sides and not any(kind == APPEND for kind, _, _ in changes):
                 self._append_late(tx, keys, sides, position)
@@ -223,6 +225,11 @@ class OnlineExtractor:
         """Add a transaction to every row, after what it corrects was taken out; return what was unusual."""
         work, changed = self._working, 0
         relation = predecessor(work.entities.rows, self._rows[0], self._change, self._old)
+        if reused := relation == REUSED:
+            # Another payment of this card has its id, and the answer to that one is gone.
+            self._change[at.C_TX] = hash64(own_name(tx))
+            relation = predecessor(work.entities.rows, self._rows[0], self._change, self._old)
+            relation = FRESH if relation == REUSED else relation
         if relation == CORRECTION:
             changed = self._retract(keys, position)
         if relation in (FRESH, CORRECTION):
@@ -232,7 +239,8 @@ class OnlineExtractor:
             work.applied("absorb", keys, self._change.tobytes(), position)
             if sides:
                 self._append(tx, keys, (int(relation == CORRECTION), changed), sides, position)
-        return () if relation == FRESH else (MARK_OF[relation],)
+        marks = () if relation == FRESH else (MARK_OF[relation],)
+        return (Mark.ID_REUSED, *marks) if reused else marks
 
     def _append(
         self,

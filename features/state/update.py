@@ -13,16 +13,19 @@ CARD_BIT, MERCHANT_BIT, DEVICE_BIT, PAIR_BIT = 1, 2, 4, 8
 EVERY_ROW = 15
 RATIO_SCALE, RATIO_MOST = 256, 32_767
 
-FRESH, REPEATED, SUPERSEDED, CORRECTION, UNMATCHED = range(5)
+FRESH, REPEATED, SUPERSEDED, CORRECTION, UNMATCHED, REUSED = range(6)
 MONEY_BACK = 1
+MOST_AMOUNT = 4_294_967_295
+"""What a ring record tells amounts up to."""
 
 
 @compiled
 def predecessor(entities: Row, card: int, change: Ints, old: Ints) -> int:
     """Say how a transaction relates to what the card's ring holds under its id; fill `old` to take it out again.
 
-    FRESH: nothing under this id. REPEATED: the same version. SUPERSEDED: a newer version is in. CORRECTION: an older
-    version is in, `old` is its change with sign -1. UNMATCHED: a correction of something the ring has let go.
+    FRESH: nothing under this id. REPEATED: the same version. REUSED: another payment in the same version. SUPERSEDED: a
+    newer version is in. CORRECTION: an older version is in, `old` is its change with sign -1. UNMATCHED: a correction
+    of something the ring has let go.
     """
     row = entities[card]
     slot = find_event(row, change[at.C_TX])
@@ -33,10 +36,22 @@ def predecessor(entities: Row, card: int, change: Ints, old: Ints) -> int:
     begin = at.RING_AT + slot * at.EVENT_BYTES
     record = row[begin : begin + at.EVENT_BYTES]
     version = signed(record[38:40].view(np.uint16)[0])
-    if version >= change[at.C_VERSION]:
-        return REPEATED if version == change[at.C_VERSION] else SUPERSEDED
+    if version > change[at.C_VERSION]:
+        return SUPERSEDED
+    if version == change[at.C_VERSION]:
+        return REPEATED if is_same(record, change) else REUSED
     read_change(record, change, old)
     return CORRECTION
+
+
+@compiled
+def is_same(record: Row, change: Ints) -> bool:
+    """Tell whether a card's ring record is of this payment, by merchant, amount and whether money flows back."""
+    if record[16:24].view(np.int64)[0] != change[at.C_MERCHANT]:
+        return False
+    if signed(record[24:28].view(np.uint32)[0]) != min(change[at.C_AMOUNT], MOST_AMOUNT):
+        return False
+    return (record[at.E_FLAGS] ^ change[at.C_FLAGS]) & MONEY_BACK == 0
 
 
 @compiled

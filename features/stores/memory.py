@@ -11,8 +11,9 @@ from features.state.tables import RecordTable, card_key, entity_table, history_t
 from features.state.update import EVERY_ROW
 from features.stores.working_set import EVERY_SIDE, TableSet
 from fraud.core.errors import StateError
+from fraud.core.identity import answer_name, by_own_name, is_same_payment
 from fraud.core.ports import Encoder, WorkingSet
-from fraud.core.records import MINUTE, Answer, Arrival, Position, Transaction
+from fraud.core.records import MINUTE, Answer, Arrival, Position
 
 RETRY_HORIZON = 15 * MINUTE
 
@@ -62,16 +63,16 @@ class MemoryStore:
             self._expire(answers[-1].decision.seen_at - self._horizon)
         return winners
 
-    def first_answer(self, tx_id: str, version: int) -> Answer | None:
-        """Return the answer already given to this transaction, if it is within the retry horizon."""
-        return self._answers.get((tx_id, version))
+    def first_answer(self, tx_id: str, version: int, seen_at: int = 0) -> Answer | None:
+        """Return the answer already given under this name, if it is within the retry horizon."""
+        held = self._answers.get((tx_id, version))
+        return None if held is None or self._is_past(held, seen_at) else held
 
     def keep(self, answer: Answer) -> None:
         """Remember a first answer, without its vector: what a retry needs."""
-        key = answer.decision.tx_id, answer.decision.version
-        if key not in self._answers:
-            self._answers[key] = Answer(decision=answer.decision, position=answer.position, alert=answer.alert)
-            self._ageing.append((answer.decision.seen_at, key))
+        held = self._answers.get(key_of(answer))
+        if held is None or self._is_past(held, answer.decision.seen_at):
+            self._put(key_of(answer), answer)
 
     def admits(self, keys: tuple[str, ...], position: Position | None) -> int:
         """Return every row, or none when the partition's mark has passed this position."""
@@ -91,9 +92,9 @@ class MemoryStore:
         """Move the partition's mark."""
         self.applied(kind, keys, change, position)
 
-    def recorded(self, tx: Transaction, position: Position | None) -> None:
+    def recorded(self, position: Position | None) -> None:
         """Return None: a batch is in this store as a whole or not at all."""
-        del tx, position
+        del position
 
     def applied(self, kind: str, keys: tuple[str, ...], change: bytes, position: Position | None) -> None:
         """Move the partition's mark."""
@@ -108,8 +109,10 @@ class MemoryStore:
     def put_answers(self, answers: Sequence[Answer]) -> None:
         """Make published answers the first ones again."""
         for answer in answers:
-            self._answers.pop((answer.decision.tx_id, answer.decision.version), None)
-            self.keep(answer)
+            held = self._answers.get(key_of(answer))
+            reused = held is not None and not is_same_payment(held.decision, answer.decision)
+            kept = by_own_name(answer) if reused else answer
+            self._put(key_of(kept), kept)
 
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:
         """Do nothing: first answers age by the stream's own time."""
@@ -128,7 +131,7 @@ class MemoryStore:
     def snapshot(self) -> bytes:
         """Return the whole state."""
         marks = [(topic, partition, offset) for (topic, partition), offset in self._marks.items()]
-        answers = [self._answers[key] for _, key in self._ageing]
+        answers = list(self._answers.values())
         histories = [
             (encoder, [(key, trimmed(row)) for key, row in table.items()]) for encoder, table in self._histories.items()
         ]
@@ -163,12 +166,32 @@ class MemoryStore:
 
     def _winner(self, answer: Answer) -> Answer:
         """Return the answer, or in its place the one that another worker gave first."""
-        first = self._answers.get((answer.decision.tx_id, answer.decision.version))
+        first = self._answers.get(key_of(answer))
         if first is None or first.decision is answer.decision or answer.repeat_of is not None:
+            return answer
+        if first.decision.seen_at > answer.decision.seen_at:
+            # It was past the retry horizon when the same payment came once more, in this batch.
             return answer
         repeat_of = None if first.position == answer.position else first.position
         return msgspec.structs.replace(first, position=answer.position, headers=answer.headers, repeat_of=repeat_of)
 
+    def _put(self, key: tuple[str, int], answer: Answer) -> None:
+        """Keep an answer behind all others, in place of one that is there."""
+        self._answers.pop(key, None)
+        self._answers[key] = Answer(decision=answer.decision, position=answer.position, alert=answer.alert)
+        self._ageing.append((answer.decision.seen_at, key))
+
+    def _is_past(self, held: Answer, seen_at: int) -> bool:
+        """Tell whether an answer has left the retry horizon: by what asks, so that batches do not change it."""
+        return held.decision.seen_at < seen_at - self._horizon
+
     def _expire(self, before: int) -> None:
         while self._ageing and self._ageing[0][0] < before:
-            self._answers.pop(self._ageing.popleft()[1], None)
+            seen_at, key = self._ageing.popleft()
+            if key in self._answers and self._answers[key].decision.seen_at <= seen_at:
+                del self._answers[key]
+
+
+def key_of(answer: Answer) -> tuple[str, int]:
+    """Return what a first answer lies under."""
+    return answer_name(answer.decision), answer.decision.version

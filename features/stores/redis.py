@@ -21,7 +21,7 @@ from features.state.layout import LAYOUT_VERSION
 from features.state.tables import card_key
 from features.stores.rowlog import frames as fr
 from features.stores.rowlog import upgrade
-from features.stores.rowlog.answers import Stored, decode, small, stored
+from features.stores.rowlog.answers import Stored, decode, lacking, small, stored
 from features.stores.rowlog.births import Births
 from features.stores.rowlog.copies import Copies, Copy, Held
 from features.stores.rowlog.keys import BASE, LIBRARY, LOG, Keys, history_end
@@ -30,6 +30,7 @@ from features.stores.rowlog.owner import MIB, CacheOwner
 from features.stores.rowlog.working import Appended, LogSet, Rebased, source_of, touched
 from features.stores.server import AT_ONCE, Command, Server, faults_of
 from fraud.core.errors import StateError
+from fraud.core.identity import answer_name
 from fraud.core.ports import Encoder, WorkingSet
 from fraud.core.records import DAY, MINUTE, Answer, Arrival, Position
 
@@ -143,7 +144,7 @@ class RedisStore:
         stale = [each for each in known if not each[0].catch_up(each[1], next(found), blocks)]
         for answer in answers:
             if (value := next(found)) is not None:
-                work.found[answer] = decode(value)
+                work.find(answer, decode(value))
         self._read_whole(work, new, found, blocks)
         if stale:
             self._read_whole(work, stale, self._ask_whole(stale), blocks)
@@ -265,7 +266,7 @@ class RedisStore:
                 yield "PEXPIRE", one.copy.base, self._keep_ms
 
     def _is_new(self, work: LogSet, answer: Answer) -> bool:
-        key = answer.decision.tx_id, answer.decision.version
+        key = answer_name(answer.decision), answer.decision.version
         return answer.repeat_of is None and key not in work.found
 
     def _winners(self, answers: Sequence[Answer], firsts: Mapping[int, Stored]) -> list[Answer]:
@@ -284,12 +285,12 @@ class RedisStore:
 
     def _note_small(self, answer: Answer) -> None:
         """Keep what is left of an answer once it is settled; of one that another worker settles nobody asks here."""
-        self._small[answer.decision.tx_id, answer.decision.version] = small(answer)
+        self._small[answer_name(answer.decision), answer.decision.version] = small(answer)
         if len(self._small) > UNSETTLED:
             del self._small[next(iter(self._small))]
 
     def _key(self, answer: Answer) -> str:
-        return self._keys.answer(answer.decision.tx_id, answer.decision.version)
+        return self._keys.answer(answer_name(answer.decision), answer.decision.version)
 
     def _next_seal(self) -> bytes:
         self._seal = (self._seal + 1) & (2**64 - 1)
@@ -307,12 +308,12 @@ class RedisStore:
         keys = [self._key(answer) for answer in answers]
         held = self._server.run([("GET", key) for key in keys])
         commands: list[Command] = []
-        for key, answer, value in zip(keys, answers, held, strict=True):
-            first = decode(value) if value is not None else None
-            if first is None or first.decision != answer.decision:
-                changes = first.changes if first is not None and first.position == answer.position else ()
-                commands.append(("SET", key, stored(answer, changes)))
+        # It is published by its id, so nobody settles what lies under another name: that ages from now on.
+        life = ("PX", self._horizon_ms) if self._horizon_ms else ()
+        for key, answer, value in lacking(zip(keys, answers, strict=True), dict(zip(keys, held, strict=True))):
             self._note_small(answer)
+            if value:
+                commands.append(("SET", key, value) if key else ("SET", self._key(answer), value, *life))
         self._server.run(commands)
 
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from features.state.tables import RecordTable
 from fraud.core.ports import Encoder, StateStore, WorkingSet
-from fraud.core.records import Arrival, Position, Transaction
+from fraud.core.records import Arrival, Position
 
 Change = tuple[str, tuple[str, str, str, str], bytes]
 """Kind, keys and int64 fields of a change."""
@@ -39,7 +39,7 @@ class TableSet(WorkingSet, Protocol):
         `keys` are the entity keys and, last, the pair key. Without a position everything is admitted.
         """
 
-    def recorded(self, tx: Transaction, position: Position | None) -> Sequence[Change] | None:
+    def recorded(self, position: Position | None) -> Sequence[Change] | None:
         """Return the changes (kind, keys, fields) that a first attempt at this position makes, None without one."""
 
     def applied(self, kind: str, keys: tuple[str, ...], change: bytes, position: Position | None) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from fraud.core.evidence import Evidence
+from fraud.core.identity import own_name
 from fraud.core.policy import decide
 from fraud.core.ports import Policy, RuleBook, RuleOutcome, blocked_by
 from fraud.core.records import (
@@ -58,6 +59,11 @@ class Scored(msgspec.Struct, frozen=True):
     unusual: bool = False
     marks: tuple[Mark, ...] = ()
 
+    @property
+    def known_as(self) -> str:
+        """Return the payment's own name, empty where its id is its own."""
+        return own_name(self.tx) if Mark.ID_REUSED in self.marks else ""
+
 
 def answer_of(scored: Scored, rules: RuleBook, policy: Policy, explain: Explain, release: str = "") -> Answer:
     """Return the answer to a scored transaction: rules and policy, those of `release`, asked, its alert made."""
@@ -97,7 +103,7 @@ def raised(scored: Scored, action: Action, value: float, outcome: RuleOutcome, p
         return None
     tx, believed = scored.tx, belief(scored.score, value, outcome)
     return Raised(
-        alert_id(tx.id, tx.version, policy.version),
+        alert_id(own_name(tx), tx.version, policy.version),
         policy.expected_loss(value, tx.base_amount),
         policy.at_stake(action, believed, tx.base_amount),
     )
@@ -161,6 +167,7 @@ def decision_of(
         mcc=tx.mcc,
         text=tx.text,
         alert=alert,
+        known_as=scored.known_as,
     )
 
 

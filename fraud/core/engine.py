@@ -14,6 +14,7 @@ import numpy as np
 
 from fraud.core.decisions import Explained, Scored, answer_of
 from fraud.core.errors import StateError
+from fraud.core.identity import is_same_payment, own_answer_name, own_name
 from fraud.core.labels import LabelBook
 from fraud.core.ports import Encoder, Extractor, Histories, Policy, RuleBook, Scorer, StateStore, TimeLeft, WorkingSet
 from fraud.core.records import (
@@ -101,8 +102,12 @@ class Unhurried:
 
 
 class _Looked(msgspec.Struct):
-    """A transaction of the open batch: looked at and absorbed, not yet scored (or answered already)."""
+    """A transaction of the open batch: looked at and absorbed, not yet scored (or answered already).
 
+    `id` is what it was looked at by.
+    """
+
+    id: str
     tx: Transaction
     arrival: Arrival
     values: Values
@@ -202,6 +207,17 @@ class Engine:
 
     def _handle(self, batch: Sequence[Arrival], known: Sequence[KnownLabel] = ()) -> list[Answer]:
         """Take a batch; first the state takes in what has become known."""
+        answers = self._decide(batch, known)
+        if all(answer is mine for answer, mine in zip(answers, self._answers, strict=True)):
+            return answers
+        payments = [arrival for arrival in batch if isinstance(arrival.event, Transaction)]
+        return [
+            answer if self._answers_to(arrival, answer) else self._decide([arrival])[0]
+            for arrival, answer in zip(payments, answers, strict=True)
+        ]
+
+    def _decide(self, batch: Sequence[Arrival], known: Sequence[KnownLabel] = ()) -> list[Answer]:
+        """Return the winning answers: somebody else may have been first between reading and writing."""
         work = self._extractor.open(batch, self._encoder, reads=self._reads(batch))
         self._answers, self._looked, self._label_due_at = [], {}, NEVER
         self._apply(known)
@@ -209,6 +225,13 @@ class Engine:
             self._take(work, arrival)
         self._score_looked(work)
         return self._extractor.close(self._answers)
+
+    def _answers_to(self, arrival: Arrival, answer: Answer) -> bool:
+        """Tell whether an answer is of the payment that arrived, and not of another one under its id.
+
+        Then that one was taken in meanwhile, and of this one nothing was written: it is decided again.
+        """
+        return isinstance(arrival.event, Transaction) and is_same_payment(answer.decision, arrival.event)
 
     def _follow(self, boundary: Boundary) -> None:
         """Let payments have the scorers that the end of a period brought."""
@@ -243,25 +266,41 @@ class Engine:
     def _take_transaction(self, work: WorkingSet, tx: Transaction, arrival: Arrival) -> None:
         if tx.id in self._looked:
             self._score_looked(work)
-        first = work.first_answer(tx.id, tx.version)
-        if first is None:
-            self._look_and_absorb(tx, arrival)
+        known, answered = tx, work.first_answer(tx.id, tx.version, tx.seen_at)
+        if answered is None or not is_same_payment(answered.decision, tx):
+            known, answered = self._by_own_name(work, tx, reused=answered is not None)
+        if answered is None:
+            self._look_and_absorb(known, tx, arrival)
             return
         self._score_looked(work)
-        if first.position == arrival.position:
-            self._extractor.absorb(tx, arrival.position)
-            self._answers.append(msgspec.structs.replace(first, headers=arrival.headers))
+        if answered.position == arrival.position:
+            self._extractor.absorb(known, arrival.position)
+            self._answers.append(msgspec.structs.replace(answered, headers=arrival.headers))
         else:
-            self._answers.append(repeat(first, arrival))
+            self._answers.append(repeat(answered, arrival))
 
-    def _look_and_absorb(self, tx: Transaction, arrival: Arrival) -> None:
-        values = self._extractor.look(tx)
-        marks = self._extractor.absorb(tx, arrival.position)
+    def _by_own_name(self, work: WorkingSet, tx: Transaction, *, reused: bool) -> tuple[Transaction, Answer | None]:
+        """Return a payment as the state knows it, and its first answer, where none lies under its id.
+
+        The answer of one whose id was `reused` lies under its own name, also once that of the first one is gone.
+        """
+        name = own_name(tx)
+        if name in self._looked:
+            self._score_looked(work)
+        answered = work.first_answer(own_answer_name(tx.id, name), tx.version, tx.seen_at)
+        return (msgspec.structs.replace(tx, id=name) if reused or answered else tx), answered
+
+    def _look_and_absorb(self, known: Transaction, tx: Transaction, arrival: Arrival) -> None:
+        """Look at a transaction and absorb it, `known` as the state knows it."""
+        values = self._extractor.look(known)
+        marks = self._extractor.absorb(known, arrival.position)
         if Mark.REDELIVERED in marks:
             # At or below the applied offset, and its first answer is gone: scored as found.
             marks = (Mark.RECOVERED,)
+        if known is not tx and Mark.ID_REUSED not in marks:
+            marks = (Mark.ID_REUSED, *marks)
         late = (Mark.LATE,) if self._is_late(tx, arrival.position) else ()
-        self._looked[tx.id] = _Looked(tx, arrival, values, late + marks)
+        self._looked[known.id] = _Looked(known.id, tx, arrival, values, late + marks)
         if self._labels is not None:
             # A correction takes the place of what is held under its id, before that can fall due.
             self._label_due_at = min(self._label_due_at, 0 if marks else self._labels.label_due_at(tx))
@@ -287,7 +326,7 @@ class Engine:
         looked, self._looked, self._label_due_at = list(self._looked.values()), {}, NEVER
         scores = self._scores(looked)
         for item in looked:
-            answer = self._answer(item, *scores[item.tx.id])
+            answer = self._answer(item, *scores[item.id])
             work.keep(answer)
             self._answers.append(answer)
             self._hold(answer)
@@ -300,7 +339,7 @@ class Engine:
             ways.setdefault(way_of(item.arrival), []).append(item)
         for way, same in ways.items():
             matrix = np.stack([item.values for item in same])
-            ids, scorer = [item.tx.id for item in same], self._by(way)
+            ids, scorer = [item.id for item in same], self._by(way)
             histories = self._extractor.histories(ids) if self._reads_histories(scorer) else None
             for row, score in enumerate(scorer.score(ids, matrix, histories)):
                 found[ids[row]] = score, histories, row

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from fraud.core.identity import name_of
 from fraud.core.pending import Claim, Pending, PendingStore
 from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel, Label, LabelSource, Mark, Transaction, Verdict
 
@@ -84,6 +85,7 @@ class BookState(msgspec.Struct, frozen=True):
     matched: int
     unmatched: int
     stale: int
+    reused: int = 0
 
 
 class LabelBook:
@@ -106,16 +108,20 @@ class LabelBook:
         self._deadlines = deadlines or Deadlines()
         self._ranks = {source: rank for rank, source in enumerate(precedence)}
         self._keep_vectors = keep_vectors
-        self.matched = self.unmatched = self.stale = 0
+        self.matched = self.unmatched = self.stale = self.reused = 0
 
     def counts(self) -> dict[str, int]:
-        """Return what became of labels: those that joined, came without a payment, wait, were let go, were stale."""
+        """Return what became of labels: those that joined, came without a payment, wait, were let go, were stale.
+
+        `reused` counts payments under an id that another one had before: a label that names the id is of that one.
+        """
         return {
             "matched": self.matched,
             "unmatched": self.unmatched,
             "early": self._pending.early_held(),
             "dropped": self._pending.early_dropped,
             "stale": self.stale,
+            "reused": self.reused,
         }
 
     def hold(
@@ -131,7 +137,8 @@ class LabelBook:
         those by labels that came first, and verdicts on the version before: they hold for its correction too.
         `partition` is where what is known of it goes.
         """
-        before = self._pending.get(decision.tx_id)
+        before = self._pending.get(name_of(decision))
+        self.reused += bool(decision.known_as) or (before is not None and is_other(before, decision))
         if Mark.SUPERSEDED in decision.marks or (before is not None and before.version >= decision.version):
             return []
         item = self._item(decision, vector, said, partition)
@@ -142,7 +149,7 @@ class LabelBook:
                 item = msgspec.structs.replace(item, due_at=item.deadline + 1)
             matches = [Match(before, None, self._moved(before, item, decision.seen_at))]
         self._pending.put(item)
-        early = self._pending.take_early(decision.tx_id)
+        early = self._pending.take_early(item.tx_id)
         matches += [match for label in early if (match := self.match(label)) is not None]
         return [match for match in matches if match.label or match.known]
 
@@ -179,7 +186,7 @@ class LabelBook:
         if item is None or item.went_through:
             return None
         after = released = msgspec.structs.replace(item, released_at=at)
-        passed = item.due > item.deadline and not item.claims
+        passed = item.due > item.deadline and not item.claims and not item.reused
         if passed:
             after = msgspec.structs.replace(released, silent_at=silence(released).happened_at)
         self._pending.put(after)
@@ -222,7 +229,7 @@ class LabelBook:
 
     def snapshot(self) -> bytes:
         """Return what is pending, and what was counted."""
-        state = BookState(self._pending.snapshot(), self.matched, self.unmatched, self.stale)
+        state = BookState(self._pending.snapshot(), self.matched, self.unmatched, self.stale, self.reused)
         return msgspec.msgpack.encode(state)
 
     def restore(self, snapshot: bytes) -> None:
@@ -230,6 +237,7 @@ class LabelBook:
         state = msgspec.msgpack.decode(snapshot, type=BookState)
         self._pending.restore(state.pending)
         self.matched, self.unmatched, self.stale = state.matched, state.unmatched, state.stale
+        self.reused = state.reused
 
     def standing(self, item: Pending) -> Standing | None:
         """Return what holds of a payment, None when nothing does.
@@ -249,7 +257,7 @@ class LabelBook:
     ) -> Pending:
         maturity = self._deadlines.maturity if said else 0
         return Pending(
-            tx_id=decision.tx_id,
+            tx_id=name_of(decision),
             version=decision.version,
             card=decision.card,
             merchant=decision.merchant,
@@ -268,6 +276,7 @@ class LabelBook:
             said=said,
             mature_at=decision.happened_at + maturity if maturity else 0,
             partition=partition,
+            reused=bool(decision.known_as),
         )
 
     def _wait(self, label: Label) -> None:
@@ -351,9 +360,18 @@ def corrected(before: Pending, item: Pending) -> Pending:
     )
 
 
+def is_other(item: Pending, decision: Decision) -> bool:
+    """Tell whether a decision of the same version as an item is on another payment."""
+    mine = item.card, item.merchant, item.base_amount
+    return item.version == decision.version and mine != (decision.card, decision.merchant, decision.base_amount)
+
+
 def is_silent(item: Pending) -> bool:
-    """Tell whether nobody has spoken of a payment that went through, so that silence may, and it has not yet."""
-    return item.went_through and not item.claims and not item.silent_at
+    """Tell whether nobody has spoken of a payment that went through, so that silence may, and it has not yet.
+
+    Where its id is another one's, who complains of it names that: no silence is about it.
+    """
+    return item.went_through and not item.reused and not item.claims and not item.silent_at
 
 
 def silence(item: Pending) -> Label:

@@ -29,6 +29,8 @@ class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     through after all, 0 for never. `due_at` is when something falls due, 0 stands for the first: the age of learning
     (`mature_at`, 0 when there is nothing left to learn) or the deadline.
 
+    `reused` says that its id is another payment's: `tx_id` is then a name of its own (`identity.own_name`).
+
     `said` is what each expert of the learning loop said of it when the decision was read: the probabilities of the
     frozen model, the slow and the fast pace, the mixture and the last good parameters (-1 without any), then the
     period; empty where nobody learns from it. `partition` is that of its transaction, -1 where it is not known.
@@ -58,6 +60,7 @@ class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     said: tuple[float, ...] = ()
     mature_at: int = 0
     partition: int = -1
+    reused: bool = False
 
     @property
     def due(self) -> int:

@@ -119,8 +119,12 @@ class Encoder(Protocol):
 class WorkingSet(Protocol):
     """The state one batch touches, read once, changed in place, written back once."""
 
-    def first_answer(self, tx_id: str, version: int) -> Answer | None:
-        """Return the answer already given to this transaction, if one is stored or was made in this batch."""
+    def first_answer(self, tx_id: str, version: int, seen_at: int = 0) -> Answer | None:
+        """Return the answer that lies under this name (`identity.answer_name`) and version, by any batch so far.
+
+        `seen_at` is when it is asked for by the stream's time: a store that keeps answers by that time gives none that
+        is past the retry horizon, however large the batch.
+        """
 
     def keep(self, answer: Answer) -> None:
         """Remember an answer made in this batch as the first one."""
@@ -131,7 +135,8 @@ class StateStore(Protocol):
 
     Promises: a record at or below an entity's applied offset is never applied twice; increments commute;
     the first answer to a transaction wins; what `write` returned for is durable to the store's stated degree;
-    `snapshot` followed by `restore` gives the same answers as no interruption.
+    `snapshot` followed by `restore` gives the same answers as no interruption. An answer lies under the
+    id and version of its payment, that of a second payment under one id beside it (`identity.answer_name`).
     """
 
     def read(self, batch: Sequence[Arrival], encoder: Encoder | None = None) -> WorkingSet:
@@ -141,7 +146,11 @@ class StateStore(Protocol):
         """
 
     def write(self, work: WorkingSet, answers: Sequence[Answer]) -> list[Answer]:
-        """Store first answers, then entity records, in one round trip; return the winning answers, in order."""
+        """Store first answers, then entity records, in one round trip; return the winning answers, in order.
+
+        The winner may be of another payment under the same id, which somebody else has taken in meanwhile: then nothing
+        of this one is in the state.
+        """
 
     def snapshot(self) -> bytes:
         """Return the whole state, applied offsets included."""
@@ -156,7 +165,7 @@ class StateStore(Protocol):
         """Make published answers the first ones again, where a restart of the store has lost or changed them."""
 
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:
-        """Let the first answers to these (transaction id, version) age: nothing before them is read again."""
+        """Let first answers age, by (`identity.answer_name`, version): nothing before them is read again."""
 
     def forget(self, card: str) -> int:
         """Erase a card and its pairs; return how many records went."""

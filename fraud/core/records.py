@@ -104,6 +104,8 @@ class Mark(enum.StrEnum):
     """A lower version than the one that is in: answered, not absorbed."""
     REPEATED = "repeated"
     """The same version once more, and its first answer is gone: answered, not absorbed again."""
+    ID_REUSED = "id-reused"
+    """Its id and version are those of another payment: decided on its own, and known by another name since."""
     REDELIVERED = "redelivered"
     """The state has applied this position already. The extractor says it; a decision carries `recovered` instead."""
     RECOVERED = "recovered"
@@ -298,7 +300,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Device, channel and `unusual` (did the amount stand out against the card's own history) let the label book join a
     late verdict with the payment. `level`, `marks` and `explainer` tell what there was time for: see `as_decided`.
     `model_score` is the model's own probability, before rules; None where no model has scored, as in what releases
-    before this field wrote. `kind`, `amount`, `currency`, `mcc` and `text` are the transaction's, as sent.
+    before this field wrote. `kind`, `amount`, `currency`, `mcc` and `text` are the transaction's, as sent. `known_as`
+    is the payment's own name where another payment has its id (mark `id-reused`), empty otherwise: see `identity`.
     """
 
     tx_id: str
@@ -326,6 +329,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     mcc: int = 0
     text: str = ""
     alert: Raised | None = None
+    known_as: str = ""
 
 
 class Alert(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -368,9 +372,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return (self.alert, self.decision) if self.alert else (self.decision,)
 
 
-def alert_id(tx_id: str, version: int, policy_version: str) -> str:
-    """Return the alert's id, a hash of what it is about, so that the same alert always has the same id."""
-    text = f"{tx_id}\0{version}\0{policy_version}"
+def alert_id(name: str, version: int, policy_version: str) -> str:
+    """Return the alert's id, a hash of what it is about, so that the same alert always has the same id.
+
+    `name` is the payment's own (`identity.own_name`): two payments under one id never share an alert.
+    """
+    text = f"{name}\0{version}\0{policy_version}"
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from fraud.core import identity
 from fraud.core.records import SECOND, Answer, Position
 from streaming.kafka.client import Commit, Place
 
 LOOK_EVERY = SECOND
 AnswerId = tuple[str, int]
-"""Id and version of the transaction that was answered."""
+"""What an answer lies under in the store: mostly the id of its transaction; and the version."""
 
 
 class CommitMark(msgspec.Struct, frozen=True):
@@ -173,7 +174,7 @@ class Offsets:
                 track.done(after)
         for answer in done.answers:
             if answer.repeat_of is None:
-                self._unsettled.append((place_of(answer.position), (answer.decision.tx_id, answer.decision.version)))
+                self._unsettled.append((place_of(answer.position), answer_id(answer)))
 
     def look_due(self, now: int) -> bool:
         """Tell whether it is time to ask the state what it has applied."""
@@ -214,6 +215,11 @@ class Offsets:
     def take_covered(self, most: int) -> list[AnswerId]:
         """Remove and return answers that may age, oldest first."""
         return [self._covered.popleft() for _ in range(min(most, len(self._covered)))]
+
+
+def answer_id(answer: Answer) -> AnswerId:
+    """Return what an answer lies under in the store."""
+    return identity.answer_name(answer.decision), answer.decision.version
 
 
 def place_of(position: Position) -> Place:

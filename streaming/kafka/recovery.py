@@ -52,7 +52,7 @@ class Recoverable(Protocol):
         """
 
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:
-        """Let the first answers to (transaction id, version) age: their offsets are committed."""
+        """Let first answers age, by what they lie under: their offsets are committed."""
 
     def begun_again(self) -> None:
         """Note that all that the store may have lost will be read again."""

@@ -7,7 +7,7 @@ from streaming.labels.learning import Learning
 from streaming.observe.counts import Cells, Tally, counter, histogram
 
 LABELS = "matched", "unmatched", "dropped", "stale", "rejected", "silent"
-DECISIONS = "decisions", "repeated", "foreign"
+DECISIONS = "decisions", "repeated", "foreign", "reused"
 
 
 class BookCounts:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from fraud.core.identity import name_of
 from fraud.core.labels import LabelBook, Match
 from fraud.core.records import Answer, Label, Reject
 from streaming.kafka.topics import Topics
@@ -36,6 +37,11 @@ class LabelJoiner:
         """Return what came in, what became of it, and what went out, since the start."""
         known = self._counts["known"] + (self._learning.outlet.known if self._learning else 0)
         return self._counts | {"known": known} | self._book.counts()
+
+    @property
+    def reused(self) -> int:
+        """Return how many payments came under an id that another one had before."""
+        return self._book.reused
 
     def decision(self, answer: Answer) -> None:
         """Hold a decision's vector for its verdict; one that was seen already, or repeats another, is left out.
@@ -101,8 +107,8 @@ class LabelJoiner:
             self._learning.stream_reached(self.watermark)
             said = self._learning.hear(decision, answer.vector)
         self._take(self._book.hold(decision, answer.vector, said, answer.position.partition))
-        if (released := self._pending.take_release(decision.tx_id)) is not None:
-            self.release(decision.tx_id, released)
+        if (released := self._pending.take_release(name_of(decision))) is not None:
+            self.release(name_of(decision), released)
 
     def _take(self, matches: Iterable[Match]) -> None:
         """Pass on what labels change: to the learning loop, or out at once."""

@@ -32,6 +32,7 @@ class Form(msgspec.Struct, frozen=True, array_like=True):
     parts: tuple[str, ...] = ()
     channel: str = ""
     partition: int = -1
+    reused: bool = False
 
 
 class Packed(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -101,8 +102,6 @@ _first = msgspec.msgpack.Decoder(First).decode
 
 def packed_item(item: Pending, forms: Forms) -> bytes:
     """Return an item as it is kept."""
-    names, versions = tuple(name for name, _ in item.parts), with_parameters(item.versions, "")
-    form = Form(item.action, item.level, versions, names, item.channel, item.partition)
     return _encode(
         Packed(
             item.tx_id,
@@ -116,7 +115,7 @@ def packed_item(item: Pending, forms: Forms) -> bytes:
             item.deadline,
             item.score,
             packed(item.vector),
-            form=forms.number(form),
+            form=forms.number(form_of(item)),
             parts=tuple(value for _, value in item.parts),
             claims=item.claims,
             silent=item.silent_at and item.silent_at - item.deadline + 1,
@@ -157,7 +156,14 @@ def item_in(body: bytes, forms: Forms) -> Pending:
         said=kept.said,
         mature_at=kept.mature and kept.paid_at + kept.mature,
         partition=form.partition,
+        reused=form.reused,
     )
+
+
+def form_of(item: Pending) -> Form:
+    """Return what an item has in common with others."""
+    names, versions = tuple(name for name, _ in item.parts), with_parameters(item.versions, "")
+    return Form(item.action, item.level, versions, names, item.channel, item.partition, item.reused)
 
 
 def with_parameters(versions: Versions | None, parameters: str) -> Versions | None:

@@ -27,7 +27,7 @@ from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Pages
 
 MOST_TOLD = 10
-"""So many messages that are no decisions are told one by one; all are counted."""
+"""So many messages that are no decisions, and reused ids, are told one by one; all are counted."""
 NOBODY = "nobody learns here: refresh.enabled and gate.enabled are false; set one, then send the order again"
 
 
@@ -141,4 +141,8 @@ class LabelService:
                 where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
                 self._log.say("no decision", **where, error=str(error))
             return
+        before = self._joiner.reused
         self._joiner.decision(answer)
+        if before < self._joiner.reused <= MOST_TOLD:
+            where = answer.position
+            self._log.say("id reused", topic=where.topic, partition=where.partition, offset=where.offset)

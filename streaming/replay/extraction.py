@@ -4,6 +4,7 @@ With a recorder, what the engine does to history rows is recorded too: from it, 
 asks (`fraud/training/recording.py`).
 """
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -98,7 +99,7 @@ class Extraction:
         `spread` as in `streaming.replay.history`; `streaming.wiring.extraction` puts it together.
         """
         self._table, self._delay, self._spread = table, delay, spread
-        self._truth: dict[str, tuple[Verdict | None, str]] = {}
+        self._truth: deque[tuple[Verdict | None, str]] = deque()
         self.rejects = 0
         self._engine = parts.engine
         self.names, self.spec_version = parts.extractor.names, parts.extractor.version
@@ -115,14 +116,16 @@ class Extraction:
             if isinstance(row, Reject):
                 self.rejects += 1
                 continue
-            self._truth[row.tx.id] = row.verdict, row.scenario
+            self._truth.append((row.verdict, row.scenario))
             yield row
 
     def _batch(self, arrivals: tuple[Arrival, ...]) -> Iterator[Extracted]:
         payments = [arrival.event for arrival in arrivals if isinstance(arrival.event, Transaction)]
         for tx, answer in zip(payments, self._engine.handle(arrivals), strict=True):
+            # Payments come out in the order of their rows, and two may have one id.
+            truth = self._truth.popleft()
             if answer.vector is not None:
-                yield Extracted(tx, answer.vector.values, *self._truth.pop(tx.id))
+                yield Extracted(tx, answer.vector.values, *truth)
 
 
 def file_hash(path: Path) -> str:

@@ -13,6 +13,7 @@ from streaming import clock
 from streaming.kafka.backlog import Backlog, Piece
 from streaming.kafka.client import Place
 from streaming.kafka.link import KafkaLink
+from streaming.kafka.offsets import answer_id
 from streaming.kafka.recovery import Reached
 from streaming.observe.logs import Log
 from streaming.run import Handler
@@ -97,7 +98,7 @@ class Job:
         self._store.put_answers(piece.answers)
         for first in range(0, len(piece.arrivals), BATCH):
             self._engine.handle(piece.arrivals[first : first + BATCH])
-        self._store.settle([(answer.decision.tx_id, answer.decision.version) for answer in piece.answers])
+        self._store.settle([answer_id(answer) for answer in piece.answers])
         self.absorbed += len(piece.arrivals)
 
 

@@ -51,7 +51,7 @@ class LosableStore(Protocol):
         """Make published answers the first ones again where they are lost."""
 
     def settle(self, answers: Sequence[tuple[str, int]]) -> None:
-        """Let the first answers to (transaction id, version) age."""
+        """Let first answers age, by what they lie under."""
 
 
 class RulesFallback:

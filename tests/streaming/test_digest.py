@@ -34,12 +34,20 @@ def decision(tx_id: str = "a", **changes: Any) -> Decision:
 
 
 def test_line_holds_what_the_contract_names() -> None:
-    assert line_of(decision()) == b"a\t0\treview\t0x1.999999999999ap-4\tr1,r2\tfull\tm\ts\tp\tr\n"
+    assert line_of(decision()) == b"a\t0\tc\t100\treview\t0x1.999999999999ap-4\tr1,r2\tfull\tm\ts\tp\tr\n"
 
 
 @pytest.mark.parametrize(
     ("change", "value"),
-    [("version", 1), ("action", Action.DECLINE), ("score", 0.1 + 2e-17), ("level", Level.EARLY), ("reasons", ())],
+    [
+        ("version", 1),
+        ("card", "d"),
+        ("base_amount", 101),
+        ("action", Action.DECLINE),
+        ("score", 0.1 + 2e-17),
+        ("level", Level.EARLY),
+        ("reasons", ()),
+    ],
 )
 def test_line_changes_with_each_part_of_the_answer(change: str, value: Any) -> None:
     assert line_of(decision(**{change: value})) != line_of(decision())

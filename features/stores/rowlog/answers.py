@@ -1,12 +1,13 @@
 """First answers at rest, with the changes that their transactions make where a write is not all or nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from features.stores.working_set import Change
 from fraud.core import evidence
+from fraud.core.identity import by_own_name, is_same_payment
 from fraud.core.records import Alert, Answer, Decision, FeatureVector, Position
 
 
@@ -45,3 +46,25 @@ def stored(answer: Answer, changes: Sequence[Change] = ()) -> bytes:
 def small(answer: Answer) -> bytes:
     """Return what a retry needs of an answer."""
     return _encode(Stored(answer.decision, answer.position))
+
+
+def lacking(
+    answers: Iterable[tuple[str, Answer]], held: Mapping[str, bytes | None]
+) -> Iterator[tuple[str, Answer, bytes]]:
+    """Yield each answer as it is kept, with its key, and its bytes: none where it is held as it is.
+
+    The key is empty where another payment's answer lies under it: rules alone could not know that they share an id.
+    What another attempt at the same position has noted of its changes stays: rows may hold a part of them.
+    """
+    firsts = {key: decode(value) for key, value in held.items() if value is not None}
+    for key, answer in answers:
+        first = firsts.get(key)
+        if first is not None and not is_same_payment(first.decision, answer.decision):
+            own = by_own_name(answer)
+            yield "", own, stored(own)
+        elif first is not None and first.decision == answer.decision:
+            yield key, answer, b""
+        else:
+            changes = first.changes if first is not None and first.position == answer.position else ()
+            firsts[key] = Stored(answer.decision, answer.position)
+            yield key, answer, stored(answer, changes)

@@ -14,6 +14,7 @@ from features.stores.rowlog.copies import Cache, Copies, Copy
 from features.stores.rowlog.keys import mark_field
 from features.stores.working_set import Change
 from fraud.core import tokens as tk
+from fraud.core.identity import answer_name, own_answer_name, own_name
 from fraud.core.ports import Encoder
 from fraud.core.records import Answer, Arrival, KnownLabel, Position, Transaction
 
@@ -79,6 +80,7 @@ class LogSet:
         """Start empty; `keeps_changes` notes each transaction's changes, for a store that may write half of them."""
         self.cache = cache
         self.found: dict[tuple[str, int], Stored] = {}
+        self._attempts: dict[Position, Stored] = {}
         self.kept: dict[tuple[str, int], Answer] = {}
         self.changes: dict[Position, list[Change]] = {}
         self.appended: dict[str, Appended] = {}
@@ -109,21 +111,26 @@ class LogSet:
         """Return what computes the codes of histories."""
         return self.cache.encoder
 
-    def first_answer(self, tx_id: str, version: int) -> Answer | None:
-        """Return the answer already given, by an earlier batch or in this one."""
+    def first_answer(self, tx_id: str, version: int, seen_at: int = 0) -> Answer | None:
+        """Return the answer already given, by an earlier batch or in this one; the server lets them go by its clock."""
+        del seen_at
         key = tx_id, version
         if key in self.kept:
             return self.kept[key]
         return self.found[key].answer if key in self.found else None
 
+    def find(self, key: tuple[str, int], first: Stored) -> None:
+        """Note an answer that was found, by the place and version that it lies under."""
+        self.found[key] = self._attempts[first.position] = first
+
     def keep(self, answer: Answer) -> None:
         """Note an answer made in this batch."""
-        self.kept.setdefault((answer.decision.tx_id, answer.decision.version), answer)
+        self.kept.setdefault((answer_name(answer.decision), answer.decision.version), answer)
 
-    def recorded(self, tx: Transaction, position: Position | None) -> Sequence[Change] | None:
+    def recorded(self, position: Position | None) -> Sequence[Change] | None:
         """Return what the first attempt at this position absorbs, None when there was none or it was written whole."""
-        held = self.found.get((tx.id, tx.version))
-        return held.changes if held is not None and held.position == position and held.changes else None
+        held = self._attempts.get(position) if position is not None else None
+        return held.changes if held is not None and held.changes else None
 
     # ---- rows
 
@@ -223,7 +230,7 @@ def source_of(field: str) -> int:
 
 
 def touched(batch: Sequence[Arrival]) -> tuple[list[str], list[str], list[tuple[str, int]]]:
-    """Return what a batch can touch, each once: entity keys, pair keys, and (id, version) of its transactions."""
+    """Return what a batch can touch, each once: entity keys, pair keys, and place and version of their answers."""
     entities: dict[str, None] = {}
     pairs: dict[str, None] = {}
     answers: dict[tuple[str, int], None] = {}
@@ -234,4 +241,5 @@ def touched(batch: Sequence[Arrival]) -> tuple[list[str], list[str], list[tuple[
             pairs[pair_key(event.card, event.merchant)] = None
         if isinstance(event, Transaction):
             answers[event.id, event.version] = None
+            answers[own_answer_name(event.id, own_name(event)), event.version] = None
     return list(entities), list(pairs), list(answers)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from fraud.core.errors import DataError
 from fraud.core.evidence import SideEvent, unpacked
+from fraud.core.identity import name_of, own_name
 from fraud.core.records import DAY, HOUR, Action, Decision, Kind, Raised, alert_id
 from fraud.review import counters
 from fraud.review.bulk import least, one_of, put, put_new
@@ -71,7 +72,7 @@ def kind_of(decision: Decision, sample_share: float) -> AlertKind | None:
     """Return what kind of work a decision is, None for none."""
     if decision.action is not Action.APPROVE:
         return KINDS[decision.action]
-    return AlertKind.SAMPLE if decision.kind is Kind.PAYMENT and is_sampled(decision.tx_id, sample_share) else None
+    return AlertKind.SAMPLE if decision.kind is Kind.PAYMENT and is_sampled(name_of(decision), sample_share) else None
 
 
 def is_sampled(tx_id: str, share: float) -> bool:
@@ -85,7 +86,7 @@ def raised_of(decision: Decision) -> Raised:
     if decision.alert is not None:
         return decision.alert
     loss = round((decision.score if decision.model_score is None else decision.model_score) * decision.base_amount)
-    return Raised(alert_id(decision.tx_id, decision.version, decision.versions.policy), loss, loss)
+    return Raised(alert_id(own_name(decision), decision.version, decision.versions.policy), loss, loss)
 
 
 def write(connection: Connection, found: Sequence[Raise], now: int) -> tuple[list[int], Sums]:
@@ -129,7 +130,7 @@ def _rests(connection: Connection, new: Sequence[Raise]) -> list[int]:
             each.told.parties.card,
             decision.happened_at,
             effects=_events(seen.evidence),
-            this=decision.tx_id,
+            this=name_of(decision),
         )
         row = (seen.message, seen.vector, seen.evidence, msgspec.json.encode(graph).decode())
         numbers += [number for (number,) in put_new(connection, evidence, EVIDENCE, [row], "id")]
@@ -182,7 +183,7 @@ def _row(each: Raise, case_id: int, seen_before: int, evidence_id: int) -> tuple
     decision, versions = each.decision, each.decision.versions
     return (
         each.raised.id,
-        decision.tx_id,
+        name_of(decision),
         decision.version,
         case_id,
         int(each.kind),

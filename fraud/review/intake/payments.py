@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from fraud.core.identity import name_of
 from fraud.core.records import DAY, HOUR, Action, Decision, Kind, Mark
 from fraud.review import counters, partitions
 from fraud.review.bulk import one_of, put
@@ -49,7 +50,7 @@ def write(
     `parts` are the days that PostgreSQL is known to have a part for; those of this batch are added.
     """
     kept = [each for each in told if _is_kept(each.seen.decision, since)]
-    again = [each.seen.decision.tx_id for each in kept if is_again(each.seen.decision)]
+    again = [name_of(each.seen.decision) for each in kept if is_again(each.seen.decision)]
     if again:
         condition, value = one_of("tx_id", connection, again, "text")
         connection.exec_driver_sql(f"DELETE FROM payment WHERE {condition}", (value,))  # noqa: S608
@@ -65,8 +66,8 @@ def count(told: Sequence[Told], standing: Mapping[str, Standing], entities: Enti
         if is_again(decision):
             continue
         sums[counters.payments(decision.action.value), decision.happened_at // HOUR] += 1
-        _calibrate(sums, decision, standing.get(decision.tx_id))
-        if (known := standing.get(decision.tx_id)) is not None and known.verdict == Known.FRAUD:
+        _calibrate(sums, decision, standing.get(name_of(decision)))
+        if (known := standing.get(name_of(decision))) is not None and known.verdict == Known.FRAUD:
             entities.add_fraud(each.parties)
     return sums
 
@@ -94,9 +95,9 @@ def _row(told: Told, standing: Mapping[str, Standing]) -> tuple[object, ...]:
     """Return the row of a payment; money that flows back is below zero."""
     decision = told.seen.decision
     amount = decision.base_amount if decision.kind is Kind.PAYMENT else -decision.base_amount
-    known = standing.get(decision.tx_id)
+    known = standing.get(name_of(decision))
     return (
-        decision.tx_id,
+        name_of(decision),
         decision.version,
         *told.parties,
         decision.happened_at,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
+from fraud.core.identity import name_of
 from fraud.review import counters
 from fraud.review.changes import noted
 from fraud.review.counters import Sums
@@ -82,7 +83,7 @@ class Intake:
             return []
         entities = Entities()
         told = payments.see(decisions, entities)
-        known = standing(connection, [seen.decision.tx_id for seen in decisions])
+        known = standing(connection, [name_of(seen.decision) for seen in decisions])
         payments.write(connection, told, held.stream - self._terms.keep_payments, known, parts)
         before = counters.read(connection, APPROVED).get((APPROVED, counters.ALL), 0)
         _add(sums, {(APPROVED, counters.ALL): peers.take(connection, decisions, before)})
