@@ -63,7 +63,7 @@ parity: setup services ## a recorded live run against its replay; DATA=FILE take
 kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 warm standbys, CLUSTER=1 Redis Cluster, LEARN=1 refreshes, CONSOLE=1 the console
 	.venv/bin/python -m tests.crash.$(if $(CONSOLE),console,$(if $(LEARN),learner,kills)) $(N) $(if $(STANDBY),--standby) $(if $(CLUSTER),--cluster) $(if $(MODEL),--model $(MODEL))
 
-faults: setup services ## Redis killed, cut, gone, hung; Kafka restarted; a zombie; death between write and publish
+faults: setup services ## Redis killed, cut, gone, hung; Kafka restarted; topic made anew; commits refused; zombies; a death
 	.venv/bin/python -m tests.crash.faults $(FAULTS)
 
 fuzz: setup services ## 10,000 broken messages among good ones

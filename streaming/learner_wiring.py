@@ -21,7 +21,7 @@ from fraud.core.releases import NO_RULES, release_in
 from models.online.snapshots import MOST_BYTES, size_for
 from streaming import wiring
 from streaming.kafka.model_pointer import pointer_in
-from streaming.kafka.topics import Topics, ids, need_as_many
+from streaming.kafka.topics import Topics, TopicWatch, ids, need_as_many
 from streaming.kafka.updates import in_force
 from streaming.labels.counts import BookCounts, LearningCounts
 from streaming.labels.following import Following
@@ -108,7 +108,8 @@ def label_service(settings: ServiceSettings, folder: Path, *, anew: bool = False
     need_as_many(kafka, topics.known, topics.decisions)
     group = f"{kafka.group}-book"
     pending = SqlitePending(folder / f"{name}.db")
-    labels = LabelLog(consumer_of(kafka, group), producer_of(kafka, group), pending, topics, topic_ids)
+    watch = TopicWatch(kafka, topic_ids)
+    labels = LabelLog(consumer_of(kafka, group), producer_of(kafka, group), pending, topics, topic_ids, watch)
     labels.begin(anew=anew)
     book, outlet = label_book(settings, pending), Outlet(pending, topics, log)
     learning = None

@@ -25,13 +25,14 @@ from streaming import clock, wiring
 from streaming.kafka import confluent, kafka_python
 from streaming.kafka.backlog import Backlog
 from streaming.kafka.client import Consumer, Producer
+from streaming.kafka.kafka_python import hand_over
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.model_pointer import Pointer
 from streaming.kafka.offsets import Offsets
 from streaming.kafka.publisher import Publisher
 from streaming.kafka.recovery import Recoverable, Recovery
 from streaming.kafka.source import RecordReader, TimeBudget
-from streaming.kafka.topics import Topics, ids
+from streaming.kafka.topics import Topics, TopicWatch, ids
 from streaming.kafka.updates import in_force, open_updates
 from streaming.messages.codec import Limits
 from streaming.observe.logs import Log
@@ -146,12 +147,20 @@ def worker(settings: ServiceSettings, number: int, member: str = "", standby: Pa
     heard = listeners(settings, deciding.refresh, cards, outside)
     for each in heard:
         each.begin()
+    leave = partial(hand_over, settings.kafka, member) if standby is None else stay
     link = kafka_link(
-        settings, member, deciding.fallback, outside.watch, budget, deciding.pointer, outside.health.beat, outside.odd
-    )
+        settings, member, deciding.fallback, outside.watch, budget, deciding.pointer, outside.health.beat, outside.odd,
+        leave,
+    )  # fmt: skip
+    watch = TopicWatch(settings.kafka, link.recovery.ids)
+    watch.begin()
     for each in heard:
         each.take_up()
-    return service(settings, outside, deciding, store, budget, link, heard)
+    return service(settings, outside, deciding, store, budget, link, (*heard, watch))
+
+
+def stay() -> None:
+    """Keep the partitions for who goes on under this name."""
 
 
 def listeners(
@@ -255,10 +264,12 @@ def kafka_link(
     pointer: Pointer | None = None,
     alive: Callable[[], None] = lambda: None,
     odd: OddRecords | None = None,
+    leave: Callable[[], None] = lambda: None,
 ) -> KafkaLink:
     """Return source and sink of one worker, a member of its group; partitions come with the first reads.
 
-    `alive` is called while the end of a long output is read, `odd` counts what is not taken as it came.
+    `alive` is called while the end of a long output is read, `leave` at an end that was asked for; `odd` counts what is
+    not taken as it came.
 
     Raises:
         SettingsError: when no broker answers or a topic does not exist.
@@ -278,6 +289,7 @@ def kafka_link(
         Recovery(kafka, topic_ids, consumer, store, pointer, alive, odd),
         store,
         watch,
+        leave,
         transactional=transactional,
     )
     link.join(inputs)

@@ -5,21 +5,25 @@ dead letters by source position.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from fraud.core.records import Answer, Label, Position, Transaction
 from streaming.kafka import output_log
 from streaming.kafka.output_log import Once
-from streaming.kafka.topics import Topics, create
+from streaming.kafka.topics import Topics, admin, create
 from streaming.messages import envelope, schema
 from streaming.settings import KafkaSection
 
@@ -34,6 +38,35 @@ def until(condition: Callable[[], bool], what: str | Callable[[], str], seconds:
             said = what if isinstance(what, str) else what()
             raise AssertionError(f"not within {seconds} s: {said}")
         time.sleep(0.05)
+
+
+def make_anew(kafka: KafkaSection, topic: str) -> None:
+    """Delete a topic and make it again: the same name, another id, offsets from 0."""
+    client = admin(kafka)
+    try:
+        client.delete_topics([topic])
+    finally:
+        client.close()
+
+    def made() -> bool:
+        # The broker takes a while to let the name go.
+        with suppress(KafkaError):
+            return topic in create(kafka, partitions=4)
+        return False
+
+    until(made, f"topic {topic} made anew")
+
+
+def page(site: "Site", number: int, name: str) -> str:
+    """Return a page of a worker, whatever its status; nothing where none answers."""
+    ports = re.findall(r'"http_port":(\d+)', site.log(f"worker{number}"))
+    with suppress(URLError):
+        try:
+            with urlopen(f"http://127.0.0.1:{ports[-1]}{name}") as answer:
+                return str(answer.read().decode())
+        except HTTPError as error:
+            return error.read().decode()
+    return ""
 
 
 class Read(NamedTuple):
@@ -72,7 +105,11 @@ class Site:
         self.topics = Topics.of(self.settings)
         self.processes: list[subprocess.Popen[bytes]] = []
         create(self.settings, partitions=4)
-        self._producer = KafkaProducer(bootstrap_servers=kafka.split(","), acks="all", linger_ms=1)
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect what sends, to topics as they are now."""
+        self._producer = KafkaProducer(bootstrap_servers=self.settings.bootstrap.split(","), acks="all", linger_ms=1)
 
     # ---- processes
 
@@ -82,8 +119,14 @@ class Site:
 
     def dying_worker(self, number: int = 0) -> "subprocess.Popen[bytes]":
         """Start a worker that dies after it wrote to the store and before it published; retries have 1 s with it."""
-        words = ["-m", "tests.crash.dies_before_publishing", *self._run(number)]
-        return self._start(f"worker{number}", words, {"FRAUD_ENGINE__RETRY_HORIZON": "1s"})
+        return self.stopping_worker("after-write", signal.SIGKILL, number, {"FRAUD_ENGINE__RETRY_HORIZON": "1s"})
+
+    def stopping_worker(
+        self, place: str, by: signal.Signals, number: int = 0, environment: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """Start a worker that stops itself once, at a place and by a signal; see `tests.crash.stops_itself`."""
+        words = ["-m", "tests.crash.stops_itself", *self._run(number)]
+        return self._start(f"worker{number}", words, {"STOP_AT": place, "STOP_BY": by.name, **(environment or {})})
 
     def _run(self, number: int) -> list[str]:
         kafka = self.settings

@@ -51,7 +51,7 @@ def is_same(record: Row, change: Ints) -> bool:
         return False
     if signed(record[24:28].view(np.uint32)[0]) != min(change[at.C_AMOUNT], MOST_AMOUNT):
         return False
-    return (record[at.E_FLAGS] ^ change[at.C_FLAGS]) & MONEY_BACK == 0
+    return bool((record[at.E_FLAGS] ^ change[at.C_FLAGS]) & MONEY_BACK == 0)
 
 
 @compiled

@@ -67,7 +67,9 @@ app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:
-    """Run the command line; a foreseen error is one message on standard error and exit status 2.
+    """Run the command line; a foreseen error is one message on standard error and the exit status of its kind.
+
+    That is 2 where somebody has to mend something first, and 3 where it may be well when the process is started again.
 
     One that nobody foresaw ends the process at once, with its traceback and status 1, on whatever thread: what waits
     for it must not wait for threads that a client has left, such as a standby for the lock that this process holds.
@@ -77,7 +79,7 @@ def main() -> None:
         app()
     except FraudError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception:

@@ -51,8 +51,7 @@ def run(
     if workers > 1:
         from streaming.worker.supervisor import supervise
 
-        supervise(workers, http, output.say)
-        return
+        raise typer.Exit(supervise(workers, http, output.say))
     from streaming import service_wiring
 
     service_wiring.worker(found, number or 0, member, standby).run()

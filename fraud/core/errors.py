@@ -3,13 +3,24 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+REPAIR, BEGIN_AGAIN = 2, 3
+"""Exit statuses: of what somebody has to mend first, and of what may be well when the process is started again."""
+
 
 class FraudError(Exception):
-    """Base of every error this project raises on purpose."""
+    """Base of every error this project raises on purpose; `exit_status` is that of a process that it ends."""
+
+    exit_status = REPAIR
 
 
 class SettingsError(FraudError):
     """A setting is unknown, malformed or out of range."""
+
+
+class KafkaUnavailableError(SettingsError):
+    """No broker answers where the settings say, or it does not tell of a topic: a wrong address, or none is up now."""
+
+    exit_status = BEGIN_AGAIN
 
 
 class MappingError(FraudError):
@@ -39,16 +50,28 @@ class StateError(FraudError):
     """Stored state cannot be used: another layout, another server, a gap."""
 
 
+class TopicReplacedError(StateError):
+    """A topic is not the one that this process began with: it ends, and begins again on the one that is there."""
+
+    exit_status = BEGIN_AGAIN
+
+
 class StoreUnavailableError(FraudError):
     """The state store does not answer; decisions can still be made by rules only."""
+
+    exit_status = BEGIN_AGAIN
 
 
 class StoreRestartedError(StateError):
     """The state store is not the one that was read before: begin again where its promise ends."""
 
+    exit_status = BEGIN_AGAIN
+
 
 class DeliveryError(FraudError):
     """What was to be published was not acknowledged; the process ends without a commit and begins again."""
+
+    exit_status = BEGIN_AGAIN
 
 
 class DataError(FraudError):

@@ -78,7 +78,8 @@ class Projector:
         Raises:
             SettingsError: a topic ends before its mark. All that comes would be taken for what was taken in before.
         """
-        self._next = dict(self._intake.offsets(self._reader.topics))
+        named = self._feed.named()
+        self._next = dict(self._intake.offsets(self._reader.topics, named))
         self._feed.start(self._next)
         for (topic, partition), end in self._feed.ends().items():
             if end < (mark := self._next.get((topic, partition), 0)):

@@ -11,7 +11,8 @@ from streaming import clock
 from streaming.kafka import output_log
 from streaming.kafka.client import Producer
 from streaming.kafka.kafka_python import connect_producer
-from streaming.kafka.topics import unconnected
+from streaming.kafka.source import need_onward
+from streaming.kafka.topics import TopicWatch, ids, unconnected
 from streaming.messages.bounds import taken
 from streaming.messages.envelope import Outgoing
 from streaming.messages.feed import MOST_RECORDS, Place, Record
@@ -33,6 +34,13 @@ class KafkaFeed:
         self._consumer: Any = None
         self._next: dict[Place, int] = {}
         self._looked_at = 0
+        self._ids: Mapping[str, str] = {}
+        self._watch: TopicWatch | None = None
+
+    def named(self) -> Mapping[str, str]:
+        """Return each topic's name with its id; raise SettingsError when one does not exist or no broker answers."""
+        self._ids = ids(self._kafka, self._topics)
+        return {name: f"{name}@{self._ids[name]}" for name in self._topics}
 
     def start(self, offsets: Mapping[Place, int]) -> None:
         """Connect, and read each partition from the offset given, from its oldest record without one.
@@ -41,6 +49,8 @@ class KafkaFeed:
             SettingsError: when no broker answers or a topic does not exist.
         """
         self.close()
+        if not self._ids:
+            self.named()
         options = {"metadata_max_age_ms": self._notice_ms, "max_poll_records": MOST_RECORDS}
         self._consumer = output_log.consumer(self._kafka, allow_auto_create_topics=False, **options)
         if missing := [name for name in self._topics if not self._consumer.partitions_for_topic(name)]:
@@ -49,11 +59,17 @@ class KafkaFeed:
             raise SettingsError(msg)
         self._next = {}
         self._take(self._places(), offsets)
+        self._watch = TopicWatch(self._kafka, self._ids)
+        self._watch.begin()
 
     def poll(self, seconds: float) -> Sequence[Record]:
         """Return what is new, in order of each partition; wait up to `seconds` for the first of it."""
+        if self._watch is not None:
+            self._watch.swap()
         self._notice()
         found = self._consumer.poll(int(seconds * 1_000), max_records=MOST_RECORDS)
+        for (topic, partition), several in found.items():
+            need_onward((topic, partition), several, self._next.get((topic, partition), 0))
         records = [record_of(each) for several in found.values() for each in several]
         for each in records:
             self._next[each.topic, each.partition] = each.offset + 1
@@ -66,12 +82,15 @@ class KafkaFeed:
         try:
             ends: dict[Place, int] = self._consumer.end_offsets(places_of(self._next), ENDS_MS)
         except KafkaError as error:
-            raise SettingsError(unconnected(self._kafka, error)) from error
+            raise unconnected(self._kafka, error) from error
         return {(topic, partition): end for (topic, partition), end in ends.items()}
 
     def close(self) -> None:
         """Leave the broker's connections."""
         consumer, self._consumer = self._consumer, None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
         if consumer is not None:
             consumer.close()
 

@@ -76,6 +76,10 @@ class TopicLogFeed:
         self._are_ends_known = False
         self._turn = 0
 
+    def named(self) -> Mapping[str, str]:
+        """Return the names as they are: a log in a folder has nothing else."""
+        return {topic: topic for topic in self._topics}
+
     def start(self, offsets: Mapping[Place, int]) -> None:
         """Read each topic from the offset given, from its oldest record without one."""
         for topic, cursor in self._cursors.items():

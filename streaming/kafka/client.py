@@ -4,7 +4,7 @@
 number. What a producer could not deliver is a DeliveryError, whatever the library calls it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fraud.core.errors import DeliveryError
@@ -14,6 +14,10 @@ from streaming.messages.envelope import Outgoing
 Place = tuple[str, int]
 UNPACKED = "unpacked"
 """The header of records without a value that stand for some that were not unpacked; it says why."""
+Heard = Callable[[str], None]
+"""Hears how a commit ended: nothing said, or why it was refused."""
+STOP_SECONDS = 3.0
+"""How long an end waits for the brokers, each time that it has to."""
 
 
 class Commit(NamedTuple):
@@ -21,6 +25,13 @@ class Commit(NamedTuple):
 
     offset: int
     metadata: str = ""
+
+
+class Span(NamedTuple):
+    """A partition's log: the offset of its oldest record, and the offset after its newest."""
+
+    begin: int
+    end: int
 
 
 class Record(Protocol):
@@ -82,8 +93,11 @@ class Consumer(Protocol):
     def committed(self, place: Place) -> Commit | None:
         """Return what the group has committed, None for nothing."""
 
-    def commit(self, commits: Mapping[Place, Commit], *, wait: bool) -> None:
-        """Commit, and return when that is done if asked to wait."""
+    def commit(self, commits: Mapping[Place, Commit], heard: Heard, *, wait: bool) -> None:
+        """Commit; `heard` is told how that ended, once, by a later poll, or before this returns if asked to wait."""
+
+    def spans(self, places: Collection[Place]) -> dict[Place, Span]:
+        """Ask the brokers where the logs of some partitions begin and end."""
 
     def end(self, place: Place) -> int | None:
         """Return the offset after the newest record that the client has heard of, None before the first answer."""

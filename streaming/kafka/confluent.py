@@ -4,16 +4,17 @@ It is imported when something is connected. Its options are those of `[kafka.cli
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from operator import methodcaller
 from typing import Any, NamedTuple
 
-from fraud.core.errors import DeliveryError, SettingsError
+from fraud.core.errors import DeliveryError, KafkaUnavailableError, SettingsError
 from fraud.core.fields import plain
 from streaming import clock
 from streaming.kafka import kafka_python
-from streaming.kafka.client import UNPACKED, Commit, Consumer, Member, Place, undelivered
+from streaming.kafka.client import STOP_SECONDS, UNPACKED, Commit, Consumer, Heard, Member, Place, Span, undelivered
 from streaming.kafka.topics import unconnected
 from streaming.messages.envelope import Outgoing
 from streaming.settings import ClientValue, KafkaSection
@@ -68,11 +69,21 @@ def headers_of(message: Any) -> Sequence[tuple[str, bytes | None]]:
 class ConfluentConsumer:
     """The Consumer port on confluent-kafka."""
 
-    def __init__(self, consumer: Any, heard: "Heard", kafka: KafkaSection, commits: Callable[[], Consumer]) -> None:
-        """Take a consumer that has no topics yet, what hears of its troubles, and what makes the one for commits."""
+    def __init__(
+        self,
+        consumer: Any,
+        troubles: "Troubles",
+        committing: "Committing",
+        kafka: KafkaSection,
+        commits: Callable[[], Consumer],
+    ) -> None:
+        """Take a consumer that has no topics yet, what hears of its troubles and commits.
+
+        `commits` makes the one that reads what is committed.
+        """
         from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-        self._heard, self._kafka = heard, kafka
+        self._troubles, self._committing, self._kafka = troubles, committing, kafka
         self._consumer, self._error, self._partition = consumer, KafkaException, TopicPartition
         self._packed = KafkaError._BAD_COMPRESSION
         self._next: dict[Place, int] = {}
@@ -105,7 +116,7 @@ class ConfluentConsumer:
         except self._error as error:
             # What the library has to say it says in here.
             self._consumer.poll(0)
-            raise SettingsError(unconnected(self._kafka, self._heard.why or error)) from error
+            raise unconnected(self._kafka, self._troubles.why or error) from error
         return [(topic, number) for topic in topics if topic in held for number in sorted(held[topic].partitions)]
 
     def poll(self, wait_ms: int, most: int) -> Mapping[Place, Sequence[Found]]:
@@ -149,18 +160,29 @@ class ConfluentConsumer:
         The other library reads it: this one (2.16) hands metadata over without its end, with whatever lies in memory
         behind it.
         """
-        if self._commits is None:
-            self._commits = self._connect_commits()
-        return self._commits.committed(place)
+        return self._other().committed(place)
 
-    def commit(self, commits: Mapping[Place, Commit], *, wait: bool) -> None:
+    def commit(self, commits: Mapping[Place, Commit], heard: Heard, *, wait: bool) -> None:
         """Commit."""
         if not commits:
+            heard("")
             return
         try:
-            self._consumer.commit(offsets=self._offsets(commits), asynchronous=not wait)
+            self._consumer.commit(offsets=self._offsets(commits), asynchronous=True)
         except self._error as error:
-            raise undelivered(error) from error
+            heard(error.args[0].str())
+            return
+        self._committing.add(heard)
+        until = clock.monotonic_ns() + int(STOP_SECONDS * 1e9)
+        while wait and self._committing and clock.monotonic_ns() < until:
+            # What else comes is not wanted any more.
+            self._consumer.poll(0.05)
+        if wait:
+            self._committing.give_up(f"no answer in {STOP_SECONDS:g} s")
+
+    def spans(self, places: Collection[Place]) -> dict[Place, Span]:
+        """Ask where logs begin and end, of all at once, which the other library can."""
+        return self._other().spans(places)
 
     def end(self, place: Place) -> int | None:
         """Return the offset after the newest record heard of."""
@@ -177,6 +199,12 @@ class ConfluentConsumer:
         if self._commits is not None:
             self._commits.close()
 
+    def _other(self) -> Consumer:
+        """Return a consumer of the other library, in the same group, for what this one does not tell."""
+        if self._commits is None:
+            self._commits = self._connect_commits()
+        return self._commits
+
     def _offsets(self, commits: Mapping[Place, Commit]) -> list[Any]:
         return [self._partition(*place, *commit) for place, commit in commits.items()]
 
@@ -187,7 +215,7 @@ class ConfluentConsumer:
             if clock.monotonic_ns() >= until:
                 names = ", ".join(sorted(missing))
                 msg = f"the brokers do not tell of topic {names}: check 'fraud check' and their health"
-                raise SettingsError(msg)
+                raise KafkaUnavailableError(msg)
             clock.sleep(0.05)
 
     def _step_over(self, place: Place, message: Any) -> Found:
@@ -207,7 +235,34 @@ class ConfluentConsumer:
         LOG.warning("%s", error.str())
 
 
-class Heard:
+class Committing:
+    """Commits under way: the library tells how each ended, in the order in which they were sent, while it is polled."""
+
+    def __init__(self) -> None:
+        """Have none under way."""
+        self._heard: deque[Heard] = deque()
+
+    def __len__(self) -> int:
+        """Return how many are under way."""
+        return len(self._heard)
+
+    def __call__(self, error: Any, partitions: Sequence[Any]) -> None:
+        """Tell of the oldest how it ended."""
+        if self._heard:
+            errors = [error, *(each.error for each in partitions)]
+            self._heard.popleft()(next((each.str() for each in errors if each is not None), ""))
+
+    def add(self, heard: Heard) -> None:
+        """Take one that was sent."""
+        self._heard.append(heard)
+
+    def give_up(self, why: str) -> None:
+        """Tell of all that are under way that nothing more will be heard of them."""
+        while self._heard:
+            self._heard.popleft()(why)
+
+
+class Troubles:
     """Hears why the library could not connect, which it tries again and again."""
 
     def __init__(self) -> None:
@@ -242,11 +297,11 @@ class Sent:
 class ConfluentProducer:
     """The Producer port on confluent-kafka. Acknowledgements are noted on the thread that waits for them."""
 
-    def __init__(self, producer: Any, heard: "Heard") -> None:
+    def __init__(self, producer: Any, troubles: Troubles) -> None:
         """Take a producer, and what hears of its troubles."""
         from confluent_kafka import KafkaException
 
-        self._producer, self._heard, self._error = producer, heard, KafkaException
+        self._producer, self._troubles, self._error = producer, troubles, KafkaException
 
     def send(self, message: Outgoing) -> Sent:
         """Begin to send."""
@@ -274,7 +329,7 @@ class ConfluentProducer:
         while sent.offset < 0:
             if sent.error is not None or clock.monotonic_ns() >= until:
                 late = TimeoutError(f"no acknowledgement in {ACK_SECONDS:g} s")
-                raise undelivered(late if sent.error is None else self._error(sent.error), self._heard.why)
+                raise undelivered(late if sent.error is None else self._error(sent.error), self._troubles.why)
             self._producer.poll(0.1)
         return sent.offset
 
@@ -293,7 +348,7 @@ class ConfluentProducer:
 
     def close(self) -> None:
         """Leave, after what is under way."""
-        self._producer.flush(ACK_SECONDS)
+        self._producer.flush(STOP_SECONDS)
 
     def _transact(self, step: Callable[[], None]) -> None:
         """Take a step of a transaction, again where the client says that it may be."""
@@ -327,17 +382,17 @@ def connect_producer(kafka: KafkaSection, transactional_id: str = "") -> Conflue
         options |= {"transactional.id": transactional_id, "transaction.timeout.ms": int(ACK_SECONDS * 1_000)}
         # As with the other client: else every second transaction waits for the one before it to be written off.
         options["retry.backoff.ms"] = 1
-    heard = Heard()
-    producer = made("Producer", {**options, "error_cb": heard}, kafka)
+    troubles = Troubles()
+    producer = made("Producer", {**options, "error_cb": troubles}, kafka)
     if transactional_id:
         from confluent_kafka import KafkaException
 
         try:
             producer.init_transactions(ACK_SECONDS)
         except KafkaException as error:
-            msg = f"no transactions as {transactional_id!r}: {heard.why or error}"
+            msg = f"no transactions as {transactional_id!r}: {troubles.why or error}"
             raise DeliveryError(msg) from error
-    return ConfluentProducer(producer, heard)
+    return ConfluentProducer(producer, troubles)
 
 
 def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> ConfluentConsumer:
@@ -366,9 +421,9 @@ def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> Confl
             "topic.metadata.refresh.interval.ms": 5_000,
         }
     commits = partial(kafka_python.connect_consumer, kafka, group)
-    heard = Heard()
-    consumer = made("Consumer", {**options, "error_cb": heard}, kafka)
-    return ConfluentConsumer(consumer, heard, kafka, commits)
+    troubles, committing = Troubles(), Committing()
+    consumer = made("Consumer", {**options, "error_cb": troubles, "on_commit": committing}, kafka)
+    return ConfluentConsumer(consumer, troubles, committing, kafka, commits)
 
 
 PRODUCER_ONLY = frozenset(

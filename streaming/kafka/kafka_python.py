@@ -1,11 +1,12 @@
 """The Consumer and Producer ports on kafka-python, which is imported when something is connected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from fraud.core.errors import FraudError, SettingsError
-from streaming.kafka.client import Commit, Member, Place, Record, undelivered
-from streaming.kafka.topics import await_topics, connected
+from streaming.kafka.client import STOP_SECONDS, Commit, Heard, Member, Place, Record, Span, undelivered
+from streaming.kafka.topics import admin, await_topics, connected
 from streaming.messages.envelope import Outgoing
 from streaming.settings import KafkaSection
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 ACK_SECONDS = 30.0
 METADATA_MS = 5_000
+STOP_MS = int(STOP_SECONDS * 1_000)
 BATCH_BYTES = 524_288
 """Most bytes of one partition in one request; a topic takes 1 MiB."""
 
@@ -76,9 +78,33 @@ class PythonConsumer:
         # The other library writes a zero behind it.
         return None if found is None or found.offset < 0 else Commit(found.offset, found.metadata.rstrip("\0"))
 
-    def commit(self, commits: Mapping[Place, Commit], *, wait: bool) -> None:
+    def commit(self, commits: Mapping[Place, Commit], heard: Heard, *, wait: bool) -> None:
         """Commit."""
-        (self._consumer.commit if wait else self._consumer.commit_async)(offsets_of(commits))
+        from kafka.errors import KafkaError
+
+        if not wait:
+            self._consumer.commit_async(
+                offsets_of(commits), lambda _, ended: heard(repr(ended) if isinstance(ended, Exception) else "")
+            )
+            return
+        try:
+            self._consumer.commit(offsets_of(commits), timeout_ms=STOP_MS)
+        except KafkaError as error:
+            heard(repr(error))
+        else:
+            heard("")
+
+    def spans(self, places: Collection[Place]) -> dict[Place, Span]:
+        """Ask where logs begin and end."""
+        from kafka import TopicPartition
+        from kafka.errors import KafkaError
+
+        asked = [TopicPartition(*place) for place in places]
+        try:
+            begins, ends = self._consumer.beginning_offsets(asked), self._consumer.end_offsets(asked)
+        except KafkaError as error:
+            raise undelivered(error) from error
+        return {(one.topic, one.partition): Span(begins[one], ends[one]) for one in asked}
 
     def end(self, place: Place) -> int | None:
         """Return the offset after the newest record heard of."""
@@ -93,7 +119,7 @@ class PythonConsumer:
 
     def close(self) -> None:
         """Leave; a static member keeps its partitions for its successor, until the session time-out."""
-        self._consumer.close(autocommit=False)
+        self._consumer.close(autocommit=False, timeout_ms=STOP_MS)
 
 
 class PythonProducer:
@@ -154,7 +180,7 @@ class PythonProducer:
     def close(self) -> None:
         """Leave."""
         self.push()
-        self._producer.close(timeout=ACK_SECONDS)
+        self._producer.close(timeout=STOP_SECONDS)
 
     def _know(self, topic: str) -> None:
         """Wait for a topic's partitions before its first message, for while messages wait the client asks nobody."""
@@ -224,6 +250,22 @@ def committed(kafka: KafkaSection, topics: Sequence[str]) -> dict[Place, Commit 
         return {place: consumer.committed(place) for place in consumer.places(topics)}
     finally:
         consumer.close()
+
+
+def hand_over(kafka: KafkaSection, member: str) -> None:
+    """Leave the workers' group for good, where it has other members: they have the partitions within a second or two.
+
+    A static member that just ends keeps its partitions until the session time-out, for its successor under this name.
+    Where nobody else is there it keeps them: a group that is empty waits a while before it gives any out.
+    """
+    from kafka.admin import MemberToRemove
+    from kafka.errors import KafkaError
+
+    # Whatever is wrong with the brokers now, the session time-out does the same.
+    with suppress(SettingsError, KafkaError), closing(admin(kafka)) as client:
+        members = client.describe_groups([kafka.group])[kafka.group]["members"]
+        if any(each["group_instance_id"] != member for each in members):
+            client.remove_group_members(kafka.group, [MemberToRemove(group_instance_id=member)])
 
 
 def member_options(kafka: KafkaSection, member: str) -> dict[str, Any]:

@@ -5,21 +5,31 @@ waits for every acknowledgement, alerts before decisions; offsets are committed 
 the store's promise must be made good again; at an assignment the end of the output tells what has been published.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
 
 import msgspec
 
+from fraud.core.errors import DeliveryError
 from fraud.core.records import Answer, Arrival, Intake, KnownLabel, Reject
 from streaming import clock
 from streaming.kafka.client import Consumer, Place
 from streaming.kafka.model_pointer import Pointer
-from streaming.kafka.offsets import Done, Offsets
+from streaming.kafka.offsets import Done, Offsets, Refusals
 from streaming.kafka.publisher import Messages, Publisher
 from streaming.kafka.recovery import Mode, Recoverable, Recovery
 from streaming.kafka.source import RecordReader, sent_of
 from streaming.observe.stages import Watch
 
 SETTLED = 16
+
+
+class Phase(StrEnum):
+    """Where a link is in its life: `stopping` says that it was asked to end."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    CLOSED = "closed"
 
 
 class InHand(msgspec.Struct):
@@ -43,6 +53,10 @@ class Counts(msgspec.Struct):
     commits: int = 0
     older: int = 0
     """Partitions of which the store held less than what was committed: it is an older copy."""
+    anew: int = 0
+    """Partitions whose topic was deleted and made again since their commit."""
+    lost: int = 0
+    """Records that the log let go of before anybody read them."""
 
 
 class KafkaLink:
@@ -61,23 +75,27 @@ class KafkaLink:
         recovery: Recovery,
         store: Recoverable,
         watch: Watch,
+        leave: Callable[[], None] = lambda: None,
         *,
         transactional: bool,
     ) -> None:
-        """Take the parts, which `streaming.service_wiring` puts together; partitions come with the first reads."""
+        """Take the parts, which `streaming.service_wiring` puts together; partitions come with the first reads.
+
+        `leave` lets others have this member's partitions at once; it is called at an end that was asked for.
+        """
         self._consumer, self._reader, self._publisher = consumer, reader, publisher
         self._offsets, self.recovery = offsets, recovery
         self._store, self._watch = store, watch
         self._transactional = transactional
         self._in_hand = InHand()
-        self._stopping = self._closed = False
+        self._leave, self._phase = leave, Phase.RUNNING
         self.counts = Counts()
 
     # ---- Source
 
     def read(self) -> Intake | None:
         """Return what is there, at most a batch; None after `stop`."""
-        if self._stopping:
+        if self._phase is not Phase.RUNNING:
             return None
         if self._store.mode is Mode.BEGIN_AGAIN or self._offsets.behind:
             self._recover(self._offsets.held)
@@ -114,10 +132,14 @@ class KafkaLink:
             self._settle(max(SETTLED, 2 * len(answers)))
 
     def close(self) -> None:
-        """Commit, leave the group and release both clients; a second call does nothing."""
-        if self._closed:
+        """Commit, and release both clients; leave the group when asked to end. A second call does nothing.
+
+        Raises:
+            DeliveryError: when something was not acknowledged, or the commit was not taken.
+        """
+        if self._phase is Phase.CLOSED:
             return
-        self._closed = True
+        asked, self._phase = self._phase is Phase.STOPPING, Phase.CLOSED
         try:
             if not self._publisher.failed:
                 self.flush()
@@ -125,7 +147,12 @@ class KafkaLink:
         finally:
             self._consumer.close()
             self._publisher.close()
-        if not self._publisher.failed and self._store.mode is Mode.NORMAL:
+        if self._publisher.failed:
+            return
+        self._need_committed()
+        if asked:
+            self._leave()
+        if self._store.mode is Mode.NORMAL:
             self._settle(self._offsets.covered())
 
     # ---- Sink
@@ -171,7 +198,7 @@ class KafkaLink:
 
     def stop(self) -> None:
         """Let the next read end the stream."""
-        self._stopping = True
+        self._phase = Phase.STOPPING if self._phase is Phase.RUNNING else self._phase
 
     def swap_model(self, pointer: Pointer) -> None:
         """Use the histories of another encoder from here on: read again, between two batches, what they lack.
@@ -191,6 +218,11 @@ class KafkaLink:
     def held(self) -> set[Place]:
         """Return the partitions that this worker has begun."""
         return self._offsets.held
+
+    @property
+    def refusals(self) -> Refusals:
+        """Return what became of commits that the brokers refused."""
+        return self._offsets.refusals
 
     @property
     def ack_ns(self) -> int:
@@ -220,7 +252,7 @@ class KafkaLink:
         """
         if not self._publisher.failed:
             self.flush()
-        if not self._closed:
+        if self._phase is not Phase.CLOSED:
             self._commit_behind(wait=False)
         self._offsets.give(places)
         for place in places:
@@ -229,9 +261,12 @@ class KafkaLink:
     def _recover(self, places: Iterable[Place]) -> None:
         """Begin partitions where the store's promise ends, once what is under way is acknowledged."""
         self.flush()
-        self._offsets.begin(self.recovery.begin(set(places)))
+        tracks = self.recovery.begin(set(places))
+        self._reader.begin({place: track.begins for place, track in tracks.items()})
+        self._offsets.begin(tracks)
         self.counts.recoveries += 1
-        self.counts.older = self.recovery.older
+        found = self.recovery.found
+        self.counts.older, self.counts.anew, self.counts.lost = found.older, found.anew, found.lost
 
     # ---- what is sent, and what is noted
 
@@ -257,9 +292,10 @@ class KafkaLink:
             now = clock.monotonic_ns()
             if self._looked(now):
                 commits = self._offsets.commits(now)
+        hears = self._offsets.hears()
         self._publisher.publish_at_once(messages, commits, self._consumer.group())
         if commits is not None:
-            self._offsets.cover()
+            hears("")
 
     def _commit_behind(self, *, wait: bool) -> None:
         """Commit what is noted, where that is done beside the publishing, and a store holds it."""
@@ -284,8 +320,16 @@ class KafkaLink:
     def _commit(self, now: int, *, wait: bool = False) -> None:
         if commits := self._offsets.commits(now):
             self.counts.commits += 1
-            self._consumer.commit(commits, wait=wait)
-            self._offsets.cover()
+            self._consumer.commit(commits, self._offsets.hears(), wait=wait)
+
+    def _need_committed(self) -> None:
+        """Raise DeliveryError when the last commit was refused: what it covers is read again, and not published."""
+        if self._offsets.refusals.since:
+            msg = (
+                f"offsets were not committed ({self._offsets.refusals.why}): what was answered since the last commit "
+                "that was taken is read again at the next start, and published once all the same"
+            )
+            raise DeliveryError(msg)
 
     def _settle(self, most: int) -> None:
         """Let some first answers age whose offsets a commit has covered."""

@@ -7,15 +7,19 @@ publishes nothing below `resume`. Once a second the store is asked what it has a
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from fraud.core import identity
 from fraud.core.records import SECOND, Answer, Position
-from streaming.kafka.client import Commit, Place
+from streaming import clock
+from streaming.kafka.client import Commit, Heard, Place
 
 LOOK_EVERY = SECOND
+MOST_UNSETTLED = 250_000
+"""Answers that wait for a commit while commits are refused: eight minutes at 500 a second, some 80 MB."""
 AnswerId = tuple[str, int]
 """What an answer lies under in the store: mostly the id of its transaction; and the version."""
 
@@ -25,7 +29,8 @@ class CommitMark(msgspec.Struct, frozen=True):
 
     `birth` names the state that holds what came before: on another one it would be missing. `encoder` names the
     histories that hold it; in those of another encoder it may be missing. `applied` is the highest offset that the
-    state had applied when it held all below `absorb_from`, -1 when none is known.
+    state had applied when it held all below `absorb_from`, -1 when none is known. `topic` is the id of the topic that
+    was read, empty where an earlier release wrote none: offsets of another one mean nothing.
     """
 
     absorb_from: int
@@ -33,6 +38,7 @@ class CommitMark(msgspec.Struct, frozen=True):
     birth: str = ""
     encoder: str = ""
     applied: int = -1
+    topic: str = ""
 
     def text(self) -> str:
         """Return it as the metadata of a commit."""
@@ -50,14 +56,15 @@ def commit_mark_in(commit: Commit | None) -> CommitMark:
 
 
 class Track:
-    """One input partition."""
+    """One input partition. `begins` is the offset that is read first."""
 
-    def __init__(self, mark: CommitMark, resume: int, birth: str = "", encoder: str = "") -> None:
-        """Begin at a mark; `resume` is the offset after the last published; state and encoder are those in use."""
+    def __init__(self, mark: CommitMark, resume: int, birth: str = "", encoder: str = "", topic: str = "") -> None:
+        """Begin at a mark; `resume` is the offset after the last published; the rest names what is in use."""
         self.resume = self.next = max(resume, mark.absorb_from)
+        self.begins = self.resume
         self.output = mark.output
         self._after = mark.absorb_from
-        self._durable = msgspec.structs.replace(mark, birth=birth, encoder=encoder)
+        self._durable = msgspec.structs.replace(mark, birth=birth, encoder=encoder, topic=topic)
         self._steps: deque[tuple[int, CommitMark]] = deque()
 
     @property
@@ -108,6 +115,57 @@ class Done(msgspec.Struct, frozen=True):
     outputs: Mapping[Place, int] = {}
 
 
+class Refusals(msgspec.Struct):
+    """Commits that the brokers refused: how many, why the last one, and since when (monotonic ns) none was taken.
+
+    `since` is 0 while commits are taken.
+    """
+
+    count: int = 0
+    why: str = ""
+    since: int = 0
+
+
+class Unsettled:
+    """First answers that may age once a commit has covered their positions.
+
+    A commit covers all that was noted before it was sent, for each one names every partition. What is beyond
+    `MOST_UNSETTLED` is let go: it is noted again when the worker begins again at the last commit that was taken.
+    """
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self._waiting: deque[tuple[int, Place, AnswerId]] = deque(maxlen=MOST_UNSETTLED)
+        self._covered: deque[AnswerId] = deque()
+        self._noted = 0
+
+    def __len__(self) -> int:
+        """Return how many may age."""
+        return len(self._covered)
+
+    def note(self, place: Place, answer: AnswerId) -> None:
+        """Note an answer."""
+        self._noted += 1
+        self._waiting.append((self._noted, place, answer))
+
+    def forget(self, places: Collection[Place]) -> None:
+        """Forget the answers of partitions that are begun again."""
+        self._waiting = deque((each for each in self._waiting if each[1] not in places), MOST_UNSETTLED)
+
+    def sent(self) -> int:
+        """Return what a commit covers that is sent now."""
+        return self._noted
+
+    def cover(self, noted: int) -> None:
+        """Note that a commit was taken, by what `sent` said of it."""
+        while self._waiting and self._waiting[0][0] <= noted:
+            self._covered.append(self._waiting.popleft()[2])
+
+    def take(self, most: int) -> list[AnswerId]:
+        """Remove and return answers that may age, oldest first."""
+        return [self._covered.popleft() for _ in range(min(most, len(self._covered)))]
+
+
 class Offsets:
     """The partitions that a worker holds: assigned, noted, committed; and the answers that a commit has covered.
 
@@ -119,10 +177,10 @@ class Offsets:
         self._durable_after, self._commit_every = durable_after, commit_every
         self._tracks: dict[Place, Track] = {}
         self._fresh: set[Place] = set()
-        self._unsettled: list[tuple[Place, AnswerId]] = []
-        self._covered: deque[AnswerId] = deque()
+        self._unsettled = Unsettled()
         self._committed_at = self._seen_at = 0
         self.behind = False
+        self.refusals = Refusals()
 
     def __len__(self) -> int:
         """Return how many partitions are held, less those that were assigned a moment ago."""
@@ -153,7 +211,7 @@ class Offsets:
         self._tracks.update(tracks)
         self._fresh -= tracks.keys()
         self.behind = False
-        self._unsettled = [entry for entry in self._unsettled if entry[0] not in tracks]
+        self._unsettled.forget(tracks.keys())
 
     def next(self) -> dict[Place, int]:
         """Return the offset after the last one noted, by partition."""
@@ -174,7 +232,7 @@ class Offsets:
                 track.done(after)
         for answer in done.answers:
             if answer.repeat_of is None:
-                self._unsettled.append((place_of(answer.position), answer_id(answer)))
+                self._unsettled.note(place_of(answer.position), answer_id(answer))
 
     def look_due(self, now: int) -> bool:
         """Tell whether it is time to ask the state what it has applied."""
@@ -203,18 +261,27 @@ class Offsets:
             found[place] = Commit(offset, mark.text())
         return found
 
-    def cover(self) -> None:
-        """Note that what was noted is committed: its first answers may age."""
-        self._covered.extend(answer for _, answer in self._unsettled)
-        self._unsettled = []
+    def hears(self) -> Heard:
+        """Return what hears how a commit of all that was noted has ended: once it is taken, first answers may age."""
+        return partial(self._ended, self._unsettled.sent())
 
     def covered(self) -> int:
         """Return how many first answers may age."""
-        return len(self._covered)
+        return len(self._unsettled)
 
     def take_covered(self, most: int) -> list[AnswerId]:
         """Remove and return answers that may age, oldest first."""
-        return [self._covered.popleft() for _ in range(min(most, len(self._covered)))]
+        return self._unsettled.take(most)
+
+    def _ended(self, noted: int, why: str) -> None:
+        """Take in how a commit ended."""
+        refusals = self.refusals
+        if why:
+            refusals.count += 1
+            refusals.why, refusals.since = why, refusals.since or clock.monotonic_ns()
+        else:
+            refusals.since = 0
+            self._unsettled.cover(noted)
 
 
 def answer_id(answer: Answer) -> AnswerId:

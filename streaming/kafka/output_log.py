@@ -52,7 +52,8 @@ def pieces(kafka: KafkaSection, starts: Mapping[Place, int], **options: Any) -> 
         ends = reader.end_offsets(list(begins))
         first = reader.beginning_offsets(list(begins))
         for partition, offset in begins.items():
-            reader.seek(partition, max(offset, first[partition]))
+            # Beyond the end of a topic that was made anew: all that it holds is of since then.
+            reader.seek(partition, offset if first[partition] <= offset <= ends[partition] else first[partition])
         while any(reader.position(partition) < ends[partition] for partition in begins):
             for partition, found in reader.poll(POLL_MS).items():
                 yield [record for record in found if record.offset < ends[partition]]

@@ -9,10 +9,10 @@ import msgspec
 from fraud.core.errors import StateError
 from fraud.core.records import Answer
 from streaming.kafka import output_log
-from streaming.kafka.client import Consumer, Place
+from streaming.kafka.client import Consumer, Place, Span
 from streaming.kafka.model_pointer import Pointer
 from streaming.kafka.offsets import CommitMark, Track, commit_mark_in
-from streaming.kafka.topics import Topics
+from streaming.kafka.topics import Topics, need_whole
 from streaming.observe.odd_records import OddRecords
 from streaming.settings import KafkaSection
 
@@ -71,10 +71,23 @@ class Reached(NamedTuple):
     output: int = 0
 
 
+class Found(msgspec.Struct):
+    """What is not as it should be where partitions begin.
+
+    `older` are those of which the store held less than it had: they are read again from where it stands. `anew` are
+    those whose topic was made anew since their commit: they begin at its beginning. `lost` are records that the log let
+    go of before they were read.
+    """
+
+    older: int = 0
+    anew: int = 0
+    lost: int = 0
+
+
 class Recovery:
     """Begins partitions. `pointer` names the histories in use, None where no model was ever pointed to.
 
-    `older` counts partitions of which the store held less than it had: they were read again from where it stands.
+    `found` counts what was not as it should be.
     """
 
     def __init__(
@@ -91,7 +104,7 @@ class Recovery:
         self._consumer, self._store = consumer, store
         self.pointer, self._alive = pointer, alive
         self.caught: dict[Place, Reached] = {}
-        self.older, self._odd = 0, odd or OddRecords()
+        self.found, self._odd = Found(), odd or OddRecords()
         topics = Topics.of(kafka)
         self._decisions, self._labels = topics.decisions, topics.known
         self._outputs = {topics.transactions: topics.decisions, topics.known: topics.applied}
@@ -103,7 +116,8 @@ class Recovery:
             StateError: when the store is not the one that the commits speak of, or holds less than can be read again.
         """
         caught, self.caught = self.caught, {}
-        reached = {place: caught[place] if place in caught else self._reached(place) for place in places}
+        spans = self._consumer.spans(places)
+        reached = {place: caught[place] if place in caught else self._reached(place, spans[place]) for place in places}
         for place, at in reached.items():
             self._need_same_state(at.mark, place)
         if (standing := self.standing(places)) is not None:
@@ -125,7 +139,7 @@ class Recovery:
         """Return where to begin, given what the store has applied: further back when that is less than it had."""
         if applied >= at.mark.applied:
             return at
-        self.older += 1
+        self.found.older += 1
         begins = output_log.first_offset(self._kafka, place)
         if begins > applied + 1:
             msg = (
@@ -148,7 +162,9 @@ class Recovery:
         Raises:
             StateError: when the store is not the one that the commits speak of, or holds less than can be read again.
         """
-        reached = {place: self._reached(place) for place in places if self._outputs[place[0]] == self._decisions}
+        mine = [place for place in places if self._outputs[place[0]] == self._decisions]
+        spans = self._consumer.spans(mine)
+        reached = {place: self._reached(place, spans[place]) for place in mine}
         for place, at in reached.items():
             self._need_same_state(at.mark, place)
         return {
@@ -157,11 +173,13 @@ class Recovery:
         }
 
     def _begin(self, place: Place, at: Reached, state: output_log.Answered) -> Track:
-        track = Track(at.mark, max(at.offset, state.resume), self._store.birth, self._encoder)
+        topic = self.ids[place[0]]
+        track = Track(at.mark, max(at.offset, state.resume), self._store.birth, self._encoder, topic)
         track.ends(state.output)
         # Without a store rules go on alone, until it comes back and this is done again.
         down = self._store.mode is Mode.STORE_DOWN
-        self._consumer.seek(place, track.resume if down else max(at.mark.absorb_from, at.absorbed))
+        track.begins = track.resume if down else max(at.mark.absorb_from, at.absorbed)
+        self._consumer.seek(place, track.begins)
         return track
 
     def _read_output(self, reached: Mapping[Place, Reached]) -> dict[Place, output_log.Answered]:
@@ -189,9 +207,21 @@ class Recovery:
             )
             raise StateError(msg)
 
-    def _reached(self, place: Place) -> Reached:
+    def _reached(self, place: Place, span: Span) -> Reached:
+        """Return what is committed for a partition whose log spans this.
+
+        Raises:
+            StateError: when the log ends before what was committed.
+        """
         commit = self._consumer.committed(place)
         mark = commit_mark_in(commit)
+        if mark.topic not in ("", self.ids[place[0]]):
+            # Deleted and made again: its offsets, the marks in the state and the answers in the output name the topic.
+            self.found.anew += 1
+            commit, mark = None, CommitMark(0)
+        elif commit is not None:
+            need_whole(self._named(place), place[1], commit.offset, span)
+            self.found.lost += max(span.begin - commit.offset, 0)
         if self.pointer is not None:
             mark = self.pointer.reach_back(mark, self._named(place), place[1])
         return Reached(commit.offset if commit else 0, mark)

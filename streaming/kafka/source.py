@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fraud.core.errors import CardNumberError, DataError
+from fraud.core.errors import CardNumberError, DataError, TopicReplacedError
 from fraud.core.records import Arrival, Intake, Level, Mark, Position, Reject
 from streaming import clock
 from streaming.kafka.client import Consumer, Place, Record
@@ -93,8 +93,18 @@ class RecordReader:
         """Return how many records are known to wait behind what was polled, as of the last batch."""
         return sum(max(end - self._next[place], 0) for place, end in self._ends.items())
 
+    def begin(self, offsets: Mapping[Place, int]) -> None:
+        """Note where partitions are read from, now that they were sought to."""
+        self._next.update(offsets)
+
     def intake(self, records: Records, held: Collection[Place] = ()) -> Intake:
-        """Return records as events, labels first, with the level that there is time for; `held` are our partitions."""
+        """Return records as events, labels first, with the level that there is time for; `held` are our partitions.
+
+        Raises:
+            TopicReplacedError: when records of before come again: the log is not the one that was read.
+        """
+        for place, found in records.items():
+            need_onward(place, found, self._next.get(place, 0))
         level = self._level(records, held)
         late_before = self._budget.late_before() // MILLISECOND_NS
         arrivals: list[Arrival] = []
@@ -148,6 +158,16 @@ class RecordReader:
             fault = error if isinstance(error, CardNumberError) else BadMessage(JSON, str(error))
             return refused(fault, value, position, headers, seen_at, self._codec.cards)
         return Arrival(msgspec.structs.replace(label, seen_at=seen_at), position)
+
+
+def need_onward(place: Place, found: Sequence[Record], due: int) -> None:
+    """Raise TopicReplacedError where a client went back by itself, as it does when its offset is beyond the end."""
+    if found and found[0].offset < due:
+        msg = (
+            f"{place[0]} partition {place[1]} gave offset {found[0].offset} where {due} was due: its log was cut or "
+            "the topic was made anew; the next start tells which"
+        )
+        raise TopicReplacedError(msg)
 
 
 def in_order(records: Records, topics: Topics) -> list[Record]:

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from threading import Event, Thread
 from typing import Any
 
 import msgspec
 
-from fraud.core.errors import SettingsError, nearest
+from fraud.core.errors import KafkaUnavailableError, SettingsError, StateError, TopicReplacedError, nearest
 from fraud.core.fields import plain
 from streaming import clock
+from streaming.kafka.client import Span
 from streaming.settings import KafkaSection
 
 RETENTION_DAYS = 32
@@ -18,8 +20,11 @@ CONFIGS = {"retention.ms": str(RETENTION_DAYS * DAY_MS), "max.message.bytes": "1
 COMPACTED = {"cleanup.policy": "compact,delete", "segment.ms": str(DAY_MS)}
 """For what was learned: of each key the newest is kept, no longer than anything else. Cleaned are whole segments."""
 PARTITIONS = 4
+MASK = "[masked]"
 CONNECT_MS = 10_000
 METADATA_NS = 30_000_000_000
+WATCH_SECONDS, WATCH_STOP_SECONDS = 5.0, 1.0
+"""How often topics are asked for their ids; what is read of a new one until then is read again."""
 
 
 class Topics(msgspec.Struct, frozen=True):
@@ -95,6 +100,34 @@ class Heard(logging.Handler):
                 self.why = each
 
 
+class Masking(logging.Filter):
+    """Takes passwords out of what kafka-python logs: at DEBUG it shows its configuration, and each request's bytes."""
+
+    def __init__(self, passwords: Iterable[str]) -> None:
+        """Take the passwords; they are looked for as they are and as Python shows them, as text or as bytes."""
+        super().__init__()
+        self._forms = {form for one in passwords for form in (one, repr(one)[1:-1], repr(one.encode())[2:-1])}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask a record; none is left out."""
+        text = record.getMessage()
+        if any(form in text for form in self._forms):
+            for form in self._forms:
+                text = text.replace(form, MASK)
+            record.msg, record.args = text, ()
+        return True
+
+
+def mask_passwords(kafka: KafkaSection) -> None:
+    """Let no logger of kafka-python, which each have filters of their own, tell a password of the settings."""
+    passwords = [plain(value) for name, value in kafka.client.items() if "password" in name and value]
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "kafka"] if passwords else []
+    for logger in map(logging.getLogger, names):
+        for held in [each for each in logger.filters if isinstance(each, Masking)]:
+            logger.removeFilter(held)
+        logger.addFilter(Masking(passwords))
+
+
 def connected(kafka: KafkaSection, kind: Any, options: Mapping[str, Any]) -> Any:
     """Return a connected client of kafka-python; what the site passes goes before `options`.
 
@@ -107,28 +140,32 @@ def connected(kafka: KafkaSection, kind: Any, options: Mapping[str, Any]) -> Any
 
     batches.install()
     given = {"bootstrap_timeout_ms": CONNECT_MS, **options, **client_options(kafka, kind)}
+    mask_passwords(kafka)
     heard, log = Heard(), logging.getLogger("kafka.net.manager")
     log.addHandler(heard)
     try:
         return kind(**given)
     except KafkaError as error:
-        raise SettingsError(unconnected(kafka, heard.why or error)) from error
+        raise unconnected(kafka, heard.why or error) from error
     finally:
         log.removeHandler(heard)
 
 
-def unconnected(kafka: KafkaSection, why: object) -> str:
-    """Return what is said when no broker took a client in, with the repair and without a password."""
+def unconnected(kafka: KafkaSection, why: object) -> SettingsError:
+    """Return what is raised when no broker took a client in, with the repair and without a password.
+
+    Where none is there it may be there later; a user that none takes is for somebody to mend.
+    """
     user, checks = kafka.client.get("sasl_plain_username"), ["[kafka] bootstrap, whether the brokers run"]
     login = "sasl_mechanism, sasl_plain_username and sasl_plain_password in [kafka.client]"
     if user is not None and "authenticat" in str(why).lower():
-        return f"Kafka at {kafka.bootstrap} does not take user {user!r} ({why}): check {login}"
+        return SettingsError(f"Kafka at {kafka.bootstrap} does not take user {user!r} ({why}): check {login}")
     if "SSL" in str(kafka.client.get("security_protocol", "")):
         checks.append("ssl_cafile in [kafka.client]")
     if user is not None:
         # Seen with SCRAM: the other side hangs up before it is heard why.
         checks.append(f"{login}, for brokers hang up on a wrong password of user {user!r}")
-    return f"no Kafka at {kafka.bootstrap} ({why}): check {', and '.join(checks)}"
+    return KafkaUnavailableError(f"no Kafka at {kafka.bootstrap} ({why}): check {', and '.join(checks)}")
 
 
 def admin(kafka: KafkaSection) -> Any:
@@ -154,6 +191,19 @@ def create(kafka: KafkaSection, partitions: int = PARTITIONS, replication: int =
         client.close()
 
 
+def need_whole(topic: str, partition: int, read: int, span: Span) -> None:
+    """Raise StateError when a log ends before the offset up to which it was read: what comes next would be skipped."""
+    if read > span.end:
+        name = topic.partition("@")[0]
+        msg = (
+            f"{name} partition {partition} ends at offset {span.end}, but was read up to {read}: its log was cut (a "
+            "broker lost its newest records, or another one leads without them), or the topic was made anew; what is "
+            f"sent now would be taken for what was answered before. Stop its senders, delete topic {name}, make it "
+            "with 'fraud topics create', start again, and send what is missing"
+        )
+        raise StateError(msg)
+
+
 def described(kafka: KafkaSection, names: Iterable[str]) -> dict[str, Mapping[str, Any]]:
     """Return what the broker says of the topics that exist, by name."""
     client = admin(kafka)
@@ -176,7 +226,76 @@ def ids(kafka: KafkaSection, names: Iterable[str]) -> dict[str, str]:
     if missing:
         msg = f"no topic {', '.join(missing)} at {kafka.bootstrap}: make them with 'fraud topics create'"
         raise SettingsError(msg)
-    return {name: str(found[name]["topic_id"]).replace("-", "")[:12] for name in wanted}
+    return {name: short_id(found[name]) for name in wanted}
+
+
+class TopicWatch:
+    """Asks, in a thread of its own, whether topics are still those that a process began with.
+
+    A topic that is deleted and made again has the same name, and offsets that mean something else. Clients go on in it
+    as if nothing had been: some skip what it holds, others begin at its beginning, and nobody raises anything.
+    """
+
+    def __init__(self, kafka: KafkaSection, began_with: Mapping[str, str], every: float = WATCH_SECONDS) -> None:
+        """Take the ids of the topics by name; nothing is asked before `begin`."""
+        self._kafka, self._ids, self._every = kafka, dict(began_with), every
+        self._stopped = Event()
+        self._thread = Thread(target=self._watch, daemon=True, name="topics")
+        self._fault = ""
+
+    def begin(self) -> None:
+        """Ask from now on."""
+        self._thread.start()
+
+    def take_up(self) -> None:
+        """Do nothing: what a process begins with it has just asked for."""
+
+    def swap(self, *, by_rules: bool = False) -> None:
+        """Between two batches, raise TopicReplacedError when a topic was made anew; one that is away is waited for."""
+        del by_rules
+        if self._fault:
+            raise TopicReplacedError(self._fault)
+
+    def close(self) -> None:
+        """Ask no more; the last question is not waited for long."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(WATCH_STOP_SECONDS)
+
+    def _watch(self) -> None:
+        client: Any = None
+        while not self._stopped.wait(self._every):
+            try:
+                client = client or admin(self._kafka)
+                found = ids_in(client.describe_topics(list(self._ids)))
+            except Exception:
+                # Brokers that do not answer are told of by whoever needs them.
+                close(client)
+                client = None
+                continue
+            for name, now in found.items():
+                if now != self._ids[name] and not self._fault:
+                    self._fault = (
+                        f"topic {name} was deleted and made again (its id was {self._ids[name]} and is {now}) while "
+                        "this process ran: starting again, at the beginning of the one that is there"
+                    )
+        close(client)
+
+
+def close(client: Any) -> None:
+    """Close a client, if there is one."""
+    if client is not None:
+        client.close()
+
+
+def ids_in(described: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the ids of the topics that are there, by name."""
+    return {each["name"]: short_id(each) for each in described if not each.get("error_code")}
+
+
+def short_id(described: Mapping[str, Any]) -> str:
+    """Return the beginning of a topic's id, enough to tell it from a namesake."""
+    return str(described["topic_id"]).replace("-", "")[:12]
 
 
 def need_as_many(kafka: KafkaSection, name: str, source: str) -> None:
@@ -201,5 +320,5 @@ def await_topics(consumer: Any, names: Iterable[str]) -> None:
     while missing := wanted - consumer.topics():
         if clock.monotonic_ns() >= until:
             msg = f"the brokers do not tell of topic {', '.join(sorted(missing))}: check 'fraud check' and their health"
-            raise SettingsError(msg)
+            raise KafkaUnavailableError(msg)
         clock.sleep(0.05)

@@ -8,7 +8,8 @@ from fraud.core.errors import DeliveryError, StateError
 from fraud.core.records import Position
 from streaming import clock
 from streaming.kafka.client import Commit, Consumer, Place, Producer, Record
-from streaming.kafka.topics import Topics
+from streaming.kafka.source import need_onward
+from streaming.kafka.topics import Topics, TopicWatch, need_whole
 from streaming.labels.pending import SqlitePending
 from streaming.messages.envelope import Outgoing
 from streaming.messages.times import to_text
@@ -34,11 +35,20 @@ class LabelLog:
     """
 
     def __init__(
-        self, consumer: Consumer, producer: Producer, pending: SqlitePending, topics: Topics, ids: Mapping[str, str]
+        self,
+        consumer: Consumer,
+        producer: Producer,
+        pending: SqlitePending,
+        topics: Topics,
+        ids: Mapping[str, str],
+        watch: TopicWatch | None = None,
     ) -> None:
-        """Take a consumer and a transactional producer, which fences another process of its name."""
+        """Take a consumer and a transactional producer, which fences another process of its name.
+
+        `watch` tells when a topic is no more the one of these ids.
+        """
         self._consumer, self._producer, self._pending = consumer, producer, pending
-        self._topics, self._ids = topics, ids
+        self._topics, self._ids, self._watch = topics, ids, watch
         self._inputs: list[Place] = []
         self._heard: dict[Place, int] = {}
         self._seq = self._committed_at = 0
@@ -49,7 +59,8 @@ class LabelLog:
         With `anew`, a file that is lost is gone on without: the new one begins where Kafka's commits are.
 
         Raises:
-            StateError: when the commits are of another file, or this is an older copy of theirs.
+            StateError: when the commits are of another file, or this is an older copy of theirs, or a log ends before
+                where it was read up to.
         """
         self._inputs = self._consumer.assign((self._topics.decisions, self._topics.labels, self._topics.actions))
         seen = self._seen()
@@ -62,16 +73,30 @@ class LabelLog:
                 f"{seen.seq} are published; put the newest copy back, or remove it and run 'fraud learn --new-file'"
             )
             raise StateError(msg)
+        spans = self._consumer.spans(self._inputs)
         for place in self._inputs:
-            self._consumer.seek(place, self._pending.number(self._name(place), 0))
+            read = self._pending.number(self._name(place), 0)
+            need_whole(place[0], place[1], read, spans[place])
+            self._consumer.seek(place, read)
+        if self._watch is not None:
+            self._watch.begin()
         self._heard = dict.fromkeys(self._inputs, clock.monotonic_ns())
         self._seq = seen.seq
         self._pending.sent(self._seq)
         self._pending.commit()
 
     def poll(self) -> Mapping[Place, Sequence[Record]]:
-        """Return what is there."""
-        return self._consumer.poll(POLL_MS, MOST)
+        """Return what is there.
+
+        Raises:
+            TopicReplacedError: when a topic was made anew, or a log cut, since this began.
+        """
+        if self._watch is not None:
+            self._watch.swap()
+        found = self._consumer.poll(POLL_MS, MOST)
+        for place, records in found.items():
+            need_onward(place, records, self._pending.number(self._name(place), 0))
+        return found
 
     def taken(self, found: Mapping[Place, Sequence[Record]]) -> None:
         """Note how far was read, once all of it is taken in: durable with the file's next commit, as that is."""
@@ -126,6 +151,8 @@ class LabelLog:
 
     def close(self) -> None:
         """Release the clients."""
+        if self._watch is not None:
+            self._watch.close()
         self._consumer.close()
         self._producer.close()
 

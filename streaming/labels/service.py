@@ -6,13 +6,12 @@ seeks to the offsets on disk, and publishes what lies above the number that Kafk
 published twice.
 """
 
-import signal
 from contextlib import ExitStack
-from types import FrameType
 
 from fraud.core.errors import DataError
 from fraud.core.records import Label, Position, Reject
 from streaming import clock
+from streaming.ending import when_asked
 from streaming.kafka.client import Record
 from streaming.kafka.topics import Topics
 from streaming.labels.joiner import LabelJoiner
@@ -77,10 +76,9 @@ class LabelService:
         return sum(map(len, found.values()))
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT."""
+        """Run until SIGTERM or SIGINT: then the turn in hand is ended, within ten seconds."""
         self._log.say("started", http_port=self._pages.port if self._pages else None, group=self._group)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        when_asked(self._stop, self._log)
         try:
             while not self._stopping:
                 self.turn()
@@ -97,9 +95,8 @@ class LabelService:
             if self._pages:
                 last.callback(self._pages.close)
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def _stop(self) -> None:
         """Let `run` end after its turn."""
-        del number, frame
         self._stopping = True
 
     def _take(self, record: Record) -> None:
@@ -144,5 +141,5 @@ class LabelService:
         before = self._joiner.reused
         self._joiner.decision(answer)
         if before < self._joiner.reused <= MOST_TOLD:
-            where = answer.position
-            self._log.say("id reused", topic=where.topic, partition=where.partition, offset=where.offset)
+            paid = answer.position
+            self._log.say("id reused", topic=paid.topic, partition=paid.partition, offset=paid.offset)

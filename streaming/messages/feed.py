@@ -34,6 +34,12 @@ class Record(NamedTuple):
 class Feed(Protocol):
     """Records of some topics, each partition in its own order, each record once."""
 
+    def named(self) -> Mapping[str, str]:
+        """Return each topic's name with what tells it from a namesake that was deleted, where there is such a thing.
+
+        Offsets that a reader keeps are of that: those of another topic of the same name mean nothing.
+        """
+
     def start(self, offsets: Mapping[Place, int]) -> None:
         """Begin, or begin again: read each partition from the offset given, and from its oldest record without one.
 
@@ -42,7 +48,11 @@ class Feed(Protocol):
         """
 
     def poll(self, seconds: float) -> Sequence[Record]:
-        """Return what is new, `MOST_RECORDS` at most; wait up to `seconds` for the first of it, then return nothing."""
+        """Return what is new, `MOST_RECORDS` at most; wait up to `seconds` for the first of it, then return nothing.
+
+        Raises:
+            TopicReplacedError: when a topic is another than at the start, or its log was cut: start again.
+        """
 
     def ends(self) -> Mapping[Place, int]:
         """Return the offset after the newest record of each partition, to tell how far behind a reader is."""

@@ -60,7 +60,7 @@ class Counts:
         self._events, self._decisions, self._marks = Tally(), Tally(), Tally()
         self._explained, self._repeats = Tally(), Tally()
         self._repeats.held[()] = 0
-        self._rows = Tally()
+        self._rows, self._commits = Tally(), Tally()
         self._latency = Cells(SECONDS, NS)
         self._batch = Cells(EVENTS)
         self._stages: dict[str, Cells] = {}
@@ -83,6 +83,10 @@ class Counts:
     def late(self, decisions: int) -> None:
         """Count decisions that were found late only when they were published."""
         self._marks.add("overdue", times=decisions)
+
+    def commits(self, sent: int, refused: int) -> None:
+        """Note how many commits were sent so far, and how many of them the brokers refused."""
+        self._commits.held[("sent",)], self._commits.held[("refused",)] = sent, refused
 
     def rows(self, copies: int, whole: int) -> None:
         """Note how many rows were at hand so far, and how many were read whole from the store."""
@@ -108,6 +112,7 @@ class Counts:
         yield counter("fraud_decision_marks", "Decisions with something unusual", self._marks, "mark")
         yield counter("fraud_repeats", "Transactions sent again, answered with the first answer", self._repeats)
         yield counter("fraud_store_rows", "Rows read: kept as a copy, or whole from the store", self._rows, "read")
+        yield counter("fraud_commits", "Commits of offsets: sent, and those refused", self._commits, "outcome")
         taken = "From taking a transaction up to its decision handed to the broker"
         yield histogram("fraud_decision_seconds", taken, {(): self._latency})
         stages: dict[tuple[str, ...], Cells] = {(stage,): cells for stage, cells in self._stages.copy().items()}

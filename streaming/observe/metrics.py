@@ -33,9 +33,20 @@ class Gauges:
         self.store_older = Gauge(
             "fraud_store_older", "Partitions read again because the state store was an older copy", **options
         )
+        self.topics_anew = Gauge("fraud_topics_anew", "Partitions begun again, their topic being another", **options)
+        self.records_lost = Gauge("fraud_records_lost", "Records that topics let go before they were read", **options)
         self.cache_bytes = Gauge("fraud_store_cache_bytes", "Memory that copies of rows take", **options)
         self.rules_refused = Gauge("fraud_rules_refused", "Changed rule files refused", **options)
         self.build = Gauge("fraud_build_info", "What this worker runs", BUILT, **options)
+        self._lagging: set[tuple[str, int]] = set()
+
+    def show_lag(self, lag: Mapping[tuple[str, int], int]) -> None:
+        """Show how much waits in the partitions that are held, and nothing of those that were given up."""
+        for topic, partition in self._lagging - lag.keys():
+            self.lag.remove(topic, str(partition))
+        self._lagging = set(lag)
+        for (topic, partition), messages in lag.items():
+            self.lag.labels(topic, str(partition)).set(messages)
 
     def show_build(self, strategy: Strategy) -> None:
         """Show what decides from now on."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from fraud.core.records import Answer, Explainer, Intake, Transaction
+from fraud.core.records import SECOND, Answer, Explainer, Intake, Transaction
+from streaming import clock
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.recovery import Mode
 from streaming.observe.logs import Log
@@ -10,6 +11,9 @@ from streaming.observe.metrics import Health, Metrics
 from streaming.observe.stages import Watch
 from streaming.worker.deadlines import LatencyBudget, Spent
 from streaming.worker.fallback import FallbackEngine
+
+PATIENCE_NS = 30 * SECOND
+"""How long commits may be refused before a worker says that it is not ready: what it answers is read again."""
 
 
 class Reporter:
@@ -29,7 +33,7 @@ class Reporter:
         self._link, self._fallback = link, fallback
         self._budget, self._watch = budget, watch
         self._metrics, self._health, self._log = metrics, health, log
-        self._store_down = False
+        self._store_down = self._refused = False
 
     def batch(self, intake: Intake, answers: Sequence[Answer]) -> None:
         """Tell of a batch."""
@@ -41,8 +45,14 @@ class Reporter:
 
     def turn(self) -> None:
         """Tell that the loop turned, and what is missing for being ready."""
+        self._tell_of_commits()
         waits = [] if self._link.assigned else ["partitions"]
-        self._health.turn(waits if self._fallback.mode is Mode.NORMAL else [*waits, "the state store"])
+        if self._fallback.mode is not Mode.NORMAL:
+            waits.append("the state store")
+        refused = self._link.refusals.since
+        if refused and clock.monotonic_ns() - refused > PATIENCE_NS:
+            waits.append("commits")
+        self._health.turn(waits)
 
     def _learn_cost(self, intake: Intake, answers: Sequence[Answer]) -> None:
         """Let the budget learn from a batch of payments; one of labels alone says nothing of a level."""
@@ -60,6 +70,16 @@ class Reporter:
             publishing=self._link.ack_ns,
         )
         self._budget.learn(taken.level, given)
+
+    def _tell_of_commits(self) -> None:
+        """Log that commits are refused, and that one was taken again."""
+        refusals = self._link.refusals
+        if (refusals.since > 0) != self._refused:
+            self._refused = not self._refused
+            if self._refused:
+                self._log.say("commits refused", why=refusals.why)
+            else:
+                self._log.say("commits taken again", refused=refusals.count)
 
     def _tell_of_store(self) -> None:
         """Log that the store is gone, and that it is back once all it may have lost is being read again."""

@@ -1,15 +1,14 @@
 """A worker's process: its loop from start to SIGTERM."""
 
 import gc
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Protocol
 
 import msgspec
 
 from fraud.core.records import Answer, Intake
+from streaming.ending import when_asked
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.recovery import Mode
 from streaming.observe.logs import Log
@@ -59,10 +58,14 @@ class Service:
         self._group = group
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT: then the batch in hand is finished and committed."""
+        """Run until SIGTERM or SIGINT: then the batch in hand is finished and committed, within ten seconds.
+
+        Raises:
+            DeliveryError: when something was not acknowledged, or the last commit not taken.
+            TopicReplacedError: when a topic is no more the one that this began with.
+        """
         # First of all: who reads that it has started may end it at once.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        when_asked(self._link.stop, self._log)
         if self._fallback.mode is Mode.NORMAL:
             self._tell_faults()
         port = self._pages.port if self._pages else None
@@ -84,10 +87,6 @@ class Service:
         with self._fallback.noticing():
             for fault in self._store.faults():
                 self._log.say("store set up badly", fault=fault)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._link.stop()
 
     def _between(self, intake: Intake, answers: Sequence[Answer]) -> bool:
         """Do what is done between two batches."""

@@ -6,9 +6,12 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from fraud.core.errors import REPAIR
 from streaming import clock
 
 PAUSE = 0.1
+END_SECONDS = 9.5
+"""A little more than a worker takes, whatever is gone."""
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 
 
@@ -22,11 +25,17 @@ class Child:
         self._due = 0
         self.process = subprocess.Popen(command)
 
-    def tend(self) -> None:
-        """Start it again when it died, a little later each time it dies at once."""
+    def tend(self) -> bool:
+        """Start it again when it died, a little later each time it dies at once; return False where that is in vain."""
         status = self.process.poll()
-        if status is None:
-            return
+        if status == REPAIR:
+            self._say(f"worker {self.number} cannot go on as things are set up, its message stands above: ending all")
+            return False
+        if status is not None:
+            self._start_again(status)
+        return True
+
+    def _start_again(self, status: int) -> None:
         now = clock.monotonic_ns()
         if not self._due:
             self._say(f"worker {self.number} ended with status {status}: starting it again in {self._wait:g} s")
@@ -37,8 +46,11 @@ class Child:
             self.process = subprocess.Popen(self._command)
 
 
-def supervise(workers: int, http: int | None, say: Callable[[str], None]) -> None:
-    """Run workers until SIGTERM or SIGINT, then let each finish its batch; `say` is told when one dies."""
+def supervise(workers: int, http: int | None, say: Callable[[str], None]) -> int:
+    """Run workers until SIGTERM or SIGINT, then let each finish its batch; `say` is told when one dies.
+
+    Return the exit status: that of a worker that nothing but a repair brings back, after the others were ended.
+    """
     ended = False
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -49,14 +61,24 @@ def supervise(workers: int, http: int | None, say: Callable[[str], None]) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     children = [Child(number, command(number, http), say) for number in range(workers)]
-    while not ended:
+    well = True
+    while well and not ended:
         clock.sleep(PAUSE)
-        for child in children:
-            child.tend()
+        well = all(child.tend() for child in children)
     for child in children:
         child.process.terminate()
     for child in children:
-        child.process.wait()
+        end(child.process)
+    return 0 if well else REPAIR
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for a worker that was asked to end; one that hangs is killed."""
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def command(number: int, http: int | None) -> list[str]:

@@ -18,6 +18,14 @@ REFRESH_NS = SECOND
 COLLECT_NS, COLLECT_ALL_NS = 30 * SECOND, 600 * SECOND
 
 
+FOUND = {
+    "older": ("store is an older copy", "partitions"),
+    "anew": ("topic was made anew", "partitions"),
+    "lost": ("records let go before they were read", "records"),
+}
+"""What recoveries count, with the event that is logged of it and what is counted."""
+
+
 class Copies(Protocol):
     """The rows that a worker keeps: bytes, and how many were at hand or read whole so far."""
 
@@ -41,7 +49,7 @@ class Upkeep:
         self._metrics, self._log = metrics, log
         self._late = 0
         self._refreshed_at = self._collected_at = self._collected_all_at = clock.monotonic_ns()
-        self._older = 0
+        self._told = dict.fromkeys(FOUND, 0)
 
     def turn(self, *, idle: bool) -> None:
         """Do what is due; `idle` says that nothing waits."""
@@ -70,17 +78,17 @@ class Upkeep:
     def _refresh(self) -> None:
         """Do what is done once a second: gauges, the model, changed rules."""
         link, gauges = self._link, self._metrics.gauges
-        for (topic, partition), lag in link.lag().items():
-            gauges.lag.labels(topic, str(partition)).set(lag)
+        gauges.show_lag(link.lag())
+        self._metrics.counts.commits(link.counts.commits, link.refusals.count)
         self._metrics.counts.late(link.late - self._late)
         self._late = link.late
         gauges.degraded.set(self._fallback.mode is not Mode.NORMAL)
         gauges.recoveries.set(link.counts.recoveries)
         gauges.store_restarts.set(self._fallback.restarts)
-        if link.counts.older > self._older:
-            self._log.say("store is an older copy", partitions=link.counts.older - self._older)
-            self._older = link.counts.older
-        gauges.store_older.set(self._older)
+        self._tell_of_recoveries()
+        gauges.store_older.set(link.counts.older)
+        gauges.topics_anew.set(link.counts.anew)
+        gauges.records_lost.set(link.counts.lost)
         # A store that is gone is asked by nobody on the path.
         if self._fallback.mode is Mode.NORMAL:
             with self._fallback.noticing():
@@ -88,6 +96,14 @@ class Upkeep:
         gauges.cache_bytes.set(self._copies.bytes)
         self._metrics.counts.rows(self._copies.hits, self._copies.misses)
         self._refresh_rules()
+
+    def _tell_of_recoveries(self) -> None:
+        """Log what was found where partitions were begun."""
+        for name, (event, what) in FOUND.items():
+            found = getattr(self._link.counts, name)
+            if found > self._told[name]:
+                self._log.say(event, **{what: found - self._told[name]})
+                self._told[name] = found
 
     def _refresh_rules(self) -> None:
         rules = book_under(self._model.strategy.rules)

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from fraud.core.decisions import Explained, Scored, answer_of
 from fraud.core.evidence import Evidence
+from fraud.core.identity import own_name
 from fraud.core.policy import ThresholdPolicy
 from fraud.core.ports import RuleOutcome
 from fraud.core.records import (
@@ -112,7 +113,7 @@ def test_alert_says_what_its_decision_says(name: str) -> None:
 def test_alert_has_the_id_and_the_loss_of_its_decision() -> None:
     alert = answer_of(scored(0.6), OneRule(RuleOutcome()), POLICY, Explained).alert
     assert alert is not None
-    assert alert.id == alert_id(PAID.id, PAID.version, POLICY.version)
+    assert alert.id == alert_id(own_name(PAID), PAID.version, POLICY.version)
     assert alert.expected_loss == POLICY.expected_loss(0.6, PAID.base_amount) > 0
     assert alert.at_stake == POLICY.at_stake(Action.REVIEW, 0.6, PAID.base_amount) > 0
 

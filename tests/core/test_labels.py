@@ -22,7 +22,7 @@ from tests.filled import filled
 
 VALUES = np.array([1.5, np.nan, -2.0], np.float32)
 PAID = msgspec.structs.replace(
-    filled(Decision), tx_id="t", channel="", happened_at=10 * DAY, marks=(), action=Action.APPROVE
+    filled(Decision), tx_id="t", known_as="", channel="", happened_at=10 * DAY, marks=(), action=Action.APPROVE
 )
 DUE = PAID.happened_at + 45 * DAY
 
@@ -320,8 +320,15 @@ def test_silence_is_taken_back_when_the_correction_is_refused() -> None:
 def test_same_version_again_changes_nothing() -> None:
     held = book()
     before = held.snapshot()
-    assert held.hold(msgspec.structs.replace(PAID, merchant="elsewhere", score=0.25)) == []
+    assert held.hold(msgspec.structs.replace(PAID, score=0.25, text="sent again")) == []
     assert held.snapshot() == before
+
+
+def test_another_payment_in_the_same_version_is_counted_and_leaves_the_id_to_the_first() -> None:
+    held = book()
+    before = held.item("t")
+    assert held.hold(msgspec.structs.replace(PAID, merchant="elsewhere", score=0.25)) == []
+    assert (held.item("t"), held.counts()["reused"]) == (before, 1)
 
 
 def test_going_on_from_a_snapshot_keeps_the_counts() -> None:
@@ -330,7 +337,11 @@ def test_going_on_from_a_snapshot_keeps_the_counts() -> None:
     held.match(fraud())
     held.match(fraud(tx_id="unknown"))
     other.restore(held.snapshot())
-    assert other.counts() == held.counts() == {"matched": 1, "unmatched": 1, "early": 1, "dropped": 0, "stale": 1}
+    assert (
+        other.counts()
+        == held.counts()
+        == {"matched": 1, "unmatched": 1, "early": 1, "dropped": 0, "stale": 1, "reused": 0}
+    )
     assert other.snapshot() == held.snapshot()
 
 

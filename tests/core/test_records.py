@@ -26,7 +26,7 @@ PUBLISHED: dict[type[enum.StrEnum], set[str]] = {
     LabelSource: {"chargeback", "analyst", "silence"},
     Mark: {
         "late", "overdue", "correction", "correction-unmatched", "superseded", "repeated", "redelivered", "recovered",
-        "store-down", "brief-reasons",
+        "store-down", "brief-reasons", "id-reused",
     },
     Explainer: {"none", "model", "booster"},
 }  # fmt: skip

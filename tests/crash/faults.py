@@ -16,22 +16,52 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from fraud.core.errors import BEGIN_AGAIN
+from fraud.core.records import Transaction
 from infra.services import KafkaServer, RedisServer
 from streaming.kafka import output_log
 from streaming.messages import schema
 from tests.crash.kills import judged, load, payments
+from tests.crash.stops_itself import PLACES
 from tests.edges import NEAR, Edge, EdgeSender
-from tests.site import Site, until
+from tests.site import Site, make_anew, page, until
 
 BUDGET_MS, IN_TIME = 50, 0.95
 """What a decision may take, and the share of decisions that are to keep to it while Redis hangs."""
+
+
+class Held(Site):
+    """A site whose load can be held, and whose topic of transactions can be made anew, which it remembers."""
+
+    def __init__(self, *words: Any, **options: Any) -> None:
+        """Create the topics."""
+        super().__init__(*words, **options)
+        self.load = threading.Lock()
+        self._before: list[Any] = []
+
+    def send(self, transactions: Iterable[Transaction], rate: float = 0.0) -> int:
+        """Send transactions unless the load is held."""
+        with self.load:
+            return super().send(transactions, rate)
+
+    def records(self, topic: str) -> list[Any]:
+        """Return every record of a topic, those of its namesakes that are gone first."""
+        return [*(self._before if topic == self.topics.transactions else ()), *super().records(topic)]
+
+    def make_anew(self) -> None:
+        """Delete the topic of transactions and make it again, once all that it holds is decided; the load is held."""
+        until(lambda: self.decided() >= self.ends(self.topics.transactions), "every decision of before", 60)
+        self._before = self.records(self.topics.transactions)
+        make_anew(self.settings, self.topics.transactions)
+        self.connect()
 
 
 class Stage(NamedTuple):
@@ -39,7 +69,7 @@ class Stage(NamedTuple):
 
     kafka: KafkaServer
     redis: RedisServer
-    site: Site
+    site: Held
     workers: list["subprocess.Popen[bytes]"]
 
 
@@ -88,6 +118,23 @@ def zombie(stage: Stage) -> None:
     revive(stage)
 
 
+def zombie_at(place: str, stage: Stage) -> None:
+    """A worker stops at a place of its own, another takes over, the first goes on from there."""
+    stage.workers[0].terminate()
+    stage.workers[0].wait()
+    stage.workers[0] = stopped = stage.site.stopping_worker(place, signal.SIGSTOP)
+    until(lambda: is_stopped(stopped), f"the worker to stop {place}", 60)
+    time.sleep(16.0)
+    stopped.send_signal(signal.SIGCONT)
+    time.sleep(2.0)
+    revive(stage)
+
+
+def is_stopped(process: "subprocess.Popen[bytes]") -> bool:
+    """Tell whether a process is stopped by a signal."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].startswith("T")
+
+
 def unpublished(stage: Stage) -> None:
     """A worker dies after it wrote to the store and before it published; it comes back after the retry horizon."""
     for worker in stage.workers:
@@ -130,6 +177,33 @@ LARGE = [
 ]
 
 
+def topic_recreated(stage: Stage) -> None:
+    """The topic of transactions is deleted and made again under live workers; both notice, and are started again."""
+    with stage.site.load:
+        stage.site.make_anew()
+    ended = [worker.wait(30) for worker in stage.workers]
+    assert ended == [BEGIN_AGAIN] * len(ended), f"statuses {ended}, expected {BEGIN_AGAIN}: {stage.site.log()[-1_500:]}"
+    revive(stage)
+
+
+def commits_refused(stage: Stage, seconds: float = 40.0) -> None:
+    """Kafka refuses every commit for a while: workers say so, are not ready, and let no first answer age."""
+    limit = {"offset.metadata.max.bytes": 20}
+    stage.kafka.kill()
+    stage.kafka.options.update(limit)
+    stage.kafka.start(tied=True)
+    revive(stage)
+    time.sleep(seconds)
+    numbers = range(len(stage.workers))
+    until(lambda: all("commits" in page(stage.site, n, "/readyz") for n in numbers), "workers wait for commits", 30)
+    assert all('"commits refused"' in stage.site.log(f"worker{number}") for number in numbers)
+    stage.kafka.kill()
+    for word in limit:
+        del stage.kafka.options[word]
+    stage.kafka.start(tied=True)
+    revive(stage)
+
+
 def revive(stage: Stage) -> None:
     """Start workers again that have ended."""
     for number, worker in enumerate(stage.workers):
@@ -137,9 +211,11 @@ def revive(stage: Stage) -> None:
             stage.workers[number] = stage.site.worker(number)
 
 
+BY_STORE = redis_killed, redis_cut, redis_gone, hung
+BY_KAFKA = kafka_restarted, topic_recreated, commits_refused
 SCENARIOS: dict[str, Callable[[Stage], None]] = {
-    function.__name__: function
-    for function in (redis_killed, redis_cut, redis_gone, hung, kafka_restarted, zombie, unpublished, large)
+    **{function.__name__: function for function in (*BY_STORE, *BY_KAFKA, zombie, unpublished, large)},
+    **{f"zombie_{place.replace('-', '_')}": partial(zombie_at, place) for place in PLACES},
 }
 
 
@@ -147,7 +223,7 @@ def one(name: str, folder: Path, rate: float, seconds: float) -> dict[str, Any]:
     """Run one scenario with servers of its own; return what is wrong, and how many were decided by rules alone."""
     kafka = KafkaServer(folder / "kafka").start(tied=True)
     redis = RedisServer(folder / "redis").start(tied=True)
-    site = Site(kafka.bootstrap, redis.url, folder / "site", name.replace("_", "-"))
+    site = Held(kafka.bootstrap, redis.url, folder / "site", name.replace("_", "-"))
     try:
         stage = Stage(kafka, redis, site, [site.worker(0), site.worker(1)])
         sent, stop, counted = payments(int(rate * (seconds + 90)), 3), threading.Event(), [0]

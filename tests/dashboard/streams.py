@@ -62,12 +62,17 @@ def records_of(messages: Sequence[Outgoing], begin: int = 0) -> list[Record]:
 
 
 class ListFeed:
-    """A feed of records in a list; `fails` is raised by the next poll."""
+    """A feed of records in a list; `fails` is raised by the next poll. `topic_id` is that of all its topics."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records, self.started = list(records), 0
         self.fails: list[Exception] = []
         self._next: dict[Place, int] = {}
+        self.topic_id = ""
+
+    def named(self) -> Mapping[str, str]:
+        topics = {each.topic for each in self.records}
+        return {topic: f"{topic}@{self.topic_id}" if self.topic_id else topic for topic in topics}
 
     def start(self, offsets: Mapping[Place, int]) -> None:
         self._next, self.started = dict(offsets), self.started + 1

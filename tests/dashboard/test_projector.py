@@ -62,6 +62,30 @@ def test_projector_takes_in_a_feed_and_tells_how_far_it_is(database: Database, a
     assert ask("SELECT count(*) FROM payment") == [(21,)]
 
 
+def test_projector_begins_a_topic_that_was_made_anew_at_its_beginning(database: Database, ask: Reader) -> None:
+    """Its marks are of another topic; the payments in it are new ones."""
+    feed = ListFeed(records_of(MESSAGES))
+    feed.topic_id = "first"
+    made = projector(database, feed)
+    run_until(made, lambda: made.figures.records == len(MESSAGES))
+    feed.records, feed.topic_id = records_of([decided(number) for number in range(30, 35)]), "second"
+    again = projector(database, feed)
+    run_until(again, lambda: again.figures.records == 5)
+    assert ask("SELECT count(*) FROM payment") == [(25,)]
+    assert ask("SELECT next_offset FROM mark WHERE topic = 'decisions@second'") == [(5,)]
+
+
+def test_marks_of_an_earlier_release_hold_until_they_have_the_topic_s_id(database: Database, ask: Reader) -> None:
+    feed = ListFeed(records_of(MESSAGES))
+    made = projector(database, feed)
+    run_until(made, lambda: made.figures.records == len(MESSAGES))
+    feed.records, feed.topic_id = feed.records + records_of([decided(20)], begin=20), "first"
+    again = projector(database, feed)
+    run_until(again, lambda: again.figures.records == 1)
+    assert (ask("SELECT count(*) FROM payment"), again.figures.records) == ([(21,)], 1)
+    assert ask("SELECT count(*) FROM mark WHERE topic IN ('decisions', 'labels.known')") == [(0,)]
+
+
 def test_projector_goes_on_after_a_failure_and_says_why_once(database: Database, ask: Reader) -> None:
     said, feed = io.StringIO(), ListFeed(records_of(MESSAGES))
     feed.fails = [SettingsError("no broker at kafka:9092"), SettingsError("no broker at kafka:9092")]

@@ -59,7 +59,9 @@ def label(tx: int, source: LabelSource, verdict: Verdict, version: int, hours: i
 
 def decided(tx: Transaction, action: Action) -> Decision:
     fields = {name: getattr(tx, name) for name in ("card", "merchant", "device", "happened_at", "base_amount")}
-    plain = msgspec.structs.replace(filled(Decision), tx_id=tx.id, channel="", marks=(), unusual=False, version=0)
+    plain = msgspec.structs.replace(
+        filled(Decision), tx_id=tx.id, known_as="", channel="", marks=(), unusual=False, version=0
+    )
     return msgspec.structs.replace(plain, action=action, **fields)
 
 

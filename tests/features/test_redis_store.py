@@ -306,12 +306,13 @@ def test_functions_are_loaded_once_and_again_when_theirs_differ(own_redis: Redis
 def test_a_batch_is_one_round_trip_in_and_one_out(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
     trips = counted_trips(store, monkeypatch)
     answered(store, HISTORY + BATCH, 0.25)
-    # Base and log, and the life, of 3 entities and a pair, 9 first answers; the write, and the ends of 4 new rows.
-    assert trips == [2 * 4 + 9, 1 + 2 * 4]
+    # Base and log, and the life, of 3 entities and a pair, 9 first answers by id and by their own names; then the
+    # write, and the ends of 4 new rows.
+    assert trips == [2 * 4 + 2 * 9, 1 + 2 * 4]
     trips.clear()
     answered(store, [sent(payment("t4", 2 * HOUR), 9)], 0.25)
     # What others have appended to 4 logs, a first answer; the write.
-    assert trips == [4 + 1, 1]
+    assert trips == [4 + 2, 1]
 
 
 def counted_trips(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:

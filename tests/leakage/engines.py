@@ -61,9 +61,9 @@ class WatchedScorer(RulesOnly):
 class AbsorbsFirst(Engine):
     """Broken: a payment is in the state when its own vector is read."""
 
-    def _look_and_absorb(self, tx: Transaction, arrival: Arrival) -> None:
+    def _look_and_absorb(self, known: Transaction, tx: Transaction, arrival: Arrival) -> None:
         self._extractor.absorb(tx, None)
-        super()._look_and_absorb(tx, arrival)
+        super()._look_and_absorb(known, tx, arrival)
 
 
 class LooksAtTheEnd(Engine):

@@ -14,19 +14,16 @@ workers take in at one merchant lies in no log, merchants and devices are told a
 
 import argparse
 import json
-import re
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import count, islice
 from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
 import msgspec
 from kafka import KafkaProducer
@@ -42,6 +39,7 @@ from fraud.core.records import (
     Intake,
     Label,
     Level,
+    Mark,
     Position,
     Reject,
     Transaction,
@@ -61,7 +59,7 @@ from streaming.replay.history import HistorySource, history, ordered
 from streaming.settings import changed, rates, read_settings
 from streaming.wiring import strategy
 from tests.parity.refreshes import knowing, scorers_of, scripted
-from tests.site import Site, until
+from tests.site import Site, page, until
 
 DELAY = 7 * 86_400 * 1_000_000_000
 BATCH = 64
@@ -244,16 +242,6 @@ def is_ready(site: Site, number: int) -> bool:
     return page(site, number, "/readyz") == "ready\n"
 
 
-def page(site: Site, number: int, name: str) -> str:
-    """Return a page of a worker; nothing where it does not answer, or not with 200."""
-    ports = re.findall(r'"http_port":(\d+)', site.log(f"worker{number}"))
-    if not ports:
-        return ""
-    with suppress(HTTPError, URLError), urlopen(f"http://127.0.0.1:{ports[-1]}{name}") as answer:
-        return str(answer.read().decode())
-    return ""
-
-
 def compare(site: Site, events: Iterator[Arrival | Reject]) -> Compared:
     """Run live by one worker, then replay."""
     site.book()
@@ -328,6 +316,11 @@ def judged(found: Compared, *, refreshes: bool) -> str | int:
     """Return what a run ends with: 0, 1 where decisions differ, or why it shows nothing."""
     if len({word for word in found.of if word.startswith("level")}) < 2:
         return "the worker was never short of time, so this run shows nothing of an overload: give it more --rows"
+    if gone := found.of.get(Mark.STORE_DOWN.value, 0):
+        return (
+            f"{gone} payments were decided while the store was taken for gone, so this run shows nothing: give the "
+            "machine to it alone, or the path more time (FRAUD_STORE__PATH_TIMEOUT)"
+        )
     if refreshes and found.parameters < 100:
         return f"payments met {found.parameters} versions of parameters, 100 are wanted: give it more --rows"
     return 1 if found.differ else 0

@@ -18,14 +18,13 @@ from tests.parity.live import (
     LISTENS,
     Publisher,
     compare_refreshed,
-    page,
     published,
     strategy_of,
     stream,
     transactions,
 )
 from tests.parity.refreshes import scripted
-from tests.site import Site, until
+from tests.site import Site, page, until
 
 
 @pytest.mark.parametrize("library", ["kafka-python", "confluent"])

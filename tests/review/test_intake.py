@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from fraud.core.records import DAY, HOUR, SECOND, Action, Kind, Mark, Position, Reason, Verdict
+from fraud.core.records import DAY, HOUR, SECOND, Action, Kind, Mark, Position, Raised, Reason, Verdict
 from fraud.review import counters
 from fraud.review.database import Database
 from fraud.review.ids import entity_id
@@ -93,6 +93,16 @@ def test_second_alert_on_a_card_joins_its_open_case(database: Database, ask: Rea
         connection.exec_driver_sql('UPDATE "case" SET state = 2')
     take(into, seen(4, held(4)))
     assert ask(f'SELECT state, alerts FROM "case" WHERE card_id = {card} ORDER BY id') == [(2, 2), (0, 1)]
+
+
+def test_second_payment_under_an_id_has_alert_and_verdict_of_its_own(database: Database, ask: Reader) -> None:
+    """It is known by its own name: a verdict on one says nothing of the other."""
+    into, own = intake(database), "tx1~00ff"
+    other = held(2, tx_id="tx1", card="4001", known_as=own, alert=Raised("of the other", 900, 800))
+    take(into, seen(1, held(1)), seen(2, other))
+    assert ask("SELECT tx_id, at_stake FROM alert ORDER BY id") == [("tx1", 350), (own, 800)]
+    take(into, known(0, label(2, tx_id=own, card="4001")))
+    assert ask("SELECT tx_id, verdict FROM payment ORDER BY happened_at") == [("tx1", None), (own, Known.FRAUD)]
 
 
 def test_batch_read_again_changes_nothing(database: Database, ask: Reader) -> None:

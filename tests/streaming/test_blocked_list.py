@@ -63,6 +63,9 @@ class Reader:
         self._topic = topic
         self._next: dict[Place, int] = {}
 
+    def named(self) -> Mapping[str, str]:
+        return {NAME: NAME}
+
     def start(self, offsets: Mapping[Place, int]) -> None:
         self._next = dict(offsets)
         self._topic.starts.append(dict(offsets))

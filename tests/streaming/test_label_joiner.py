@@ -15,7 +15,7 @@ from streaming.messages import envelope
 from streaming.settings import KafkaSection
 from tests.filled import filled
 
-PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=(), action=Action.APPROVE)
+PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=(), known_as="", action=Action.APPROVE)
 
 
 @pytest.fixture

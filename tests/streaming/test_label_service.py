@@ -11,7 +11,7 @@ from fraud.core.actions import AuditHead, CaseAction, Remedy
 from fraud.core.errors import StateError
 from fraud.core.labels import LabelBook
 from fraud.core.records import DAY, Action, Answer, Decision, LabelSource, Position, Verdict
-from streaming.kafka.client import Commit, Place
+from streaming.kafka.client import Commit, Place, Span
 from streaming.kafka.topics import Topics
 from streaming.labels import log
 from streaming.labels.counts import BookCounts
@@ -62,6 +62,9 @@ class Consumer:
 
     def end(self, place: Place) -> int | None:
         return self.ends.get(place)
+
+    def spans(self, places: Sequence[Place]) -> dict[Place, Span]:
+        return {place: Span(0, self.ends.get(place, 2**62)) for place in places}
 
     def poll(self, wait_ms: int, most: int) -> Mapping[Place, Sequence[Read]]:
         del wait_ms, most
@@ -153,7 +156,7 @@ def test_positions_are_those_of_labels_that_were_taken(tmp_path: Path) -> None:
 # --- silence waits for what is not read yet --------------------------------------------------------------------------
 
 LABELS, DECISIONS, ACTIONS = (TOPICS.labels, 0), (TOPICS.decisions, 0), (TOPICS.actions, 0)
-PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=(), action=Action.APPROVE)
+PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=(), known_as="", action=Action.APPROVE)
 
 
 def decided(tx_id: str, day: int, offset: int) -> Read:

@@ -26,7 +26,7 @@ from tests.filled import filled
 from tests.streaming.stub_loop import BASE, CHART, Done, StubLoop
 
 TOPICS = Topics()
-PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=(), action=Action.APPROVE)
+PLAIN = msgspec.structs.replace(filled(Decision), channel="", marks=(), known_as="", action=Action.APPROVE)
 EVERY = 60 * SECOND
 PLACE = "actions@x/0/7"
 

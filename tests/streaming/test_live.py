@@ -122,6 +122,29 @@ def test_transaction_sent_again_gets_its_first_answer_under_its_own_offset(make:
     assert first.decision == second.decision == third.decision
 
 
+def test_a_reused_id_is_decided_on_its_own_by_a_worker(make: Make, tmp_path: Path) -> None:
+    """A verdict by the id is of the first payment, one by its own name of the second."""
+    rules = tmp_path / "big.fr"
+    rules.write_text('rule big "{amount} is a lot" :\n    when amount > 100000\n    then decline\n')
+    site = make(model="rules", extra=("--rules", str(rules)))
+    site.book()
+    site.worker()
+    first = msgspec.structs.replace(payments(1)[0], amount=100, base_amount=100)
+    changes = {"card": "OTHER", "merchant": "ELSEWHERE", "amount": 99_999_900, "base_amount": 99_999_900}
+    for number, tx in enumerate((first, msgspec.structs.replace(first, **changes)), 1):
+        site.send([tx])
+        site.wait_for(number)
+    one, two = sorted((answer.decision for answer in site.read().answers), key=lambda decision: decision.base_amount)
+    assert [(each.tx_id, each.action, each.marks) for each in (one, two)] == [
+        (first.id, "approve", ()), (first.id, "decline", ("id-reused",)),
+    ]  # fmt: skip
+    said = [Label(tx_id=name, verdict=Verdict.FRAUD, happened_at=DAY, seen_at=0) for name in (first.id, two.known_as)]
+    site.send_labels(said)
+    until(lambda: site.ends(site.topics.known) >= 2, "both verdicts known")
+    known = [envelope.known_in(record.value) for record in site.records(site.topics.known)]
+    assert {(label.tx_id, label.card) for label in known} == {(first.id, first.card), (two.known_as, "OTHER")}
+
+
 def test_cloud_events_and_trace_context_are_carried_through(make: Make) -> None:
     site = make()
     site.worker()

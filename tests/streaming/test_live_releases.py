@@ -23,9 +23,9 @@ from fraud.core.settings import Settings
 from fraud.simulate import fdh
 from streaming import wiring
 from streaming.messages.actions import case_out
-from tests.parity.live import differing, is_ready, log_of, page, strategy_of
+from tests.parity.live import differing, is_ready, log_of, strategy_of
 from tests.redis_cluster import shared_cluster
-from tests.site import Site, until
+from tests.site import Site, page, until
 
 EVERY = 'rule every "it is {amount}" :\n    when amount >= 0\n    then note\n'
 

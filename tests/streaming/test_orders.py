@@ -33,7 +33,9 @@ from tests.streaming.stub_loop import BASE, CHART, StubLoop
 
 EVERY = SECOND // 5
 AT = 20_000 * DAY
-HELD = msgspec.structs.replace(filled(Decision), channel="", marks=(), action=Action.REVIEW, happened_at=AT, seen_at=AT)
+HELD = msgspec.structs.replace(
+    filled(Decision), channel="", marks=(), known_as="", action=Action.REVIEW, happened_at=AT, seen_at=AT
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ import pytest
 
 from fraud.core.records import Answer, Arrival, Explainer, Intake, KnownLabel, Level, Position
 from streaming import clock
+from streaming.kafka.link import Counts
+from streaming.kafka.offsets import Refusals
 from streaming.kafka.recovery import Mode
 from streaming.observe.logs import Log
 from streaming.observe.metrics import Health, Metrics
@@ -41,7 +43,7 @@ class Link:
 
     def __init__(self) -> None:
         self.assigned, self.ack_ns, self.late = 1, 7, 0
-        self.counts = msgspec.defstruct("Counts", [("recoveries", int, 0), ("older", int, 0)])()
+        self.counts, self.refusals = Counts(), Refusals()
 
     def lag(self) -> dict[tuple[str, int], int]:
         return {}

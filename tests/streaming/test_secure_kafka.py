@@ -1,5 +1,6 @@
 """Kafka over TLS with a password: both libraries read and publish, and what does not fit is said at once."""
 
+import logging
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,18 @@ def test_source_and_sink_work_over_tls_with_a_password(
     link.commit(answers)
     link.close()
     assert len(site.records(site.topics.decisions)) == len(sent)
+
+
+def test_no_log_of_kafka_python_holds_the_password(server: KafkaServer, caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG the client shows its configuration, its requests, and the bytes that it sends."""
+    section = KafkaSection(bootstrap=server.secure_bootstrap, client=client(server))
+    with caplog.at_level(logging.DEBUG, "kafka"):
+        topics.admin(section).close()
+        service_wiring.consumer_of(section, "g").close()
+    texts = [record.getMessage() for record in caplog.records]
+    assert any("SaslAuthenticate" in text for text in texts)
+    assert any(topics.MASK in text for text in texts)
+    assert [text for text in texts if PASSWORD in text] == []
 
 
 @pytest.mark.usefixtures("soon")

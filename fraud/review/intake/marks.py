@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, delete, select, text
 
 from fraud.core.records import Position
 from fraud.review.bulk import greatest, put
@@ -19,8 +19,12 @@ COLUMNS = "topic", "partition", "source_offset", "next_offset"
 class Held:
     """The marks as the database has them, and what a batch makes of them."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Read them; there are as many as partitions. Nobody else moves them before this transaction ends."""
+    def __init__(self, connection: Connection, named: Mapping[str, str] | None = None) -> None:
+        """Read them; there are as many as partitions. Nobody else moves them before this transaction ends.
+
+        `named` gives a topic of the feed the name that its marks go by: with the topic's id.
+        """
+        self._named = named or {}
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
         self._next: dict[tuple[str, int], int] = {}
@@ -42,8 +46,9 @@ class Held:
     def move(self, marks: Mapping[tuple[str, int], int]) -> None:
         """Move the feed's marks, never back."""
         for place, following in marks.items():
-            self._next[place] = max(following, self._next.get(place, 0))
-            self._moved.add(place)
+            by_id = self._by_id(place)
+            self._next[by_id] = max(following, self._reached(place))
+            self._moved.add(by_id)
 
     def hear(self, decisions: Iterable[DecisionSeen]) -> None:
         """Move the times of the stream and of the newest decision."""
@@ -59,9 +64,23 @@ class Held:
             f"next_offset = {most}(mark.next_offset, excluded.next_offset)"
         )
         put(connection, mark, COLUMNS, rows, conflict)
+        self._drop_nameless(connection)
+
+    def _by_id(self, place: tuple[str, int]) -> tuple[str, int]:
+        return self._named.get(place[0], place[0]), place[1]
+
+    def _reached(self, place: tuple[str, int]) -> int:
+        """Return how far a partition was read, by the mark of an earlier release where its topic has no other yet."""
+        return self._next.get(self._by_id(place), self._next.get(place, 0))
+
+    def _drop_nameless(self, connection: Connection) -> None:
+        """Let marks of an earlier release go whose places have marks with their topic's id now."""
+        old = {place for place in self._next if self._by_id(place) != place and self._by_id(place) in self._moved}
+        for topic, partition in sorted(old):
+            connection.execute(delete(mark).where(mark.c.topic == topic, mark.c.partition == partition))
 
     def _is_new(self, seen: Seen) -> bool:
-        if seen.at.offset < self._next.get((seen.at.topic, seen.at.partition), 0):
+        if seen.at.offset < self._reached((seen.at.topic, seen.at.partition)):
             return False
         if not isinstance(seen, DecisionSeen):
             return True
@@ -74,11 +93,16 @@ class Held:
         return True
 
 
-def offsets(connection: Connection, topics: Sequence[str]) -> Marks:
-    """Return where to go on reading topics of the feed, by partition; none of those of which nothing was read."""
+def offsets(connection: Connection, topics: Sequence[str], named: Mapping[str, str] | None = None) -> Marks:
+    """Return where to go on reading topics of the feed, by partition; none of those of which nothing was read.
+
+    `named` is what their marks go by; those of an earlier release, without an id, hold where there are no others.
+    """
+    by_id = {(named or {}).get(topic, topic): topic for topic in topics}
     asked = select(mark.c.topic, mark.c.partition, mark.c.next_offset)
-    rows = connection.execute(asked.where(mark.c.topic.in_(topics), mark.c.next_offset > 0))
-    return {(topic, partition): following for topic, partition, following in rows}
+    rows = connection.execute(asked.where(mark.c.topic.in_({*topics, *by_id}), mark.c.next_offset > 0)).all()
+    found = {(topic, partition): following for topic, partition, following in rows if topic not in by_id}
+    return found | {(by_id[topic], partition): following for topic, partition, following in rows if topic in by_id}
 
 
 def stream_time(connection: Connection) -> int:

@@ -30,11 +30,16 @@ class Intake:
         """Take a database that has its tables, and the log of who has ordered what."""
         self._database, self._terms, self._journal = database, terms, journal
         self._parts: set[int] = set()
+        self._named: Mapping[str, str] = {}
 
-    def offsets(self, topics: Sequence[str]) -> Marks:
-        """Return where to go on reading topics of the feed, by partition."""
+    def offsets(self, topics: Sequence[str], named: Mapping[str, str] | None = None) -> Marks:
+        """Return where to go on reading topics of the feed, by partition; `named` has them with their ids.
+
+        What is taken in from here on is of those.
+        """
+        self._named = named or {}
         with self._database.read() as connection:
-            return marks.offsets(connection, topics)
+            return marks.offsets(connection, topics, named)
 
     def take(self, batch: Sequence[Seen], read: Mapping[tuple[str, int], int], now: int) -> Changes:
         """Write a batch and how far it reaches, `read`, in one transaction; return the alerts that it changes.
@@ -60,7 +65,7 @@ class Intake:
         self, connection: Connection, batch: Sequence[Seen], read: Mapping[tuple[str, int], int], now: int,
         parts: set[int],
     ) -> Changes:  # fmt: skip
-        held = Held(connection)
+        held = Held(connection, self._named)
         new = held.new(batch)
         decisions = [seen for seen in new if isinstance(seen, DecisionSeen)]
         sums: Sums = defaultdict(int)

@@ -46,7 +46,7 @@ def main() -> None:
             producer.wait(each)
         reached |= {place: Commit(records[-1].offset + 1) for place, records in found.items()}
         if reached and time.monotonic() - committed > COMMIT_SECONDS:
-            consumer.commit(reached, wait=False)
+            consumer.commit(reached, lambda _: None, wait=False)
             committed = time.monotonic()
 
 

@@ -14,7 +14,7 @@ from fraud.core.pending import MemoryPending
 from fraud.core.records import Action, Decision, KnownLabel, Label, LabelSource, Verdict
 from tests.filled import filled
 
-PLAIN = msgspec.structs.replace(filled(Decision), marks=(), unusual=False, channel="", device=None)
+PLAIN = msgspec.structs.replace(filled(Decision), known_as="", marks=(), unusual=False, channel="", device=None)
 EAGER = tuple(chart._replace(alarm=1.0, wait=0.2) for chart in CHARTS)
 """Charts that alarm at one odd label."""
 SILENT_AFTER = 30
