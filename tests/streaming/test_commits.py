@@ -158,13 +158,13 @@ def test_a_worker_logs_refused_commits_once_and_is_not_ready_when_they_last(monk
     link.refusals = Refusals(1, "too large", now)
     told.turn()
     told.turn()
-    assert health.waits_for == ()
+    assert list(health.waits_for) == []
     now += reporter.PATIENCE_NS + SECOND
     told.turn()
-    assert health.waits_for == ("commits",)
+    assert list(health.waits_for) == ["commits"]
     link.refusals = Refusals(7, "too large", 0)
     told.turn()
-    assert health.waits_for == ()
+    assert list(health.waits_for) == []
     lines = said.getvalue().splitlines()
     assert [('"commits refused"' in line, '"commits taken again"' in line) for line in lines] == [
         (True, False), (False, True),

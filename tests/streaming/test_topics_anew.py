@@ -1,6 +1,6 @@
 """A topic deleted and made again, or a log that was cut: nobody goes on in it as if nothing had been."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -148,8 +148,8 @@ def test_a_feed_tells_topics_of_one_name_apart(monkeypatch: pytest.MonkeyPatch) 
 # --- the label book --------------------------------------------------------------------------------------------------
 
 
-def book(folder: Path, consumer: Consumer) -> LabelLog:
-    return LabelLog(consumer, Producer(), SqlitePending(folder / "book.db"), TOPICS, IDS)  # type: ignore[arg-type]
+def book(folder: Path, consumer: Consumer, named: Mapping[str, str] = IDS) -> LabelLog:
+    return LabelLog(consumer, Producer(), SqlitePending(folder / "book.db"), TOPICS, named)  # type: ignore[arg-type]
 
 
 def test_the_label_book_refuses_a_log_that_ends_before_it_was_read_up_to(tmp_path: Path) -> None:
@@ -181,13 +181,7 @@ def test_the_label_book_reads_a_topic_that_was_made_anew_from_its_beginning(tmp_
     log.taken({place: [Read(TOPICS.decisions, 0, 41, b"")]})
     log._pending.commit()
     log._pending.close()
-    again = LabelLog(
-        consumer,
-        Producer(),
-        SqlitePending(tmp_path / "book.db"),
-        TOPICS,
-        IDS | {TOPICS.decisions: "another"},  # type: ignore[arg-type]
-    )
+    again = book(tmp_path, consumer, IDS | {TOPICS.decisions: "another"})
     consumer.ends[place] = 3
     again.begin()
     assert consumer.begun[place] == 0
