@@ -78,6 +78,7 @@ def test_rooms_of_streaming_stand_in_their_order_and_none_is_left_out(linter: di
         {"rebuild", "embedded"},
         {"worker", "labels", "feeds"},
         {"kafka", "replay"},
+        {"ending"},
         {"files", "observe"},
         {"run", "settings", "rule_file"},
         {"messages"},

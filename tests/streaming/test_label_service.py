@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from fraud.core.actions import AuditHead, CaseAction, Remedy
-from fraud.core.errors import StateError
+from fraud.core.errors import StateError, TopicReplacedError
 from fraud.core.labels import LabelBook
 from fraud.core.records import DAY, Action, Answer, Decision, LabelSource, Position, Verdict
 from streaming.kafka.client import Commit, Place, Span
@@ -388,3 +388,45 @@ def test_release_is_taken_once_though_the_process_breaks_off(tmp_path: Path, mon
     again.turn()
     assert again.counts()["early_releases"] == 1
     again.close()
+
+
+# --- topics made anew, logs cut --------------------------------------------------------------------------------------
+
+
+def log_on(folder: Path, consumer: Consumer, named: Mapping[str, str] = IDS) -> LabelLog:
+    return LabelLog(consumer, Producer(), SqlitePending(folder / "book.db"), TOPICS, named)  # type: ignore[arg-type]
+
+
+def test_the_label_book_refuses_a_log_that_ends_before_it_was_read_up_to(tmp_path: Path) -> None:
+    place, consumer = (TOPICS.decisions, 0), Consumer()
+    read = log_on(tmp_path, consumer)
+    read.begin()
+    read.taken({place: [Read(TOPICS.decisions, 0, 41, b"")]})
+    read._pending.commit()
+    read._pending.close()
+    consumer.ends[place] = 12
+    with pytest.raises(StateError, match="decisions partition 0 ends at offset 12, but was read up to 42"):
+        log_on(tmp_path, consumer).begin()
+
+
+def test_the_label_book_ends_when_records_come_again(tmp_path: Path) -> None:
+    place = (TOPICS.labels, 0)
+    read = log_on(tmp_path, consumer := Consumer())
+    read.begin()
+    read.taken({place: [Read(TOPICS.labels, 0, 41, b"")]})
+    consumer.give({place: [Read(TOPICS.labels, 0, 0, b"{}")]})
+    with pytest.raises(TopicReplacedError, match="labels partition 0 gave offset 0 where 42 was due"):
+        read.poll()
+
+
+def test_the_label_book_reads_a_topic_that_was_made_anew_from_its_beginning(tmp_path: Path) -> None:
+    place, consumer = (TOPICS.decisions, 0), Consumer()
+    read = log_on(tmp_path, consumer)
+    read.begin()
+    read.taken({place: [Read(TOPICS.decisions, 0, 41, b"")]})
+    read._pending.commit()
+    read._pending.close()
+    again = log_on(tmp_path, consumer, IDS | {TOPICS.decisions: "another"})
+    consumer.ends[place] = 3
+    again.begin()
+    assert consumer.begun[place] == 0

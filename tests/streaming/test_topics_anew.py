@@ -1,8 +1,7 @@
 """A topic deleted and made again, or a log that was cut: nobody goes on in it as if nothing had been."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import pytest
 from kafka import TopicPartition
@@ -16,13 +15,10 @@ from streaming.kafka.client import Commit
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.offsets import CommitMark
 from streaming.kafka.topics import TopicWatch, admin, ids
-from streaming.labels.log import LabelLog
-from streaming.labels.pending import SqlitePending
 from tests.contract.driving import answer
 from tests.contract.sources import payments
 from tests.links import PARTITIONS, LinkSite, Store, read_until
 from tests.site import make_anew, until
-from tests.streaming.test_label_service import IDS, TOPICS, Consumer, Producer, Read
 
 LIBRARIES = ("kafka-python", "confluent")
 
@@ -143,45 +139,3 @@ def test_a_feed_tells_topics_of_one_name_apart(monkeypatch: pytest.MonkeyPatch) 
     after = feed.named()
     assert before.keys() == after.keys() == {site.topics.transactions}
     assert before != after
-
-
-# --- the label book --------------------------------------------------------------------------------------------------
-
-
-def book(folder: Path, consumer: Consumer, named: Mapping[str, str] = IDS) -> LabelLog:
-    return LabelLog(consumer, Producer(), SqlitePending(folder / "book.db"), TOPICS, named)  # type: ignore[arg-type]
-
-
-def test_the_label_book_refuses_a_log_that_ends_before_it_was_read_up_to(tmp_path: Path) -> None:
-    place, consumer = (TOPICS.decisions, 0), Consumer()
-    log = book(tmp_path, consumer)
-    log.begin()
-    log.taken({place: [Read(TOPICS.decisions, 0, 41, b"")]})
-    log._pending.commit()
-    log._pending.close()
-    consumer.ends[place] = 12
-    with pytest.raises(StateError, match="decisions partition 0 ends at offset 12, but was read up to 42"):
-        book(tmp_path, consumer).begin()
-
-
-def test_the_label_book_ends_when_records_come_again(tmp_path: Path) -> None:
-    place = (TOPICS.labels, 0)
-    log = book(tmp_path, consumer := Consumer())
-    log.begin()
-    log.taken({place: [Read(TOPICS.labels, 0, 41, b"")]})
-    consumer.give({place: [Read(TOPICS.labels, 0, 0, b"{}")]})
-    with pytest.raises(TopicReplacedError, match="labels partition 0 gave offset 0 where 42 was due"):
-        log.poll()
-
-
-def test_the_label_book_reads_a_topic_that_was_made_anew_from_its_beginning(tmp_path: Path) -> None:
-    place, consumer = (TOPICS.decisions, 0), Consumer()
-    log = book(tmp_path, consumer)
-    log.begin()
-    log.taken({place: [Read(TOPICS.decisions, 0, 41, b"")]})
-    log._pending.commit()
-    log._pending.close()
-    again = book(tmp_path, consumer, IDS | {TOPICS.decisions: "another"})
-    consumer.ends[place] = 3
-    again.begin()
-    assert consumer.begun[place] == 0
