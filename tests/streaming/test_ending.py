@@ -13,7 +13,7 @@ from fraud.core.errors import BEGIN_AGAIN
 from infra.services import KafkaServer
 from streaming import ending
 from tests.crash.kills import payments
-from tests.site import Site, until
+from tests.site import Site, page, until
 
 LONG_SESSION = {"FRAUD_KAFKA__SESSION_TIMEOUT": "60s"}
 """Longer than any test waits: who gets partitions got them because they were handed over."""
@@ -66,6 +66,7 @@ def test_a_worker_that_is_asked_to_end_hands_its_partitions_over(
 ) -> None:
     site = make(kafka, library=library, environment=LONG_SESSION)
     workers = [site.worker(0), site.worker(1)]
+    until(lambda: all(page(site, n, "/readyz") == "ready\n" for n in (0, 1)), "both have partitions", PATIENT)
     site.send(payments(200, 5))
     site.wait_for(200, PATIENT)
     workers[0].send_signal(signal.SIGTERM)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from features.state.tables import entity_keys, pair_key
 from features.stores.redis import RedisStore
 from fraud.cli import app
-from fraud.core.records import DAY, Label, Transaction, Verdict
+from fraud.core.records import DAY, Label, Mark, Transaction, Verdict
 from fraud.simulate import fdh
 from infra.services import RedisServer
 from streaming.messages import envelope, schema
@@ -135,9 +135,8 @@ def test_a_reused_id_is_decided_on_its_own_by_a_worker(make: Make, tmp_path: Pat
         site.send([tx])
         site.wait_for(number)
     one, two = sorted((answer.decision for answer in site.read().answers), key=lambda decision: decision.base_amount)
-    assert [(each.tx_id, each.action, each.marks) for each in (one, two)] == [
-        (first.id, "approve", ()), (first.id, "decline", ("id-reused",)),
-    ]  # fmt: skip
+    told = [(each.tx_id, each.action, Mark.ID_REUSED in each.marks) for each in (one, two)]
+    assert told == [(first.id, "approve", False), (first.id, "decline", True)]
     said = [Label(tx_id=name, verdict=Verdict.FRAUD, happened_at=DAY, seen_at=0) for name in (first.id, two.known_as)]
     site.send_labels(said)
     until(lambda: site.ends(site.topics.known) >= 2, "both verdicts known")
