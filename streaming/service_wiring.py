@@ -52,7 +52,7 @@ from streaming.worker.model_swap import InUse, ModelInUse, ModelSwap
 from streaming.worker.probe import Probe
 from streaming.worker.refresh import Make, Ready, Refresh, Topic
 from streaming.worker.reporter import Reporter
-from streaming.worker.service import Service
+from streaming.worker.service import Heard, Service
 from streaming.worker.standby import take_turn
 from streaming.worker.upkeep import Upkeep
 from streaming.worker.warm_up import warm_up
@@ -303,7 +303,7 @@ def service(
     store: RedisStore,
     budget: LatencyBudget,
     link: KafkaLink,
-    heard: tuple[Listener, ...],
+    heard: tuple[Heard, ...],
 ) -> Service:
     """Return a worker made of its parts."""
     log, metrics, fallback = outside.log, outside.metrics, deciding.fallback

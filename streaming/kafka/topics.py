@@ -236,6 +236,9 @@ class TopicWatch:
     as if nothing had been: some skip what it holds, others begin at its beginning, and nobody raises anything.
     """
 
+    by_rules = True
+    """It is asked too while the store is gone and rules alone decide."""
+
     def __init__(self, kafka: KafkaSection, began_with: Mapping[str, str], every: float = WATCH_SECONDS) -> None:
         """Take the ids of the topics by name; nothing is asked before `begin`."""
         self._kafka, self._ids, self._every = kafka, dict(began_with), every
@@ -247,12 +250,8 @@ class TopicWatch:
         """Ask from now on."""
         self._thread.start()
 
-    def take_up(self) -> None:
-        """Do nothing: what a process begins with it has just asked for."""
-
-    def swap(self, *, by_rules: bool = False) -> None:
+    def swap(self) -> None:
         """Between two batches, raise TopicReplacedError when a topic was made anew; one that is away is waited for."""
-        del by_rules
         if self._fault:
             raise TopicReplacedError(self._fault)
 

@@ -16,7 +16,6 @@ from streaming.observe.metrics import Pages
 from streaming.run import run
 from streaming.worker.catch_up import CatchUp
 from streaming.worker.fallback import FallbackEngine
-from streaming.worker.listener import Listener
 from streaming.worker.model_swap import ModelInUse
 from streaming.worker.reporter import Reporter
 from streaming.worker.upkeep import Upkeep
@@ -34,6 +33,19 @@ class Store(Protocol):
         """Release the connections."""
 
 
+class Heard(Protocol):
+    """What a process hears of on a thread, and is asked for between two batches."""
+
+    by_rules: bool
+    """Whether it is asked too while the store is gone and rules alone decide."""
+
+    def swap(self) -> None:
+        """Take up what was heard."""
+
+    def close(self) -> None:
+        """Hear no more."""
+
+
 class Service:
     """One worker. `streaming.service_wiring` puts it together; partitions come with `run`."""
 
@@ -42,7 +54,7 @@ class Service:
         link: KafkaLink,
         fallback: FallbackEngine,
         model: ModelInUse,
-        heard: Sequence[Listener],
+        heard: Sequence[Heard],
         reporter: Reporter,
         upkeep: Upkeep,
         catch_up: CatchUp,
