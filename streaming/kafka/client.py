@@ -20,6 +20,11 @@ STOP_SECONDS = 3.0
 """How long an end waits for the brokers, each time that it has to."""
 
 
+def heartbeat_ms(session_ms: int) -> int:
+    """Return how often a member says that it is there, at least each second: it hears of a rebalance then."""
+    return min(max(session_ms // 10, 100), 1_000)
+
+
 class Commit(NamedTuple):
     """What is committed for one partition."""
 

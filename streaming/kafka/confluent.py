@@ -14,7 +14,18 @@ from fraud.core.errors import DeliveryError, KafkaUnavailableError, SettingsErro
 from fraud.core.fields import plain
 from streaming import clock
 from streaming.kafka import kafka_python
-from streaming.kafka.client import STOP_SECONDS, UNPACKED, Commit, Consumer, Heard, Member, Place, Span, undelivered
+from streaming.kafka.client import (
+    STOP_SECONDS,
+    UNPACKED,
+    Commit,
+    Consumer,
+    Heard,
+    Member,
+    Place,
+    Span,
+    heartbeat_ms,
+    undelivered,
+)
 from streaming.kafka.topics import unconnected
 from streaming.messages.envelope import Outgoing
 from streaming.settings import ClientValue, KafkaSection
@@ -415,7 +426,7 @@ def connect_consumer(kafka: KafkaSection, group: str, member: str = "") -> Confl
         options |= {
             "group.instance.id": member,
             "session.timeout.ms": session_ms,
-            "heartbeat.interval.ms": max(session_ms // 10, 100),
+            "heartbeat.interval.ms": heartbeat_ms(session_ms),
             # The same partitions of transactions and labels go to the same worker.
             "partition.assignment.strategy": "range",
             "topic.metadata.refresh.interval.ms": 5_000,

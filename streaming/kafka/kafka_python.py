@@ -5,7 +5,17 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from fraud.core.errors import FraudError, SettingsError
-from streaming.kafka.client import STOP_SECONDS, Commit, Heard, Member, Place, Record, Span, undelivered
+from streaming.kafka.client import (
+    STOP_SECONDS,
+    Commit,
+    Heard,
+    Member,
+    Place,
+    Record,
+    Span,
+    heartbeat_ms,
+    undelivered,
+)
 from streaming.kafka.topics import admin, await_topics, connected
 from streaming.messages.envelope import Outgoing
 from streaming.settings import KafkaSection
@@ -278,7 +288,7 @@ def member_options(kafka: KafkaSection, member: str) -> dict[str, Any]:
         # A topic or partition made a moment ago may be unknown to the first answer: it is asked for again soon.
         "metadata_max_age_ms": METADATA_MS,
         "session_timeout_ms": session_ms,
-        "heartbeat_interval_ms": max(session_ms // 10, 100),
+        "heartbeat_interval_ms": heartbeat_ms(session_ms),
         # The same partitions of transactions and labels go to the same worker.
         "partition_assignment_strategy": (RangePartitionAssignor,),
     }

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from fraud.core.errors import KafkaUnavailableError, SettingsError, StateError, TopicReplacedError, nearest
-from fraud.core.fields import plain
+from fraud.core.fields import Secret, plain
 from streaming import clock
 from streaming.kafka.client import Span
-from streaming.settings import KafkaSection
+from streaming.settings import CLIENT_TABLES, KafkaSection
 
 RETENTION_DAYS = 32
 """The longest window and its lateness: from a topic kept that long an empty store can be rebuilt."""
@@ -120,7 +120,8 @@ class Masking(logging.Filter):
 
 def mask_passwords(kafka: KafkaSection) -> None:
     """Let no logger of kafka-python, which each have filters of their own, tell a password of the settings."""
-    passwords = [plain(value) for name, value in kafka.client.items() if "password" in name and value]
+    tables: list[Mapping[str, object]] = [getattr(kafka, name) for name in CLIENT_TABLES]
+    passwords = [plain(value) for table in tables for value in table.values() if isinstance(value, Secret) and value]
     names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "kafka"] if passwords else []
     for logger in map(logging.getLogger, names):
         for held in [each for each in logger.filters if isinstance(each, Masking)]:

@@ -11,7 +11,8 @@ from kafka.errors import UnsupportedCodecError
 from fraud.core.errors import DeliveryError, SettingsError
 from streaming import service_wiring
 from streaming.kafka import topics
-from streaming.kafka.kafka_python import PythonConsumer
+from streaming.kafka.client import heartbeat_ms
+from streaming.kafka.kafka_python import PythonConsumer, member_options
 from streaming.kafka.topics import client_options
 from streaming.messages.envelope import Outgoing
 from streaming.settings import CLIENT_TABLES, KafkaSection, read_settings
@@ -43,6 +44,13 @@ def test_option_that_a_role_does_not_have_is_refused_by_name(role: str) -> None:
     kafka = KafkaSection(**{role: {"max_request_sise": 9}})  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=rf"\[kafka.{role}\] max_request_sise: no {role} has this option"):
         client_options(kafka, KafkaConsumer)
+
+
+@pytest.mark.parametrize(("session_ms", "every"), [(400, 100), (6_000, 600), (240_000, 1_000)])
+def test_a_member_hears_of_a_rebalance_within_a_second_however_long_its_session(session_ms: int, every: int) -> None:
+    assert heartbeat_ms(session_ms) == every
+    kafka = KafkaSection(session_timeout=session_ms * 1_000_000)  # type: ignore[arg-type]
+    assert member_options(kafka, "m")["heartbeat_interval_ms"] == every
 
 
 @pytest.mark.parametrize("table", CLIENT_TABLES)

@@ -15,7 +15,7 @@ from streaming import ending
 from tests.crash.kills import payments
 from tests.site import Site, page, until
 
-LONG_SESSION = {"FRAUD_KAFKA__SESSION_TIMEOUT": "60s"}
+LONG_SESSION = {"FRAUD_KAFKA__SESSION_TIMEOUT": "240s"}
 """Longer than any test waits: who gets partitions got them because they were handed over."""
 PATIENT = 150.0
 """Seconds until a process has started, however busy the machine."""
@@ -72,7 +72,7 @@ def test_a_worker_that_is_asked_to_end_hands_its_partitions_over(
     workers[0].send_signal(signal.SIGTERM)
     assert workers[0].wait(20) == 0
     site.send(payments(600, 5)[200:])
-    site.wait_for(600, 30)
+    site.wait_for(600, PATIENT)
     assert len(site.read().answers) == 600
 
 
@@ -115,7 +115,7 @@ def test_worker_and_label_book_end_in_time_while_kafka_is_gone(
     site.worker()
     site.book()
     site.send(sent[200:])
-    until(lambda: len(site.read().answers) == 300, "every payment decided")
+    until(lambda: len(site.read().answers) == 300, "every payment decided", PATIENT)
 
 
 # --- the supervisor --------------------------------------------------------------------------------------------------

@@ -85,9 +85,13 @@ def test_source_and_sink_work_over_tls_with_a_password(
     assert len(site.records(site.topics.decisions)) == len(sent)
 
 
-def test_no_log_of_kafka_python_holds_the_password(server: KafkaServer, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("tables", [["client"], ["admin", "consumer"]], ids=" and ".join)
+def test_no_log_of_kafka_python_holds_the_password(
+    server: KafkaServer, caplog: pytest.LogCaptureFixture, tables: list[str]
+) -> None:
     """At DEBUG the client shows its configuration, its requests, and the bytes that it sends."""
-    section = KafkaSection(bootstrap=server.secure_bootstrap, client=client(server))
+    words = {table: client(server) for table in tables}
+    section = KafkaSection(bootstrap=server.secure_bootstrap, **words)  # type: ignore[arg-type]
     with caplog.at_level(logging.DEBUG, "kafka"):
         topics.admin(section).close()
         service_wiring.consumer_of(section, "g").close()
