@@ -144,8 +144,8 @@ def test_a_reused_id_is_decided_on_its_own_by_a_worker(make: Make, tmp_path: Pat
     one, two = sorted((answer.decision for answer in site.read().answers), key=lambda decision: decision.base_amount)
     told = [(each.tx_id, each.action, Mark.ID_REUSED in each.marks) for each in (one, two)]
     assert told == [(first.id, "approve", False), (first.id, "decline", True)]
-    said = [Label(tx_id=name, verdict=Verdict.FRAUD, happened_at=DAY, seen_at=0) for name in (first.id, two.known_as)]
-    site.send_labels(said)
+    names, at = (first.id, two.known_as), first.happened_at + DAY
+    site.send_labels(Label(tx_id=name, verdict=Verdict.FRAUD, happened_at=at, seen_at=0) for name in names)
     until(lambda: site.ends(site.topics.known) >= 2, "both verdicts known")
     known = [envelope.known_in(record.value) for record in site.records(site.topics.known)]
     assert {(label.tx_id, label.card) for label in known} == {(first.id, first.card), (two.known_as, "OTHER")}
