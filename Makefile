@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .SILENT:
-.PHONY: help setup services demo test check bench overload bench-state bench-console bench-network learn-bench refresh-bench parity kills faults fuzz soak clean
+.PHONY: help setup services demo test check bench overload bench-state bench-console bench-network learn-bench refresh-bench parity kills faults selftest fuzz soak clean
 N ?= 10
 # LIBRARY=confluent: workers and label book of bench, parity, kills, faults, fuzz and soak on the fast client
 ifdef LIBRARY
@@ -63,8 +63,11 @@ parity: setup services ## a recorded live run against its replay; DATA=FILE take
 kills: setup services ## kill -9 at random under load, N=10 times; STANDBY=1 warm standbys, CLUSTER=1 Redis Cluster, LEARN=1 refreshes, CONSOLE=1 the console
 	.venv/bin/python -m tests.crash.$(if $(CONSOLE),console,$(if $(LEARN),learner,kills)) $(N) $(if $(STANDBY),--standby) $(if $(CLUSTER),--cluster) $(if $(MODEL),--model $(MODEL))
 
-faults: setup services ## Redis killed, cut, gone, hung; Kafka restarted; topic made anew; commits refused; zombies; a death
+faults: setup services ## Redis killed, cut, gone, hung, an older copy; cut lines; Kafka restarted; topic made anew; commits refused; zombies; a death
 	.venv/bin/python -m tests.crash.faults $(FAULTS)
+
+selftest: setup services ## faults put into a copy, one at a time: does a crash test catch each? FAULT="..." some of them
+	.venv/bin/python -m tests.crash.selftest $(FAULT)
 
 fuzz: setup services ## 10,000 broken messages among good ones
 	.venv/bin/python -m tests.crash.fuzz

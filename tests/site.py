@@ -82,7 +82,7 @@ class Site:
     """One site. `extra` are further words for each worker's command line; without a `redis_url` it is the settings'.
 
     `library` is the Kafka client of its processes; without one it is that of the environment. `environment` holds
-    settings of all of them.
+    settings of all of them. `tree` is a copy of the project that its processes run from, None for this one.
     """
 
     def __init__(
@@ -96,11 +96,13 @@ class Site:
         extra: Sequence[str] = (),
         library: str = "",
         environment: Mapping[str, str] | None = None,
+        tree: Path | None = None,
     ) -> None:
         """Create the topics."""
         chosen = {"FRAUD_KAFKA__LIBRARY": library} if library else {}
         self.environment = chosen | dict(environment or {})
         self.folder, self.redis_url, self.model, self.extra = folder, redis_url, model, tuple(extra)
+        self._tree = tree
         self.settings = KafkaSection(bootstrap=kafka, prefix=f"{name}.", group=name)
         self.topics = Topics.of(self.settings)
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -164,7 +166,9 @@ class Site:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{name}.log").open("ab") as log:
             every = {**os.environ, **self.environment, **(environment or {})}
-            process = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log, env=every)
+            # `python -m` looks for packages in its own folder first.
+            command = [sys.executable, *words]
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=every, cwd=self._tree)
         self.processes.append(process)
         return process
 

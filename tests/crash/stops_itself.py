@@ -1,6 +1,7 @@
 """The command line with a worker that stops itself once: STOP_AT names the place, STOP_BY the signal.
 
-Places: before its write to the store; after that, before it publishes; before it commits. Signals: SIGKILL, SIGSTOP.
+Places: before its write to the store; after that, before it publishes; before it commits; when it has read the end of
+the output, before it begins partitions; when it gives partitions up. Signals: SIGKILL, SIGSTOP.
 """
 
 import os
@@ -14,13 +15,18 @@ from fraud.cli import main
 from streaming.kafka.confluent import ConfluentProducer
 from streaming.kafka.kafka_python import PythonProducer
 from streaming.kafka.link import KafkaLink
+from streaming.kafka.recovery import Recovery
 
 BATCHES = 5
 PLACES: dict[str, list[tuple[type, str]]] = {
     "before-write": [(RedisStore, "write")],
     "after-write": [(KafkaLink, "_messages")],
     "before-commit": [(KafkaLink, "_commit"), (PythonProducer, "end"), (ConfluentProducer, "end")],
+    "in-recovery": [(Recovery, "_begin")],
+    "in-rebalance": [(KafkaLink, "give_partitions")],
 }
+AT_ONCE = frozenset({"_begin", "give_partitions"})
+"""What is stopped at when it comes for the first time."""
 
 
 COMMITS = frozenset({"_commit", "end"})
@@ -28,11 +34,11 @@ COMMITS = frozenset({"_commit", "end"})
 
 def stopping(method: Callable[..., Any], by: signal.Signals) -> Callable[..., Any]:
     """Let some calls with answers in hand (of a commit: any) through, then stop once, before the next."""
-    left = [BATCHES]
+    left = [1 if method.__name__ in AT_ONCE else BATCHES]
 
     @wraps(method)
     def stops(self: Any, *given: Any, **options: Any) -> Any:
-        if method.__name__ in COMMITS or any(isinstance(each, list) and each for each in given):
+        if method.__name__ in COMMITS | AT_ONCE or any(isinstance(each, list) and each for each in given):
             left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), by)

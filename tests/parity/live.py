@@ -89,12 +89,21 @@ def apart(events: Iterator[Arrival | Reject]) -> Iterator[Arrival | Reject]:
     """Yield events whose merchants and devices are told apart by the partition of their card."""
     for event in events:
         if isinstance(event, Arrival) and isinstance(tx := event.event, Transaction):
-            number = (murmur2(tx.card.encode()) & 0x7FFFFFFF) % PARTITIONS
-            device = tx.device and f"{tx.device}-{number}"
-            moved = msgspec.structs.replace(tx, merchant=f"{tx.merchant}-{number}", device=device)
-            yield msgspec.structs.replace(event, event=moved)
+            yield msgspec.structs.replace(event, event=set_apart(tx))
         else:
             yield event
+
+
+def own_partition(card: str) -> int:
+    """Return the partition that a card's payments go to."""
+    return int((murmur2(card.encode()) & 0x7FFFFFFF) % PARTITIONS)
+
+
+def set_apart(tx: Transaction) -> Transaction:
+    """Return a payment at a merchant, and by a device, that no card of another partition uses."""
+    number = own_partition(tx.card)
+    device = tx.device and f"{tx.device}-{number}"
+    return msgspec.structs.replace(tx, merchant=f"{tx.merchant}-{number}", device=device)
 
 
 def feed(site: Site, events: Iterator[Arrival | Reject]) -> tuple[int, int]:
@@ -201,15 +210,17 @@ def strategy_of(model: str) -> Strategy:
 
 def replayed(log: Sequence[Arrival], model: str, learned: Sequence[Snapshot] = ()) -> dict[str, Decision]:
     """Return the decisions of a replay that knows these snapshots, by transaction."""
+    return {answer.decision.tx_id: answer.decision for answer in answered_again(log, model, learned)}
+
+
+def answered_again(log: Sequence[Arrival], model: str, learned: Sequence[Snapshot] = ()) -> Iterator[Answer]:
+    """Yield the answers of a replay that knows these snapshots."""
     settings, store = read_settings(None, {}), MemoryStore()
     frozen = strategy_of(model)
     chosen = knowing(frozen, scorers_of(frozen, *learned)) if learned else frozen
     engine = Engine(OnlineExtractor(store), store, chosen, None, Lateness(settings.lateness.allowed))
-    found = {}
     for begin in range(0, len(log), BATCH):
-        for answer in engine.handle(log[begin : begin + BATCH]):
-            found[answer.decision.tx_id] = answer.decision
-    return found
+        yield from engine.handle(log[begin : begin + BATCH])
 
 
 def differing(live: Sequence[Answer], again: Mapping[str, Decision]) -> list[str]:
