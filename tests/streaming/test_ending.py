@@ -55,7 +55,10 @@ def test_a_process_that_hangs_when_asked_to_end_is_ended_by_force_and_says_so() 
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
-        out, told = process.communicate(timeout=100)
+        try:
+            out, told = process.communicate(timeout=100)
+        finally:
+            process.kill()
     assert (process.returncode, out) == (ending.FORCED, "asked\n")
     assert '"ended by force"' in told
 
