@@ -131,6 +131,32 @@ class TrainSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class OidcSection(Section, frozen=True):
+    """Signing in by a provider of identities (OpenID Connect)."""
+
+    issuer: Annotated[
+        str, setting("The provider's address, as it names itself: https://id.example.org/realms/site; empty: none.")
+    ] = ""
+    client_id: Annotated[str, setting("What the provider calls this console.")] = ""
+    secret: Annotated[Secret, setting("Its secret there; empty where it has none.", "secret")] = Secret("")
+    name: Annotated[str, setting("What the button on the sign-in page calls it; empty: the issuer's host.")] = ""
+    scopes: Annotated[str, setting("What is asked for.")] = "openid email profile"
+    trust_email: Annotated[
+        bool, setting("Emails count though the provider does not say that it has verified them (email_verified).")
+    ] = False
+    role_claim: Annotated[
+        str,
+        setting(
+            "Claim that gives roles, as groups or realm_access.roles; then nobody comes in by it who has none. Empty: "
+            "accounts are made by invite, and have the role that they were given here."
+        ),
+    ] = ""
+    roles: Annotated[
+        dict[str, Literal["viewer", "analyst", "lead", "admin"]],
+        setting("The role that a value of the claim gives; of several the highest."),
+    ] = msgspec.field(default_factory=dict)
+
+
 class ConsoleSection(Section, frozen=True):
     """The console: where it listens, what it keeps, how long somebody stays signed in."""
 
@@ -164,6 +190,16 @@ class ConsoleSection(Section, frozen=True):
     tries_window: Annotated[Duration, setting("Stretch in which they are counted.", "duration")] = Duration(15 * MINUTE)
     poll: Annotated[Duration, setting("How often open pages are told of what has changed.", "duration")] = Duration(
         SECOND // 5
+    )
+    second_factor: Annotated[
+        Literal["off", "optional", "viewer", "analyst", "lead", "admin"],
+        setting(
+            "Who is asked for a code of an app (TOTP) beside the password: nobody, who has set one up, or everybody "
+            "from a role on."
+        ),
+    ] = "optional"
+    oidc: Annotated[OidcSection, setting("Signing in by a provider of identities.")] = msgspec.field(
+        default_factory=OidcSection
     )
     viewers: Annotated[int, setting("Most pages that are told at once.", "pages", ge=1, le=10_000)] = 500
     viewers_each: Annotated[

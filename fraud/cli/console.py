@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,12 @@ where it was.
 It takes the settings of fraud run: TLS and SASL of Kafka stand in table kafka.client of the settings file. More:
 docs/console.md.
 """
+
+LIBRARIES = (
+    "fastapi", "uvicorn", "jinja2", "multipart", "sqlalchemy", "alembic", "argon2", "httpx", "jwt", "cryptography",
+    "segno",
+)  # fmt: skip
+"""What the extra `console` installs, by the names that are imported; the console does not start without any of them."""
 
 app = typer.Typer(help=HELP, invoke_without_command=True)
 
@@ -162,14 +169,14 @@ def with_database(context: typer.Context, database: str | None) -> "ServiceSetti
 
 def need_console() -> None:
     """Raise SettingsError where the console's libraries are not installed."""
-    from importlib.util import find_spec
-
-    missing = [
-        name for name in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "jinja2") if not find_spec(name)
-    ]
-    if missing:
-        msg = f"the console needs {', '.join(missing)}: install the extra 'console' (pip install 'fraud[console]')"
+    if absent := absent_libraries():
+        msg = f"the console needs {', '.join(absent)}: install the extra 'console' (pip install 'fraud[console]')"
         raise SettingsError(msg)
+
+
+def absent_libraries() -> list[str]:
+    """Return which of the console's libraries are not installed, none of them imported for that."""
+    return [name for name in LIBRARIES if find_spec(name) is None]
 
 
 def told(opened: "Opened") -> None:

@@ -8,12 +8,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
 from fraud.cli import output
+from fraud.cli.console import absent_libraries
 from streaming.feeds.topic_log import TopicLog
 
 DESK, RELEASES = "desk", "releases"
@@ -38,7 +38,7 @@ def beside(log: Path, settings: Path | None, model: str) -> Iterator[None]:
     TopicLog(log).empty()
     for left in (DESK, RELEASES):
         shutil.rmtree(log / left, ignore_errors=True)
-    if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "sqlalchemy", "argon2")):
+    if absent_libraries():
         output.say(WITHOUT)
         yield
         return

@@ -7,12 +7,13 @@ view are one thing.
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, get_args
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 
 from fraud.core.records import MINUTE, Action
 from fraud.review.errors import InvalidError
+from fraud.review.remarks import plain_tag
 from fraud.review.views import Named, Order, QueueFilter, QueuePage, QueueQuery, Shelf, Work
 
 CENTS = 100
@@ -80,6 +81,8 @@ def queue_of(given: Mapping[str, str]) -> QueueQuery:
 
 def _filter(asked: Mapping[str, str]) -> QueueFilter:
     narrowed: dict[str, Any] = {name: asked[name] for name in WORDS if name in asked}
+    if "tag" in asked:
+        narrowed["tag"] = plain_tag(asked["tag"])
     narrowed |= {name: _minor(name, asked[name]) for name in AMOUNTS if name in asked}
     if "assignee" in asked:
         narrowed["assignee"] = _whole("assignee", asked["assignee"])
@@ -111,9 +114,24 @@ def entity_address(entity: Named) -> str:
     return f"/entities/{entity.kind}/{quote(entity.key, safe='')}"
 
 
-def case_address(case: int, alert: int | None = None) -> str:
-    """Return the address of a case, with one of its alerts in focus."""
-    return f"/cases/{case}" if alert is None else f"/cases/{case}?alert={alert}"
+def case_address(case: int, alert: int | None = None, taken: str = "", **more: str) -> str:
+    """Return the address of a case, with one of its alerts in focus; `taken` is the queue that one goes on with."""
+    told = {"alert": str(alert) if alert is not None else "", "queue": taken, **more}
+    told = {name: value for name, value in told.items() if value}
+    return f"/cases/{case}?{urlencode(told)}" if told else f"/cases/{case}"
+
+
+def queue_text(queue: QueueQuery | None) -> str:
+    """Return a queue as a parameter; empty for all of one kind of work in its usual order: that needs no saying."""
+    if queue is None:
+        return ""
+    told = parameters(msgspec.structs.replace(queue, after="", before="", view=None, limit=PLAIN.limit))
+    return urlencode(told) if told.keys() - {"kind", "shelf"} else ""
+
+
+def queue_in(text: str) -> QueueQuery | None:
+    """Return the queue of such a parameter, None for none; raise InvalidError for a value that means nothing here."""
+    return queue_of(dict(parse_qsl(text))) if text else None
 
 
 def graph_address(place: tuple[int, int | None], at: str, hops: int) -> str:

@@ -1,7 +1,7 @@
 """Answers: a view as page or as JSON, whichever is asked for, and what went wrong as a problem (RFC 9457)."""
 
 from http import HTTPStatus
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 from fastapi import Request
@@ -14,14 +14,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from fraud.dashboard.console import console
 from fraud.dashboard.guard import SignInNeeded
 from fraud.dashboard.pages import ProblemView
-from fraud.dashboard.security import HEADERS
+from fraud.dashboard.security import HEADERS, local_path
 from fraud.review import errors
 from fraud.review.database import DatabaseError
 
 JSON, PROBLEM, HTMX = "application/json", "application/problem+json", "hx-request"
 STATUS: dict[type[Exception], int] = {
     errors.UnknownError: 404, errors.ForbiddenError: 403, errors.ConflictError: 409, errors.GoneError: 410,
-    errors.InvalidError: 422, errors.TooManyError: 429,
+    errors.InvalidError: 422, errors.TooManyError: 429, errors.UnavailableError: 503,
 }  # fmt: skip
 """What each refusal of the desk is in HTTP."""
 SIGN_IN = "Nobody is signed in here, or nothing was done for too long: sign in and try again."
@@ -64,6 +64,13 @@ def shown(
 def done(request: Request, view: msgspec.Struct, go_on: str) -> Response:
     """Return what a step came to: as JSON, or the page where one goes on."""
     return as_json(view) if wants_json(request) else RedirectResponse(go_on, 303)
+
+
+def came_from(request: Request) -> str:
+    """Return the page that a form was on, as the browser says; never one of another host."""
+    parts = urlsplit(request.headers.get("referer", ""))
+    query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name != "undo"])
+    return local_path(f"{parts.path}?{query}" if query else parts.path)
 
 
 # --- what went wrong

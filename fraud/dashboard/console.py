@@ -1,7 +1,7 @@
 """What a request needs: the desk, accounts, pages and live updates of this process, and its clock."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol, cast
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
@@ -9,9 +9,15 @@ from fastapi import Depends, Request
 from fraud.dashboard.live import Live
 from fraud.dashboard.pages import Pages, Reader, Scene, Theme
 from fraud.dashboard.security import Cookies
-from fraud.review.accounts import Accounts, Session
+from fraud.review.accounts import Accounts
+from fraud.review.codes import Codes
 from fraud.review.desk import Desk
+from fraud.review.federation import Federation
+from fraud.review.sessions import Session
 from streaming.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from fraud.dashboard.oidc import Provider  # what it needs is loaded where a site has one
 
 
 class Health(Protocol):
@@ -27,17 +33,26 @@ class Health(Protocol):
         """Return when the newest decision was taken in, wall clock; None before the first."""
 
 
+class Doors(NamedTuple):
+    """The ways in. `hashing` lets few passwords be compared at once; `provider` is None where nobody else vouches."""
+
+    accounts: Accounts
+    codes: Codes
+    federation: Federation
+    provider: "Provider | None"
+    hashing: CapacityLimiter
+
+
 class Console(NamedTuple):
-    """One console; `now` reads the wall clock, UTC ns; `hashing` lets few passwords be compared at once."""
+    """One console; `now` reads the wall clock, UTC ns."""
 
     desk: Desk
-    accounts: Accounts
+    doors: Doors
     pages: Pages
     live: Live
     health: Health
     settings: ServiceSettings
     cookies: Cookies
-    hashing: CapacityLimiter
     now: Callable[[], int]
 
     def scene(self, request: Request, *, undo: str = "", flash: str = "", secret: str = "") -> Scene:
@@ -54,6 +69,8 @@ class Console(NamedTuple):
                 session.compact,
                 session.keys,
                 session.zone,
+                session.columns,
+                who.id,
             )
         query = f"?{request.url.query}" if request.url.query else ""
         return Scene(

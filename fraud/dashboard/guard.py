@@ -7,9 +7,9 @@ from starlette.concurrency import run_in_threadpool
 
 from fraud.dashboard.console import Console, console
 from fraud.dashboard.security import FORM, SESSION, origin_of
-from fraud.review.accounts import Session
 from fraud.review.errors import ForbiddenError, InvalidError
 from fraud.review.people import Role
+from fraud.review.sessions import Session
 
 FIELD, HEADER = "csrf", "x-csrf-token"
 MOST_FIELDS = 4_100
@@ -53,7 +53,7 @@ class Guard:
         token = at.cookies.read(request.cookies, SESSION)
         if not token:
             return None
-        return await run_in_threadpool(at.accounts.session, token, at.now(), active=self._active)
+        return await run_in_threadpool(at.doors.accounts.session, token, at.now(), active=self._active)
 
 
 async def _ours(request: Request, at: Console, session: Session | None) -> None:

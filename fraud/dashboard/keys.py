@@ -1,5 +1,7 @@
 """The console's keys: in a folder of their owner alone, made at the first start, never in the database."""
 
+import hashlib
+import hmac
 import os
 import secrets
 from contextlib import suppress
@@ -21,6 +23,11 @@ def audit_key(folder: Path, *, make: bool = True) -> bytes:
     if make:
         _made(path)
     return key_of(read_private(path, "the audit key", "name its folder with console.keys"))
+
+
+def code_key(audit: bytes) -> bytes:
+    """Return the key that codes of second factors are made with: of the audit's, so that there is one key to keep."""
+    return hmac.new(audit, b"second factors", hashlib.sha256).digest()
 
 
 def _made(path: Path) -> None:

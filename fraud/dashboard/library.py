@@ -11,8 +11,9 @@ from fraud.core.releases import NO_RULES, Release, Releases
 from fraud.core.rules.bundle import need_bundle, parted, text_hash
 from fraud.core.rules.ruleset import RuleSet
 from fraud.core.rules.vocabulary import Vocabulary
+from fraud.dashboard.scoring import SiteModels
 from fraud.review.errors import ConflictError, InvalidError
-from fraud.review.library import InUse, Order
+from fraud.review.library import InUse, Order, Rescored
 from streaming import clock, release_wiring, service_wiring, wiring
 from streaming.files.releases import FolderReleases
 from streaming.releasing import Move, NoHistories, Releasing, Wanted, bundle_of
@@ -32,6 +33,7 @@ class SiteLibrary:
         self._rules: dict[str, RuleSet] = {}
         self._policies: dict[str, Policy] = {}
         self._live: tuple[int, InUse] = (-LIVE_NS, InUse())
+        self._models = SiteModels(settings)
 
     def names(self, spec_version: str) -> tuple[str, ...] | None:
         """Return the names of the features of a spec version, None for one that is not this program's."""
@@ -63,6 +65,10 @@ class SiteLibrary:
             known = self._in_use()
             self._live = now, known
         return known
+
+    def score(self, model: str, learned: bytes, of: Rescored) -> float:
+        """Return the probability that a model gives a payment; raise ArtifactError where that cannot be told."""
+        return self._models.score(model, learned, of)
 
     def texts_in_use(self) -> tuple[str, dict[str, str]] | None:
         """Return the rules that decide now, with their list files by name; None where there are none, or not here."""

@@ -56,13 +56,17 @@ class Wire(Protocol):
     def heard_age(self) -> float | None:
         """Return how many seconds ago the newest decision was taken in, None before the first."""
 
+    def now(self) -> int:
+        """Return the wall clock, UTC ns."""
+
 
 class Told(NamedTuple):
-    """One event, and the row that it is about (None: of no row, or of one that is gone)."""
+    """One event, and the row that it is about (None: of no row, or of one that is gone); `at` is when it was told."""
 
     row: QueueRow | None
     new: bool
     text: bytes
+    at: int = 0
 
 
 class Batch(NamedTuple):
@@ -86,18 +90,24 @@ def hears(query: QueueQuery, told: Told) -> bool:
         return True
     if query.shelf != "kind" or row.kind != query.kind or row.status not in WAITING:
         return False
-    least, most, card = narrowed.least, narrowed.most, narrowed.card
+    card = narrowed.card
     wanted = (
         (row.channel, narrowed.channel), (row.took, narrowed.took), (row.merchant.name, narrowed.merchant),
         (row.card.key, f"~{entity_id(EntityKind.CARD, card)}" if card and not card.startswith("~") else card),
     )  # fmt: skip
-    codes = {reason.code for reason in row.why}
     return (
         all(asked in ("", found) for found, asked in wanted)
-        and (least is None or row.base_amount >= least)
-        and (most is None or row.base_amount <= most)
-        and (not narrowed.reason or narrowed.reason in codes)
+        and within(narrowed.least, row.base_amount, narrowed.most)
+        and within(narrowed.older_than, told.at - row.arrived_at, None)
+        and narrowed.assignee in (None, None if row.owner is None else row.owner.id)
+        and (not narrowed.tag or narrowed.tag in row.tags)
+        and (not narrowed.reason or narrowed.reason in {reason.code for reason in row.why})
     )
+
+
+def within(least: int | None, value: int, most: int | None) -> bool:
+    """Tell whether a number lies within bounds; None is none."""
+    return (least is None or least <= value) and (most is None or value <= most)
 
 
 class Live:
@@ -227,7 +237,8 @@ class Live:
             said = "" if row is None else (row.verdict or row.status.replace("_", " "))
             return Told(row, False, _event("gone", one.seq, {"id": one.alert, "text": said}))
         if one.what == Changed.ADDED:
-            return Told(row, True, _event("added", one.seq, {"id": one.alert, "at_stake": row.at_stake}))
+            text = _event("added", one.seq, {"id": one.alert, "at_stake": row.at_stake})
+            return Told(row, True, text, self._wire.now())
         return Told(row, False, _event("changed", one.seq, {"id": one.alert, "html": self._wire.row_text(row)}))
 
     def _counts(self, seq: int) -> bytes:

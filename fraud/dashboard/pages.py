@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from fraud.dashboard import addresses, charts, formats, words
 from fraud.dashboard.graph import drawn
+from fraud.dashboard.qr import qr
 from fraud.review.people import Role
 
 FOLDER = Path(__file__).parent
@@ -24,7 +25,7 @@ Theme = Literal["system", "light", "dark"]
 
 
 class Reader(msgspec.Struct, frozen=True):
-    """Who reads a page, and how: colours, lines a row, keys of one letter or none, time zone."""
+    """Who reads a page, and how: colours, lines a row, keys of one letter or none, time zone, columns of the queue."""
 
     name: str
     role: Role
@@ -33,6 +34,8 @@ class Reader(msgspec.Struct, frozen=True):
     compact: bool = False
     keys: bool = True
     zone: str = "UTC"
+    columns: tuple[str, ...] = ()
+    id: int = 0
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -51,14 +54,48 @@ class Scene(msgspec.Struct, frozen=True):
     flash: str = ""
     secret: str = ""
 
+    @property
+    def after_sign_in(self) -> str:
+        """Return the part of an address that says where somebody goes on who signs in; empty for the first page."""
+        return self.path[self.path.find("?") :] if self.path.startswith("/sign-in?next=") else ""
+
 
 class SignInView(msgspec.Struct, frozen=True):
     """The sign-in page: why the last try failed, and what was typed."""
 
     message: str = ""
     email: str = ""
-    oidc: bool = False
     csrf: str = ""
+    provider: str = ""
+    """What the provider of identities is called, empty without one."""
+    out: bool = False
+    """Somebody has just signed out."""
+
+
+class CodeView(msgspec.Struct, frozen=True):
+    """The page where a code goes with the password. `secret` and `address` are what an app is told to make codes.
+
+    They are empty where it was told already.
+    """
+
+    next: str
+    message: str = ""
+    secret: str = ""
+    address: str = ""
+    csrf: str = ""
+
+
+class SecondFactorView(msgspec.Struct, frozen=True):
+    """One's second factor.
+
+    `state`: it is `set`, there is `none`, the account signs in by a `provider`, or codes are `off` in this console.
+    """
+
+    state: Literal["set", "none", "provider", "off"]
+    needed: bool
+    secret: str = ""
+    address: str = ""
+    message: str = ""
 
 
 class InviteView(msgspec.Struct, frozen=True):
@@ -69,6 +106,7 @@ class InviteView(msgspec.Struct, frozen=True):
     email: str = ""
     message: str = ""
     csrf: str = ""
+    provider: str = ""
 
 
 class ProblemView(msgspec.Struct, frozen=True):
@@ -135,6 +173,7 @@ def _globals(asset: Callable[[str], str]) -> dict[str, Any]:
         "asset": asset,
         "queue_address": addresses.queue_address,
         "live_address": addresses.live_address,
+        "queue_text": addresses.queue_text,
         "case_address": addresses.case_address,
         "parameters": addresses.parameters,
         "graph_address": addresses.graph_address,
@@ -142,6 +181,7 @@ def _globals(asset: Callable[[str], str]) -> dict[str, Any]:
         "risk": formats.risk,
         "left": formats.left,
         "drawn": drawn,
+        "qr": qr,
         "charts": charts,
         "words": words,
         "Role": Role,

@@ -20,9 +20,9 @@ from fastapi import FastAPI
 from fraud.core.errors import SettingsError
 from fraud.core.records import SECOND
 from fraud.dashboard.app import create_app
-from fraud.dashboard.console import Console
+from fraud.dashboard.console import Console, Doors
 from fraud.dashboard.health import ProcessHealth
-from fraud.dashboard.keys import audit_key
+from fraud.dashboard.keys import audit_key, code_key
 from fraud.dashboard.library import SiteLibrary, SiteReleases, kept_releases
 from fraud.dashboard.live import Live
 from fraud.dashboard.pages import Pages
@@ -32,15 +32,17 @@ from fraud.dashboard.reading import topics_of
 from fraud.dashboard.security import Cookies
 from fraud.dashboard.wire import DeskWire
 from fraud.review.accounts import Accounts
-from fraud.review.accounts import Terms as Stay
 from fraud.review.attempts import Limits
 from fraud.review.audit import Audit
+from fraud.review.codes import Codes
 from fraud.review.database import Database
 from fraud.review.desk import Desk
+from fraud.review.federation import Federation
 from fraud.review.intake.take import Intake
 from fraud.review.intake.terms import Terms
 from fraud.review.passwords import Passwords
 from fraud.review.people import Role
+from fraud.review.sessions import Terms as Stay
 from fraud.review.tools import Tools
 from streaming import clock
 from streaming.feeds.topic_log import TopicLog
@@ -93,9 +95,31 @@ def database_of(section: ConsoleSection) -> Iterator[Database]:
 
 def accounts_of(section: ConsoleSection, database: Database, audit: Audit) -> Accounts:
     """Return the accounts of a database."""
+    return Accounts(database, Passwords(), stay_of(section), audit.append)
+
+
+def stay_of(section: ConsoleSection) -> Stay:
+    """Return how long somebody stays signed in, and what that takes."""
     limits = Limits(section.tries_account, section.tries_network, section.tries_window)
-    stay = Stay(section.idle, section.session, section.invite, limits)
-    return Accounts(database, Passwords(), stay, audit.append)
+    return Stay(section.idle, section.session, section.invite, limits, section.second_factor)
+
+
+def doors_of(section: ConsoleSection, database: Database, audit: Audit, key: bytes) -> Doors:
+    """Return all ways in: passwords, codes beside them made with the audit's key, and the provider if there is one.
+
+    Raises:
+        SettingsError: the provider of the settings cannot be used.
+    """
+    stay, provider = stay_of(section), None
+    if section.oidc.issuer:
+        from fraud.dashboard.oidc import Provider
+
+        provider = Provider(section.oidc, clock.monotonic_ns)
+    codes = Codes(database, stay, audit.append, code_key(key))
+    return Doors(
+        accounts_of(section, database, audit), codes, Federation(database, stay, audit.append), provider,
+        CapacityLimiter(HASHES),
+    )  # fmt: skip
 
 
 def link_of(section: ConsoleSection, port: int, token: str) -> str:
@@ -155,7 +179,8 @@ def serve(settings: ServiceSettings, folder: Path | None, listening: Callable[[O
     section = settings.console
     with ExitStack() as held:
         database = held.enter_context(database_of(section))
-        audit = Audit(audit_key(Path(section.keys)))
+        key = audit_key(Path(section.keys))
+        audit = Audit(key)
         workers = workers_of(settings, database, audit, lines_of(settings, folder))
         kept = held.enter_context(kept_releases(settings, embedded=folder is not None))
         library = SiteLibrary(settings, kept)
@@ -164,7 +189,7 @@ def serve(settings: ServiceSettings, folder: Path | None, listening: Callable[[O
         desk = Desk(Tools(database, audit, settings.review, library, releases, settings.money.base, cards))
         if (rules := library.texts_in_use()) is not None:
             desk.keep_live_rules(*rules, clock.now_ns())
-        app = application(settings, database, desk, accounts_of(section, database, audit), workers)
+        app = application(settings, database, desk, doors_of(section, database, audit, key), workers)
         listener, server = held.enter_context(listening_socket(section)), server_of(app, section)
         port = int(listener.getsockname()[1])
         # From before anybody knows of it: who ends it while it begins would be heard by nobody. At its end the web
@@ -183,24 +208,18 @@ def workers_of(settings: ServiceSettings, database: Database, audit: Audit, line
     return Workers(projector, Publisher(database, lines.connect, lines.topics, log))
 
 
-def application(
-    settings: ServiceSettings, database: Database, desk: Desk, accounts: Accounts, workers: Workers
-) -> FastAPI:
+def application(settings: ServiceSettings, database: Database, desk: Desk, doors: Doors, workers: Workers) -> FastAPI:
     """Return the web application of a console."""
     section, pages = settings.console, Pages()
     wire = DeskWire(database, desk, pages, settings.money.base, clock.now_ns)
     live = Live(wire, section.poll / SECOND, section.viewers, section.viewers_each)
     health = ProcessHealth(database, workers.projector.figures, workers.publisher.figures, live, wire.heard_at)
-    return create_app(
-        Console(
-            desk, accounts, pages, live, health, settings, Cookies(section.tls), CapacityLimiter(HASHES), clock.now_ns
-        )
-    )
+    return create_app(Console(desk, doors, pages, live, health, settings, Cookies(section.tls), clock.now_ns))
 
 
 def first_link(app: FastAPI, section: ConsoleSection, port: int) -> str:
     """Return a link that makes the first account, an administrator's; empty when there is one already."""
-    accounts: Accounts = app.state.console.accounts
+    accounts: Accounts = app.state.console.doors.accounts
     return link_of(section, port, accounts.invite(Role.ADMIN, clock.now_ns())) if accounts.nobody() else ""
 
 

@@ -141,6 +141,7 @@ class Projector:
     def _wake(self) -> None:
         with self._database.write() as connection:
             wake(connection, clock.now_ns())
+        self._intake.lapse(clock.now_ns())
 
     def _tidy(self) -> None:
         while self._intake.tidy(clock.now_ns()):

@@ -15,7 +15,7 @@ from streaming.messages.envelope import EVIDENCE, HISTORY, REPEAT_OF, SOURCE, ST
 from streaming.messages.feed import Record
 
 PARAMETERS = "changes"
-"""What of a snapshot is left out: kilobytes of numbers that only a model can read."""
+"""What of a snapshot is left out of its content: kilobytes of numbers that only a model can read."""
 
 UNREADABLE = (*envelope.UNREADABLE, DataError, KeyError, TypeError)
 """What reading raises for a record that is none of ours."""
@@ -105,9 +105,8 @@ def update_of(record: Record) -> Seen | None:
     if key.startswith(SNAPSHOT):
         content = {name: value for name, value in said.items() if name != PARAMETERS}
         version, promoted = str(said["version"]), bool(said["promoted"])
-        return SnapshotSeen(
-            version, str(said["base"]), number_in(said["seq"]), number_in(said["at"]), promoted, content, at
-        )
+        base, seq, made_at = str(said["base"]), number_in(said["seq"]), number_in(said["at"])
+        return SnapshotSeen(version, base, seq, made_at, promoted, content, at, record.value)
     if key.startswith(LIVE):
         why, pinned = str(said["why"]), bool(said["pinned"])
         return LiveSeen(

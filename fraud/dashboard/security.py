@@ -24,8 +24,9 @@ HEADERS = {
 }
 TRANSPORT = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 SUFFIX = b".json"
-SESSION, FORM = "session", "form"
-"""Names of the cookies: who is signed in, and what a form that somebody fills before that has to send along."""
+SESSION, FORM, TICKET = "session", "form", "ticket"
+"""Names of the cookies: who is signed in; what a form that somebody fills before that has to send along; what a sign-in
+by a provider was begun with, and where it goes on."""
 
 
 class SafeHeaders:
@@ -102,11 +103,11 @@ def origin_of(request: Request, public_url: str, tls: bool) -> str:
 
 
 def local_path(wanted: str) -> str:
-    """Return a path of this console to go on to, `/queue` for anything else.
+    """Return a path of this console to go on to, `/` for anything else.
 
     >>> local_path("/cases/7?alert=3"), local_path("https://elsewhere.example"), local_path("//elsewhere.example")
-    ('/cases/7?alert=3', '/queue', '/queue')
+    ('/cases/7?alert=3', '/', '/')
     """
     parts = urlsplit(wanted) if wanted.isprintable() else urlsplit("")
     plain = not parts.scheme and not parts.netloc and "\\" not in wanted
-    return wanted if plain and wanted.startswith("/") and not wanted.startswith("//") else "/queue"
+    return wanted if plain and wanted.startswith("/") and not wanted.startswith("//") else "/"

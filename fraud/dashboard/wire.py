@@ -29,6 +29,10 @@ class DeskWire:
         self._database, self._desk, self._pages = database, desk, pages
         self._currency, self._now = currency, now
 
+    def now(self) -> int:
+        """Return the wall clock, UTC ns."""
+        return self._now()
+
     def last(self) -> int:
         """Return the number of the newest change."""
         with self._database.read() as connection:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from fraud.core.records import SECOND
+from fraud.review import saved
 from fraud.review.views import Badge, QueueQuery
 
 
@@ -46,6 +47,13 @@ QUEUES = {
     "disputes": "Disagreements",
     "overturned": "Overturned",
 }
+SECONDS = {
+    "four_eyes": ("Four eyes, for the amount", "second"),
+    "blind": ("Second look, of the sample", "second"),
+    "dispute": ("Disagreement", "disputes"),
+    "escalated": ("Passed on to a lead", "disputes"),
+}
+"""What a case waits for another person for, and the queue that it stands in."""
 NOTHING = {
     "held": "Nothing is held.",
     "declined": "No declined payment is worth a second look.",
@@ -112,6 +120,16 @@ MEASURES = {"card": {"distinct": "merchants"}, "merchant": {"distinct": "cards"}
 AMOUNTS = ("sum", "max", "mean")
 """Measures that are money, in major units."""
 
+COLUMNS = dict(
+    zip(
+        saved.COLUMNS,
+        ("Risk", "State", "At stake", "Amount", "Card, merchant", "Why", "Channel", "Model", "Seen", "Time left"),
+        strict=True,
+    )
+)
+FIXED = saved.FIXED
+"""Columns of the queue as they are called, and those that are always there."""
+
 QUEUE_KEYS = (
     ("J K", "down, up"),
     ("Enter", "open"),
@@ -120,6 +138,7 @@ QUEUE_KEYS = (
     ("B", "decide the selected"),
     ("L", "show new ones"),
     ("F", "filter"),
+    ("V", "columns, keep this queue"),
 )
 CASE_KEYS = (
     ("1 2 3", "fraud, genuine, unsure"),

@@ -1,56 +1,43 @@
-"""Accounts of the console: who may come in, sessions that end, invites that work once.
+"""Accounts of the console: who may come in, and invites that work once.
 
-Of a session's or invite's token only the SHA-256 is kept, so that a copy of the database opens no door. A session is
-looked up with its account, so a role or a switched-off account holds from the next request on.
+Of an invite's token only the SHA-256 is kept, as of a session's (`sessions.py`).
 """
 
-import hashlib
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fraud.core.records import MINUTE
-from fraud.review.attempts import Limits, count_try, take_back
+from fraud.review.attempts import count_try, take_back
 from fraud.review.database import Database
 from fraud.review.errors import ConflictError, ForbiddenError, GoneError, InvalidError, UnknownError
 from fraud.review.page_views import InviteRow, UserRow, UsersView
 from fraud.review.passwords import Passwords
 from fraud.review.people import Person, Role
+from fraud.review.sessions import (
+    HALF,
+    TOKEN_BYTES,
+    Entered,
+    Journal,
+    Session,
+    Terms,
+    begin,
+    digest,
+    end,
+    end_all,
+    joined,
+    person_of,
+)
 from fraud.review.tables import account, invite, session
-from fraud.review.words import AccountState
+from fraud.review.words import AccountState, Waits
 
-TOKEN_BYTES = 32
 SEEN_EVERY = MINUTE
 """A session in use is written no more often than so: a write for each request would be most of them."""
 LONGEST_NAME, LONGEST_EMAIL = 80, 254
 WRONG = "Email or password is wrong."
-
-Journal = Callable[[Connection, int, str, str, str, str, str], object]
-"""Where changes are told: connection, now, actor, action, object, before, after; in the same transaction."""
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """How long sessions and invites last, ns, and how many tries there are."""
-
-    idle: int
-    session: int
-    invite: int
-    limits: Limits
-
-
-class Session(msgspec.Struct, frozen=True):
-    """Somebody who is signed in. `csrf` stands in every form; the rest is how pages are shown."""
-
-    person: Person
-    csrf: str
-    theme: str = "system"
-    compact: bool = False
-    keys: bool = True
-    zone: str = "UTC"
 
 
 class Invited(msgspec.Struct, frozen=True):
@@ -70,8 +57,8 @@ class Accounts:
 
     # --- sessions
 
-    def sign_in(self, email: str, password: str, address: str, now: int, old: str = "") -> str:
-        """Return the token of a new session; the one that came along with the request ends.
+    def sign_in(self, email: str, password: str, address: str, now: int, old: str = "") -> Entered:
+        """Return the token of a new session, or of half of one; the one that came along with the request ends.
 
         Raises:
             TooManyError: the account or the network has tried too often.
@@ -87,11 +74,15 @@ class Accounts:
             raise ForbiddenError(WRONG)
         renewed = self._passwords.hashed(password) if self._passwords.outdated(found.password) else found.password
         with self._database.write() as connection:
-            take_back(connection, keys)
             connection.execute(update(account).where(account.c.id == found.id).values(password=renewed))
-            self._end(connection, old)
-            self._journal(connection, now, found.name, "account.sign-in", f"account/{found.id}", "", "")
-            return self._begin(connection, found.id, now)
+            end(connection, old)
+            waits = self._terms.waits_for(found)
+            if waits is not Waits.NOTHING:
+                # The try is taken back with the code: who has the password alone may not try it as often as they like.
+                return Entered(begin(connection, found.id, now, HALF, waits), waits)
+            take_back(connection, keys)
+            self._journal(connection, now, found.name, "account.sign-in", f"account/{found.id}", "", "password")
+            return Entered(begin(connection, found.id, now, self._terms.session))
 
     def session(self, token: str, now: int, *, active: bool = True) -> Session | None:
         """Return the session of a token, None for one that has ended.
@@ -99,27 +90,28 @@ class Accounts:
         `active`: somebody did something, so that it goes on; a page that asks by itself keeps nobody signed in.
         """
         with self._database.read() as connection:
-            found = connection.execute(self._joined(token)).one_or_none()
-        if found is None or found.state != AccountState.ACTIVE or now >= min(
-            found.expires, found.seen + self._terms.idle
-        ):  # fmt: skip
+            found = connection.execute(joined(token)).one_or_none()
+        if found is None or found.state != AccountState.ACTIVE or found.waits != Waits.NOTHING:
+            return None
+        if now >= min(found.expires, found.seen + self._terms.idle):
             return None
         if active and now - found.seen >= SEEN_EVERY:
             with self._database.write() as connection:
                 kept = update(session).where(session.c.token_sha256 == digest(token))
                 connection.execute(kept.values(seen=now))
-        return Session(_person(found), found.csrf, found.theme, bool(found.compact), not found.keys_off, found.zone)
+        return Session(person_of(found), found.csrf, found.theme, bool(found.compact), not found.keys_off, found.zone,
+                       tuple(found.columns.split()))  # fmt: skip
 
     def sign_out(self, token: str, now: int) -> None:
         """End a session; one that has ended already is no error."""
         with self._database.write() as connection:
-            found = connection.execute(self._joined(token)).one_or_none()
+            found = connection.execute(joined(token)).one_or_none()
             if found is not None:
-                self._end(connection, token)
+                end(connection, token)
                 self._journal(connection, now, found.name, "account.sign-out", f"account/{found.id}", "", "")
 
     def show_as(self, who: Person, **wanted: Any) -> None:
-        """Keep how somebody wants pages to be shown: theme, compact, keys_off, zone."""
+        """Keep how somebody wants pages to be shown: theme, compact, keys_off, zone, columns (with spaces between)."""
         if wanted:
             with self._database.write() as connection:
                 connection.execute(update(account).where(account.c.id == who.id).values(**wanted))
@@ -132,7 +124,7 @@ class Accounts:
         Raises:
             InvalidError: the email is none.
         """
-        email = _email(email) if email else ""
+        email = email_of(email) if email else ""
         token = secrets.token_urlsafe(TOKEN_BYTES)
         with self._database.write() as connection:
             connection.execute(delete(invite).where(invite.c.expires < now))
@@ -158,8 +150,11 @@ class Accounts:
         with self._database.read() as connection:
             return self._good(connection, token, now)
 
-    def accept(self, token: str, name: str, email: str, password: str, now: int) -> str:
+    def accept(self, token: str, name: str, email: str, password: str, now: int) -> Entered:
         """Make the account of an invite, or give an account its new password; return the token of a session.
+
+        An account that gets a new password begins anew: without a second factor, and without a provider that vouches
+        for it.
 
         Raises:
             GoneError: the invite is not good any more.
@@ -176,11 +171,13 @@ class Accounts:
             number = self._renewed(connection, found.email, hashed) if found.email else None
             action = "account.password"
             if number is None:
-                number = self._added(connection, _name(name), _email(found.email or email), hashed, found.role, now)
+                number = add_account(connection, name_of(name), email_of(found.email or email), hashed, found.role, now)
                 action = "account.new"
-            named = connection.execute(select(account.c.name).where(account.c.id == number)).scalar_one()
-            self._journal(connection, now, named, action, f"account/{number}", "", found.role.word)
-            return self._begin(connection, number, now)
+            row = connection.execute(select(account).where(account.c.id == number)).one()
+            self._journal(connection, now, row.name, action, f"account/{number}", "", found.role.word)
+            waits = self._terms.waits_for(row)
+            lasts = self._terms.session if waits is Waits.NOTHING else HALF
+            return Entered(begin(connection, number, now, lasts, waits), waits)
 
     # --- administration
 
@@ -192,9 +189,10 @@ class Accounts:
     def users(self, now: int) -> UsersView:
         """Return all accounts, and the invites that are still good."""
         waiting = select(invite.c.role, invite.c.expires).where(invite.c.used_at.is_(None), invite.c.expires > now)
-        last = select(session.c.account_id, func.max(session.c.seen).label("at")).group_by(session.c.account_id)
+        whole = session.c.waits == int(Waits.NOTHING)
+        last = select(session.c.account_id, func.max(session.c.seen).label("at")).where(whole)
         with self._database.read() as connection:
-            seen = {row.account_id: row.at for row in connection.execute(last)}
+            seen = {row.account_id: row.at for row in connection.execute(last.group_by(session.c.account_id))}
             rows = connection.execute(select(account).order_by(account.c.name, account.c.id)).all()
             invites = connection.execute(waiting.order_by(invite.c.expires)).all()
         users = tuple(
@@ -205,6 +203,7 @@ class Accounts:
                 Role(row.role).word,
                 AccountState(row.state).word,
                 seen.get(row.id, row.last_at or 0),
+                "provider" if not row.password else "password and code" if row.second_factor else "password",
             )
             for row in rows
         )
@@ -229,38 +228,12 @@ class Accounts:
                 msg = f"There is no account {number}."
                 raise UnknownError(msg)
             connection.execute(update(account).where(account.c.id == number).values(**wanted))
-            connection.execute(delete(session).where(session.c.account_id == number))
+            end_all(connection, number)
             before = f"{Role(found.role).word}, {AccountState(found.state).word}"
             after = f"{Role(role or found.role).word}, {AccountState(wanted.get('state', found.state)).word}"
             self._journal(connection, now, who.name, "account.change", f"account/{number}", before, after)
 
     # --- parts
-
-    def _joined(self, token: str) -> Any:
-        return (
-            select(account, session.c.csrf, session.c.seen, session.c.expires)
-            .join(session, session.c.account_id == account.c.id)
-            .where(session.c.token_sha256 == digest(token))
-        )
-
-    def _begin(self, connection: Connection, number: int, now: int) -> str:
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        connection.execute(delete(session).where(session.c.expires < now))
-        connection.execute(
-            session.insert().values(
-                token_sha256=digest(token),
-                account_id=number,
-                created=now,
-                seen=now,
-                expires=now + self._terms.session,
-                csrf=secrets.token_urlsafe(TOKEN_BYTES),
-            )
-        )
-        connection.execute(update(account).where(account.c.id == number).values(last_at=now))
-        return token
-
-    def _end(self, connection: Connection, token: str) -> None:
-        connection.execute(delete(session).where(session.c.token_sha256 == digest(token)))
 
     def _good(self, connection: Connection, token: str, now: int) -> Invited:
         found = connection.execute(select(invite).where(invite.c.token_sha256 == digest(token))).one_or_none()
@@ -271,40 +244,35 @@ class Accounts:
     def _renewed(self, connection: Connection, email: str, hashed: str) -> int | None:
         found = connection.execute(select(account.c.id).where(account.c.email == email)).scalar_one_or_none()
         if found is not None:
-            connection.execute(update(account).where(account.c.id == found).values(password=hashed))
-            connection.execute(delete(session).where(session.c.account_id == found))
+            anew = {"password": hashed, "second_factor": "", "subject": None}
+            connection.execute(update(account).where(account.c.id == found).values(anew))
+            end_all(connection, found)
         return found
-
-    def _added(
-        self, connection: Connection, name: str, email: str, hashed: str, role: Role, now: int
-    ) -> int:  # fmt: skip
-        values = {"name": name, "email": email, "password": hashed, "role": role, "state": AccountState.ACTIVE}
-        try:
-            with connection.begin_nested():
-                made = connection.execute(account.insert().values(**values, created=now).returning(account.c.id))
-                return int(made.scalar_one())
-        except IntegrityError as error:
-            msg = f"There is an account with the email {email} already: ask for an invite to that email."
-            raise ConflictError(msg) from error
 
 
 USED = "This invite was used or has expired: ask for another one; it is good for an hour."
 
 
-def digest(token: str) -> bytes:
-    """Return what is kept of a token."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def _person(found: Row[Any]) -> Person:
-    return Person(found.id, found.name, Role(found.role))
+def add_account(
+    connection: Connection, name: str, email: str, hashed: str, role: Role, now: int
+) -> int:  # fmt: skip
+    """Make an account and return its number; raise ConflictError where the email has one."""
+    values = {"name": name, "email": email, "password": hashed, "role": role, "state": AccountState.ACTIVE}
+    try:
+        with connection.begin_nested():
+            made = connection.execute(account.insert().values(**values, created=now).returning(account.c.id))
+            return int(made.scalar_one())
+    except IntegrityError as error:
+        msg = f"There is an account with the email {email} already: ask for an invite to that email."
+        raise ConflictError(msg) from error
 
 
 def _actor(who: Person | None) -> str:
     return who.name if who else "command line"
 
 
-def _name(given: str) -> str:
+def name_of(given: str) -> str:
+    """Return a name as it is kept; raise InvalidError for none."""
     name = " ".join(given.split())
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         msg = f"A name has 1 to {LONGEST_NAME} characters that can be read; this one has {len(name)}."
@@ -312,7 +280,8 @@ def _name(given: str) -> str:
     return name
 
 
-def _email(given: str) -> str:
+def email_of(given: str) -> str:
+    """Return an email as it is kept; raise InvalidError for what is none."""
     email = given.strip().lower()
     local, _, host = email.rpartition("@")
     if not local or not host or len(email) > LONGEST_EMAIL or not email.isprintable() or " " in email:

@@ -33,6 +33,10 @@ class Limits(Section, frozen=True):
         name = hashlib.sha256(email.encode("utf-8", "surrogatepass")).hexdigest()
         return {f"account {name}": self.account, f"network {network_of(address)}": self.network}
 
+    def keys_of_code(self, number: int, address: str) -> dict[str, int]:
+        """Return what a try of a code is counted by: apart from tries of the password, which was right."""
+        return {f"code {number}": self.account, f"network {network_of(address)}": self.network}
+
 
 def network_of(address: str) -> str:
     """Return the network that an address is counted with; an address that is none, as a socket's name, stands alone.
@@ -76,7 +80,7 @@ def count_try(connection: Connection, keys: dict[str, int], window: int, now: in
 def take_back(connection: Connection, keys: dict[str, int]) -> None:
     """Forget the tries of an account that has signed in, and its last one of the network."""
     for key in keys:
-        if key.startswith("account "):
+        if not key.startswith("network "):
             connection.execute(delete(attempt).where(attempt.c.key == key))
         else:
             newest = select(func.max(attempt.c.window)).where(attempt.c.key == key).scalar_subquery()

@@ -12,6 +12,7 @@ from fraud.review.views import (
     Owner,
     PastVerdict,
     PaymentRow,
+    QueueQuery,
     QueueRow,
     Reasoned,
     VerdictWord,
@@ -38,9 +39,14 @@ class Notice(msgspec.Struct, frozen=True):
     rules: str = ""
     policy: str = ""
     parameters: str = ""
-    took: str = ""
-    """What today's policy would do with the stored score."""
     release: str = ""
+    score: float | None = None
+    """The probability that model, parameters and rules of today give; None where it cannot be told."""
+    model_score: float | None = None
+    took: str = ""
+    """What today's policy would do with it."""
+    why_not: str = ""
+    """Why it cannot be told, completes "cannot be told: ..."."""
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -279,6 +285,8 @@ class CaseView(msgspec.Struct, frozen=True):
     next: int | None = None
     """Which case would come next for who asks: a look ahead, not a lock."""
     reopened: bool = False
+    queue: QueueQuery | None = None
+    """The queue that it was taken from, where that is another than all of its kind of work."""
 
 
 class Dossier(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ from fraud.review.leaving import alerts_of
 from fraud.review.naming import names_of, shown_of
 from fraud.review.neighbourhood import around
 from fraud.review.people import Person, Role
-from fraud.review.picking import ahead, case_row
+from fraud.review.picking import ahead, case_row, work_of
 from fraud.review.remedies import possible_words, usual_words
 from fraud.review.rights import need
 from fraud.review.rows import UNDECIDED, UNKNOWN, colleagues, owner_of, people_of, rows_of, tags_of
@@ -38,7 +38,7 @@ from fraud.review.tables import audit, label_trace, note, outbox, refresh, step,
 from fraud.review.tools import STREAM, Tools, marked
 from fraud.review.velocity import shop_of, velocity_of
 from fraud.review.verdicts import second_for
-from fraud.review.views import PastVerdict, QueueRow, Timeline
+from fraud.review.views import PastVerdict, QueueQuery, QueueRow, Timeline
 from fraud.review.why import About, rules_of, why_of
 from fraud.review.words import AlertKind, CaseState, Finding, Known, Parcel, Second, Teller
 
@@ -62,14 +62,18 @@ class Seen(NamedTuple):
         return waits and not any(each.by == self.who.id for each in self.given)
 
 
-def case_of(tools: Tools, who: Person, number: int, now: int, alert: int | None = None) -> CaseView:
+def case_of(
+    tools: Tools, who: Person, number: int, now: int, alert: int | None = None, queue: QueueQuery | None = None
+) -> CaseView:
     """Return a case with one of its alerts in focus, the dearest undecided one unless another is asked for.
+
+    `queue` is where the next case will be taken from, that of its kind of work unless another is named.
 
     Raises:
         UnknownError: when there is no such case, or no such alert in it.
     """
     with tools.database.read() as connection:
-        return _view(tools, connection, _seen(connection, who, number, now, alert))
+        return _view(tools, connection, _seen(connection, who, number, now, alert), queue)
 
 
 def graph_of(
@@ -140,7 +144,7 @@ def _focus(alerts: Sequence[Row[Any]], number: int | None) -> Row[Any]:
     return next((each for each in chosen if each.status in UNDECIDED), chosen[0])
 
 
-def _view(tools: Tools, connection: Connection, seen: Seen) -> CaseView:
+def _view(tools: Tools, connection: Connection, seen: Seen, queue: QueueQuery | None = None) -> CaseView:
     row, focus = seen.row, seen.focus
     stored = stored_of(connection, focus.evidence_id)
     vector = vector_of(stored.vector, tools.library.names)
@@ -181,9 +185,17 @@ def _view(tools: Tools, connection: Connection, seen: Seen) -> CaseView:
         can=_can(seen),
         colleagues=colleagues(connection),
         asked_at=seen.now,
-        next=ahead(connection, seen.who, kind.word, seen.now, row.id) if seen.who.role >= Role.ANALYST else None,
+        next=_next(connection, seen, queue),
         reopened=row.state == CaseState.REOPENED,
+        queue=queue,
     )
+
+
+def _next(connection: Connection, seen: Seen, queue: QueueQuery | None) -> int | None:
+    """Return which case would come next for who asks."""
+    if seen.who.role < Role.ANALYST:
+        return None
+    return ahead(connection, seen.who, queue or work_of(seen.row, seen.focus.kind), seen.now, seen.row.id)
 
 
 def _alerts(connection: Connection, seen: Seen, kind: str) -> tuple[AlertView, ...]:

@@ -77,9 +77,21 @@ class Desk:
         """Return a queue as lines of CSV."""
         return queue.exported(self.tools, query, who, now)
 
-    def save_view(self, who: Person, name: str, query: QueueQuery, team: bool, now: int) -> SavedView:
+    def first_view(self, who: Person) -> SavedView | None:
+        """Return the view that the queue begins with."""
+        return saved.first_view(self.tools, who)
+
+    def save_view(
+        self, who: Person, name: str, query: QueueQuery, team: bool, now: int, columns: Sequence[str] = ()
+    ) -> SavedView:
         """Keep a queue under a name."""
-        return saved.save(self.tools, who, name, query, team, now)
+        return saved.save(self.tools, who, name, query, team, now, columns)
+
+    def change_view(
+        self, who: Person, number: int, now: int, *, columns: Sequence[str] = (), default: bool | None = None
+    ) -> SavedView:
+        """Change a queue that was kept: its columns, or whether one begins with it."""
+        return saved.change(self.tools, who, number, now, columns=columns, default=default)
 
     def delete_view(self, who: Person, number: int, now: int) -> None:
         """Remove a queue that was kept."""
@@ -87,9 +99,9 @@ class Desk:
 
     # --- who works on what
 
-    def next(self, who: Person, kind: str, now: int) -> int | None:
+    def next(self, who: Person, work: str | QueueQuery, now: int) -> int | None:
         """Lock the case that comes next."""
-        return picking.take_next(self.tools, who, kind, now)
+        return picking.take_next(self.tools, who, work, now)
 
     def lock(self, who: Person, case: int, now: int) -> Owner:
         """Lock a case, or renew the lock."""
@@ -103,9 +115,9 @@ class Desk:
         """End one's lock on a case."""
         picking.let_go(self.tools, who, case, now)
 
-    def skip(self, who: Person, case: int, reason: str, now: int) -> None:
-        """Put a case back for others."""
-        picking.skip(self.tools, who, case, reason, now)
+    def skip(self, who: Person, case: int, reason: str, now: int, queue: QueueQuery | None = None) -> int | None:
+        """Put a case back for others, and lock the next one."""
+        return picking.skip(self.tools, who, case, reason, now, queue)
 
     def assign(self, who: Person, alerts: Sequence[int], colleague: int | None, now: int) -> int:
         """Give the cases of alerts to somebody."""
@@ -113,9 +125,11 @@ class Desk:
 
     # --- a case
 
-    def case(self, number: int, who: Person, now: int, alert: int | None = None) -> CaseView:
+    def case(
+        self, number: int, who: Person, now: int, alert: int | None = None, queue: QueueQuery | None = None
+    ) -> CaseView:
         """Return a case on one screen."""
-        return cases.case_of(self.tools, who, number, now, alert)
+        return cases.case_of(self.tools, who, number, now, alert, queue)
 
     def graph(
         self, number: int, who: Person, now: int, *, at: str = "alert", hops: int = 2, alert: int | None = None
@@ -132,14 +146,14 @@ class Desk:
         """Return a case for print."""
         return cases.dossier_of(self.tools, who, number, now)
 
-    def decide(self, who: Person, case: int, given: Given, now: int) -> Decided:
+    def decide(self, who: Person, case: int, given: Given, now: int, queue: QueueQuery | None = None) -> Decided:
         """Give a verdict."""
-        return decide(self.tools, who, case, given, now)
+        return decide(self.tools, who, case, given, now, queue)
 
-    def escalate(self, who: Person, case: int, reason: str, now: int) -> Decided:
+    def escalate(self, who: Person, case: int, reason: str, now: int, queue: QueueQuery | None = None) -> Decided:
         """Pass a case on to a lead, with a reason."""
         given = Given(verdict="escalated", action="none", note=picking.reason_of(reason))
-        return decide(self.tools, who, case, given, now)
+        return decide(self.tools, who, case, given, now, queue)
 
     def undo(self, who: Person, token: str, now: int) -> Undone:
         """Take one's verdict back while nothing of it has left."""

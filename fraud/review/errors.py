@@ -27,6 +27,10 @@ class InvalidError(ReviewError):
     """What was given cannot be done as it stands: a value out of range, a cap, a rule with a fault."""
 
 
+class UnavailableError(ReviewError):
+    """What this needs from elsewhere does not answer; later it may."""
+
+
 class TooManyError(ReviewError):
     """Tried too often; `seconds` says how long until the next try counts."""
 

@@ -81,6 +81,7 @@ def _verdict(row: Row[Any], people: dict[int, str]) -> PastVerdict:
         superseded=row.superseded_by is not None,
         contradicted=bool(row.contradicted),
         note=row.note,
+        unreviewed=bool(row.unreviewed),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from fraud.core.ports import Policy
+from fraud.core.records import Values
 from fraud.core.rules.ruleset import RuleSet
 from fraud.core.rules.vocabulary import Vocabulary
 
@@ -16,6 +17,19 @@ class InUse(NamedTuple):
     policy: str = ""
     parameters: str = ""
     release: str = ""
+
+
+class Rescored(NamedTuple):
+    """What is stored of a payment that was scored: its vector, which model scored it, and that model's own log-odds.
+
+    `log_odds` are those before rules and before anything that was learned since; None where no model has spoken.
+    """
+
+    tx_id: str
+    spec: str
+    values: Values
+    model: str
+    log_odds: float | None
 
 
 class Library(Protocol):
@@ -35,6 +49,13 @@ class Library(Protocol):
 
     def in_use(self) -> InUse:
         """Return what decides now."""
+
+    def score(self, model: str, learned: bytes, of: Rescored) -> float:
+        """Return the probability that a model gives a payment, with learned parameters as they were published, if any.
+
+        Raises:
+            FraudError: when that cannot be told of what is stored; the message says why.
+        """
 
 
 class Order(NamedTuple):

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import case as when
 
 from fraud.core.records import DAY, HOUR, MINUTE
 from fraud.review import counters
@@ -16,6 +17,7 @@ from fraud.review.page_views import (
     Deciding,
     DriftRow,
     LabelsView,
+    ModelBin,
     ModelView,
     RefreshRow,
     RefreshView,
@@ -27,9 +29,12 @@ from fraud.review.people import Person
 from fraud.review.rows import UNKNOWN, people_of
 from fraud.review.tables import alert, label_trace, learner_event, live_refresh, payment, refresh, release
 from fraud.review.tools import STREAM, Tools, marked
+from fraud.review.truths import OF_ALERT, is_fraud
 from fraud.review.words import ReleaseState, Teller
 
 DAYS = 30
+MOST_ALERTS = 10_000
+"""Alerts that what came of each model's is reckoned from."""
 RECENT, EVENTS, HISTORY = 1_000, 20, 30
 EDGES = (0.0, *BIN_EDGES, 1.0)
 MILLION = 1_000_000
@@ -50,6 +55,7 @@ def model_of(tools: Tools, who: Person, now: int) -> ModelView:
             refresh=_refresh(connection),
             guard=_guard(connection),
             calibration=calibration(sums),
+            by_model=_by_model(connection),
             scores=_scores(sums, today),
             drift=_drift(connection),
             drift_of=len(tools.library.vocabulary().terms),
@@ -97,6 +103,20 @@ def calibration(sums: Mapping[tuple[str, int], int]) -> tuple[Bin, ...]:
     return tuple(found)
 
 
+def _by_model(connection: Connection) -> tuple[ModelBin, ...]:
+    """Return what models said of alerts, and what came; labels count, else what the desk has said."""
+    known = is_fraud()
+    newest = alert.c.id > select(func.max(alert.c.id)).scalar_subquery() - MOST_ALERTS
+    asked = (
+        select(alert.c.model, func.avg(alert.c.model_score), func.sum(when((known, 1), else_=0)), func.count())
+        .outerjoin(payment, OF_ALERT)
+        .where(newest, alert.c.model_score.is_not(None), known.is_not(None))
+        .group_by(alert.c.model)
+    )
+    rows = sorted(connection.execute(asked), key=lambda row: (-row[3], row[0]))
+    return tuple(ModelBin(model, float(said_), share_of(int(frauds), count)) for model, said_, frauds, count in rows)
+
+
 def stage_rows(sums: Mapping[tuple[str, int], int]) -> tuple[StageRow, ...]:
     """Return median and 99th percentile of each stage, ms: the upper end of the bin in which they lie."""
     bins: dict[str, Counter[int]] = {}
@@ -140,10 +160,7 @@ def _deciding(connection: Connection) -> tuple[Deciding, ...]:
     rows = connection.execute(newest.order_by(alert.c.id.desc()).limit(RECENT)).all()
     counts = Counter((row.model, row.rules, row.policy) for row in rows)
     last = {(row.model, row.rules, row.policy): row.arrived_at for row in reversed(rows)}
-    return tuple(
-        Deciding(*versions, parameters="", count=count, last_at=last[versions])
-        for versions, count in counts.most_common()
-    )
+    return tuple(Deciding(*versions, count=count, last_at=last[versions]) for versions, count in counts.most_common())
 
 
 def _refresh(connection: Connection) -> RefreshView:

@@ -1,5 +1,7 @@
 """What the pages of leads and administrators show: team, model, rules, audit. Values are raw, as in `views`."""
 
+from typing import Literal
+
 import msgspec
 
 from fraud.review.case_views import Step
@@ -69,6 +71,19 @@ class Dispute(msgspec.Struct, frozen=True):
     at_stake: int
 
 
+class SecondRow(msgspec.Struct, frozen=True):
+    """Cases that wait for another person, by what for: four_eyes, blind, dispute or escalated.
+
+    `ageing` counts by the time since the newest verdict on each, `oldest_at` is that of the oldest.
+    """
+
+    kind: Literal["four_eyes", "blind", "dispute", "escalated"]
+    count: int
+    at_stake: int
+    ageing: tuple[Aged, ...]
+    oldest_at: int
+
+
 class TeamView(msgspec.Struct, frozen=True):
     """The team's day, from midnight UTC of the wall clock."""
 
@@ -90,7 +105,10 @@ class TeamView(msgspec.Struct, frozen=True):
     """Share of frauds among what became known of alerts of 30 days, by kind of work."""
     hours: tuple[Hour, ...]
     members: tuple[MemberRow, ...]
-    second_waiting: int
+    seconds: tuple[SecondRow, ...]
+    lapsed: int
+    """Verdicts of 30 days whose second look nobody took."""
+    lapses_after: int
     second_query: QueueQuery
     disputes: tuple[Dispute, ...]
     not_worth: Share
@@ -144,6 +162,14 @@ class Bin(msgspec.Struct, frozen=True):
     count: int
 
 
+class ModelBin(msgspec.Struct, frozen=True):
+    """Alerts of one model of which something is known: the mean of what it said, the share of frauds that came."""
+
+    model: str
+    said: float
+    came: Share
+
+
 class ScoreBar(msgspec.Struct, frozen=True):
     """Decisions by band of score: today's, and those of 30 days."""
 
@@ -189,6 +215,8 @@ class ModelView(msgspec.Struct, frozen=True):
     refresh: RefreshView
     guard: str
     calibration: tuple[Bin, ...]
+    by_model: tuple[ModelBin, ...]
+    """Of the newest alerts, the model with most of them first: bands are of payments, whichever model scored them."""
     scores: tuple[ScoreBar, ...]
     drift: tuple[DriftRow, ...]
     drift_of: int
@@ -198,12 +226,11 @@ class ModelView(msgspec.Struct, frozen=True):
 
 
 class Deciding(msgspec.Struct, frozen=True):
-    """What decisions say that they were made by, and how many of the last hour say so."""
+    """What the newest alerts say that they were decided by, and how many of them say so."""
 
     model: str
     rules: str
     policy: str
-    parameters: str
     count: int
     last_at: int
 
@@ -341,6 +368,8 @@ class UserRow(msgspec.Struct, frozen=True):
     role: str
     state: str
     last_at: int
+    signs_in_by: str = "password"
+    """`password`, `password and code`, or `provider` of identities."""
 
 
 class UsersView(msgspec.Struct, frozen=True):

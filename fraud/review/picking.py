@@ -7,32 +7,37 @@ writer at a time, so there two cannot pick the same either.
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select, update
 
 from fraud.review.changes import noted
 from fraud.review.errors import ConflictError, InvalidError, UnknownError
 from fraud.review.people import Person, Role
-from fraud.review.queue import SECONDS, waits_for
+from fraud.review.queue import SECONDS, WALKS, held_by, of_filter, ordered, waits_for
 from fraud.review.rights import need
 from fraud.review.rows import UNDECIDED, UNKNOWN, people_of
 from fraud.review.tables import IS_OPEN, account, alert, case
 from fraud.review.tools import Tools
-from fraud.review.views import Owner, Shelf
-from fraud.review.words import AlertKind, CaseState, Changed
+from fraud.review.views import Owner, QueueQuery
+from fraud.review.words import AlertKind, CaseState, Changed, of_word
 
 LONGEST_REASON = 500
 
 
-def take_next(tools: Tools, who: Person, kind: str, now: int) -> int | None:
-    """Lock the case that is worth most of a kind of work, or of the shelf `second` or `disputes`; None when none waits.
+def take_next(tools: Tools, who: Person, work: str | QueueQuery, now: int) -> int | None:
+    """Lock the case that comes first in a queue; None when none waits there.
+
+    `work` is a kind of work, or the shelf `second` or `disputes`, the dearest first; or a queue in its own order,
+    narrowed by its filter.
 
     Raises:
         ForbiddenError: for the role.
         InvalidError: when there is no such kind.
     """
-    need(who, Role.LEAD if kind == "disputes" else Role.ANALYST, "take a case")
+    queue = queue_for(work)
+    need(who, Role.LEAD if queue.shelf == "disputes" else Role.ANALYST, "take a case")
     with tools.database.write() as connection:
-        number = picked(connection, who, kind, now)
+        number = picked(connection, who, queue, now)
         if number is not None:
             lock_for(connection, who, number, now + tools.settings.lock)
             noted(connection, _undecided(connection, number), Changed.CHANGED, now)
@@ -67,8 +72,10 @@ def let_go(tools: Tools, who: Person, number: int, now: int) -> None:
             noted(connection, _undecided(connection, number), Changed.CHANGED, now)
 
 
-def skip(tools: Tools, who: Person, number: int, reason: str, now: int) -> None:
-    """Put a case back for others, with a reason; one gets it again when nothing else waits.
+def skip(tools: Tools, who: Person, number: int, reason: str, now: int, queue: QueueQuery | None = None) -> int | None:
+    """Put a case back for others, with a reason, and lock the next one, of a queue or of the same kind of work.
+
+    Returns None where nothing else waits; then one gets the same again by `take_next`.
 
     Raises:
         InvalidError: without a reason.
@@ -81,7 +88,11 @@ def skip(tools: Tools, who: Person, number: int, reason: str, now: int) -> None:
         # It stays marked with who has skipped it, without a lock: their `next` passes it by.
         connection.execute(update(case).where(case.c.id == number).values(owner=who.id, lock_until=None))
         tools.audit.append(connection, now, who.name, "case.skip", f"case/{number}", None, why)
+        following = picked(connection, who, queue or work_of(row, _kind(connection, number)), now, but=number)
+        if following is not None:
+            lock_for(connection, who, following, now + tools.settings.lock)
         noted(connection, _undecided(connection, number), Changed.CHANGED, now)
+    return following
 
 
 def assign(tools: Tools, who: Person, alerts: Sequence[int], colleague: int | None, now: int) -> int:
@@ -105,21 +116,43 @@ def assign(tools: Tools, who: Person, alerts: Sequence[int], colleague: int | No
     return len(cases)
 
 
-def picked(connection: Connection, who: Person, kind: str, now: int, but: int = 0) -> int | None:
+def picked(connection: Connection, who: Person, queue: QueueQuery, now: int, but: int = 0) -> int | None:
     """Return the case that comes next for somebody, its row held until the transaction ends."""
     for mine_too in (False, True):
         row = connection.execute(
-            _candidates(who, kind, now, mine_too).where(case.c.id != but).with_for_update(of=case, skip_locked=True)
+            _candidates(who, queue, now, mine_too).where(case.c.id != but).with_for_update(of=case, skip_locked=True)
         ).first()
         if row is not None:
             return int(row.case_id)
     return None
 
 
-def ahead(connection: Connection, who: Person, kind: str, now: int, but: int) -> int | None:
+def ahead(connection: Connection, who: Person, queue: QueueQuery, now: int, but: int) -> int | None:
     """Return which case would come next if `but` were done; nothing is locked."""
-    row = connection.execute(_candidates(who, kind, now, mine_too=False).where(case.c.id != but)).first()
+    row = connection.execute(_candidates(who, queue, now, mine_too=False).where(case.c.id != but)).first()
     return None if row is None else int(row.case_id)
+
+
+def queue_for(work: str | QueueQuery) -> QueueQuery:
+    """Return the queue of a kind of work, or of a shelf that cases are taken from; a queue as it is.
+
+    Raises:
+        InvalidError: when there is no such kind.
+    """
+    if isinstance(work, QueueQuery):
+        return work
+    known = [kind.word for kind in AlertKind]
+    if work not in (*known, *SECONDS):
+        msg = f"{work!r} is no kind of work: expected one of {', '.join([*known, *SECONDS])}"
+        raise InvalidError(msg)
+    return msgspec.convert({"kind": work} if work in known else {"shelf": work}, QueueQuery)
+
+
+def work_of(row: Row[Any], kind: int) -> QueueQuery:
+    """Return the queue that a case was work of; `kind` is that of its alerts."""
+    if row.state != CaseState.PENDING_SECOND:
+        return queue_for(AlertKind(kind).word)
+    return queue_for("disputes" if row.kind_second in SECONDS["disputes"] else "second")
 
 
 def case_row(connection: Connection, number: int, *, hold: bool = False) -> Row[Any]:
@@ -167,33 +200,39 @@ def reason_of(text: str) -> str:
     return found
 
 
-def _candidates(who: Person, kind: str, now: int, mine_too: bool) -> Select[Any]:
-    """Return what asks for the dearest alert that somebody can take; without `mine_too` of a case that others had."""
+def _candidates(who: Person, queue: QueueQuery, now: int, mine_too: bool) -> Select[Any]:
+    """Return what asks for the first alert that somebody can take; without `mine_too` of a case that others had."""
     free: ColumnElement[bool] = or_(case.c.owner.is_(None), case.c.lock_until.is_(None), case.c.lock_until <= now)
     if mine_too:
         free = or_(free, case.c.owner == who.id)
     else:
         free = and_(free, or_(case.c.owner.is_(None), case.c.owner != who.id))
-    asked = select(alert.c.case_id, alert.c.id).join(case, case.c.id == alert.c.case_id).where(*_work(kind, who))
+    asked = select(alert.c.case_id, alert.c.id).join(case, case.c.id == alert.c.case_id)
+    asked = asked.where(*_work(queue, who, now), *of_filter(queue.filter, now))
     asked = asked.where(free, or_(case.c.assignee.is_(None), case.c.assignee == who.id))
-    return asked.order_by(alert.c.at_stake.desc(), alert.c.id.desc()).limit(1)
+    walk = WALKS[queue.order]
+    return ordered(asked, walk, falls=walk.falls).limit(1)
 
 
-def _work(kind: str, who: Person) -> list[ColumnElement[bool]]:
-    shelves: dict[str, Shelf] = {"second": "second", "disputes": "disputes"}
-    if kind in shelves:
-        return [alert.c.case_id.in_(waits_for(shelves[kind], who)), alert.c.status.in_(UNDECIDED)]
-    known = {member.word: member for member in AlertKind}
-    if kind not in known:
-        msg = f"{kind!r} is no kind of work: expected one of {', '.join([*known, *SECONDS])}"
-        raise InvalidError(msg)
+def _work(queue: QueueQuery, who: Person, now: int) -> list[ColumnElement[bool]]:
+    if queue.shelf == "mine":
+        return [alert.c.case_id.in_(held_by(who, now)), alert.c.status.in_(UNDECIDED)]
+    if queue.shelf in SECONDS:
+        return [alert.c.case_id.in_(waits_for(queue.shelf, who)), alert.c.status.in_(UNDECIDED)]
     goes_on = case.c.state != int(CaseState.PENDING_SECOND)
-    return [IS_OPEN, alert.c.kind == literal_column(str(int(known[kind]))), goes_on]
+    return [IS_OPEN, alert.c.kind == literal_column(str(int(of_word(AlertKind, queue.kind)))), goes_on]
 
 
 def lock_for(connection: Connection, who: Person, number: int, until: int) -> None:
     """Lock a case for somebody, without looking whether it is free."""
     connection.execute(update(case).where(case.c.id == number).values(owner=who.id, lock_until=until))
+
+
+def _kind(connection: Connection, number: int) -> int:
+    """Return what kind of work a case is, by its dearest alert that waits, or any."""
+    waits = alert.c.status.in_(UNDECIDED)
+    dearest = select(alert.c.kind).where(alert.c.case_id == number).order_by(waits.desc(), alert.c.at_stake.desc())
+    return int(connection.execute(dearest.limit(1)).scalar() or 0)
 
 
 def _undecided(connection: Connection, number: int) -> list[int]:

@@ -182,7 +182,8 @@ Index("label_trace_not_live", label_trace.c.source, label_trace.c.seen_at, sqlit
       postgresql_where=_not_live)  # fmt: skip
 Index("label_trace_happened", label_trace.c.happened_at)
 
-# A snapshot of the learner, without its parameters; and every time that payments got another one.
+# A snapshot of the learner; and every time that payments got another one. `body` is the snapshot as it was published,
+# with its parameters: of the newest ones, and of those that payments get, so that an alert can be scored as of today.
 refresh = Table(
     "refresh",
     metadata,
@@ -192,6 +193,7 @@ refresh = Table(
     time("at"),
     flag("promoted"),
     Column("content", Json, nullable=False),
+    Column("body", LargeBinary),
 )
 Index("refresh_at", refresh.c.base, refresh.c.at)
 live_refresh = Table(

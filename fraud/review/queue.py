@@ -40,6 +40,8 @@ from fraud.review.words import AlertKind, CaseState, Deed, Second, of_word
 
 MOST = 200
 """Rows of a page at most."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a cell begins with that a spreadsheet takes for a formula; the last four are the first ones in full width."""
 COUNTED = 1_000
 """Up to how many a shelf that no sum is kept of is counted."""
 SECONDS = {"second": (Second.FOUR_EYES, Second.BLIND), "disputes": (Second.DISPUTE, Second.ESCALATED)}
@@ -118,7 +120,7 @@ def badges_of(connection: Connection, who: Person, now: int) -> tuple[Badge, ...
 
 def conditions(query: QueueQuery, who: Person, now: int) -> list[ColumnElement[bool]]:
     """Return what an alert of a queue fulfils; raise InvalidError for a filter that names nothing there is."""
-    return [*_of_shelf(query, who, now), *_of_filter(query.filter, now)]
+    return [*_of_shelf(query, who, now), *of_filter(query.filter, now)]
 
 
 def exported(tools: Tools, query: QueueQuery, who: Person, now: int) -> Iterator[str]:
@@ -159,7 +161,7 @@ def _cells(row: QueueRow) -> list[object]:
 def _line(cells: Sequence[object]) -> str:
     """Return one line; a text that a spreadsheet would take for a formula is marked as text."""
     written = io.StringIO()
-    plain = [f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell for cell in cells]
+    plain = [f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell for cell in cells]
     csv.writer(written).writerow(plain)
     return written.getvalue()
 
@@ -172,12 +174,13 @@ def _walked(connection: Connection, query: QueueQuery, who: Person, now: int, li
     asked = asked.where(*conditions(query, who, now))
     if key := query.before or query.after:
         asked = asked.where(_beyond(walk, _parsed(key), falls=walk.falls is not back))
-    rows = list(connection.execute(_ordered(asked, walk, falls=walk.falls is not back).limit(limit + 1)))
+    rows = list(connection.execute(ordered(asked, walk, falls=walk.falls is not back).limit(limit + 1)))
     more, rows = len(rows) > limit, rows[:limit]
     return (rows[::-1] if back else rows), more
 
 
-def _ordered(asked: Select[Any], walk: Walk, *, falls: bool) -> Select[Any]:
+def ordered(asked: Select[Any], walk: Walk, *, falls: bool) -> Select[Any]:
+    """Return a question for alerts in the order of a walk, or in the one against it."""
     columns = [alert.c.id] if walk.column is None else [walk.column, alert.c.id]
     return asked.order_by(*(column.desc() if falls else column for column in columns))
 
@@ -214,13 +217,13 @@ def _of_shelf(query: QueueQuery, who: Person, now: int) -> list[ColumnElement[bo
         kind = _member(AlertKind, query.kind)
         return [IS_OPEN, alert.c.kind == literal_column(str(int(kind)))]
     if query.shelf == "mine":
-        return [alert.c.case_id.in_(_mine(who, now)), alert.c.status.in_(UNDECIDED)]
+        return [alert.c.case_id.in_(held_by(who, now)), alert.c.status.in_(UNDECIDED)]
     if query.shelf == "overturned":
         return [alert.c.id.in_(_overturned(who))]
     return [alert.c.case_id.in_(waits_for(query.shelf, who)), alert.c.status.in_(UNDECIDED)]
 
 
-def _mine(who: Person, now: int) -> CompoundSelect[tuple[int]]:
+def held_by(who: Person, now: int) -> CompoundSelect[tuple[int]]:
     """Return the cases that somebody has: locked, called unsure, or assigned; each part goes by its own index."""
     goes_on = case.c.state.in_([int(state) for state in WORKING])
     has = or_(case.c.lock_until > now, case.c.snooze_until.is_not(None))
@@ -247,7 +250,8 @@ def _overturned(who: Person) -> Select[tuple[int]]:
     )
 
 
-def _of_filter(given: QueueFilter, now: int) -> list[ColumnElement[bool]]:
+def of_filter(given: QueueFilter, now: int) -> list[ColumnElement[bool]]:
+    """Return what an alert fulfils that a filter leaves in; its case is joined."""
     chosen: list[ColumnElement[bool]] = []
     if given.least is not None:
         chosen.append(alert.c.base_amount >= given.least)

@@ -115,9 +115,14 @@ def reveal_entity(tools: Tools, who: Person, card: int, now: int) -> str:
     return str(name)
 
 
+def plain_tag(text: str) -> str:
+    """Return a text as a tag is written: lower case, one space between words."""
+    return " ".join(text.split()).lower()
+
+
 def tag_of(text: str) -> str:
-    """Return a tag as it is kept: lower case, one space between words; raise InvalidError for none."""
-    found = " ".join(text.split()).lower()
+    """Return a tag as it is kept; raise InvalidError for none."""
+    found = plain_tag(text)
     if not 0 < len(found) <= LONGEST_TAG:
         msg = f"the tag has {len(found)} characters: expected 1 to {LONGEST_TAG}"
         raise InvalidError(msg)

@@ -26,6 +26,14 @@ class ReviewSection(Section, frozen=True):
     blind_share: Annotated[
         float, setting("Verdicts that a second person gives once more, without seeing the first.", "share", ge=0, le=1)
     ] = 0.05
+    blind_lapse: Annotated[
+        Duration,
+        setting(
+            "A verdict of these that nobody has given once more after so long holds by itself: its label leaves, and "
+            "it is marked as unreviewed.",
+            "duration",
+        ),
+    ] = Duration(3 * DAY)
     rules_second: Annotated[
         bool, setting("Rules and releases are activated and rolled back only when a second lead agrees.")
     ] = True
@@ -58,4 +66,6 @@ class ReviewSection(Section, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse spans of nothing; an undo of nothing is allowed: verdicts then leave at once."""
-        positive(self, "lock", "unsure_again", "keep_payments", "due_declined", "due_challenged", "due_sample")
+        positive(
+            self, "lock", "unsure_again", "blind_lapse", "keep_payments", "due_declined", "due_challenged", "due_sample"
+        )

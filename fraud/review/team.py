@@ -11,7 +11,7 @@ from sqlalchemy import case as when
 from fraud.core.records import DAY, HOUR, MINUTE
 from fraud.review import counters
 from fraud.review.agreement import Pair, agreement, kappa, of_person, share_of
-from fraud.review.page_views import Aged, Dispute, Hour, MemberRow, Share, TeamView, Waste
+from fraud.review.page_views import Aged, Dispute, Hour, MemberRow, SecondRow, Share, TeamView, Waste
 from fraud.review.people import Person, Role
 from fraud.review.queue import WORKING
 from fraud.review.rights import need
@@ -25,6 +25,7 @@ from fraud.review.words import AlertKind, AlertStatus, CaseState, Finding, Secon
 MONTH = 30 * DAY
 NEAR = 15 * MINUTE
 AGES = 15 * MINUTE, HOUR, 4 * HOUR, 0
+SECOND_AGES = HOUR, DAY, 3 * DAY, 0
 CLOSES = 18 * HOUR
 """The end of the working day, UTC, that capacity is reckoned to."""
 MOST_SHOWN, MOST_READ = 20, 20_000
@@ -75,7 +76,9 @@ def team_of(tools: Tools, who: Person, now: int) -> TeamView:
             precision=_precision(connection, now),
             hours=hours,
             members=_members(connection, given, now, day_at),
-            second_waiting=_second_waiting(connection),
+            seconds=_seconds(connection, now),
+            lapsed=_lapsed(connection, now),
+            lapses_after=int(tools.settings.blind_lapse),
             second_query=QueueQuery(shelf="second"),
             disputes=_disputes(connection),
             not_worth=share_of(len(wasted), len(rated)),
@@ -208,9 +211,34 @@ def _precision(connection: Connection, now: int) -> dict[str, Share]:
     return {AlertKind(kind).word: share_of(int(part or 0), whole) for kind, whole, part in connection.execute(asked)}
 
 
-def _second_waiting(connection: Connection) -> int:
-    kinds = int(Second.FOUR_EYES), int(Second.BLIND)
-    asked = select(func.count()).select_from(case).where(IS_SECOND, case.c.kind_second.in_(kinds))
+def _seconds(connection: Connection, now: int) -> tuple[SecondRow, ...]:
+    """Return what waits for another person, by what for: nothing else tells that nobody comes."""
+    asked = (
+        select(case.c.kind_second, case.c.at_stake, func.max(verdict.c.at))
+        .join(verdict, and_(verdict.c.case_id == case.c.id, verdict.c.superseded_by.is_(None)))
+        .where(IS_SECOND, case.c.state == int(CaseState.PENDING_SECOND))
+        .group_by(case.c.id, case.c.kind_second, case.c.at_stake)
+    )
+    waits: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for kind, stake, at in connection.execute(asked):
+        waits[kind].append((at, stake))
+    return tuple(_second(Second(kind), found, now) for kind, found in sorted(waits.items()))
+
+
+def _second(kind: Second, waits: Sequence[tuple[int, int]], now: int) -> SecondRow:
+    """Return what waits for one thing: when each began to, and what is at stake in it."""
+    least, aged = 0, []
+    for below in SECOND_AGES:
+        within = [stake for at, stake in waits if least <= now - at and (not below or now - at < below)]
+        aged.append(Aged(below, len(within), sum(within)))
+        least = below
+    stakes = sum(stake for _, stake in waits)
+    word: Any = kind.word
+    return SecondRow(word, len(waits), stakes, tuple(aged), min(at for at, _ in waits))
+
+
+def _lapsed(connection: Connection, now: int) -> int:
+    asked = select(func.count()).select_from(verdict).where(verdict.c.at > now - MONTH, verdict.c.unreviewed)
     return int(connection.execute(asked).scalar_one())
 
 

@@ -18,14 +18,14 @@ from fraud.review.changes import noted
 from fraud.review.errors import ConflictError, ForbiddenError, InvalidError
 from fraud.review.leaving import Letter, alerts_of, send_labels, send_orders, unblock
 from fraud.review.people import Person, Role
-from fraud.review.picking import case_row, lock_for, need_free, picked
+from fraud.review.picking import case_row, lock_for, need_free, picked, work_of
 from fraud.review.remedies import SETTLES, chosen
 from fraud.review.rights import need
 from fraud.review.rows import NEVER, UNDECIDED, people_of
 from fraud.review.steps import Step
 from fraud.review.tables import verdict
 from fraud.review.tools import Tools
-from fraud.review.views import Decided, Given
+from fraud.review.views import Decided, Given, QueueQuery
 from fraud.review.words import AlertKind, AlertStatus, CaseState, Changed, Finding, Order, Second, of_word
 
 FINAL = Finding.FRAUD, Finding.GENUINE
@@ -51,8 +51,8 @@ class Said(NamedTuple):
     given: Given
 
 
-def decide(tools: Tools, who: Person, number: int, given: Given, now: int) -> Decided:
-    """Give a verdict on a case, and lock the next one of its kind.
+def decide(tools: Tools, who: Person, number: int, given: Given, now: int, queue: QueueQuery | None = None) -> Decided:
+    """Give a verdict on a case, and lock the next one, of a queue or of the same kind of work.
 
     Raises:
         ForbiddenError: for the role, or where another person has to look.
@@ -64,9 +64,9 @@ def decide(tools: Tools, who: Person, number: int, given: Given, now: int) -> De
     with tools.database.write() as connection:
         step = Step(connection, who, now, now + tools.settings.undo)
         row = case_row(connection, number, hold=True)
-        outcome, kind = given_in(tools, step, row, given)
+        outcome, work = given_in(tools, step, row, given)
         step.end()
-        following = picked(connection, who, kind, now, but=number)
+        following = picked(connection, who, queue or work, now, but=number)
         if following is not None:
             lock_for(connection, who, following, now + tools.settings.lock)
         noted(connection, outcome.alerts, Changed.CHANGED, now)
@@ -84,8 +84,8 @@ def decide(tools: Tools, who: Person, number: int, given: Given, now: int) -> De
     )
 
 
-def given_in(tools: Tools, step: Step, row: Row[Any], given: Given) -> tuple[Outcome, str]:
-    """Give a verdict on a case whose row is held, and tell what came of it, and the kind of work that it was."""
+def given_in(tools: Tools, step: Step, row: Row[Any], given: Given) -> tuple[Outcome, QueueQuery]:
+    """Give a verdict on a case whose row is held, and tell what came of it, and the queue that it was work of."""
     need_free(step.connection, row, step.who, step.now)
     rows = alerts_of(step.connection, row.id)
     waiting = _waiting(step.connection, row, rows)
@@ -93,11 +93,11 @@ def given_in(tools: Tools, step: Step, row: Row[Any], given: Given) -> tuple[Out
         raise _conflict(step, row)
     said = _said(given, waiting)
     if row.state != CaseState.PENDING_SECOND:
-        outcome, kind = _first(tools, step, row, said), AlertKind(said.alerts[0].kind).word
+        outcome = _first(tools, step, row, said)
     elif row.kind_second in (Second.DISPUTE, Second.ESCALATED):
-        outcome, kind = _by_lead(tools, step, row, said), "disputes"
+        outcome = _by_lead(tools, step, row, said)
     else:
-        outcome, kind = _second(step, row, said), "second"
+        outcome = _second(step, row, said)
     told = {"alerts": outcome.alerts, "verdict": given.verdict, "action": outcome.action.word,
             "state": outcome.state.word, "waits_for": outcome.second.word}  # fmt: skip
     before = msgspec.json.encode({"state": CaseState(row.state).word, "waits_for": Second(row.kind_second).word})
@@ -106,7 +106,7 @@ def given_in(tools: Tools, step: Step, row: Row[Any], given: Given) -> tuple[Out
         step.connection, step.now, step.who.name, f"verdict.{given.verdict}", f"case/{row.id}", before.decode(),
         after.decode(),
     )  # fmt: skip
-    return outcome, kind
+    return outcome, work_of(row, said.alerts[0].kind)
 
 
 def _waiting(connection: Connection, row: Row[Any], rows: Sequence[Row[Any]]) -> list[Row[Any]]:
@@ -120,7 +120,7 @@ def _waiting(connection: Connection, row: Row[Any], rows: Sequence[Row[Any]]) ->
     locked = [each for each in waiting if each.status == AlertStatus.LOCKED]
     if row.kind_second in (Second.DISPUTE, Second.ESCALATED):
         return locked
-    final = {each.alert_id for each in _standing(connection, row.id) if each.verdict in FINAL}
+    final = {each.alert_id for each in standing(connection, row.id) if each.verdict in FINAL}
     return [each for each in locked if each.id in final]
 
 
@@ -187,12 +187,12 @@ def _first(tools: Tools, step: Step, row: Row[Any], said: Said) -> Outcome:
 
 def _second(step: Step, row: Row[Any], said: Said) -> Outcome:
     """Take the second verdict: where it agrees it holds, else a lead decides."""
-    standing = {each.alert_id: each for each in _standing(step.connection, row.id)}
-    need_another(step.who, standing.values())
+    first = {each.alert_id: each for each in standing(step.connection, row.id)}
+    need_another(step.who, first.values())
     kind = Second(row.kind_second)
-    numbers = _give(step, said, standing)
-    if _agree(kind, said, standing):
-        return _hold(step, row, said, numbers, ordered=kind is Second.BLIND)
+    numbers = _give(step, said, first)
+    if _agree(kind, said, first):
+        return hold(step, row, said, numbers, ordered=kind is Second.BLIND)
     step.change_case(row, kind_second=int(Second.DISPUTE), owner=None, assignee=None, lock_until=None)
     return Outcome(_ids(said), CaseState.PENDING_SECOND, _main(said), Second.DISPUTE, sent=False)
 
@@ -204,7 +204,7 @@ def _by_lead(tools: Tools, step: Step, row: Row[Any], said: Said) -> Outcome:
         msg = "a lead decides: expected fraud, genuine or unsure"
         raise InvalidError(msg)
     if row.kind_second == Second.DISPUTE:
-        need_another(step.who, _standing(step.connection, row.id))
+        need_another(step.who, standing(step.connection, row.id))
     if said.finding in FINAL:
         return _settle(step, row, said)
     numbers = _give(step, said)
@@ -221,10 +221,10 @@ def _by_lead(tools: Tools, step: Step, row: Row[Any], said: Said) -> Outcome:
 
 def _settle(step: Step, row: Row[Any], said: Said) -> Outcome:
     """Give a verdict that holds at once."""
-    return _hold(step, row, said, _give(step, said), ordered=False)
+    return hold(step, row, said, _give(step, said), ordered=False)
 
 
-def _hold(step: Step, row: Row[Any], said: Said, numbers: dict[int, int], *, ordered: bool) -> Outcome:
+def hold(step: Step, row: Row[Any], said: Said, numbers: dict[int, int], *, ordered: bool) -> Outcome:
     """End what a verdict that holds is about: labels leave, orders too unless they have; alerts are decided."""
     letter, sent = _label(step, said, numbers)
     if not ordered:
@@ -299,23 +299,23 @@ def need_another(who: Person, before: Any) -> None:
         raise ForbiddenError(msg)
 
 
-def _standing(connection: Connection, number: int) -> list[Row[Any]]:
+def standing(connection: Connection, number: int) -> list[Row[Any]]:
     """Return the verdicts of a case that hold or wait, in order."""
     stands = (verdict.c.case_id == number) & verdict.c.superseded_by.is_(None)
     return list(connection.execute(select(verdict).where(stands).order_by(verdict.c.id.desc())))
 
 
-def _agree(kind: Second, said: Said, standing: dict[int, Row[Any]]) -> bool:
+def _agree(kind: Second, said: Said, first: dict[int, Row[Any]]) -> bool:
     """Tell whether a second verdict says what the first one did; with four eyes what is done must be the same too."""
-    pairs = [(standing[each.id], order) for each, order in zip(said.alerts, said.orders, strict=True)]
-    if any(first.verdict != said.finding for first, _ in pairs):
+    pairs = [(first[each.id], order) for each, order in zip(said.alerts, said.orders, strict=True)]
+    if any(before.verdict != said.finding for before, _ in pairs):
         return False
-    return kind is Second.BLIND or all(first.action == order for first, order in pairs)
+    return kind is Second.BLIND or all(before.action == order for before, order in pairs)
 
 
 def _conflict(step: Step, row: Row[Any]) -> ConflictError:
     """Return what to say where nothing waits any more: who has decided, when and how."""
-    newest = next(iter(_standing(step.connection, row.id)), None)
+    newest = next(iter(standing(step.connection, row.id)), None)
     if newest is None:
         return ConflictError(f"case {row.id} waits for nobody any more: its alerts have timed out; reopen it")
     name = people_of(step.connection, [newest.by]).get(newest.by, "somebody")

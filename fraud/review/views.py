@@ -18,6 +18,8 @@ Order = Literal["at_stake", "expected_loss", "due", "newest"]
 VerdictWord = Literal["fraud", "genuine", "unsure", "escalated"]
 ActionWord = Literal["release", "decline", "step_up", "block_card", "none"]
 EntityKind = Literal["card", "merchant", "device"]
+Column = Literal["risk", "state", "stake", "amount", "card", "why", "channel", "model", "seen", "left"]
+"""What stands beside an alert in the queue, in order."""
 Shelf = Literal["kind", "mine", "second", "disputes", "overturned"]
 """What a queue holds: alerts of a kind of work; my own locked, assigned or unsure ones; cases that wait for a second
 person; those that a lead decides; my verdicts that a chargeback contradicts."""
@@ -172,6 +174,11 @@ class QueuePage(msgspec.Struct, frozen=True):
     last_decision_at: int = 0
     """Wall clock: when the newest decision was taken in."""
 
+    @property
+    def view(self) -> SavedView | None:
+        """Return the view that this is, None for none."""
+        return next((view for view in self.saved if view.id == self.query.view), None)
+
 
 class PaymentRow(msgspec.Struct, frozen=True):
     """One payment of a card, merchant or device. `verdict` and its source are what is known of it by now."""
@@ -208,6 +215,8 @@ class PastVerdict(msgspec.Struct, frozen=True):
     superseded: bool = False
     contradicted: bool = False
     note: str = ""
+    unreviewed: bool = False
+    """It was to be given once more, and nobody did in time."""
 
 
 class EntityView(msgspec.Struct, frozen=True):
@@ -265,6 +274,8 @@ class BulkPreview(msgspec.Struct, frozen=True):
     need_second: int
     """So many of them wait for a second person, and nothing leaves before."""
     left_out: tuple["LeftOut", ...] = ()
+    queue: QueueQuery = QueueQuery()
+    """Where they were selected, and where one goes back to."""
 
 
 class LeftOut(msgspec.Struct, frozen=True):

@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from fraud.core.ports import Policy
-from fraud.core.records import Action
-from fraud.review.case_views import Change, Compared, Notice, RuleRow, RulesTraced, WhyView
+from fraud.core.records import Action, Transaction
+from fraud.review.case_views import Change, Compared, RuleRow, RulesTraced, WhyView
 from fraud.review.library import Library
 from fraud.review.naming import names_of, veiled
 from fraud.review.rows import LIFTED, UNKNOWN, reasoned, reasons_of
 from fraud.review.stored import Stored, Vector, made_of, transaction_of
 from fraud.review.tables import peer
+from fraud.review.today import notice_of
 from fraud.review.views import Reasoned
-from fraud.review.words import Deed
 
 FEW_PEERS = 30
 HALVINGS = 40
@@ -33,16 +32,17 @@ class About(NamedTuple):
 
 def why_of(connection: Connection, library: Library, about: About) -> WhyView:
     """Return why an alert was raised."""
-    policy = library.policy(about.row.policy)
+    policy, made = library.policy(about.row.policy), made_of(about.stored.message)
+    transaction = _transaction(connection, about)
     reasons = [reasoned(row, about.card) for row in reasons_of(connection, [about.row.id]).get(about.row.id, ())]
     return WhyView(
         stored_at=about.row.arrived_at,
-        made=made_of(about.stored.message),
+        made=made,
         reasons=tuple(reasons),
         compared=_compared(connection, about),
         changes=_changes(about.row, reasons, policy),
         passes_below=passes_below(policy, about.row.base_amount),
-        notice=_notice(library, about),
+        notice=notice_of(connection, library, transaction, made, about.stored, about.vector),
         message_sha256=about.stored.sha256,
     )
 
@@ -52,11 +52,7 @@ def rules_of(connection: Connection, library: Library, about: About) -> RulesTra
     rules = library.rules(about.row.rules)
     if rules is None or not about.vector.by_name:
         return RulesTraced(about.row.rules, known=False, rows=())
-    row = about.row
-    names = names_of(connection, [row.merchant, row.device])
-    device = names.get(row.device, (0, UNKNOWN))[1] if row.device is not None else None
-    merchant = names.get(row.merchant, (0, UNKNOWN))[1]
-    tx = transaction_of(row, about.card, merchant, device, about.stored.message.kind)
+    tx = _transaction(connection, about)
     described = dict(line.split(": ", 1) for line in rules.describe())
     rows = [
         RuleRow(
@@ -69,6 +65,15 @@ def rules_of(connection: Connection, library: Library, about: About) -> RulesTra
         for traced in rules.trace(tx, about.vector.values)
     ]
     return RulesTraced(about.row.rules, known=True, rows=tuple(rows))
+
+
+def _transaction(connection: Connection, about: About) -> Transaction:
+    """Return the payment as it was judged."""
+    row = about.row
+    names = names_of(connection, [row.merchant, row.device])
+    device = names.get(row.device, (0, UNKNOWN))[1] if row.device is not None else None
+    merchant = names.get(row.merchant, (0, UNKNOWN))[1]
+    return transaction_of(row, about.card, merchant, device, about.stored.message.kind)
 
 
 def passes_below(policy: Policy | None, base_amount: int) -> float | None:
@@ -102,30 +107,6 @@ def _changes(row: Row[Any], reasons: Sequence[Reasoned], policy: Policy | None) 
         label = spoke[0].removeprefix(RULE) if len(spoke) == 1 else "rules"
         changes.append(Change(spoke[0], label, row.model_score, took(row.model_score), rule=True))
     return tuple(changes)
-
-
-def _notice(library: Library, about: About) -> Notice | None:
-    """Return where what decides now differs from what decided then, None where it does not."""
-    now, then = library.in_use(), made_of(about.stored.message)
-    notice = Notice(
-        model=_other(now.model, then.model),
-        rules=_other(now.rules, then.rules),
-        policy=_other(now.policy, then.policy),
-        parameters=_other(now.parameters, then.parameters),
-    )
-    policy = library.policy(now.policy)
-    if policy is not None:
-        would = policy.action(about.row.score, about.row.base_amount).value
-        took = Deed(about.row.action).word
-        if would != took and notice.policy:
-            notice = msgspec.structs.replace(notice, took=would)
-    if notice == Notice():
-        return None
-    return msgspec.structs.replace(notice, release=now.release)
-
-
-def _other(now: str, then: str) -> str:
-    return now if now and now != then else ""
 
 
 def _compared(connection: Connection, about: About) -> Compared:

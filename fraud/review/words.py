@@ -151,6 +151,14 @@ class AccountState(Word):
     ACTIVE = 1
 
 
+class Waits(Word):
+    """What a session waits for before it is one: nothing, a code, or that one is set up that makes codes."""
+
+    NOTHING = 0
+    CODE = 1
+    SET_UP = 2
+
+
 class ReleaseState(Word):
     """Where a release stands."""
 

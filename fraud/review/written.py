@@ -14,9 +14,11 @@ from sqlalchemy import (
     text,
 )
 
-from fraud.review.columns import Id, Json, Real, flag, metadata, named, number, time, word
+from fraud.review.columns import Id, Json, Real, count, flag, metadata, named, number, time, word
 from fraud.review.words import AccountState
 
+# `second_factor` is a salt (`second_factor.py`), `second_step` the last code that was used; `subject` is who a provider
+# of identities says that it is.
 account = Table(
     "account",
     metadata,
@@ -27,13 +29,17 @@ account = Table(
     word("role"),
     word("state", default=AccountState.ACTIVE),
     named("second_factor"),
+    count("second_step"),
+    named("subject", optional=True),
     named("theme", default="system"),
     flag("compact"),
     flag("keys_off"),
     named("zone", default="UTC"),
+    named("columns"),
     time("created"),
     time("last_at", optional=True),
 )
+Index("account_subject", account.c.subject, unique=True)
 
 session = Table(
     "session",
@@ -44,7 +50,17 @@ session = Table(
     time("seen"),
     time("expires"),
     named("csrf"),
+    word("waits", default=0),
 )
+
+# Sign-ins by a provider that have come to an end: none does twice.
+spent = Table(
+    "spent",
+    metadata,
+    Column("key_sha256", LargeBinary, primary_key=True),
+    time("at"),
+)
+Index("spent_at", spent.c.at)
 
 invite = Table(
     "invite",
@@ -68,7 +84,8 @@ attempt = Table(
     Column("count", Integer, nullable=False, server_default=text("0")),
 )
 
-# `token` names all that one confirmation did, so that it is undone as one.
+# `token` names all that one confirmation did, so that it is undone as one. `unreviewed`: somebody was to look a second
+# time, and nobody did.
 verdict = Table(
     "verdict",
     metadata,
@@ -80,6 +97,7 @@ verdict = Table(
     word("action", default=0),
     Column("second_of", Id),
     flag("blind"),
+    flag("unreviewed"),
     Column("worth_review", SmallInteger),
     time("at"),
     time("happened_at"),

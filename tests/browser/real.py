@@ -14,14 +14,16 @@ from sqlalchemy import update
 
 from fraud.core.records import SECOND
 from fraud.dashboard.app import create_app
-from fraud.dashboard.console import Console
+from fraud.dashboard.console import Console, Doors
 from fraud.dashboard.live import Live
 from fraud.dashboard.pages import Pages
 from fraud.dashboard.security import Cookies
 from fraud.dashboard.wire import DeskWire
 from fraud.review.accounts import Accounts
 from fraud.review.audit import Audit
+from fraud.review.codes import Codes
 from fraud.review.database import Database
+from fraud.review.federation import Federation
 from fraud.review.passwords import Passwords
 from fraud.review.tables import account
 from streaming.settings import ServiceSettings, changed
@@ -55,7 +57,7 @@ class Running(NamedTuple):
         page.goto(f"{self.address}/sign-in")
         expect(page.locator("[name=email]")).to_be_focused()
         type_into(page, f"{name}@example.org", PASSWORD)
-        page.wait_for_url("**/queue")
+        page.wait_for_url("**/queue*")
         return page
 
 
@@ -88,11 +90,14 @@ def application(site: Site) -> Any:
     settings = changed(ServiceSettings(), "console")
     with_passwords(site.database)
     pages = Pages()
-    accounts = Accounts(site.database, Passwords(CHEAP), TERMS, Audit(KEY).append)
+    journal = Audit(KEY).append
+    accounts = Accounts(site.database, Passwords(CHEAP), TERMS, journal)
+    doors = Doors(
+        accounts, Codes(site.database, TERMS, journal, KEY), Federation(site.database, TERMS, journal), None,
+        CapacityLimiter(2),
+    )  # fmt: skip
     live = Live(DeskWire(site.database, site.desk, pages, "EUR", now), 0.05, 50, 4)
-    return create_app(
-        Console(site.desk, accounts, pages, live, Ready(), settings, Cookies(False), CapacityLimiter(2), now)
-    )
+    return create_app(Console(site.desk, doors, pages, live, Ready(), settings, Cookies(False), now))
 
 
 def with_passwords(database: Database) -> None:

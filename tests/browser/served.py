@@ -67,6 +67,8 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/static/"):
             file = self.server.pages.static / path.removeprefix("/static/")
             self._answer(200, KINDS[file.suffix], file.read_bytes())
+        elif path == "/":
+            self._answer(303, "text/plain", b"", {"Location": "/queue"})
         elif path == "/queue/live":
             self._stream()
         elif shown := self.server.shown.get(path.removeprefix("/_/")) or self.server.by_path.get(path):

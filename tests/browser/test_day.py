@@ -1,5 +1,6 @@
 """A day at the console, in a real browser, on the real desk: what an analyst and a lead do, by keyboard."""
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,12 @@ from playwright.sync_api import Browser, Route, expect
 from sqlalchemy import func, select
 
 from fraud.review.changes import newest
+from fraud.review.second_factor import STEP, code_of
 from fraud.review.tables import outbox, verdict
 from fraud.review.words import Parcel
-from tests.browser.real import Running, running
-from tests.browser.steps import give, save_rules, take_next
+from tests.browser.real import Running, now, running
+from tests.browser.steps import CASE, give, save_rules, take_next
+from tests.dashboard.site import PASSWORD
 from tests.review.seeding import alerted
 from tests.site import until
 
@@ -236,3 +239,130 @@ def test_colleague_who_decides_greys_the_row_that_another_sees(console: Running)
     expect(row).to_contain_text("B. Lang")
     give(working, "2")
     expect(row).to_have_class(re.compile("gone"))
+
+
+def test_new_rows_are_shown_by_a_key_and_what_was_chosen_stays(console: Running) -> None:
+    page = console.person("anna")
+    expect(page.locator("#live")).not_to_contain_text("not connected")
+    for number in range(3):
+        alerted(console.site, 6_000 + number, at_stake=90_000 + number)
+    expect(page.locator("#fresh")).to_contain_text("3 new")
+    for key in ("j", "x", "Shift+J"):
+        page.keyboard.press(key)
+    chosen = page.locator("#rows tr:has(input:checked)").evaluate_all("(rows) => rows.map((row) => row.id)")
+    page.keyboard.press("l")
+    expect(page.locator("#rows tr").nth(2)).to_contain_text("900.00")
+    expect(page.locator("#chosen")).to_contain_text("2 selected")
+    again = page.locator("#rows tr:has(input:checked)").evaluate_all("(rows) => rows.map((row) => row.id)")
+    assert again == chosen
+    assert page.locator("tr.current").get_attribute("id") == chosen[-1]
+
+
+def test_new_row_of_an_empty_queue_is_shown_by_a_key(console: Running) -> None:
+    page = console.person("anna")
+    page.goto(f"{console.address}/queue?merchant=NEW")
+    expect(page.locator("#rows")).to_contain_text("Nothing in this queue fits the filter")
+    expect(page.locator("#live")).not_to_contain_text("not connected")
+    alerted(console.site, 6_000, at_stake=80_000)
+    alerted(console.site, 6_001, at_stake=90_000, merchant="NEW")
+    expect(page.locator("#fresh")).to_contain_text("1 new, 900.00 at stake")
+    page.keyboard.press("l")
+    expect(page.locator("#rows tr[data-alert]")).to_have_count(1)
+    page.keyboard.press("n")
+    page.wait_for_url(CASE)
+    expect(page.locator("h1")).to_have_text("100.00 EUR")
+
+
+def test_filter_holds_from_case_to_case_and_at_its_end_one_is_back_in_it(console: Running) -> None:
+    for number in range(4):
+        alerted(console.site, 6_000 + number, at_stake=90_000 + number, merchant="RING" if number % 2 else "OTHER")
+    page = console.person("anna")
+    page.goto(f"{console.address}/queue?merchant=RING&order=newest")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url(CASE)
+    expect(page.locator("#main")).to_contain_text("RING")
+    give(page, "1")
+    page.wait_for_url(CASE)
+    expect(page.locator("#main")).to_contain_text("RING")
+    give(page, "1")
+    page.wait_for_url(re.compile(r"/queue\?.*\bmerchant=RING"))
+    expect(page.locator("#rows")).to_contain_text("Nothing in this queue fits the filter")
+
+
+def test_skip_opens_the_next_case(console: Running) -> None:
+    for number in range(2):
+        alerted(console.site, 6_000 + number, at_stake=90_000 + number)
+    page = console.person("anna")
+    page.keyboard.press("n")
+    page.wait_for_url(CASE)
+    before = page.url
+    page.keyboard.press("s")
+    page.keyboard.type("I know the cardholder")
+    page.keyboard.press("Enter")
+    page.wait_for_function("(before) => location.href !== before", arg=before)
+    page.wait_for_url(CASE)
+    expect(page.locator("#lock")).to_have_text("locked by you")
+
+
+def test_enter_in_the_bar_of_the_selected_tags_and_never_decides(console: Running) -> None:
+    for number in range(2):
+        alerted(console.site, 6_000 + number, at_stake=90_000 + number)
+    page, before = console.person("ben"), verdicts(console)
+    page.keyboard.press("j")
+    page.keyboard.press("Shift+J")
+    page.locator("#bulk [name=tag]").fill("Ring 7")
+    page.locator("#bulk [name=tag]").press("Enter")
+    expect(page.locator("#rows tr").first).to_contain_text("ring 7")
+    assert verdicts(console) == before
+    page.locator("#all").check()
+    page.locator("#bulk").get_by_role("button", name="Give").click()
+    expect(page.locator("#rows tr").first).to_contain_text("you")
+
+
+def test_queue_is_kept_with_its_filter_and_columns_and_begun_with(console: Running) -> None:
+    page = console.person("lea")
+    page.goto(f"{console.address}/queue?least=50.00&order=due")
+    page.keyboard.press("v")
+    for column in ("Seen", "Risk"):
+        page.get_by_role("checkbox", name=column, exact=True).uncheck()
+    page.get_by_role("button", name="Show these").click()
+    expect(page.locator("th.c-seen")).to_be_hidden()
+    expect(page.locator("th.c-left")).to_be_visible()
+    page.keyboard.press("v")
+    page.locator("#view [name=name]").fill("dear ones")
+    page.locator("#view [name=team]").check()
+    page.locator("#view").get_by_role("button", name="Keep").click()
+    page.wait_for_url("**/queue?*view=*")
+    page.keyboard.press("v")
+    page.get_by_role("button", name="Begin with it").click()
+    page.wait_for_load_state()
+    other = console.person("anna")
+    other.wait_for_url("**/queue?*view=*")
+    expect(other.locator(".bar.under")).to_contain_text("amount from 50.00")
+    expect(other.locator("th.c-seen")).to_be_hidden()
+    expect(other.locator("a.tab[aria-current]")).to_contain_text("dear ones")
+
+
+def test_second_factor_is_set_up_from_its_picture_and_asked_for_at_the_next_sign_in(console: Running) -> None:
+    page = console.person("anna")
+    page.goto(f"{console.address}/settings/second-factor")
+    expect(page.locator("svg.qr path")).to_have_count(1)
+    secret = base64.b32decode(page.locator(".enrol code").inner_text().replace(" ", ""))
+    page.locator("[name=code]").fill(code_of(secret, now() // STEP))
+    page.get_by_role("button", name="Set it up").click()
+    expect(page.locator("main")).to_contain_text("You are asked for a code beside your password")
+    page.locator("summary", has_text="A. Novak").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("[role=status]")).to_contain_text("You are signed out here")
+    page.locator("[name=email]").fill("anna@example.org")
+    page.locator("[name=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator("[name=code]")).to_be_focused()
+    page.keyboard.type("000000")
+    page.keyboard.press("Enter")
+    expect(page.locator(".fault")).to_contain_text("This code is wrong")
+    console.said.clear()  # the browser calls the refusal an error
+    page.locator("[name=code]").fill(code_of(secret, now() // STEP + 1))
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/queue")

@@ -153,6 +153,13 @@ def queue_page() -> QueuePage:
     )
 
 
+def kept() -> QueuePage:
+    """Return a queue of a view with columns of its own."""
+    columns = ("state", "stake", "amount", "card", "why", "channel", "left")
+    view = SavedView(3, "ecom over 50", QueueQuery(), columns, team=True, mine=False, default=True)
+    return msgspec.structs.replace(queue_page(), saved=(view,), query=QueueQuery(view=3))
+
+
 def filtered() -> QueuePage:
     narrowed = QueueFilter(least=5_000, channel="ecom", older_than=30 * MINUTE, assignee=2)
     query = QueueQuery(kind="held", order="due", filter=narrowed)
@@ -177,7 +184,7 @@ def why() -> WhyView:
             Change("rule:odd_hour", "odd_hour", 0.02, "approve", rule=True),
         ),
         passes_below=0.058,
-        notice=Notice(model="blend@e07a55aa11", took="approve"),
+        notice=Notice(model="blend@e07a55aa11", policy="77aa0199", score=0.2, model_score=0.031, took="approve"),
         message_sha256="9f3c" * 16,
     )
 

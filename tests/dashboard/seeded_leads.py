@@ -19,6 +19,7 @@ from fraud.review.page_views import (
     LabelsView,
     ListUse,
     MemberRow,
+    ModelBin,
     ModelView,
     PendingOrder,
     RefreshRow,
@@ -29,6 +30,7 @@ from fraud.review.page_views import (
     RuleUse,
     RuleVersion,
     ScoreBar,
+    SecondRow,
     Share,
     StageRow,
     TeamView,
@@ -43,6 +45,10 @@ from tests.dashboard.seeded import NASTY, NOW
 def some(part: int, whole: int) -> Share:
     value = part / whole if whole else None
     return Share(part, whole, value, value and max(0.0, value - 0.07), value and min(1.0, value + 0.07))
+
+
+def _aged(*counts: int) -> tuple[Aged, ...]:
+    return tuple(Aged(below, count, 990 * count) for below, count in zip((HOUR, DAY, 3 * DAY, 0), counts, strict=True))
 
 
 def team() -> TeamView:
@@ -72,7 +78,13 @@ def team() -> TeamView:
             ),
             MemberRow(3, "C. Neu", "analyst", 0, 0, None, some(0, 0), some(0, 0), some(0, 0), None, 0),
         ),
-        second_waiting=6,
+        seconds=(
+            SecondRow("four_eyes", 2, 150_000, _aged(1, 1, 0, 0), NOW - 5 * HOUR),
+            SecondRow("blind", 6, 9_900, _aged(3, 2, 1, 0), NOW - 2 * DAY),
+            SecondRow("dispute", 1, 9_900, _aged(0, 0, 0, 1), NOW - 4 * DAY),
+        ),
+        lapsed=3,
+        lapses_after=3 * DAY,
         second_query=QueueQuery(shelf="second"),
         disputes=(Dispute(12, "A. Novak", "fraud", "B. Lang", "genuine", NOW - HOUR, 9_900),),
         not_worth=some(9, 41),
@@ -93,7 +105,7 @@ def model() -> ModelView:
         base="EUR",
         asked_at=NOW,
         release=release(118),
-        seen=(Deciding("blend@da1d90b7", "fbc32000", "0a11ffee", "r118", 1_800_000, NOW - SECOND),),
+        seen=(Deciding("blend@da1d90b7", "fbc32000", "0a11ffee", 1_800_000, NOW - SECOND),),
         refresh=RefreshView(
             True, "r118", NOW - 32 * SECOND, "live", 212, 2, 41 * SECOND,
             (RefreshRow(NOW - 32 * SECOND, "refreshed", "r118", "log-loss .0138 to .0133", 212),
@@ -101,6 +113,9 @@ def model() -> ModelView:
         ),
         guard="passed",
         calibration=tuple(Bin(low, high, (low + high) / 2, (low + high) / 2.2, 812) for low, high in bands),
+        by_model=(
+            ModelBin("blend@da1d90b7", 0.31, some(96, 300)), ModelBin("blend@e07a55aa", 0.28, some(4, 20)),
+        ),
         scores=tuple(ScoreBar(*band, 2 ** (20 - place), 3 * 2 ** (21 - place)) for place, band in enumerate(bands)),
         drift=(DriftRow("device_cards_1d", 0.31, True), DriftRow("merchant_sum_7d", 0.14, False)),
         drift_of=182,
@@ -113,7 +128,7 @@ def model() -> ModelView:
 def young_model() -> ModelView:
     nothing = some(0, 0)
     return ModelView(
-        "EUR", NOW, None, (), RefreshView(False, "", 0, "", 0, 0, None, ()), "", (), (), (), 0, (),
+        "EUR", NOW, None, (), RefreshView(False, "", 0, "", 0, 0, None, ()), "", (), (), (), (), 0, (),
         LabelsView(nothing, None, nothing, {}), (),
     )  # fmt: skip
 

@@ -5,13 +5,19 @@ from dataclasses import dataclass
 
 import msgspec
 
-from fraud.dashboard.pages import InviteView, ProblemView, Reader, Scene, SignInView
+from fraud.dashboard.pages import CodeView, InviteView, ProblemView, Reader, Scene, SecondFactorView, SignInView
 from fraud.review.page_views import AuditView
 from fraud.review.people import Role
 from fraud.review.views import SearchView, Timeline
 from tests.dashboard import seeded
 from tests.dashboard import seeded_leads as leads
 from tests.dashboard.seeded import NOW
+
+OFFER = (
+    "MFRA NBSW Y3DP FQQH O33S NRSC C",
+    "otpauth://totp/fraud%20console%3Aa%40b.example?secret=MFRANBSWY3DPFQQHO33SNRSCC",
+)
+"""What an app is told, as people type it and as a camera reads it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ def reader(role: Role = Role.LEAD, **fields: object) -> Reader:
 
 
 def scene(shown: Shown, who: Reader | None = None, **fields: object) -> Scene:
-    outside = shown.name in ("sign_in", "invite")
+    outside = shown.name in ("sign_in", "invite", "code")
     plain = Scene(None if outside else who or reader(), NOW, shown.path, heard_at=NOW - 400_000_000)
     return msgspec.structs.replace(plain, **fields)
 
@@ -44,6 +50,7 @@ def every_page() -> Iterator[Shown]:
     yield Shown("queue", seeded.queue_page(), "/queue")
     yield Shown("queue", msgspec.structs.replace(seeded.queue_page(), rows=(), total=0, at_stake=0), "/queue", "empty")
     yield Shown("queue", seeded.filtered(), "/queue", "filtered")
+    yield Shown("queue", seeded.kept(), "/queue?view=3", "kept")
     yield Shown("row", seeded.queue_rows()[0], "/queue/live")
     yield Shown("case", seeded.case_view(), "/cases/7")
     yield Shown("case", msgspec.structs.replace(seeded.case_view(), case=8), "/cases/8", "next")
@@ -58,6 +65,11 @@ def every_page() -> Iterator[Shown]:
     yield Shown("search", SearchView("nobody", "EUR", (), more=False), "/search", "nothing")
     yield Shown("entity", seeded.entity(), "/entities/card/~9")
     yield Shown("sign_in", SignInView("E-mail or password is wrong.", "a@b.example", csrf="c"), "/sign-in")
+    yield Shown("sign_in", SignInView(csrf="c", provider="Example", out=True), "/sign-in", "provider")
+    yield Shown("code", CodeView("/queue", "This code is wrong.", csrf="c"), "/sign-in/code")
+    yield Shown("code", CodeView("/queue", "", *OFFER, csrf="c"), "/sign-in/code", "set_up")
+    yield Shown("second_factor", SecondFactorView("none", needed=False, secret=OFFER[0], address=OFFER[1]), "/settings")
+    yield Shown("second_factor", SecondFactorView("set", needed=False, message="Wrong."), "/settings", "set")
     yield Shown("invite", InviteView("t" * 20, "admin", csrf="c"), "/invite/t")
     yield Shown("error", ProblemView(409, "Somebody was first", "B. Lang decided it."), "/cases/7")
     yield Shown("print", seeded.dossier(), "/cases/7/print")

@@ -18,28 +18,34 @@ from sqlalchemy import Connection
 from fraud.core.fields import Duration
 from fraud.core.records import HOUR, MINUTE
 from fraud.dashboard.app import create_app
-from fraud.dashboard.console import Console
+from fraud.dashboard.console import Console, Doors
 from fraud.dashboard.live import Live, Noted
+from fraud.dashboard.oidc import Provider
 from fraud.dashboard.security import Cookies
 from fraud.review import case_views, page_views, views
-from fraud.review.accounts import Accounts, Terms
+from fraud.review.accounts import Accounts
 from fraud.review.attempts import Limits
+from fraud.review.codes import Codes
 from fraud.review.columns import metadata
 from fraud.review.database import Database
+from fraud.review.federation import Federation
 from fraud.review.passwords import Passwords
 from fraud.review.people import Role
+from fraud.review.sessions import Terms
 from streaming.settings import ServiceSettings, changed
 from tests.dashboard.sampled import sampled
 
 NOW = 1_790_000_000_000_000_000
 ORIGIN = "http://console.test"
 PASSWORD = "correct horse battery"
+KEY = bytes(range(32))
 TERMS = Terms(30 * MINUTE, 12 * HOUR, HOUR, Limits(5, 20, Duration(15 * MINUTE)))
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 RETURNS: dict[str, Any] = {
     "queue": views.QueuePage, "case": case_views.CaseView, "graph": case_views.GraphView, "timeline": views.Timeline,
     "dossier": case_views.Dossier, "decide": views.Decided, "undo": views.Undone, "lock": views.Owner,
-    "renew": views.Owner, "bulk_preview": views.BulkPreview, "bulk": views.Decided, "save_view": views.SavedView,
+    "renew": views.Owner, "escalate": views.Decided, "change_view": views.SavedView,
+    "bulk_preview": views.BulkPreview, "bulk": views.Decided, "save_view": views.SavedView,
     "search": views.SearchView, "entity": views.EntityView, "team": page_views.TeamView, "model": page_views.ModelView,
     "rules": page_views.RulesView, "difference": page_views.RulesDiff, "check": page_views.Checked,
     "save_rules": page_views.RuleVersion, "activate": page_views.Activated, "rollback": page_views.Activated,
@@ -48,12 +54,16 @@ RETURNS: dict[str, Any] = {
 
 
 class SampleDesk:
-    """A desk whose every answer is a sample; it notes what it was asked. `raises` is raised by the function named."""
+    """A desk whose every answer is a sample; it notes what it was asked. `raises` is raised by the function named,
+    and `gives` is what it gives in place of a sample.
+    """
 
     def __init__(self, text: str = "x") -> None:
         self.text = text
         self.asked: list[tuple[str, tuple[Any, ...]]] = []
+        self.named: list[dict[str, Any]] = []
         self.raises: dict[str, Exception] = {}
+        self.gives: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
@@ -61,9 +71,15 @@ class SampleDesk:
 
         def answer(*given: Any, **named: Any) -> Any:
             self.asked.append((name, given))
+            self.named.append(named)
             if name in self.raises:
                 raise self.raises[name]
-            plain: dict[str, Any] = {"next": 7, "reveal": self.text, "csv": iter([f"card\r\n{self.text}\r\n"])}
+            plain: dict[str, Any] = {
+                "next": 7, "skip": 7, "assign": 3, "tag_all": 3, "reveal": self.text,
+                "csv": iter([f"card\r\n{self.text}\r\n"]),
+            }  # fmt: skip
+            if name in self.gives:
+                return self.gives[name]
             return plain.get(name) or (sampled(RETURNS[name], self.text) if name in RETURNS else None)
 
         return answer
@@ -114,6 +130,9 @@ class SilentWire:
 
     def heard_age(self) -> float | None:
         return 0.4
+
+    def now(self) -> int:
+        return NOW
 
 
 class Ready:
@@ -168,7 +187,10 @@ class Site(NamedTuple):
         return browser
 
 
-def site(folder: Path, *, tls: bool = False, pages: Any = None, text: str = "x", **settings: Any) -> Site:
+def site(
+    folder: Path, *, tls: bool = False, pages: Any = None, text: str = "x", provider: Provider | None = None,
+    **settings: Any,
+) -> Site:  # fmt: skip
     """Return a console whose database lies in a folder."""
     found = changed(ServiceSettings(), "console", tls=tls, **settings)
     database = Database(f"sqlite:///{folder / 'console.db'}")
@@ -180,14 +202,18 @@ def site(folder: Path, *, tls: bool = False, pages: Any = None, text: str = "x",
         told.append(words)
 
     clock, desk, wire, health = Clock(), SampleDesk(text), SilentWire(), Ready()
-    accounts = Accounts(database, Passwords(CHEAP), TERMS, journal)
+    terms = msgspec.structs.replace(TERMS, second_factor=found.console.second_factor)
+    doors = Doors(
+        Accounts(database, Passwords(CHEAP), terms, journal), Codes(database, terms, journal, KEY),
+        Federation(database, terms, journal), provider, CapacityLimiter(2),
+    )  # fmt: skip
     console = Console(
         desk,  # type: ignore[arg-type]
-        accounts,
+        doors,
         pages or cast(Any, PlainPages(folder)),
-        Live(wire, 0.01, 3, 2), health, found, Cookies(tls), CapacityLimiter(2), clock,
+        Live(wire, 0.01, 3, 2), health, found, Cookies(tls), clock,
     )  # fmt: skip
-    return Site(create_app(console), desk, accounts, clock, wire, health, told, database)
+    return Site(create_app(console), desk, doors.accounts, clock, wire, health, told, database)
 
 
 class Browser:

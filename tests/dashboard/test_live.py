@@ -202,14 +202,25 @@ ROW = msgspec.structs.replace(sampled(QueueRow), kind="held", status="open")
         (QueueQuery(filter=QueueFilter(reason="amount")), False),
         (QueueQuery(filter=QueueFilter(card="C7")), True),
         (QueueQuery(filter=QueueFilter(card="C8")), False),
+        (QueueQuery(filter=QueueFilter(tag="x", assignee=1, older_than=4)), True),
+        (QueueQuery(filter=QueueFilter(tag="ring")), False),
+        (QueueQuery(filter=QueueFilter(assignee=2)), False),
+        (QueueQuery(filter=QueueFilter(older_than=5)), False),
     ],
 )
 def test_new_row_is_told_to_those_in_whose_queue_it_stands(query: QueueQuery, told: bool) -> None:
     card = msgspec.structs.replace(ROW.card, key=f"~{entity_id(EntityKind.CARD, 'C7')}")
     row = msgspec.structs.replace(ROW, card=card)
-    assert hears(query, Told(row, True, b"")) is told
-    assert not hears(query, Told(msgspec.structs.replace(row, status="decided"), True, b""))
-    assert hears(query, Told(row, False, b""))
+    at = row.arrived_at + 4
+    assert hears(query, Told(row, True, b"", at)) is told
+    assert not hears(query, Told(msgspec.structs.replace(row, status="decided"), True, b"", at))
+    assert hears(query, Told(row, False, b"", at))
+
+
+def test_new_row_of_nobody_is_told_to_nobody_who_asks_for_a_person() -> None:
+    row = msgspec.structs.replace(ROW, owner=None)
+    assert not hears(QueueQuery(filter=QueueFilter(assignee=1)), Told(row, True, b""))
+    assert hears(QueueQuery(), Told(row, True, b""))
 
 
 @pytest.mark.parametrize(("since", "more"), [("0", {"last-event-id": "1"}), ("1", {})])

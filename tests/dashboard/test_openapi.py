@@ -45,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, str
     address = f"http://127.0.0.1:{port}"
     token = made.accounts.accept(
         made.accounts.invite(Role.ADMIN, made.clock.now), "Ada", "ada@example.org", PASSWORD, made.clock.now
-    )
+    ).token
     session = made.accounts.session(token, made.clock.now)
     assert session is not None
     headers = {"cookie": f"fraud-{SESSION}={token}", "origin": address, "x-csrf-token": session.csrf}

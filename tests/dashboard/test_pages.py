@@ -190,7 +190,7 @@ def test_verdict_goes_to_every_open_alert_of_the_card_unless_left_out() -> None:
 def test_stored_reasons_carry_their_time_and_versions_and_today_is_told_apart() -> None:
     text = " ".join(Markup(rendered(CASE)).by_id("main").text.split())
     assert "stored 14:31:22 by blend@da1d90, rules fbc320, policy 0a11ff" in text
-    assert "Today differs: model blend@e07a55 · today's policy: approved" in text
+    assert "Today differs: model blend@e07a55, policy 77aa01 today: 20 % by rule, model 3.1 %, ● approved" in text
     assert "Approved below 5.8 %" in text
     assert "1 of 3 spoke" in text
     assert "higher than 99 % of 20" in text

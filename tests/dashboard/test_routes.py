@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from fraud.core.records import HOUR
 from fraud.dashboard.routes.table import ROUTES
 from fraud.review.people import Role
-from fraud.review.views import Given, QueueFilter, QueueQuery
+from fraud.review.views import Given, QueueFilter, QueueQuery, SavedView
 from tests.dashboard.sampled import sampled
 from tests.dashboard.site import NOW, PASSWORD, RETURNS, Site, site
 
@@ -65,9 +66,66 @@ def test_verdict_has_no_default(console: Site) -> None:
 def test_next_goes_to_the_case_of_the_queue_that_was_shown(console: Site) -> None:
     analyst = console.person(Role.ANALYST)
     assert analyst.post("/next", {"kind": "declined"}).headers["location"] == "/cases/7"
-    assert console.desk.asked[-1][1][1] == "declined"
+    assert console.desk.asked[-1][1][1] == QueueQuery(kind="declined")
     analyst.post("/next", {"kind": "held", "shelf": "second"})
-    assert console.desk.asked[-1][1][1] == "second"
+    assert console.desk.asked[-1][1][1] == QueueQuery(shelf="second")
+    analyst.post("/next", {"queue": "?shelf=overturned&kind=declined"})
+    assert console.desk.asked[-1][1][1] == QueueQuery(kind="declined")
+
+
+def test_next_and_what_follows_go_on_in_the_order_and_filter_that_were_shown(console: Site) -> None:
+    analyst = console.person(Role.ANALYST)
+    query = QueueQuery(kind="declined", order="due", filter=QueueFilter(least=5_000, tag="ring 7"))
+    taken = "kind=declined&order=due&least=50.00&tag=ring+7"
+    case = f"/cases/7?{urlencode({'queue': taken})}"
+    assert analyst.post("/next", {"queue": f"?{taken}"}).headers["location"] == case
+    assert console.desk.asked[-1][1][1] == query
+    analyst.get(case)
+    assert console.desk.asked[-1][1][4] == query
+    answer = analyst.post("/cases/7/verdict", {"verdict": "fraud", "queue": taken})
+    assert answer.headers["location"] == f"/cases/1?{urlencode({'queue': taken, 'undo': 'x'})}"
+    assert console.desk.asked[-1][1][4] == query
+    assert analyst.post("/cases/7/skip", {"reason": "r", "queue": taken}).headers["location"] == case
+    assert console.desk.asked[-1][1][4] == query
+
+
+def test_queue_that_is_empty_is_where_one_goes_on_at_its_end(console: Site) -> None:
+    analyst = console.person(Role.ANALYST)
+    console.desk.gives["skip"] = None
+    form = {"reason": "r", "queue": "kind=declined&order=due"}
+    assert analyst.post("/cases/7/skip", form).headers["location"] == "/queue?kind=declined&order=due"
+    assert analyst.post("/cases/7/skip", {"reason": "r"}, accept="application/json").json() == {
+        "case": 7,
+        "next_case": None,
+    }
+
+
+def test_queue_begins_with_the_view_that_somebody_chose(console: Site) -> None:
+    viewer = console.person(Role.VIEWER)
+    assert viewer.get("/").headers["location"] == "/queue"
+    query = QueueQuery(kind="declined", view=4)
+    console.desk.gives["first_view"] = SavedView(4, "mine", query, (), team=False, mine=True, default=True)
+    assert viewer.get("/").headers["location"] == "/queue?kind=declined&view=4"
+
+
+def test_selected_alerts_are_given_and_tagged_from_where_they_were_selected(console: Site) -> None:
+    analyst, came = console.person(Role.ANALYST), "http://console.test/queue?kind=declined&undo=x"
+    answer = analyst.post("/assign", {"alert": ["1", "2"], "colleague": "0"}, referer=came)
+    assert answer.headers["location"] == "/queue?kind=declined"
+    assert console.desk.asked[-1] == ("assign", (console.desk.asked[-1][1][0], (1, 2), None, NOW))
+    twin = analyst.post("/tags", {"alert": ["1", "2"], "tag": "Ring"}, accept="application/json")
+    assert twin.json() == {"alerts": [1, 2], "tag": "Ring", "cases": 3}
+
+
+def test_columns_are_kept_for_a_person_and_for_a_view(console: Site) -> None:
+    viewer = console.person(Role.VIEWER)
+    assert viewer.post("/settings/me", {"columns": ["why", "seen", "risk"]}).status_code == 303
+    session = console.accounts.session(viewer.cookies["fraud-session"], NOW)
+    assert session is not None
+    assert session.columns == ("risk", "stake", "card", "why", "seen")
+    assert viewer.post("/settings/me", {"columns": ["nothing"]}).status_code == 422
+    viewer.post("/views/3", {"columns": ["left"], "default": "1"})
+    assert console.desk.named[-1] == {"columns": ["left"], "default": True}
 
 
 def test_bulk_is_previewed_before_it_is_done(console: Site) -> None:
@@ -109,7 +167,7 @@ def test_invite_makes_one_account_once(console: Site) -> None:
     lea = console.browser()
     assert "lea@example.org" in lea.get(path).text
     assert lea.post(path, {"name": "Lea", "password": "short"}).status_code == 422
-    assert lea.post(path, {"name": "Lea", "password": PASSWORD}).headers["location"] == "/queue"
+    assert lea.post(path, {"name": "Lea", "password": PASSWORD}).headers["location"] == "/"
     assert lea.get("/team").status_code == 200
     assert console.browser().get(path).status_code == 410
 

@@ -1,5 +1,6 @@
 """Who gets in: sessions, forms of our own, roles of every route, headers, errors that give nothing away."""
 
+import base64
 import re
 from collections.abc import Iterator
 from itertools import product
@@ -13,10 +14,13 @@ from fraud.dashboard.routes.table import ROUTES, Route
 from fraud.dashboard.security import CSP
 from fraud.review.errors import ConflictError, ForbiddenError, GoneError, InvalidError, TooManyError, UnknownError
 from fraud.review.people import Role
+from fraud.review.second_factor import STEP, code_of
 from tests.dashboard.site import NOW, ORIGIN, PASSWORD, Browser, Site, site
 
 FORMS: dict[str, dict[str, object]] = {
     "/next": {"kind": "held"}, "/views": {"name": "mine"}, "/assign": {"alert": [1], "colleague": 2},
+    "/tags": {"alert": [1], "tag": "ring"}, "/views/{view}": {"default": "1"},
+    "/settings/second-factor": {"code": "000000"}, "/sign-in/code": {"code": "000000"},
     "/bulk": {"alert": [1, 2], "verdict": "fraud"}, "/cases/{case}/verdict": {"verdict": "fraud"},
     "/cases/{case}/worth": {"value": -1}, "/cases/{case}/notes": {"note": "called back"}, "/rules": {"text": "r"},
     "/cases/{case}/tags": {"tag": "travel"}, "/rules/check": {"text": "r"}, "/rules/activate": {"version": "fbc320"},
@@ -28,6 +32,8 @@ FORMS: dict[str, dict[str, object]] = {
 }  # fmt: skip
 PLACES = {"case": "7", "view": "3", "token": "t", "kind": "card", "name": "C1", "version": "fbc320", "user": "99"}
 ENDLESS = {"/queue/live"}
+OWN = {("POST", "/sign-out"), ("POST", "/settings/second-factor")}
+"""Whoever asks changes what they ask with: tested by themselves."""
 PROTECTED = [route for route in ROUTES if route.role is not None and route.path not in ENDLESS]
 
 
@@ -81,7 +87,7 @@ def staffed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, di
 
 @pytest.mark.parametrize(
     ("route", "role"),
-    [each for each in product(PROTECTED, Role) if each[0].path != "/sign-out"],
+    [each for each in product(PROTECTED, Role) if (each[0].method, each[0].path) not in OWN],
     ids=lambda each: each.word if isinstance(each, Role) else f"{each.method} {each.path}",
 )
 def test_route_lets_in_its_role_and_those_above_and_nobody_below(
@@ -171,8 +177,9 @@ def test_session_that_somebody_planted_is_not_taken_over(console: Site) -> None:
 def test_session_ends_at_sign_out_wherever_its_cookie_lies(console: Site) -> None:
     browser = console.person(Role.ANALYST)
     token = browser.cookies["fraud-session"]
-    assert browser.post("/sign-out").headers["location"] == "/sign-in"
+    assert browser.post("/sign-out").headers["location"] == "/sign-in?out=1"
     assert console.accounts.session(token, NOW) is None
+    assert [browser.get(f"/sign-in.json{query}").json()["out"] for query in ("", "?out=1")] == [False, True]
 
 
 def test_role_holds_from_the_next_request_on_with_a_new_session(console: Site) -> None:
@@ -235,8 +242,8 @@ def test_sign_in_goes_on_to_pages_of_this_console_only(console: Site) -> None:
     browser = console.browser()
     for wanted, found in {
         "/cases/7": "/cases/7",
-        "//evil.example": "/queue",
-        "https://evil.example/": "/queue",
+        "//evil.example": "/",
+        "https://evil.example/": "/",
     }.items():
         browser.get("/sign-in")
         given = {"email": "analyst@example.org", "password": PASSWORD}
@@ -275,6 +282,69 @@ def test_unknown_account_and_wrong_password_are_told_alike(console: Site) -> Non
         answer = browser.sign_in(f"{name}@example.org", "wrong password")
         told.append((answer.status_code, answer.text.replace(browser.csrf, "").replace(name, "")))
     assert told[0] == told[1]
+
+
+# --- a code beside the password
+
+
+def test_right_password_opens_nothing_before_its_code(tmp_path: Path) -> None:
+    made = site(tmp_path, second_factor="viewer")
+    token = made.accounts.invite(Role.ADMIN, NOW, email="ada@example.org")
+    half = made.accounts.accept(token, "Ada", "ada@example.org", PASSWORD, NOW).token
+    browser = made.browser()
+    browser.get("/sign-in")
+    answer = browser.post("/sign-in?next=/audit", {"email": "ada@example.org", "password": PASSWORD})
+    assert answer.headers["location"] == "/sign-in/code?next=%2Faudit"
+    for path in ("/audit", "/queue.json", "/settings/second-factor"):
+        assert browser.get(path).status_code in (303, 401)
+    assert browser.post("/settings/users/invite", {"role": "admin"}).status_code in (303, 403)
+    page = browser.get("/sign-in/code?next=/audit")
+    codes = made.app.state.console.doors.codes
+    secret = base64.b32decode(codes.offered(browser.cookies["fraud-session"], NOW).secret.replace(" ", ""))
+    assert codes.offered(half, NOW).secret not in page.text, "each session offers a secret of its own"
+    wrong = browser.post("/sign-in/code?next=/audit", {"code": "000000"})
+    assert (wrong.status_code, "This code is wrong" in wrong.text) == (403, True)
+    assert browser.post("/sign-in/code", {"code": code_of(secret, NOW // STEP)}, csrf="guessed").status_code == 403
+    answer = browser.post("/sign-in/code?next=/audit", {"code": code_of(secret, NOW // STEP)})
+    assert answer.headers["location"] == "/audit"
+    assert browser.get("/audit").status_code == 200
+    made.database.close()
+
+
+def test_program_is_told_that_a_code_is_asked_for(tmp_path: Path) -> None:
+    made = site(tmp_path, second_factor="viewer")
+    token = made.accounts.invite(Role.VIEWER, NOW, email="ann@example.org")
+    made.accounts.accept(token, "Ann", "ann@example.org", PASSWORD, NOW)
+    browser = made.browser()
+    browser.get("/sign-in")
+    given = {"email": "ann@example.org", "password": PASSWORD}
+    told = browser.post("/sign-in", given, accept="application/json").json()
+    assert told == {"waits_for": "set_up", "csrf": browser.csrf}
+    assert browser.json("/sign-in/code")["secret"]
+    refused = browser.post("/sign-in/code", {"code": "1"}, accept="application/json")
+    assert (refused.status_code, refused.json()["title"]) == (403, "Forbidden")
+    made.database.close()
+
+
+def test_code_page_is_nothing_without_a_password_before_it(console: Site) -> None:
+    browser = console.browser()
+    page = browser.get("/sign-in/code")
+    assert (page.status_code, "sign in again" in page.text) == (410, True)
+    assert browser.post("/sign-in/code", {"code": "123456"}).status_code == 410
+
+
+def test_second_factor_is_set_up_and_taken_away_by_whoever_is_signed_in(console: Site) -> None:
+    analyst = console.person(Role.ANALYST)
+    offered = analyst.json("/settings/second-factor")
+    assert (offered["state"], offered["needed"]) == ("none", False)
+    secret = base64.b32decode(offered["secret"].replace(" ", ""))
+    assert analyst.post("/settings/second-factor", {"code": "000000"}).status_code == 403
+    assert analyst.post("/settings/second-factor", {"code": code_of(secret, NOW // STEP)}).status_code == 303
+    assert analyst.json("/settings/second-factor")["state"] == "set"
+    console.clock.now += MINUTE
+    later = code_of(secret, console.clock.now // STEP)
+    assert analyst.post("/settings/second-factor", {"code": later, "remove": "1"}).status_code == 303
+    assert analyst.json("/settings/second-factor")["state"] == "none"
 
 
 # --- headers, errors

@@ -56,7 +56,7 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, B
 PAGES = [
     "/queue", "/cases/7", "/cases/7/graph", "/cases/7/timeline", "/cases/7/trail", "/cases/7/print", "/search?q=x",
     "/entities/card/x", "/team", "/model", "/rules", "/rules/x", "/rules/difference?before=a&after=b", "/audit",
-    "/settings/users",
+    "/settings/users", "/settings/second-factor",
 ]  # fmt: skip
 TWINS_ONLY = {"/queue/live", "/openapi.json", "/queue.csv", "/cases", "/", "/metrics", "/readyz", "/livez"}
 

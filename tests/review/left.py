@@ -25,8 +25,8 @@ def leaving(site: Site, until: int = NOW + DAY) -> list[Any]:
     return [msgspec.json.decode(body, type=PARCELS[Parcel(kind)]) for kind, body in rows if kind in PARCELS]
 
 
-def labels(site: Site) -> list[Label]:
-    return [each for each in leaving(site) if isinstance(each, Label)]
+def labels(site: Site, until: int = NOW + DAY) -> list[Label]:
+    return [each for each in leaving(site, until) if isinstance(each, Label)]
 
 
 def orders(site: Site) -> list[Remedy]:

@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import insert
 
 from features.spec import spec
-from fraud.core.actions import Remedy
+from fraud.core.errors import ArtifactError
 from fraud.core.evidence import Evidence, SideEvent, packed, tx_hash
 from fraud.core.policy import ThresholdPolicy
 from fraud.core.ports import Policy
@@ -23,15 +23,10 @@ from fraud.core.records import (
     SECOND,
     Action,
     Decision,
-    KnownLabel,
     LabelSource,
-    Level,
-    Position,
-    Raised,
     Reason,
     Verdict,
     Versions,
-    alert_id,
 )
 from fraud.core.rules.ruleset import RuleSet, compile_rules
 from fraud.core.rules.vocabulary import Vocabulary
@@ -40,25 +35,20 @@ from fraud.review.database import Database
 from fraud.review.desk import Desk
 from fraud.review.intake.seen import DecisionSeen, KnownSeen, Seen
 from fraud.review.intake.take import Intake
-from fraud.review.intake.terms import Terms
-from fraud.review.library import InUse, Order
+from fraud.review.library import InUse, Order, Rescored
 from fraud.review.people import Person, Role
 from fraud.review.settings import ReviewSection
 from fraud.review.tables import account
 from fraud.review.tools import Tools
 from fraud.review.views import Given
-from fraud.review.words import AlertKind
 from streaming.messages.envelope import packed_vector
 from streaming.messages.schema import of_decision
+from tests.review import taken
 
-STREAM = 1_500_000_000 * SECOND // DAY * DAY
-"""Midnight of the stream's day, long before `NOW`: the two never mix."""
-NOW = 1_790_000_000 * SECOND // DAY * DAY + 14 * HOUR
+NOW, STREAM = taken.NOW, taken.STREAM
 KEY = bytes(range(32))
 POLICY = ThresholdPolicy(challenge=0.05, review=0.2, decline=0.8)
 VOCABULARY = Vocabulary.of(spec().names)
-DUE = {AlertKind.HELD: 30 * MINUTE, AlertKind.DECLINED: DAY, AlertKind.CHALLENGED: DAY, AlertKind.SAMPLE: 7 * DAY}
-TERMS = Terms(DUE, Remedy.RELEASE, 0.0, 30 * DAY)
 RULES = """\
 list stolen block card { "4999000011112222" }
 
@@ -79,6 +69,8 @@ class Shelf:
         self.rule_sets = {RULE_SET.version: RULE_SET}
         self.policies: dict[str, Policy] = {POLICY.version: POLICY}
         self.used = InUse("blend@1", RULE_SET.version, POLICY.version, "", "r-1")
+        self.scores: dict[str, float] = {}
+        self.rescored: list[tuple[str, bytes, Rescored]] = []
 
     def names(self, version: str) -> tuple[str, ...] | None:
         return spec().names if version == spec().version else None
@@ -94,6 +86,13 @@ class Shelf:
 
     def in_use(self) -> InUse:
         return self.used
+
+    def score(self, model: str, learned: bytes, of: Rescored) -> float:
+        self.rescored.append((model, learned, of))
+        if model not in self.scores:
+            msg = f"{model} is not on this machine."
+            raise ArtifactError(msg)
+        return self.scores[model]
 
 
 class Keeper:
@@ -164,7 +163,7 @@ def site_of(database: Database, **review: Any) -> Site:
         for key, row in zip(PEOPLE, rows, strict=True):
             number = connection.execute(insert(account).values(**row).returning(account.c.id)).scalar_one()
             people[key] = Person(number, *PEOPLE[key])
-    return Site(database, desk, Intake(database, TERMS, audit.append), people, shelf, keeper)
+    return Site(database, desk, Intake(database, taken.TERMS, audit.append), people, shelf, keeper)
 
 
 def features(**named: float) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -176,28 +175,23 @@ def features(**named: float) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def decision(number: int, action: Action = Action.APPROVE, **changes: Any) -> Decision:
-    """Return the decision on payment `number`, so many seconds after the stream's midnight."""
-    tx_id, at = changes.pop("tx_id", f"tx{number}"), changes.pop("at", STREAM + number * SECOND)
-    stake, loss = changes.pop("at_stake", 350), changes.pop("expected_loss", 400)
-    raised = Raised(alert_id(tx_id, changes.get("version", 0), POLICY.version), loss, stake)
+    """Return the decision on payment `number` as this site makes them: with its versions, and reasons for an alert."""
+    at = changes.pop("at", STREAM + number * SECOND)
     fields: dict[str, Any] = {
-        "tx_id": tx_id, "version": 0, "action": action, "score": 0.4, "model_score": 0.4, "level": Level.FULL,
         "reasons": () if action is Action.APPROVE else (Reason("amount", "447.30 is 8.4 times 53.26", 1.4, 0.04),),
         "versions": Versions("blend@1", spec().version, POLICY.version, RULE_SET.version), "seen_at": at,
         "happened_at": at, "card": "4000123412340121", "merchant": "M000234", "base_amount": 10_000,
-        "amount": 11_000, "currency": "USD", "channel": "ecom", "mcc": 5732, "text": "ACME*ONLINE",
-        "alert": None if action is Action.APPROVE else raised,
+        "amount": 11_000, "text": "ACME*ONLINE",
     }  # fmt: skip
-    return Decision(**{**fields, **changes})
+    return taken.decision(number, action, **{**fields, **changes})
 
 
 def seen(number: int, what: Decision, values: Any = None, effects: Sequence[SideEvent] = (), at: int = NOW) -> Seen:
     """Return a decision as the projector reads it; `at` is the wall clock."""
     evidence = packed(Evidence(spec().version, "blend@1", (("amount", 1.4),), (tuple(effects),) if effects else ()))
-    return DecisionSeen(
-        decision=what,
-        source=Position("transactions@1", 0, number),
-        at=Position("decisions", 0, number),
+    return taken.seen(
+        number,
+        what,
         arrived_at=at,
         message=of_decision(what),
         vector=packed_vector(features() if values is None else values, spec().version),
@@ -207,11 +201,7 @@ def seen(number: int, what: Decision, values: Any = None, effects: Sequence[Side
 
 def take(site: Site, *batch: Seen, now: int = NOW) -> tuple[int, ...]:
     """Take in a batch, and return the numbers of its alerts."""
-    marks: dict[tuple[str, int], int] = {}
-    for each in batch:
-        place = each.at.topic, each.at.partition
-        marks[place] = max(marks.get(place, 0), each.at.offset + 1)
-    return site.intake.take(batch, marks, now).added
+    return taken.take(site.intake, *batch, now=now).added
 
 
 def alerted(site: Site, number: int, action: Action = Action.REVIEW, now: int = NOW, **changes: Any) -> int:
@@ -236,11 +226,10 @@ def decided(site: Site, alert: int, verdict: str = "fraud", by: str = "anna", no
 def chargeback(number: int, verdict: Verdict = Verdict.FRAUD, **changes: Any) -> KnownSeen:
     """Return what a bank says of payment `number`, as the projector reads it."""
     fields: dict[str, Any] = {
-        "tx_id": f"tx{number}", "verdict": verdict, "source": LabelSource.CHARGEBACK,
-        "happened_at": STREAM + 5 * DAY, "seen_at": STREAM + 5 * DAY, "card": f"40001234{number:08}",
-        "merchant": "M000234", "paid_at": STREAM + number * SECOND, "base_amount": 10_000,
+        "source": LabelSource.CHARGEBACK, "happened_at": STREAM + 5 * DAY, "seen_at": STREAM + 5 * DAY,
+        "card": f"40001234{number:08}", "merchant": "M000234", "base_amount": 10_000,
     }  # fmt: skip
-    return KnownSeen(KnownLabel(**{**fields, **changes}), Position("labels.known", 0, number), NOW)
+    return taken.known(number, taken.label(number, verdict, **{**fields, **changes}))
 
 
 # --- a month of a small site

@@ -28,10 +28,10 @@ from fraud.review.words import AlertKind
 
 STREAM = 1_500_000_000 * SECOND // DAY * DAY
 """The stream's time of payment 0, long before `NOW`: the two never mix."""
-NOW = 1_790_000_000 * SECOND
+NOW = 1_790_000_000 * SECOND // DAY * DAY + 14 * HOUR
 DUE = {AlertKind.HELD: 30 * MINUTE, AlertKind.DECLINED: DAY, AlertKind.CHALLENGED: DAY, AlertKind.SAMPLE: 7 * DAY}
-TERMS = Terms(DUE, Remedy.RELEASE, 0.0, 30 * DAY)
-TRANSACTIONS, DECISIONS, KNOWN, APPLIED, UPDATES = "transactions@1", "decisions", "known", "applied", "updates"
+TERMS = Terms(DUE, Remedy.RELEASE, 0.0, 30 * DAY, 3 * DAY)
+TRANSACTIONS, DECISIONS, KNOWN, APPLIED, UPDATES = "transactions@1", "decisions", "labels.known", "applied", "updates"
 Journal = list[tuple[Any, ...]]
 
 
@@ -45,6 +45,7 @@ def intake(database: Database, journal: Journal | None = None, **terms: Any) -> 
 def decision(number: int, action: Action = Action.APPROVE, **changes: Any) -> Decision:
     """Return the decision on payment `number`, a second after the one before."""
     tx_id = changes.pop("tx_id", f"tx{number}")
+    loss, stake = changes.pop("expected_loss", 400), changes.pop("at_stake", 350)
     fields: dict[str, Any] = {
         "tx_id": tx_id, "version": 0, "action": action, "score": 0.4, "model_score": 0.4, "reasons": (),
         "level": Level.FULL, "versions": Versions("blend@1", "spec", "policy", "rules"),
@@ -53,8 +54,7 @@ def decision(number: int, action: Action = Action.APPROVE, **changes: Any) -> De
     }  # fmt: skip
     fields |= changes
     if action is not Action.APPROVE and "alert" not in changes:
-        fields["alert"] = Raised(alert_id(tx_id, fields["version"], "policy"), 400, 350)
-        fields.setdefault("reasons", ())
+        fields["alert"] = Raised(alert_id(tx_id, fields["version"], fields["versions"].policy), loss, stake)
     return Decision(**fields)
 
 
@@ -97,9 +97,10 @@ def applied(offset: int, what: KnownLabel, at: int = NOW) -> AppliedSeen:
     return AppliedSeen(what, Position(APPLIED, 0, offset), at)
 
 
-def snapshot(offset: int, version: str, made_at: int) -> SnapshotSeen:
+def snapshot(offset: int, version: str, made_at: int, body: bytes = b"") -> SnapshotSeen:
     """Return a snapshot as it was read from `model-updates`."""
-    return SnapshotSeen(version, "blend@1", offset, made_at, True, {"seq": offset}, Position(UPDATES, 0, offset))
+    place = Position(UPDATES, 0, offset)
+    return SnapshotSeen(version, "blend@1", offset, made_at, True, {"seq": offset}, place, body)
 
 
 def live(offset: int, version: str, since: int) -> LiveSeen:

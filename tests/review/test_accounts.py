@@ -1,7 +1,5 @@
 """Accounts over a real database: what is kept of secrets, invites that work once, tries that are counted."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,27 +8,19 @@ from sqlalchemy import Connection, Table, select
 
 from fraud.core.fields import Duration
 from fraud.core.records import DAY, HOUR, MINUTE
-from fraud.review.accounts import Accounts, Terms
+from fraud.review.accounts import Accounts
 from fraud.review.attempts import Limits
-from fraud.review.columns import metadata
 from fraud.review.database import Database
 from fraud.review.errors import ConflictError, ForbiddenError, GoneError, InvalidError, TooManyError, UnknownError
 from fraud.review.passwords import Passwords
 from fraud.review.people import Person, Role
+from fraud.review.sessions import Terms
 from fraud.review.tables import account, attempt, invite, session
 
 NOW = 1_790_000_000_000_000_000
 TERMS = Terms(30 * MINUTE, 12 * HOUR, HOUR, Limits(5, 20, Duration(15 * MINUTE)))
 PASSWORD = "correct horse battery"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path / 'console.db'}")
-    metadata.create_all(made.engine)
-    yield made
-    made.close()
 
 
 def accounts(database: Database, told: list[tuple[Any, ...]] | None = None, hasher: PasswordHasher = CHEAP) -> Accounts:
@@ -43,7 +33,7 @@ def accounts(database: Database, told: list[tuple[Any, ...]] | None = None, hash
 
 def joined(found: Accounts, role: Role = Role.ANALYST, name: str = "Ann") -> str:
     """Return the session of somebody new."""
-    return found.accept(found.invite(role, NOW), name, f"{name}@example.org", PASSWORD, NOW)
+    return found.accept(found.invite(role, NOW), name, f"{name}@example.org", PASSWORD, NOW).token
 
 
 def rows(database: Database, table: Table) -> list[Any]:
@@ -102,7 +92,7 @@ def test_invite_to_an_account_gives_it_a_new_password_and_no_other_role(database
     found = accounts(database)
     before = joined(found)
     link = found.invite(Role.ADMIN, NOW, email="ann@example.org")
-    session_after = found.session(found.accept(link, "", "", "another long password", NOW), NOW)
+    session_after = found.session(found.accept(link, "", "", "another long password", NOW).token, NOW)
     assert session_after is not None
     assert session_after.person.role is Role.ANALYST
     assert found.session(before, NOW) is None

@@ -14,7 +14,6 @@ from fraud.core.rules.ruleset import compile_rules
 from fraud.review.case_views import CaseView
 from fraud.review.database import Database
 from fraud.review.errors import UnknownError
-from fraud.review.library import InUse
 from fraud.review.stored import unpacked_vector
 from fraud.review.tables import label_trace
 from fraud.review.why import passes_below
@@ -23,7 +22,6 @@ from streaming.messages.schema import of_decision
 from tests.review.seeding import (
     NOW,
     POLICY,
-    RULE_SET,
     STREAM,
     VOCABULARY,
     Site,
@@ -137,18 +135,6 @@ def test_what_would_change_it_names_reason_or_rule_with_the_action_then(site: Si
     assert [change.score for change in found.changes] == pytest.approx([0.04, 0.35, 0.4])
     assert found.changes[2].label == "night"
     assert found.passes_below == pytest.approx(0.05)
-
-
-def test_notice_says_where_todays_release_differs_and_nothing_where_not(site: Site) -> None:
-    number = raised(site)
-    assert view(site, number).why.notice is None
-    milder = ThresholdPolicy(0.5, 0.7, 0.9)
-    site.shelf.policies[milder.version] = milder
-    site.shelf.used = InUse("blend@2", RULE_SET.version, milder.version, "", "r-2")
-    notice = view(site, number).why.notice
-    assert notice is not None
-    assert (notice.model, notice.rules, notice.policy) == ("blend@2", "", milder.version)
-    assert (notice.took, notice.release) == ("approve", "r-2")
 
 
 def test_amount_is_compared_with_card_merchant_and_peers(site: Site) -> None:

@@ -4,14 +4,27 @@ import pytest
 from sqlalchemy import insert
 
 from fraud.core.errors import DeliveryError
-from fraud.core.records import DAY, HOUR, MINUTE, SECOND, Action, Reason, Verdict
+from fraud.core.records import DAY, HOUR, MINUTE, SECOND, Action, Reason, Verdict, Versions
 from fraud.review import counters
 from fraud.review.database import Database
 from fraud.review.errors import ConflictError, ForbiddenError, InvalidError, UnknownError
 from fraud.review.model_page import calibration, stage_rows
 from fraud.review.tables import learner_event, live_refresh, refresh
 from fraud.review.team import capacity_left
-from tests.review.seeding import NOW, RULE_SET, RULES, Site, alerted, chargeback, decided, decision, seen, site_of, take
+from tests.review.seeding import (
+    NOW,
+    POLICY,
+    RULE_SET,
+    RULES,
+    Site,
+    alerted,
+    chargeback,
+    decided,
+    decision,
+    seen,
+    site_of,
+    take,
+)
 
 MORE = RULES + '\nrule dear "{amount}" :\n    when amount > 900\n    then challenge\n'
 FAULTY = "rule x :\n    when card_amount_vs_meidan > 4\n    then note\n"
@@ -86,7 +99,7 @@ def test_team_tells_agreement_of_blind_looks_and_disputes(database: Database) ->
     (dispute,) = found.disputes
     assert (dispute.first, dispute.first_verdict) == ("A. Novak", "genuine")
     assert (dispute.second, dispute.second_verdict) == ("B. Lang", "fraud")
-    assert found.second_waiting == 1
+    assert [(row.kind, row.count) for row in found.seconds] == [("blind", 1), ("dispute", 1)]
 
 
 # --- the model
@@ -142,6 +155,19 @@ def test_model_page_tells_what_decides_and_scores_by_day(site: Site) -> None:
     assert [(row.model, row.count) for row in found.seen] == [("blend@1", 1)]
     bars = {bar.low: (bar.today, bar.days) for bar in found.scores if bar.days}
     assert bars == {0.002: (4, 4), 0.9: (1, 1)}
+
+
+def test_calibration_by_model_is_of_what_is_known_of_its_alerts(site: Site) -> None:
+    other = Versions("blend@2", decision(1).versions.spec, POLICY.version, RULE_SET.version)
+    for number in range(1, 5):
+        decided(site, alerted(site, number, model_score=number / 10), "fraud" if number > 2 else "genuine")
+    alerted(site, 5, model_score=0.9)
+    decided(site, alerted(site, 6, model_score=0.5, versions=other), "fraud")
+    alerted(site, 7, model_score=None, score=0.3)
+    take(site, chargeback(1))
+    found = site.desk.model(site["vera"], NOW).by_model
+    assert [(row.model, row.came.part, row.came.whole) for row in found] == [("blend@1", 3, 4), ("blend@2", 1, 1)]
+    assert [row.said for row in found] == pytest.approx([0.25, 0.5])
 
 
 def test_labels_tell_share_delay_and_silence(site: Site) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, SmallInteger, Table, insert, select
+from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, SmallInteger, Table, func, insert, select
 from sqlalchemy.types import JSON, Float
 
 from fraud.core.records import DAY
@@ -51,7 +51,8 @@ def fill(database: Database, tables: list[Table], numbers: range = range(1, ROWS
 
 def counted(database: Database, tables: list[Table]) -> dict[str, int]:
     with database.read() as connection:
-        return {table.name: len(connection.execute(select(table)).all()) for table in tables}
+        counts = {table.name: select(func.count()).select_from(table) for table in tables}
+        return {name: connection.execute(count).scalar_one() for name, count in counts.items()}
 
 
 def names_in(database: Database) -> set[str]:

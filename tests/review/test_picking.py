@@ -2,13 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 from fraud.core.records import MINUTE, Action
 from fraud.review.database import Database
 from fraud.review.errors import ConflictError, ForbiddenError, InvalidError, UnknownError
 from fraud.review.people import Person, Role
-from fraud.review.views import QueueQuery
+from fraud.review.views import Given, QueueFilter, QueueQuery
 from tests.review.seeding import NOW, Site, alerted, case_of, site_of
 
 
@@ -54,8 +55,7 @@ def test_case_let_go_is_free_at_once_and_somebody_elses_is_left_alone(site: Site
 def test_skipped_case_comes_to_others_first_and_back_when_nothing_else_waits(site: Site) -> None:
     dear, cheap = (case_of(site, alerted(site, number, at_stake=stake)) for number, stake in ((1, 9), (2, 1)))
     assert site.desk.next(site["anna"], "held", NOW) == dear
-    site.desk.skip(site["anna"], dear, "I know the cardholder", NOW)
-    assert site.desk.next(site["anna"], "held", NOW) == cheap
+    assert site.desk.skip(site["anna"], dear, "I know the cardholder", NOW) == cheap
     assert site.desk.next(site["anna"], "held", NOW) == dear
     site.desk.skip(site["anna"], dear, "I know the cardholder", NOW)
     assert site.desk.next(site["ben"], "held", NOW) == dear
@@ -94,3 +94,59 @@ def test_what_is_not_there_is_said(site: Site) -> None:
         site.desk.next(site["anna"], "hold", NOW)
     with pytest.raises(UnknownError, match="there is no case 999"):
         site.desk.lock(site["anna"], 999, NOW)
+
+
+def test_next_follows_order_and_filter_of_the_queue_that_one_looks_at(site: Site) -> None:
+    near, dear, small = (
+        case_of(site, alerted(site, number, at_stake=stake, now=NOW - ago * MINUTE, base_amount=amount))
+        for number, stake, ago, amount in ((1, 5, 20, 9_000), (2, 9, 1, 9_000), (3, 1, 25, 10))
+    )
+    filtered = QueueFilter(least=1_000)
+    for order, narrowed, wanted in (
+        ("at_stake", QueueFilter(), dear), ("due", QueueFilter(), small), ("due", filtered, near),
+        ("newest", filtered, dear), ("at_stake", QueueFilter(tag="ring"), None),
+    ):  # fmt: skip
+        query = msgspec.convert({"order": order}, QueueQuery)
+        found = site.desk.next(site["anna"], msgspec.structs.replace(query, filter=narrowed), NOW)
+        assert found == wanted, order
+        if found is not None:
+            site.desk.let_go(site["anna"], found, NOW)
+
+
+def test_case_after_a_verdict_is_of_the_queue_that_the_first_was_taken_from(site: Site) -> None:
+    cases = [
+        case_of(site, alerted(site, number, at_stake=9 - number, merchant="M7" if number % 2 else "M1"))
+        for number in range(4)
+    ]
+    queue = QueueQuery(filter=QueueFilter(merchant="M7"))
+    first = site.desk.next(site["anna"], queue, NOW)
+    assert first == cases[1]
+    view = site.desk.case(first, site["anna"], NOW, queue=queue)
+    assert (view.next, view.queue) == (cases[3], queue)
+    assert site.desk.case(first, site["anna"], NOW).next == cases[0]
+    decided = site.desk.decide(site["anna"], first, Given(verdict="genuine"), NOW, queue)
+    assert decided.next_case == cases[3]
+    assert site.desk.decide(site["anna"], cases[3], Given(verdict="genuine"), NOW, queue).next_case is None
+
+
+def test_skip_locks_the_next_case_of_the_same_work(site: Site) -> None:
+    dear, cheap = (case_of(site, alerted(site, number, at_stake=stake)) for number, stake in ((1, 9), (2, 1)))
+    other = case_of(site, alerted(site, 3, Action.DECLINE, at_stake=99))
+    assert site.desk.skip(site["anna"], dear, "I know the cardholder", NOW) == cheap
+    rows = site.desk.queue(QueueQuery(), site["ben"], NOW).rows
+    assert {row.case: row.owner and row.owner.name for row in rows} == {dear: None, cheap: "A. Novak"}
+    assert site.desk.next(site["ben"], "held", NOW) == dear
+    assert site.desk.skip(site["anna"], cheap, "me again", NOW) is None
+    assert site.desk.skip(site["anna"], other, "and that", NOW) is None
+
+
+def test_escalated_case_is_followed_by_one_of_its_kind(site: Site) -> None:
+    dear, cheap = (case_of(site, alerted(site, number, at_stake=stake)) for number, stake in ((1, 9), (2, 1)))
+    assert site.desk.escalate(site["anna"], dear, "a ring?", NOW).next_case == cheap
+
+
+def test_next_of_ones_own_shelf_is_what_one_has(site: Site) -> None:
+    numbers = [alerted(site, number, at_stake=number) for number in (1, 2, 3)]
+    site.desk.assign(site["anna"], numbers[:2], site["anna"].id, NOW)
+    assert site.desk.next(site["anna"], QueueQuery(shelf="mine"), NOW) == case_of(site, numbers[1])
+    assert site.desk.next(site["ben"], QueueQuery(shelf="mine"), NOW) is None

@@ -21,7 +21,8 @@ LEAST: dict[str, tuple[Role, Call]] = {
     "row": (Role.VIEWER, lambda desk, who, case, alert: desk.row([alert], who, NOW)),
     "badges": (Role.VIEWER, lambda desk, who, case, alert: desk.badges(who, NOW)),
     "csv": (Role.ANALYST, lambda desk, who, case, alert: desk.csv(QUERY, who, NOW)),
-    "save_view": (Role.ANALYST, lambda desk, who, case, alert: desk.save_view(who, "mine", QUERY, False, NOW)),
+    "save_view": (Role.VIEWER, lambda desk, who, case, alert: desk.save_view(who, "mine", QUERY, False, NOW)),
+    "first_view": (Role.VIEWER, lambda desk, who, case, alert: desk.first_view(who)),
     "next": (Role.ANALYST, lambda desk, who, case, alert: desk.next(who, "held", NOW)),
     "lock": (Role.ANALYST, lambda desk, who, case, alert: desk.lock(who, case, NOW)),
     "renew": (Role.ANALYST, lambda desk, who, case, alert: desk.renew(who, case, NOW)),
@@ -59,6 +60,7 @@ LEAST: dict[str, tuple[Role, Call]] = {
 }
 ELSEWHERE = {
     "undo": "whose step it is decides: test_undo_is_refused_after_its_time_to_others_and_a_second_time",
+    "change_view": "whose view it is decides: test_saved_views_are_ones_own_or_the_teams",
     "delete_view": "whose view it is decides: test_saved_views_are_ones_own_or_the_teams",
     "keep_live_rules": "nobody asks for it: it runs at the start",
 }

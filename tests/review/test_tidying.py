@@ -57,5 +57,18 @@ def test_news_and_stages_are_kept_for_their_time(database: Database, ask: Reader
     assert ask("SELECT count(*) FROM counter WHERE name = 'waiting/held'") == [(1,)]
     assert ask("SELECT count(*) FROM refresh") == [(1,)]
     into.tidy(NOW + 91 * DAY)
+    assert ask("SELECT count(*) FROM refresh") == [(1,)], "what was learned goes by the time of the stream"
+    take(into, seen(2, decision(2, happened_at=NOW + 91 * DAY)))
+    into.tidy(NOW + 91 * DAY)
     assert ask("SELECT count(*) FROM refresh") == [(0,)]
     assert ask("SELECT count(*) FROM live_refresh") == [(1,)]
+
+
+def test_parameters_are_kept_of_the_newest_snapshots_and_of_that_which_payments_get(
+    database: Database, ask: Reader
+) -> None:
+    into = intake(database)
+    made = [snapshot(place, f"v{place}", STREAM + place, b"parameters") for place in range(7)]
+    take(into, *made, live(20, "v0", STREAM), live(21, "v1", STREAM + 1))
+    into.tidy(NOW)
+    assert ask("SELECT version FROM refresh WHERE body IS NOT NULL ORDER BY 1") == [("v1",), ("v4",), ("v5",), ("v6",)]

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,10 @@ import msgspec
 import pytest
 
 from features.spec import spec
+from features.stores.releases import RedisReleases
 from fraud.core.engine import Strategy
-from fraud.core.errors import ArtifactError
+from fraud.core.errors import ArtifactError, StateError
+from fraud.core.fields import Address
 from fraud.core.releases import Release
 from fraud.core.rules.blocked import BlockedCards
 from fraud.core.settings import ModelSection, PathsSection, Settings
@@ -20,6 +23,7 @@ from streaming.files.releases import FolderReleases
 from streaming.kafka.model_pointer import Begin, Pointer
 from streaming.observe.logs import Log
 from streaming.releasing import Move, NoHistories, Releasing, Wanted
+from streaming.settings import ServiceSettings, StoreSection
 from streaming.worker.model_swap import Chosen, EmbeddedRelease, InUse, ModelInUse, ModelSwap
 from tests.contract.traffic import PLAIN, arrivals
 from tests.features.drawn import drawn_at_random
@@ -232,3 +236,15 @@ def taken(followed: EmbeddedRelease, done: Callable[[], bool]) -> None:
         return done()
 
     until(looked, "it is taken up", 20)
+
+
+def test_histories_that_the_release_in_force_reads_are_not_made_anew(redis_url: str) -> None:
+    settings = ServiceSettings(store=StoreSection(url=Address(redis_url)))
+    reading = msgspec.structs.replace(RELEASE, encoder="e1")
+    release_wiring.need_unread(settings, "e1")
+    with closing(RedisReleases(redis_url)) as releases:
+        releases.move(reading, None)
+    for encoder in ("", "e2"):
+        release_wiring.need_unread(settings, encoder)
+    with pytest.raises(StateError, match="release r1-a, in force, reads histories of encoder e1: they are kept"):
+        release_wiring.need_unread(settings, "e1")

@@ -6,8 +6,8 @@ import msgspec
 from fastapi import Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from fraud.dashboard.addresses import case_address
-from fraud.dashboard.answers import as_json, done, shown, wants_json
+from fraud.dashboard.addresses import case_address, queue_address, queue_in, queue_text
+from fraud.dashboard.answers import as_json, came_from, done, shown, wants_json
 from fraud.dashboard.console import At, Who
 from fraud.dashboard.routes.parameters import (
     Action,
@@ -16,13 +16,15 @@ from fraud.dashboard.routes.parameters import (
     Moment,
     Number,
     SomeAlerts,
+    Taken,
+    TakenKey,
     Text,
     Token,
     Verdict,
     Word,
     Yes,
 )  # fmt: skip
-from fraud.review.views import Given
+from fraud.review.views import Given, QueueQuery
 
 Keys = Annotated[int, Form(ge=0, le=100_000)]
 Seconds = Annotated[float, Form(ge=0, le=86_400)]
@@ -41,14 +43,23 @@ class Changed(msgspec.Struct, frozen=True):
     case: int
 
 
+class Skipped(msgspec.Struct, frozen=True):
+    """The case that somebody else may take, and the one that is locked now; None where nothing else waits."""
+
+    case: int
+    next_case: int | None
+
+
 def mine() -> Response:
     """Go to the cases of whoever asks."""
     return RedirectResponse("/queue?shelf=mine", 303)
 
 
-def case(request: Request, at: At, who: Who, case: Number, alert: Alert = None, undo: Key = "") -> Response:
+def case(
+    request: Request, at: At, who: Who, case: Number, alert: Alert = None, undo: Key = "", taken: TakenKey = ""
+) -> Response:
     """Show a case on one screen, with one of its alerts in focus."""
-    return shown(request, "case", at.desk.case(case, who.person, at.now(), alert), undo=undo)
+    return shown(request, "case", at.desk.case(case, who.person, at.now(), alert, queue_in(taken)), undo=undo)
 
 
 def graph(
@@ -79,20 +90,20 @@ def dossier(request: Request, at: At, who: Who, case: Number) -> Response:
 def verdict(
     request: Request, at: At, who: Who, case: Number, verdict: Verdict, action: Action = "",
     alert: SomeAlerts = None, note: Text = "", worth: Worth = None, keys: Keys = 0, seconds: Seconds = 0.0,
+    taken: Taken = "",
 ) -> Response:  # fmt: skip
     """Give a verdict on all alerts of a case, or on those named, and go to the next case."""
-    given = Given(verdict, action, tuple(alert or ()), note, worth, keys, seconds)
-    decided = at.desk.decide(who.person, case, given, at.now())
+    given, queue = Given(verdict, action, tuple(alert or ()), note, worth, keys, seconds), queue_in(taken)
+    decided = at.desk.decide(who.person, case, given, at.now(), queue)
     if wants_json(request):
         return as_json(decided)
-    go_on = "/queue" if decided.next_case is None else case_address(decided.next_case)
-    return RedirectResponse(f"{go_on}?undo={decided.undo}" if decided.undo else go_on, 303)
+    return RedirectResponse(_onward(decided.next_case, queue, decided.undo), 303)
 
 
 def undo(request: Request, at: At, who: Who, token: Token) -> Response:
     """Take back what was done a moment ago, before it has left."""
     undone = at.desk.undo(who.person, token, at.now())
-    return done(request, undone, case_address(undone.cases[0]) if len(undone.cases) == 1 else "/queue")
+    return done(request, undone, case_address(undone.cases[0]) if len(undone.cases) == 1 else came_from(request))
 
 
 def reopen(request: Request, at: At, who: Who, case: Number, reason: Text = "") -> Response:
@@ -113,16 +124,18 @@ def release(request: Request, at: At, who: Who, case: Number) -> Response:
     return done(request, Changed(case), "/queue")
 
 
-def skip(request: Request, at: At, who: Who, case: Number, reason: Text = "") -> Response:
-    """Let a case go with a reason, and come back to the queue."""
-    at.desk.skip(who.person, case, reason, at.now())
-    return done(request, Changed(case), "/queue")
+def skip(request: Request, at: At, who: Who, case: Number, reason: Text = "", taken: Taken = "") -> Response:
+    """Let a case go with a reason, and go to the next one."""
+    queue = queue_in(taken)
+    following = at.desk.skip(who.person, case, reason, at.now(), queue)
+    return done(request, Skipped(case, following), _onward(following, queue))
 
 
-def escalate(request: Request, at: At, who: Who, case: Number, reason: Text = "") -> Response:
-    """Hand a case to a lead."""
-    at.desk.escalate(who.person, case, reason, at.now())
-    return done(request, Changed(case), "/queue")
+def escalate(request: Request, at: At, who: Who, case: Number, reason: Text = "", taken: Taken = "") -> Response:
+    """Hand a case to a lead, and go to the next one."""
+    queue = queue_in(taken)
+    decided = at.desk.escalate(who.person, case, reason, at.now(), queue)
+    return done(request, decided, _onward(decided.next_case, queue, decided.undo))
 
 
 def worth(request: Request, at: At, who: Who, case: Number, value: Annotated[int, Form(ge=-1, le=1)]) -> Response:
@@ -149,3 +162,11 @@ def tag(request: Request, at: At, who: Who, case: Number, tag: Word = "", remove
 def reveal(request: Request, at: At, who: Who, case: Number) -> Response:
     """Return the whole number of the case's card; that is noted in the audit log."""
     return as_json(Revealed(at.desk.reveal(who.person, case, at.now())))
+
+
+def _onward(case: int | None, queue: QueueQuery | None, undo: str = "") -> str:
+    """Return where one goes on: the next case, or the queue that is empty now."""
+    if case is not None:
+        return case_address(case, None, queue_text(queue), undo=undo)
+    rest = queue_address(queue or QueueQuery())
+    return f"{rest}{'&' if '?' in rest else '?'}undo={undo}" if undo else rest

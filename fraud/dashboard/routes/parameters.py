@@ -6,7 +6,7 @@ from fastapi import Depends, Form, Path, Query
 from pydantic import Field
 
 from fraud.review.errors import InvalidError
-from fraud.review.views import ActionWord, VerdictWord
+from fraud.review.views import ActionWord, Column, VerdictWord
 
 LARGEST = 2**63 - 1
 MOST_TEXT, MOST_WORD, MOST_RULES, MOST_LISTS, MOST_ALERTS = 4_000, 200, 1_000_000, 100, 2_000
@@ -27,6 +27,10 @@ Text = Annotated[str, Form(max_length=MOST_TEXT)]
 Word = Annotated[str, Form(max_length=MOST_WORD)]
 RulesText = Annotated[str, Form(max_length=MOST_RULES)]
 Yes = Annotated[bool, Form()]
+Columns = Annotated[list[Column] | None, Form(max_length=MOST_LISTS)]
+Taken = Annotated[str, Form(alias="queue", max_length=MOST_TEXT)]
+"""The queue that a case was taken from, as `addresses.queue_text` writes it."""
+TakenKey = Annotated[str, Query(alias="queue", max_length=MOST_TEXT)]
 Id = Annotated[int, Form(ge=1, le=LARGEST)]
 
 

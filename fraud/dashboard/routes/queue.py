@@ -9,17 +9,18 @@ from fastapi import Form, Header, Query, Request
 from fastapi.sse import EventSourceResponse
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from fraud.dashboard.addresses import case_address, queue_address, queue_of
-from fraud.dashboard.answers import as_json, done, shown, wants_json
+from fraud.dashboard.addresses import case_address, queue_address, queue_in, queue_of, queue_text
+from fraud.dashboard.answers import as_json, came_from, done, shown, wants_json
 from fraud.dashboard.console import At, Console, Who
-from fraud.dashboard.routes.parameters import LARGEST, Action, Alerts, Id, Key, Number, Verdict, Word, Yes
+from fraud.dashboard.routes.parameters import LARGEST, Action, Alerts, Columns, Key, Number, Taken, Verdict, Word, Yes
 from fraud.dashboard.security import SESSION
 from fraud.review.errors import TooManyError
 from fraud.review.views import Decided, QueueQuery, Shelf, Work
 
 RETRY_SECONDS = 30
-TAKEN_FROM = ("second", "disputes")
+TAKEN_FROM = ("mine", "second", "disputes")
 """Queues besides kinds of work that a next case is taken from."""
+Whom = Annotated[int, Form(ge=0, le=LARGEST)]
 EventId = Annotated[int | None, Header(ge=0, le=LARGEST)]
 Change = Annotated[int | None, Query(ge=0, le=LARGEST)]
 
@@ -31,10 +32,19 @@ class Next(msgspec.Struct, frozen=True):
 
 
 class Assigned(msgspec.Struct, frozen=True):
-    """Whom alerts were given to."""
+    """Whom alerts were given to, 0 for nobody, and in how many cases."""
 
     alerts: tuple[int, ...]
     colleague: int
+    cases: int
+
+
+class Tagged(msgspec.Struct, frozen=True):
+    """The tag that alerts have now, and in how many cases."""
+
+    alerts: tuple[int, ...]
+    tag: str
+    cases: int
 
 
 class Deleted(msgspec.Struct, frozen=True):
@@ -43,9 +53,10 @@ class Deleted(msgspec.Struct, frozen=True):
     view: int
 
 
-def home() -> Response:
-    """Go to the queue."""
-    return RedirectResponse("/queue", 303)
+def home(at: At, who: Who) -> Response:
+    """Go to the queue that somebody begins with."""
+    first = at.desk.first_view(who.person)
+    return RedirectResponse("/queue" if first is None else queue_address(first.query, view=first.id), 303)
 
 
 def queue(request: Request, at: At, who: Who, undo: Key = "") -> Response:
@@ -71,7 +82,7 @@ async def live(request: Request, at: At, since: Change = None, last_event_id: Ev
 
 async def _events(at: Console, query: QueueQuery, after: int | None, token: str) -> AsyncIterator[bytes]:
     def stays() -> bool:
-        return at.accounts.session(token, at.now(), active=False) is not None
+        return at.doors.accounts.session(token, at.now(), active=False) is not None
 
     async for text in at.live.watch(query, after, stays, token):
         yield text
@@ -85,41 +96,69 @@ def export(request: Request, at: At, who: Who) -> Response:
 
 
 def take_next(
-    request: Request, at: At, who: Who, kind: Annotated[Work, Form()] = "held", shelf: Annotated[Shelf, Form()] = "kind"
-) -> Response:
-    """Lock the most important case of a queue that nobody works on, and go there."""
-    case = at.desk.next(who.person, shelf if shelf in TAKEN_FROM else kind, at.now())
-    stays = queue_address(QueueQuery(kind=kind, shelf=shelf))
-    return done(request, Next(case), stays if case is None else case_address(case))
+    request: Request, at: At, who: Who, kind: Annotated[Work, Form()] = "held",
+    shelf: Annotated[Shelf, Form()] = "kind", taken: Taken = "",
+) -> Response:  # fmt: skip
+    """Lock the first case of a queue that nobody works on, and go there.
+
+    `queue` is one as it stands behind `?` in its address, with its order and filter; without it `kind` and `shelf` say
+    which.
+    """
+    queue = queue_in(taken.removeprefix("?")) or QueueQuery(kind=kind, shelf=shelf)
+    stays = queue_address(queue)
+    if queue.shelf not in TAKEN_FROM:
+        queue = msgspec.structs.replace(queue, shelf="kind")
+    case = at.desk.next(who.person, queue, at.now())
+    return done(request, Next(case), stays if case is None else case_address(case, None, queue_text(queue)))
 
 
 def save_view(
     request: Request, at: At, who: Who, name: Word, query: Annotated[str, Form(max_length=2_000)] = "",
-    team: Yes = False,
+    team: Yes = False, columns: Columns = None,
 ) -> Response:  # fmt: skip
     """Give a queue a name; `query` is what stands behind `?` in its address."""
     wanted = queue_of(dict(parse_qsl(query.removeprefix("?"))))
-    saved = at.desk.save_view(who.person, name, wanted, team, at.now())
+    saved = at.desk.save_view(who.person, name, wanted, team, at.now(), columns or ())
     return done(request, saved, queue_address(wanted, view=saved.id))
+
+
+def change_view(
+    request: Request, at: At, who: Who, view: Number, columns: Columns = None,
+    default: Annotated[bool | None, Form()] = None,
+) -> Response:  # fmt: skip
+    """Change which columns a view has, or whether the queue begins with it."""
+    changed = at.desk.change_view(who.person, view, at.now(), columns=columns or (), default=default)
+    return done(request, changed, queue_address(changed.query, view=changed.id))
 
 
 def delete_view(request: Request, at: At, who: Who, view: Number) -> Response:
     """Take the name of a queue away."""
     at.desk.delete_view(who.person, view, at.now())
-    return done(request, Deleted(view), "/queue")
+    return done(request, Deleted(view), "/")
 
 
-def assign(request: Request, at: At, who: Who, alert: Alerts, colleague: Id) -> Response:
-    """Give alerts to somebody."""
-    at.desk.assign(who.person, tuple(alert), colleague, at.now())
-    return done(request, Assigned(tuple(alert), colleague), "/queue")
+def assign(request: Request, at: At, who: Who, alert: Alerts, colleague: Whom) -> Response:
+    """Give alerts to somebody, or with 0 to nobody; an analyst to themselves."""
+    cases = at.desk.assign(who.person, tuple(alert), colleague or None, at.now())
+    return done(request, Assigned(tuple(alert), colleague, cases), came_from(request))
+
+
+def tag(request: Request, at: At, who: Who, alert: Alerts, tag: Word) -> Response:
+    """Put a tag on the cases of alerts."""
+    cases = at.desk.tag_all(who.person, tuple(alert), tag, at.now())
+    return done(request, Tagged(tuple(alert), tag, cases), came_from(request))
 
 
 def bulk(
-    request: Request, at: At, who: Who, alert: Alerts, verdict: Verdict, action: Action = "", preview: Yes = False
-) -> Response:
+    request: Request, at: At, who: Who, alert: Alerts, verdict: Verdict, action: Action = "", preview: Yes = False,
+    taken: Taken = "",
+) -> Response:  # fmt: skip
     """Decide many alerts at once; with `preview` say what that would do, and do nothing."""
+    queue = queue_in(taken.removeprefix("?")) or QueueQuery()
     if preview:
-        return shown(request, "bulk", at.desk.bulk_preview(who.person, tuple(alert), verdict, action, at.now()))
+        view = at.desk.bulk_preview(who.person, tuple(alert), verdict, action, at.now())
+        return shown(request, "bulk", msgspec.structs.replace(view, queue=queue))
     decided: Decided = at.desk.bulk(who.person, tuple(alert), verdict, action, at.now())
-    return as_json(decided) if wants_json(request) else RedirectResponse(f"/queue?undo={decided.undo}", 303)
+    rest = queue_address(queue)
+    go_on = f"{rest}{'&' if '?' in rest else '?'}undo={decided.undo}"
+    return as_json(decided) if wants_json(request) else RedirectResponse(go_on, 303)

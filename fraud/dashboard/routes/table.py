@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fraud.dashboard import pages
-from fraud.dashboard.routes import cases, leads, people, queue, search, service
+from fraud.dashboard.routes import cases, leads, people, queue, search, service, sign_in
 from fraud.review import case_views, page_views, views
 from fraud.review.people import Role
 
@@ -51,8 +51,10 @@ ROUTES = (
     get("/queue.csv", ANALYST, queue.export, CSV),
     post("/next", ANALYST, queue.take_next, queue.Next),
     post("/views", VIEWER, queue.save_view, views.SavedView),
+    post("/views/{view}", VIEWER, queue.change_view, views.SavedView),
     post("/views/{view}/delete", VIEWER, queue.delete_view, queue.Deleted),
-    post("/assign", LEAD, queue.assign, queue.Assigned),
+    post("/assign", ANALYST, queue.assign, queue.Assigned),
+    post("/tags", ANALYST, queue.tag, queue.Tagged),
     post("/bulk", ANALYST, queue.bulk, views.BulkPreview | views.Decided),  # type: ignore[arg-type]
     get("/cases", VIEWER, cases.mine),
     get("/cases/{case}", VIEWER, cases.case, case_views.CaseView),
@@ -64,8 +66,8 @@ ROUTES = (
     post("/cases/{case}/reopen", ANALYST, cases.reopen, cases.Changed),
     post("/cases/{case}/lock", ANALYST, cases.lock, views.Owner)._replace(active=False),
     post("/cases/{case}/release", ANALYST, cases.release, cases.Changed),
-    post("/cases/{case}/skip", ANALYST, cases.skip, cases.Changed),
-    post("/cases/{case}/escalate", ANALYST, cases.escalate, cases.Changed),
+    post("/cases/{case}/skip", ANALYST, cases.skip, cases.Skipped),
+    post("/cases/{case}/escalate", ANALYST, cases.escalate, views.Decided),
     post("/cases/{case}/worth", ANALYST, cases.worth, cases.Changed),
     post("/cases/{case}/notes", ANALYST, cases.note, cases.Changed),
     post("/cases/{case}/tags", ANALYST, cases.tag, cases.Changed),
@@ -89,11 +91,18 @@ ROUTES = (
     post("/settings/users/invite", ADMIN, people.invite, people.Link),
     post("/settings/users/{user}", ADMIN, people.change, people.Account),
     get("/audit", ADMIN, leads.audit, page_views.AuditView),
-    get("/sign-in", None, people.sign_in, pages.SignInView),
-    post("/sign-in", None, people.enter, people.SignedIn),
-    post("/sign-out", VIEWER, people.leave, people.SignedOut),
-    get("/invite/{token}", None, people.invited, pages.InviteView),
-    post("/invite/{token}", None, people.accept, people.SignedIn),
+    get("/settings/second-factor", VIEWER, sign_in.second_factor, pages.SecondFactorView),
+    post("/settings/second-factor", VIEWER, sign_in.change_second_factor, pages.SecondFactorView),
+    get("/sign-in", None, sign_in.sign_in, pages.SignInView),
+    post("/sign-in", None, sign_in.enter, sign_in.SignedIn | sign_in.WaitsFor),  # type: ignore[arg-type]
+    get("/sign-in/code", None, sign_in.code_page, pages.CodeView),
+    post("/sign-in/code", None, sign_in.confirm, sign_in.SignedIn),
+    post("/sign-out", VIEWER, sign_in.leave, sign_in.SignedOut),
+    get("/oidc", None, sign_in.begin),
+    get("/oidc/back", None, sign_in.back),
+    get("/oidc/out", None, sign_in.way_out),
+    get("/invite/{token}", None, sign_in.invited, pages.InviteView),
+    post("/invite/{token}", None, sign_in.accept, sign_in.SignedIn | sign_in.WaitsFor),  # type: ignore[arg-type]
     get("/livez", None, service.livez, TEXT),
     get("/readyz", None, service.readyz, TEXT),
     get("/metrics", None, service.metrics, TEXT),

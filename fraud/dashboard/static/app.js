@@ -136,6 +136,7 @@
     });
     one("#rows").addEventListener("change", count);
     one("#all").addEventListener("change", (event) => rows().forEach((row) => tick(row, event.target.checked)));
+    restore();
     count();
     live(one("#feed"));
   }
@@ -183,6 +184,9 @@
     one("#fresh").addEventListener("click", () => {
       const address = new URL(location.href);
       for (const name of ["after", "before", "undo"]) address.searchParams.delete(name);
+      sessionStorage.setItem("chosen", JSON.stringify({
+        rows: rows().filter((row) => one("input[name=alert]", row).checked).map((row) => row.id), here: current()?.id,
+      }));
       location.assign(address);
     });
   }
@@ -208,6 +212,15 @@
     }, SILENCE / 4);
   }
 
+  /* The list was asked anew: what was chosen in the old one, and where one was, stays as far as it is still there. */
+  function restore() {
+    const kept = JSON.parse(sessionStorage.getItem("chosen") ?? "null");
+    sessionStorage.removeItem("chosen");
+    if (!kept) return;
+    for (const row of rows()) if (kept.rows.includes(row.id)) tick(row, true);
+    go(rows().find((row) => row.id === kept.here));
+  }
+
   function heard(age) {
     if (age == null) return;
     one("#live").textContent = age > 30 ? `○ last decision ${Math.round(age)} s ago` : `● live, ${age.toFixed(1)} s`;
@@ -220,6 +233,7 @@
     parsed.innerHTML = html.trim();
     const fresh = parsed.content.firstElementChild;
     const before = [...row.cells];
+    one("a.open", fresh).setAttribute("href", one("a.open", row).getAttribute("href")); // it names this queue
     [...fresh.cells].forEach((cell, place) => {
       if (place === 0 || cell.innerHTML === before[place].innerHTML) return;
       before[place].replaceChildren(...cell.childNodes);
@@ -294,7 +308,7 @@
   function look() {
     const next = one("#main").dataset.next;
     if (!next || ahead) return;
-    ahead = {case: Number(next), text: fetch(`/cases/${next}`).then((answer) => answer.ok ? answer.text() : "").catch(() => "")};
+    ahead = {case: Number(next), text: fetch(caseAddress(next)).then((answer) => answer.ok ? answer.text() : "").catch(() => "")};
   }
 
   async function send(event) {
@@ -309,8 +323,19 @@
     const told = await answer.json();
     if (!answer.ok) return refuse(decide, told.detail ?? "It was not kept.");
     const text = told.next_case === ahead.case ? await ahead.text : "";
-    const query = told.undo ? `?undo=${encodeURIComponent(told.undo)}` : "";
-    if (text) show(text, told); else location.assign((told.next_case ? `/cases/${told.next_case}` : "/queue") + query);
+    if (text) show(text, told); else location.assign(told.next_case ? caseAddress(told.next_case, told.undo) : queueAddress(told.undo));
+  }
+
+  /* Where one goes on: with the queue that this case was taken from. */
+  function caseAddress(number, undo = "") {
+    const told = new URLSearchParams(Object.entries({queue: one("#main").dataset.queue, undo}).filter(([, value]) => value));
+    return `/cases/${number}${told.size ? `?${told}` : ""}`;
+  }
+
+  function queueAddress(undo = "") {
+    const told = new URLSearchParams(one("#main").dataset.queue);
+    if (undo) told.set("undo", undo);
+    return `/queue${told.size ? `?${told}` : ""}`;
   }
 
   function refuse(decide, text) {
@@ -325,7 +350,7 @@
     const fresh = new DOMParser().parseFromString(text, "text/html");
     document.body.replaceWith(fresh.body);
     document.title = fresh.title;
-    history.pushState(null, "", `/cases/${told.next_case}`);
+    history.pushState(null, "", caseAddress(told.next_case));
     one("#main").dataset.mine = "1";
     one("#lock").textContent = "locked by you";
     if (told.undo) {

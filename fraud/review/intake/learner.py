@@ -15,7 +15,7 @@ from fraud.review.intake.seen import EventSeen, LiveSeen, Seen, SnapshotSeen
 from fraud.review.tables import learner_event, live_refresh, refresh
 from fraud.review.words import Teller
 
-REFRESH = "version", "base", "seq", "at", "promoted", "content"
+REFRESH = "version", "base", "seq", "at", "promoted", "content", "body"
 LIVE = "base", "version", "seq", "at", "why", "pinned"
 EVENT = "key", "at", "kind", "content"
 
@@ -26,7 +26,7 @@ def take(connection: Connection, batch: Sequence[Seen]) -> None:
     lives = {(seen.base, seen.since, seen.version): seen for seen in batch if isinstance(seen, LiveSeen)}
     events = {seen.key: seen for seen in batch if isinstance(seen, EventSeen)}
     rows = [
-        (seen.version, seen.base, seen.seq, seen.made_at, seen.promoted, _text(seen.content))
+        (seen.version, seen.base, seen.seq, seen.made_at, seen.promoted, _text(seen.content), seen.body or None)
         for seen in snapshots.values()
     ]
     put(connection, refresh, REFRESH, rows, "(version) DO NOTHING")

@@ -47,7 +47,7 @@ class AppliedSeen(msgspec.Struct, frozen=True, gc=False):
 
 
 class SnapshotSeen(msgspec.Struct, frozen=True):
-    """What the learner has learned up to `made_at` (UTC ns), without the parameters."""
+    """What the learner has learned up to `made_at` (UTC ns): what it says of that, and all of it as published."""
 
     version: str
     base: str
@@ -56,6 +56,7 @@ class SnapshotSeen(msgspec.Struct, frozen=True):
     promoted: bool
     content: dict[str, Any]
     at: Position
+    body: bytes = b""
 
 
 class LiveSeen(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from fraud.core.identity import name_of
-from fraud.review import counters
+from fraud.review import counters, lapsing
 from fraud.review.changes import noted
 from fraud.review.counters import Sums
 from fraud.review.database import Database
@@ -56,6 +56,10 @@ class Intake:
         """Close what nobody has looked at by `now`, wall clock, UTC ns; a held payment gets its order, once."""
         with self._database.write() as connection:
             return timeouts.expire(connection, self._terms, now, self._journal)
+
+    def lapse(self, now: int) -> int:
+        """Let verdicts hold whose second look nobody has taken by `now`; return in how many cases."""
+        return lapsing.lapse(self._database, self._terms.blind_lapse, self._journal, now)
 
     def tidy(self, now: int) -> bool:
         """Let go what is kept long enough, a piece of it; tell whether there is more. `now` is the wall clock."""

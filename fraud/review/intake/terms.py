@@ -13,12 +13,16 @@ AFTER = {"approve": Remedy.RELEASE, "challenge": Remedy.STEP_UP, "decline": Reme
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """How long alerts wait by kind (ns), what then becomes of a held payment, and what is kept for how long (ns)."""
+    """How long alerts wait by kind (ns), what then becomes of a held payment, and what is kept for how long (ns).
+
+    `blind_lapse` is how long a verdict of the blind sample waits for the second look at it.
+    """
 
     due: Mapping[AlertKind, int]
     timed_out: Remedy
     sample_share: float
     keep_payments: int
+    blind_lapse: int
 
     @classmethod
     def of(cls, review: ReviewSection, hold: Hold) -> "Terms":
@@ -29,4 +33,4 @@ class Terms(msgspec.Struct, frozen=True):
             AlertKind.CHALLENGED: int(review.due_challenged),
             AlertKind.SAMPLE: int(review.due_sample),
         }
-        return cls(due, AFTER[hold.action], review.sample_share, int(review.keep_payments))
+        return cls(due, AFTER[hold.action], review.sample_share, int(review.keep_payments), int(review.blind_lapse))

@@ -11,18 +11,23 @@ from fraud.review.intake.marks import stream_time
 from fraud.review.intake.terms import Terms
 from fraud.review.partitions import PIECE
 
+KEEP_PARAMETERS = 3
+"""Snapshots of a model whose parameters are kept, beside that which payments get."""
 KEEP_STAGES, KEEP_STEPS, KEEP_SENT, KEEP_LEARNED = DAY, DAY, 30 * DAY, 90 * DAY
 
 
 def tidy(database: Database, terms: Terms, now: int) -> bool:
     """Let some of it go; tell whether more is left. Each kind has its own transaction, so that nobody waits for long.
 
-    Payments and what belongs to them go by the time of the stream, what people and machines did by `now`, UTC ns.
+    Payments, what belongs to them and what was learned of them go by the time of the stream, what people and machines
+    did by `now`, UTC ns.
     """
     with database.read() as connection:
-        old = stream_time(connection) - terms.keep_payments
+        stream = stream_time(connection)
+    old = stream - terms.keep_payments
     more = _payments(database, old)
-    for statement, before in _statements(old, now):
+    _parameters(database)
+    for statement, before in _statements(old, stream - KEEP_LEARNED, now):
         with database.write() as connection:
             more |= _delete(connection, statement, before) >= PIECE
     return more
@@ -37,15 +42,27 @@ def _payments(database: Database, old: int) -> bool:
         return False
 
 
-def _statements(old: int, now: int) -> list[tuple[str, int]]:
+def _parameters(database: Database) -> None:
+    """Let parameters go that payments get no more, but for the newest ones: they may be about to be put in force."""
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "UPDATE refresh SET body = NULL WHERE body IS NOT NULL AND version NOT IN ("  # noqa: S608, a number of ours
+            "SELECT live.version FROM live_refresh AS live WHERE NOT EXISTS (SELECT 1 FROM live_refresh AS later "
+            "WHERE later.base = live.base AND (later.at, later.id) > (live.at, live.id))) AND "
+            "(SELECT count(*) FROM refresh AS newer WHERE newer.base = refresh.base AND newer.at > refresh.at) >= "
+            f"{KEEP_PARAMETERS}"
+        )
+
+
+def _statements(old: int, learned: int, now: int) -> list[tuple[str, int]]:
     """Return what is deleted, as conditions on a table, each with the time that it begins at."""
     return [
         ("change WHERE at < {before}", now - KEPT),
         ("counter WHERE name >= 'stage/' AND name < 'stage0' AND bucket < {before}", (now - KEEP_STAGES) // MINUTE),
         ("step WHERE until < {before}", now - KEEP_STEPS),
         ("outbox WHERE sent_at < {before}", now - KEEP_SENT),
-        ("refresh WHERE at < {before}", now - KEEP_LEARNED),
-        ("learner_event WHERE at < {before}", now - KEEP_LEARNED),
+        ("refresh WHERE at < {before}", learned),
+        ("learner_event WHERE at < {before}", learned),
         ("entity WHERE last_at < {before} AND alerts = 0 AND frauds = 0", old),
         (
             "label_trace WHERE happened_at < {before} "

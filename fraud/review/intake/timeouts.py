@@ -1,6 +1,7 @@
 """What becomes of alerts that nobody has looked at in time: closed without a label; a held payment gets its order.
 
-Silence is no verdict: that a payment was let go after half an hour says nothing of whether it was a fraud.
+Silence is no verdict: that a payment was let go after half an hour says nothing of whether it was a fraud. Where one
+person has said what it was and another is to say so too, the payment is let go, and the question stays.
 """
 
 import hashlib
@@ -20,8 +21,20 @@ from fraud.review.counters import Sums
 from fraud.review.intake.alerts import TOO_LATE
 from fraud.review.intake.seen import Changes
 from fraud.review.intake.terms import Terms
+from fraud.review.rows import NEVER
 from fraud.review.tables import action_log, outbox
-from fraud.review.words import AlertKind, AlertStatus, CaseState, Changed, Order, Parcel, Second, Sending, of_word
+from fraud.review.words import (
+    AlertKind,
+    AlertStatus,
+    CaseState,
+    Changed,
+    Finding,
+    Order,
+    Parcel,
+    Second,
+    Sending,
+    of_word,
+)
 
 Journal = Callable[[Connection, int, str, str, str, str | None, str | None], object]
 """Notes in the audit log: when (UTC ns), who, what, of what, as it was before, as it is now."""
@@ -30,6 +43,7 @@ MOST = 500
 GRACE = 10 * MINUTE
 """So much longer somebody who works on a case keeps its alerts from being closed."""
 BY = "time-out"
+SAID = f"verdict.verdict <> {int(Finding.UNSURE)}"
 UNDECIDED = f"({int(AlertStatus.OPEN)}, {int(AlertStatus.LOCKED)})"
 LOG = "case_id", "alert_id", "card_id", "kind", "state", "at"
 OUT = "kind", "body", "send_after", "case_id", "alert_id", "action_id"
@@ -49,18 +63,22 @@ class Late(NamedTuple):
 
 
 def expire(connection: Connection, terms: Terms, now: int, journal: Journal) -> Changes:
-    """Close alerts that are due at `now`, `MOST` at most, with what follows; return which."""
-    late = _closed(connection, _due(connection, now), now)
-    if not late:
+    """Close alerts that are due at `now`, `MOST` at most, with what follows; return which, and which wait on."""
+    due = _due(connection, now)
+    asked = _asked(connection, due)
+    late = _closed(connection, sorted(set(due) - {each.id for each in asked}), now)
+    if not late and not asked:
         return Changes()
-    ordered = _order(connection, [each for each in late if _is_waited_for(each, now)], terms, now)
+    ordered = _order(connection, [each for each in (*late, *asked) if _is_waited_for(each, now)], terms, now)
     _close_cases(connection, late, now)
     counters.add_all(connection, _sums(late, now), counters.PROJECTOR)
     numbers = tuple(each.id for each in late)
     for each in ordered:
         journal(connection, now, BY, terms.timed_out.value, f"alert/{each.id}", None, f"case/{each.case_id}")
     noted(connection, numbers, Changed.GONE, now)
-    return Changes(changed=numbers)
+    stay = tuple(each.id for each in asked)
+    noted(connection, stay, Changed.CHANGED, now)
+    return Changes(changed=numbers + stay)
 
 
 def _due(connection: Connection, now: int) -> list[int]:
@@ -81,6 +99,24 @@ def _due(connection: Connection, now: int) -> list[int]:
                 (now, now, now - GRACE),
             )
             found += rows.scalars()
+    return found
+
+
+def _asked(connection: Connection, numbers: Sequence[int]) -> list[Late]:
+    """Return those that a second person, or a lead, is asked about: they stay, with no time that could run out."""
+    if not numbers:
+        return []
+    condition, value = one_of("id", connection, numbers, "bigint")
+    rows: Any = connection.exec_driver_sql(
+        f"SELECT {', '.join(Late._fields)} FROM alert "  # noqa: S608, names and numbers of ours
+        f"WHERE {condition} AND status = {int(AlertStatus.LOCKED)} AND EXISTS "
+        f'(SELECT 1 FROM "case" WHERE id = alert.case_id AND state = {int(CaseState.PENDING_SECOND)}) AND EXISTS '
+        f"(SELECT 1 FROM verdict WHERE alert_id = alert.id AND superseded_by IS NULL AND {SAID})",
+        (value,),
+    )
+    found = sorted(Late(*row) for row in rows)
+    condition, value = one_of("id", connection, [each.id for each in found], "bigint")
+    connection.exec_driver_sql(f"UPDATE alert SET due_at = {NEVER} WHERE {condition}", (value,))  # noqa: S608
     return found
 
 

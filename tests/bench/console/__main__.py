@@ -21,13 +21,14 @@ import msgspec
 import numpy as np
 
 from features.spec import spec
+from fraud.core.errors import ArtifactError
 from fraud.core.ports import Policy
 from fraud.core.rules.ruleset import RuleSet
 from fraud.core.rules.vocabulary import Vocabulary
 from fraud.review.audit import Audit
 from fraud.review.database import Database
 from fraud.review.desk import Desk
-from fraud.review.library import InUse
+from fraud.review.library import InUse, Rescored
 from fraud.review.people import Person, Role
 from fraud.review.settings import ReviewSection
 from fraud.review.tools import Tools
@@ -67,6 +68,12 @@ class Shelf:
     def in_use(self) -> InUse:
         """Return that nobody knows."""
         return InUse()
+
+    def score(self, model: str, learned: bytes, of: Rescored) -> float:
+        """Refuse: no model is here."""
+        del learned, of
+        msg = f"{model} is not on this machine."
+        raise ArtifactError(msg)
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
