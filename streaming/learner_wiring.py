@@ -85,7 +85,8 @@ class Store:
     def _opened(self) -> "RedisReleases":
         from features.stores.releases import RedisReleases  # who neither learns nor judges needs no client of Redis
 
-        return RedisReleases(self._settings.store.url, timeout=path_timeout(self._settings))
+        namespace, timeout = self._settings.store.namespace, path_timeout(self._settings)
+        return RedisReleases(self._settings.store.url, timeout=timeout, namespace=namespace)
 
 
 def label_service(settings: ServiceSettings, folder: Path, *, anew: bool = False) -> LabelService:

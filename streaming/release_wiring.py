@@ -37,7 +37,8 @@ def open_releases(settings: ServiceSettings) -> "RedisReleases":
     """Return the releases of the store of the settings. Raises what `RedisReleases` raises."""
     from features.stores.releases import RedisReleases  # an embedded engine has no client of Redis
 
-    return RedisReleases(settings.store.url, timeout=settings.store.timeout / SECOND)
+    store = settings.store
+    return RedisReleases(store.url, timeout=store.timeout / SECOND, namespace=store.namespace)
 
 
 def first_choice(settings: ServiceSettings, configured: Strategy, found: InUse) -> Chosen:
@@ -128,10 +129,10 @@ def block_list(settings: ServiceSettings, cards: BlockedCards, log: Log) -> Bloc
     from features.stores.blocked import RedisBlocked  # as above
 
     import_module("kafka")  # two threads that import it at once each find half of it
-    kafka, name = settings.kafka, Topics.of(settings.kafka).actions
+    kafka, store, name = settings.kafka, settings.store, Topics.of(settings.kafka).actions
     sources = Sources(
         partial(KafkaFeed, kafka, (name,)),
-        partial(RedisBlocked, settings.store.url, timeout=settings.store.timeout / SECOND),
+        partial(RedisBlocked, store.url, timeout=store.timeout / SECOND, namespace=store.namespace),
         lambda: (name, f"{name}@{ids(kafka, (name,))[name]}"),
     )
     return BlockList(cards, sources, log, card_numbers(settings))

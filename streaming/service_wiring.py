@@ -32,7 +32,7 @@ from streaming.kafka.offsets import Offsets
 from streaming.kafka.publisher import Publisher
 from streaming.kafka.recovery import Recoverable, Recovery
 from streaming.kafka.source import RecordReader, TimeBudget
-from streaming.kafka.topics import Topics, TopicWatch, ids
+from streaming.kafka.topics import Topics, TopicWatch, ids, need_own
 from streaming.kafka.updates import in_force, open_updates
 from streaming.messages.codec import Limits
 from streaming.observe.logs import Log
@@ -86,23 +86,34 @@ class Deciding(msgspec.Struct, frozen=True):
     pointer: Pointer | None
 
 
-def open_store(settings: ServiceSettings) -> RedisStore:
-    """Return the state store of the settings, connected. Raises what `RedisStore` raises."""
-    return store_of(settings, settings.store.timeout / SECOND)
+def open_store(settings: ServiceSettings, *, site: str = "") -> RedisStore:
+    """Return the state store of the settings, connected, as that of a site. Raises what `RedisStore` raises."""
+    return store_of(settings, settings.store.timeout / SECOND, site=site)
 
 
 def path_store(settings: ServiceSettings) -> RedisStore:
     """Return the state store as the path uses it: it waits for little, and is not connected yet."""
-    return store_of(settings, path_timeout(settings), at_once=False)
+    return store_of(settings, path_timeout(settings), at_once=False, site=site_of(settings.kafka))
 
 
-def store_of(settings: ServiceSettings, timeout: float, *, at_once: bool = True) -> RedisStore:
+def unopened_store(settings: ServiceSettings) -> RedisStore:
+    """Return the state store of the settings, for who looks at it without leaving a trace."""
+    return store_of(settings, settings.store.timeout / SECOND, at_once=False)
+
+
+def store_of(settings: ServiceSettings, timeout: float, *, at_once: bool = True, site: str = "") -> RedisStore:
     """Return the state store of the settings, which waits for an answer for `timeout` seconds."""
     store, horizon = settings.store, settings.engine.retry_horizon
-    former = card_numbers(settings).former
+    former, cache = card_numbers(settings).former, store.cache * MIB
     return RedisStore(
-        store.url, timeout=timeout, retry_horizon=horizon, cache=store.cache * MIB, at_once=at_once, former=former
-    )
+        store.url, timeout=timeout, retry_horizon=horizon, namespace=store.namespace, cache=cache, at_once=at_once,
+        former=former, site=site,
+    )  # fmt: skip
+
+
+def site_of(kafka: KafkaSection) -> str:
+    """Return what tells a site from others: whose topics and whose commits its state goes with."""
+    return f"prefix '{kafka.prefix}' and group '{kafka.group}'"
 
 
 def path_timeout(settings: ServiceSettings) -> float:
@@ -277,6 +288,7 @@ def kafka_link(
     kafka, topics = settings.kafka, Topics.of(settings.kafka)
     inputs = topics.transactions, topics.known
     topic_ids, transactional = ids(kafka, inputs), kafka.delivery == "transactional"
+    need_own(kafka)
     producer = producer_of(kafka, f"{kafka.group}-{member}" if transactional else "")
     consumer = consumer_of(kafka, kafka.group, member)
     codec = wiring.codec(settings, Limits(ahead=settings.lateness.future))
@@ -342,7 +354,7 @@ def rebuild(settings: ServiceSettings) -> Rebuild:
     Raises:
         StateError: when the store is not empty.
     """
-    store = open_store(settings)
+    store = open_store(settings, site=site_of(settings.kafka))
     job = Rebuild(input_log(settings), store, OnlineExtractor(store))
     job.begin()
     return job

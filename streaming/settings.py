@@ -5,6 +5,7 @@ They stand in a TOML file, the environment and what a command line says.
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,7 @@ FILE = Path("fraud.toml")
 """Read when it lies in the current folder and no other file is named."""
 
 ClientValue = str | int | float | bool
+NAMESPACE = re.compile(r"[\w.-]+", re.ASCII)
 CLIENT_TABLES = "client", "consumer", "producer", "admin"
 """Tables of `[kafka]` with settings of clients: of all of them, and of those of one role."""
 
@@ -83,6 +85,9 @@ class StoreSection(Section, frozen=True):
         Address,
         setting("redis://, rediss:// (TLS) or redis+cluster://, with :PASSWORD@ where there is one.", "secret"),
     ] = Address("redis://127.0.0.1:6379/0")
+    namespace: Annotated[
+        str, setting("What every key begins with: sites that share a Redis have one each, as they have a prefix.")
+    ] = "fraud"
     durable_after: Annotated[
         Duration,
         setting(
@@ -106,6 +111,12 @@ class StoreSection(Section, frozen=True):
         Duration,
         setting("The same on the path of a decision, where rules alone decide until the store is back.", "duration"),
     ] = Duration(SECOND // 4)
+
+    def __post_init__(self) -> None:
+        """Refuse a namespace that would mean something else in a key."""
+        if not NAMESPACE.fullmatch(self.namespace):
+            msg = f"namespace is {self.namespace!r}, expected letters, digits, '.', '-' and '_', such as 'eu'"
+            raise ValueError(msg)
 
 
 class ServingSection(Section, frozen=True):

@@ -61,17 +61,19 @@ class RedisStore:
         cache: int = CACHE,
         at_once: bool = True,
         former: Former = nothing,
+        site: str = "",
     ) -> None:
         """Connect and load the functions, or, unless `at_once`, leave that to the first `reopen`.
 
         `timeout` is in seconds; a retry of a transaction finds its answer for `retry_horizon` ns after its commit, a
         row that nothing touches is dropped after `keep` ns. `cache` is how many bytes of rows are kept in this process;
-        `former` returns earlier tokens of a card, whose rows it takes over.
+        `former` returns earlier tokens of a card, whose rows it takes over. `site` is whose state it is to be, from the
+        first time on; empty for whoever does not care.
 
         Raises:
             SettingsError: when `url` is no address, lacks the password, or leads to a Redis before 7.0.
             StoreUnavailableError: when nothing answers there.
-            StateError: when what answers refuses the functions.
+            StateError: when what answers refuses the functions, or holds the state of another site.
         """
         self._keys, self._server = Keys(namespace), Server(url, timeout)
         self._horizon_ms, self._keep_ms = retry_horizon // 1_000_000, keep // 1_000_000
@@ -80,7 +82,7 @@ class RedisStore:
         self._seal = secrets.randbits(64)
         self.rebase_after = REBASE_AFTER
         self._old = False
-        self._births = Births(self._server, self._keys)
+        self._births = Births(self._server, self._keys, site)
         self.birth = ""
         self.copies = CacheOwner(self._keys, cache, keeps_changes=self._server.cluster)
         if at_once:
@@ -93,6 +95,15 @@ class RedisStore:
         self._server.load_functions(FUNCTIONS, LIBRARY)
         self.birth = self._births.read()
         self._old = upgrade.is_due(self._server, self._keys)
+
+    def look(self) -> None:
+        """Connect without leaving a trace: what is empty stays so, and then has no `birth`."""
+        self._server.reopen()
+        self.birth = self._births.now()
+
+    def site(self) -> str:
+        """Return whose state it is; empty when no site has used it."""
+        return self._births.site()
 
     def wait_for(self, seconds: float) -> None:
         """Give the servers so long for each answer, from now on; a restart meanwhile is noticed as ever."""
@@ -341,7 +352,9 @@ class RedisStore:
 
     def faults(self) -> list[str]:
         """Return why the servers cannot keep the store's promise, a sentence each; empty when they can."""
-        return [fault for where in self._server.everywhere() for fault in faults_of(self._server.info(where))]
+        server = self._server
+        found = [(server.info(where), server.configured("appendfsync", where)) for where in server.everywhere()]
+        return [fault for info, synced in found for fault in faults_of(info, synced)]
 
     def _marks(self) -> dict[bytes, bytes]:
         return dict(self._server.ask("HGETALL", self._keys.marks))

@@ -15,6 +15,7 @@ import hiredis
 import redis
 
 from features.stores.client import CLUSTER, CLUSTER_TLS, RunIds, connect, results
+from fraud.core.errors import StateError
 
 Command = tuple[bytes | str | int, ...]
 AT_ONCE = 256
@@ -102,6 +103,15 @@ class Server:
         """Return what a server says of itself."""
         found = self.ask("INFO", **where)
         return next(iter(found.values())) if "redis_version" not in found else dict(found)
+
+    def configured(self, name: str, where: dict[str, Any]) -> str:
+        """Return a setting of a server, empty where it does not tell."""
+        try:
+            found = self.ask("CONFIG GET", name, **where)
+        except StateError:
+            return ""
+        values = found if name in found else next(iter(found.values()), {})
+        return str(values.get(name, ""))
 
     def scan(self, start: str) -> list[bytes]:
         """Return every key that begins so, each once."""
@@ -198,9 +208,14 @@ def holds(found: Any, code: bytes) -> bool:
     return bool(found == code)
 
 
-def faults_of(info: Any) -> list[str]:
-    """Return why a server cannot keep the store's promise, from what it says of itself."""
+def faults_of(info: Any, synced: str = "") -> list[str]:
+    """Return why a server cannot keep the store's promise, from what it says of itself and how often it syncs."""
     faults = []
+    if synced == "no":
+        faults.append(
+            "appendfsync is no, so a power cut takes half a minute along, and store.durable_after promises a few "
+            "seconds: set appendfsync everysec"
+        )
     if not info.get("aof_enabled"):
         faults.append("appendonly is off, so a restart loses the state: set appendonly yes, appendfsync everysec")
     policy = info.get("maxmemory_policy", "noeviction")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fraud.cli import options, output
-from fraud.core.errors import FraudError, StateError
+from fraud.core.errors import FraudError
 
 if TYPE_CHECKING:
     from streaming.settings import ServiceSettings
@@ -25,20 +25,33 @@ def check(
 ) -> None:
     """Check that everything a run needs is there; each line says what to do. The last line is 'ready'.
 
-    Without --bootstrap and --store only what a replay needs is looked at: model, features, policy, rules.
+    Kafka and the state store are looked at where --bootstrap and --store, the settings or the environment name them;
+    without them only what a replay needs: model, features, policy, rules. Nothing is written anywhere.
     """
     found = options.service(
         settings, bootstrap=bootstrap, store=store, prefix=prefix, model=model, models=models, rules=rules
     )
-    parts: dict[str, Callable[[], str]] = {"embedded": lambda: embedded(found)}
-    if bootstrap is not None:
-        parts["kafka"] = lambda: topics_there(found)
-    if store is not None:
-        parts["store"] = lambda: store_sound(found)
-    fine = [told(name, look) for name, look in parts.items()]
+    fine = [told(name, look) for name, look in parts_of(found, bootstrap is not None, store is not None).items()]
     if not all(fine):
         raise typer.Exit(1)
     output.show("ready")
+
+
+def parts_of(found: "ServiceSettings", kafka: bool, store: bool) -> dict[str, Callable[[], str]]:
+    """Return what is looked at, by name: Kafka and the store where they are asked for, or named by the settings."""
+    from streaming import soundness
+    from streaming.settings import KafkaSection, StoreSection
+
+    kafka = kafka or found.kafka.bootstrap != KafkaSection().bootstrap
+    store = store or found.store.url != StoreSection().url
+    parts: dict[str, Callable[[], str]] = {"embedded": lambda: embedded(found)}
+    if kafka:
+        parts["kafka"] = lambda: soundness.need_sound_topics(found.kafka)
+    if store:
+        parts["store"] = lambda: soundness.need_sound_store(found)
+    if kafka and store:
+        parts["site"] = lambda: soundness.need_same_state(found)
+    return parts
 
 
 def told(name: str, look: Callable[[], str]) -> bool:
@@ -60,27 +73,3 @@ def embedded(settings: "ServiceSettings") -> str:
     return (
         f"model {strategy.scorer.version}, {features}, policy {strategy.policy.version}, rules {strategy.rules.version}"
     )
-
-
-def topics_there(settings: "ServiceSettings") -> str:
-    """Return what Kafka holds; raise SettingsError when it does not answer or a topic is missing."""
-    from streaming.kafka import topics
-
-    names = list(topics.Topics.of(settings.kafka))
-    topics.ids(settings.kafka, names)
-    return f"{len(names)} topics at {settings.kafka.bootstrap}"
-
-
-def store_sound(settings: "ServiceSettings") -> str:
-    """Return the store's name; raise FraudError when it does not answer, or is set up so that it may lose state."""
-    from fraud.core.releases import release_in
-    from streaming.service_wiring import open_store
-
-    store = open_store(settings)
-    try:
-        if faults := list(store.faults()):
-            raise StateError("; ".join(faults))
-        live = release_in(store.in_use()[1])
-        return f"state born {store.birth}, {(live and f'release {live.id} in force') or 'no release in force'}"
-    finally:
-        store.close()

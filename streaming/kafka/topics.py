@@ -1,7 +1,8 @@
 """The topics: names, how they are made, and the ids that tell a recreated one from its namesake."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from threading import Event, Thread
 from typing import Any
 
@@ -10,7 +11,8 @@ import msgspec
 from fraud.core.errors import KafkaUnavailableError, SettingsError, StateError, TopicReplacedError, nearest
 from fraud.core.fields import Secret, plain
 from streaming import clock
-from streaming.kafka.client import Span
+from streaming.kafka.client import Commit, Span
+from streaming.kafka.offsets import commit_mark_in
 from streaming.settings import CLIENT_TABLES, KafkaSection
 
 RETENTION_DAYS = 32
@@ -296,6 +298,69 @@ def ids_in(described: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 def short_id(described: Mapping[str, Any]) -> str:
     """Return the beginning of a topic's id, enough to tell it from a namesake."""
     return str(described["topic_id"]).replace("-", "")[:12]
+
+
+def need_own(kafka: KafkaSection) -> None:
+    """Look at a site's topics before a worker reads them: their partitions, and whether they are its own.
+
+    Whose they are is asked where its group has committed nothing yet: another group answers all of it once more.
+
+    Raises:
+        SettingsError: when partitions do not correspond, or workers of another group have answered what is there.
+    """
+    from kafka.errors import KafkaError
+
+    topics = Topics.of(kafka)
+    with closing(admin(kafka)) as client:
+        found = {each["name"]: len(each["partitions"]) for each in client.describe_topics(list(topics))}
+        for fault in partition_faults(topics, found):
+            raise SettingsError(fault)
+        others: list[str] = []
+        # Who may not ask for groups is not kept from working.
+        with suppress(KafkaError):
+            others = other_groups(client, kafka)
+    if others:
+        raise SettingsError(shared(topics.transactions, others, kafka.group))
+
+
+def partition_faults(topics: Topics, found: Mapping[str, int]) -> Iterator[str]:
+    """Yield what is wrong with numbers of partitions: an answer goes to the partition of what it answers."""
+    many = found.get(topics.transactions, 0)
+    for name in (topics.known, topics.decisions, topics.applied):
+        if many and (held := found.get(name, many)) != many:
+            fewer, more = (name, many) if held < many else (topics.transactions, held)
+            yield (
+                f"topic {name} has {held} partitions and {topics.transactions} {many}: what is known of a payment, and "
+                f"what answers it, go to the partition of its number; add the missing ones ('kafka-topics.sh --alter "
+                f"--topic {fewer} --partitions {more}')"
+            )
+
+
+def other_groups(client: Any, kafka: KafkaSection) -> list[str]:
+    """Return the groups of other workers in a site's topics, none where its own has committed something."""
+    topic = Topics.of(kafka).transactions
+    if any(of_worker(client.list_group_offsets([kafka.group]), topic)):
+        return []
+    names = [each["group_id"] for each in client.list_groups() if each["group_id"] != kafka.group]
+    return sorted(set(of_worker(client.list_group_offsets(names), topic))) if names else []
+
+
+def of_worker(found: Mapping[str, Mapping[Any, Any]], topic: str) -> Iterator[str]:
+    """Yield the groups that have committed in a topic as workers do, by what their commits carry."""
+    for group, offsets in found.items():
+        for place, commit in offsets.items():
+            if place.topic == topic and commit_mark_in(Commit(commit.offset, commit.metadata)).birth:
+                yield group
+
+
+def shared(topic: str, others: Iterable[str], group: str) -> str:
+    """Return what is said of topics that another site's workers read."""
+    names = ", ".join(f"'{each}'" for each in others)
+    return (
+        f"workers of group {names} answer topic {topic}, and those of group '{group}' would answer it once more: give "
+        "this site a kafka.prefix of its own, or the same kafka.group; where that group is no more, delete it "
+        "('kafka-consumer-groups.sh --delete --group ...')"
+    )
 
 
 def need_as_many(kafka: KafkaSection, name: str, source: str) -> None:

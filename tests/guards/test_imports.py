@@ -72,7 +72,7 @@ def test_rooms_of_streaming_stand_in_their_order_and_none_is_left_out(linter: di
     (contract,) = [each for each in of_kind(linter, "layers") if each.get("containers") == ["streaming"]]
     rooms = [{name.strip() for name in floor.split("|")} for floor in contract["layers"]]
     assert rooms == [
-        {"learner_wiring"},
+        {"learner_wiring", "soundness"},
         {"service_wiring"},
         {"release_wiring", "releasing"},
         {"wiring"},
@@ -107,6 +107,7 @@ def test_every_module_of_streaming_but_wiring_is_forbidden_concrete_classes(lint
         "streaming.wiring",
         "streaming.service_wiring",
         "streaming.learner_wiring",
+        "streaming.soundness",
         "streaming.release_wiring",
         "streaming.releasing",
         "streaming.replay.extraction",

@@ -11,6 +11,7 @@ from redis.crc import key_slot
 from features.stores.rowlog.keys import Keys
 from features.stores.rowlog.upgrade import MOVED
 from features.stores.server import Server
+from fraud.core.errors import StateError
 
 PARTS, SLOTS = 64, 16_384
 
@@ -18,13 +19,19 @@ PARTS, SLOTS = 64, 16_384
 class Births:
     """Reads and writes the name."""
 
-    def __init__(self, server: Server, keys: Keys) -> None:
-        """Take the server, or cluster, and the names in it."""
-        self._server, self._keys = server, keys
+    def __init__(self, server: Server, keys: Keys, site: str = "") -> None:
+        """Take the server, or cluster, the names in it, and whose state it is to be; empty for who does not care."""
+        self._server, self._keys, self._site = server, keys, site
         self._parts = list(parts(keys.birth)) if server.cluster else [keys.birth]
 
     def read(self) -> str:
-        """Return the name, given now when the state has none; one that tells of its loss when parts are missing."""
+        """Return the name, given now when the state has none; one that tells of its loss when parts are missing.
+
+        Raises:
+            StateError: when it is the state of another site.
+        """
+        if self._site:
+            self._need_site()
         held = self._held()
         if not any(held):
             old = self._server.ask("GET", self._keys.old_birth)
@@ -40,6 +47,22 @@ class Births:
         """Return the name as it stands, without giving one; empty when there is none."""
         held = self._held()
         return told(held) if any(held) else ""
+
+    def site(self) -> str:
+        """Return whose state it is; empty when nobody has said so."""
+        return bytes(self._server.ask("GET", self._keys.site) or b"").decode()
+
+    def _need_site(self) -> None:
+        """Say whose state it is, unless it is another one's."""
+        self._server.ask("SET", self._keys.site, self._site, "NX")
+        if (held := self.site()) != self._site:
+            namespace = self._keys.prefix.partition(":")[0]
+            msg = (
+                f"the state in namespace '{namespace}' is of the site with {held}, this is the one with {self._site}: "
+                "give it store.namespace or a store.url of its own; where the site was renamed, empty the store and "
+                "fill it with 'fraud state rebuild'"
+            )
+            raise StateError(msg)
 
     def write(self, name: str) -> None:
         """Give the state another name."""

@@ -23,6 +23,7 @@ class Keys:
         self.prefix = f"{namespace}:{LAYOUT_VERSION}:"
         self.marks = self.prefix + "marks"
         self.birth = self.prefix + "born"
+        self.site = self.prefix + "site"
         self.pointer = self.prefix + "pointer"
         self.release = release_key(namespace)
         self.building = self.prefix + "building:"
