@@ -326,7 +326,8 @@ def one(name: str, folder: Path, rate: float, seconds: float) -> dict[str, Any]:
         revive(stage)
         until(lambda: site.decided() >= len(sent), "every decision", 150)
         until(lambda: settled(site), lambda: f"the store back in every worker; log: {site.log()[-1_500:]}", 60)
-        found: dict[str, Any] = dict(judged(site, sent, []))
+        # Offsets of two topics of one name are no order that a replay could go by.
+        found: dict[str, Any] = dict(judged(site, sent, [], still=0 if name == "topic_recreated" else None))
         by_rules = sum("store-down" in answer.decision.marks for answer in site.read().answers)
         found |= {"seed": seed, "sent": len(sent), "by_rules": by_rules, "seconds": round(time.monotonic() - began)}
         found |= punctuality(site, broken, mended)
