@@ -2,7 +2,7 @@
 
 import re
 from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, Self, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -54,9 +54,15 @@ class Secret(str):
 
     >>> f"{Secret('hunter2')} {Secret('')}".split(), Secret("hunter2").plain
     (['***'], 'hunter2')
+
+    Made of another one it is the same text: settings that are copied with a change keep their secrets.
     """
 
     __slots__ = ()
+
+    def __new__(cls, text: str = "") -> Self:
+        """Take the text; of another secret its own text, which `str` would ask for as it is shown."""
+        return super().__new__(cls, text.plain if isinstance(text, Secret) else text)
 
     @property
     def plain(self) -> str:

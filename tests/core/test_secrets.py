@@ -27,6 +27,8 @@ def test_secret_is_not_shown_however_it_is_printed(shown: object) -> None:
 def test_secret_is_itself_for_whoever_needs_it() -> None:
     assert (Secret(HUNTER).plain, type(Secret(HUNTER).plain), Secret(HUNTER).encode()) == (HUNTER, str, b"hunter2")
     assert (Secret(HUNTER) == HUNTER, str(Secret(""))) == (True, "")
+    url = FILES["/run/url"]
+    assert (Secret(Secret(HUNTER)).plain, Address(Address(url)).plain, Secret().plain) == (HUNTER, url, "")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,12 @@ def test_secret_comes_from_environment_settings_or_a_file(given: dict[str, str])
 def test_password_among_the_options_of_a_client_is_a_secret(given: dict[str, str]) -> None:
     found = settings(**given)
     assert found.kafka.client == {"sasl_plain_password": HUNTER}
+    assert HUNTER not in repr(found)
+
+
+def test_password_of_a_client_outlives_what_a_command_line_changes_beside_it() -> None:
+    found = changed(settings(FRAUD_KAFKA__CLIENT__sasl_plain_password=HUNTER), "kafka", bootstrap="broker:9093")
+    assert (found.kafka.bootstrap, found.kafka.client["sasl_plain_password"]) == ("broker:9093", HUNTER)
     assert HUNTER not in repr(found)
 
 
