@@ -30,8 +30,9 @@ from models.rules_only import RulesOnly
 from streaming.embedded.hearing import Hearing, Obey
 from streaming.embedded.publishing import Published, Told
 from streaming.feeds.topic_log import TopicLog
-from streaming.files import mapping
+from streaming.files.dead_letters import DeadLetterFile
 from streaming.files.table import Table
+from streaming.files.values import mapping
 from streaming.kafka.topics import Topics
 from streaming.labels.learning import Closed, HeldChart, Outlet
 from streaming.messages.codec import Codec, Limits
@@ -128,7 +129,7 @@ def rule_book(settings: Settings) -> RuleBook:
     file, money = settings.rules.file, settings.money
     if not file:
         return NoRules()
-    path, words = DEFAULT if file == "default" else Path(file), vocabulary(money.digits.get(money.base, 2))
+    path, words = DEFAULT if file == "default" else Path(file), vocabulary(rates(settings).digits(money.base))
     return ReloadingRules(path, words, card_numbers(settings))
 
 
@@ -178,7 +179,7 @@ def release_rules(settings: Settings, release: Release, text: Callable[[str], st
     if release.rules == NO_RULES:
         return NoRules()
     money = settings.money
-    words = vocabulary(money.digits.get(money.base, 2))
+    words = vocabulary(rates(settings).digits(money.base))
     return compiled_bundle(text(release.rules), words, card_numbers(settings))
 
 
@@ -304,7 +305,8 @@ def extraction(
     With a recorder, what happens to histories is recorded too.
     """
     chosen = by_rules(settings or Settings())
-    return Extraction(table, delay, build(chosen) if recorder is None else recorded(chosen, recorder), spread)
+    parts = build(chosen) if recorder is None else recorded(chosen, recorder)
+    return Extraction(table, delay, parts, spread, DeadLetterFile(Path(chosen.paths.dead)))
 
 
 def recorded(settings: Settings, recorder: Recorder) -> Parts:

@@ -140,10 +140,10 @@ def reread(
     replacement: str,
 ) -> None:
     """Read letters of a file again, and write those that can be read now."""
-    from streaming.files import mapping as mappings
     from streaming.files import redrive as redriving
     from streaming.files.dead_letters import DeadLetterFile
     from streaming.files.table import Table
+    from streaming.files.values import mapping as mappings
     from streaming.settings import card_numbers, rates
 
     found = options.settings(settings)

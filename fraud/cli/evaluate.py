@@ -106,7 +106,8 @@ def evaluate(
         for one in result["differences"]:
             output.show(less(one))
     first = result["models"][kinds[0]]
-    output.last_line({**first, **result, "label_delay": label_delay, "protocol": protocol, "model": kinds[0]})
+    how = {"label_delay": label_delay, "protocol": protocol, "model": kinds[0]}
+    output.last_line({**first, **result, **how, **fits.figures(dataset)})
 
 
 def chosen(model: str, compare: tuple[str, str] | None) -> list[str]:

@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from fraud.cli import options, output
 from fraud.core.errors import FraudError, SettingsError, nearest
 
@@ -25,10 +27,33 @@ def extracted(
     from fraud.training import extraction
 
     request = extraction.ExtractionRequest(data, mapping, options.label_delay(label_delay, settings), settings, spread)
-    return extraction.extracted(
+    made = extraction.extracted(
         request, cache, histories=histories, say=output.say,
         progress=lambda rows: output.progress("extract", rows, "payments"),
     )  # fmt: skip
+    told(made, settings.paths.dead)
+    return made
+
+
+def told(data: "Dataset", dead: str) -> None:
+    """Say what became of the rows of a file; end here, status 1, where most of them cannot be used."""
+    from streaming.files.values.account import Account
+
+    if not data.meta.account:
+        return
+    account = Account.restored(data.meta.account)
+    output.account(account.sentences(), dead)
+    if account.mostly_rejects:
+        output.warn("most rows cannot be used, so nothing is learned from the rest: mend the mapping or the file")
+        output.last_line(account.figures())
+        raise typer.Exit(1)
+
+
+def figures(data: "Dataset") -> dict[str, Any]:
+    """Return what a command's last line says of the file that it read."""
+    from streaming.files.values.account import Account
+
+    return Account.restored(data.meta.account).figures()
 
 
 def fit_request(

@@ -1,7 +1,7 @@
 """What commands show: progress on standard error, results on standard output, the last line as JSON."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -66,6 +66,15 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print a warning to standard error, as it is."""
     err.print(f"warning: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def account(sentences: Sequence[str], dead: str = "") -> None:
+    """Say what became of a file's rows: the first sentence plainly, as the rest is to be looked at, as warnings."""
+    say(sentences[0])
+    for sentence in sentences[1:]:
+        warn(sentence)
+    if dead and any(sentence.startswith("rejected") for sentence in sentences):
+        say(f"rejected rows are kept: fraud dead list --file {dead}")
 
 
 def show(text: str) -> None:

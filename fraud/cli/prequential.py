@@ -84,7 +84,8 @@ def evaluate(asked: Asked, *, learn: bool, json: bool) -> dict[str, Any]:
             output.say(f"drawn: {path}")
     if not json:
         output.out.print(side_by_side(report))
-    return {"protocol": PREQUENTIAL, "model": job.scorer.version, **report}
+    output.account(job.account.sentences(), found.paths.dead)
+    return {"protocol": PREQUENTIAL, "model": job.scorer.version, **report, **job.account.figures()}
 
 
 def period(text: str | None) -> Duration | None:

@@ -79,14 +79,17 @@ def replay(
         output.warn(warning)
     with output.progress("replay", job.total) as step:
         result = job.run(step)
+    output.account(job.account.sentences(), found.paths.dead)
     if not json:
         tell(result, LEARNED.format(**result, every=found.refresh.every) if learn else "")
     output.last_line(result)
+    if job.account.mostly_rejects:
+        raise typer.Exit(1)
 
 
 def tell(result: dict[str, Any], learned: str) -> None:
     """Say what came of a replay, and of learning where there was any."""
-    output.say(f"{result['decisions']:,} decisions, {result['alerts']:,} alerts, {result['rejects']:,} rejects")
+    output.say(f"{result['decisions']:,} decisions, {result['alerts']:,} alerts")
     output.say(f"labels: {', '.join(f'{count:,} {name}' for name, count in result['labels'].items())}")
     if learned:
         output.say(learned)

@@ -37,7 +37,7 @@ def simulate(
     its average precision: no model can do better.
     """
     if mapping_example:
-        from streaming.files.mapping import EXAMPLE
+        from streaming.files.values.mapping import EXAMPLE
 
         output.show(EXAMPLE)
         return

@@ -63,9 +63,13 @@ def train(
         for kind, metrics in (made.card.metrics_by_model or {model: made.card.metrics}).items():
             output.say(f"on the rows it was chosen on: {kind} {fits.measures(metrics)}")
     card = made.card
-    output.last_line(
-        {"name": name, "version": card.version, "metrics": card.metrics, "metrics_by_model": card.metrics_by_model}
-    )
+    kept_as = {
+        "name": name,
+        "version": card.version,
+        "metrics": card.metrics,
+        "metrics_by_model": card.metrics_by_model,
+    }
+    output.last_line({**kept_as, **fits.figures(dataset)})
 
 
 def fitted(data: "Dataset", folder: Path, name: str, kind: str, request: "FitRequest", *, use: bool) -> "Trained":

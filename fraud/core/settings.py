@@ -47,8 +47,6 @@ COMMON_RATES = {
     "SEK": Decimal("0.088"),
     "PLN": Decimal("0.23"),
 }
-# ISO 4217: currencies whose minor unit is not a hundredth.
-DIGITS = {"JPY": 0, "KRW": 0, "CLP": 0, "BHD": 3, "KWD": 3, "TND": 3}
 
 
 class Money(Section, frozen=True):
@@ -63,8 +61,8 @@ class Money(Section, frozen=True):
     ] = msgspec.field(default_factory=COMMON_RATES.copy)
     digits: Annotated[
         dict[str, Annotated[int, Meta(ge=0, le=4)]],
-        setting("Decimal digits of a currency's minor unit where they are not 2.", "digits"),
-    ] = msgspec.field(default_factory=DIGITS.copy)
+        setting("Decimal digits of a currency's minor unit where they are not those of ISO 4217.", "digits"),
+    ] = msgspec.field(default_factory=dict)
     max_amount: Annotated[
         int,
         setting(

@@ -73,6 +73,8 @@ class Meta(msgspec.Struct, frozen=True):
     identity: Identity
     names: tuple[str, ...]
     rows: int
+    account: dict[str, Any] = {}
+    """What became of the file's rows, as `streaming.files.values.account.Account` keeps it."""
 
 
 class Row(NamedTuple):
@@ -124,6 +126,7 @@ class Writer:
         """Prepare to write under `cache`; the folder appears there when the writer is left without an error."""
         self._final = cache / identity.key
         self._meta = Meta(identity, names, 0)
+        self._account: Callable[[], dict[str, Any]] = dict
         self._progress = progress or (lambda done: None)
         self._block = np.empty((BLOCK, len(names)), dtype=np.float32)
         self._columns: dict[str, list[int]] = {name: [] for name in COLUMNS}
@@ -136,6 +139,10 @@ class Writer:
         self._draft.mkdir()
         self._file = (self._draft / MATRIX).open("wb")
         return self
+
+    def tells(self, account: Callable[[], dict[str, Any]]) -> None:
+        """Have it told at the end what became of the file's rows."""
+        self._account = account
 
     def add(self, row: Row) -> None:
         """Add one row; rows come in order of time."""
@@ -170,16 +177,24 @@ class Writer:
         self._file.close()
         for name, kind in COLUMNS.items():
             np.save(self._draft / f"{name}.npy", np.array(self._columns[name], dtype=kind), allow_pickle=False)
-        (self._draft / META).write_bytes(msgspec.json.encode(msgspec.structs.replace(self._meta, rows=rows)))
+        (self._draft / META).write_bytes(
+            msgspec.json.encode(msgspec.structs.replace(self._meta, rows=rows, account=self._account()))
+        )
         publish(self._draft, self._final)
         self._progress(rows)
 
 
 def write(
-    cache: Path, identity: Identity, names: tuple[str, ...], rows: Iterable[Row], progress: Progress | None = None
+    cache: Path,
+    identity: Identity,
+    names: tuple[str, ...],
+    rows: Iterable[Row],
+    progress: Progress | None = None,
+    account: Callable[[], dict[str, Any]] = dict,
 ) -> Dataset:
-    """Write all rows as a data set and return it, mapped from disk."""
+    """Write all rows as a data set and return it, mapped from disk; `account` tells at the end of the file's rows."""
     with Writer(cache, identity, names, progress) as writer:
+        writer.tells(account)
         for row in rows:
             writer.add(row)
     return read(cache / identity.key)

@@ -15,8 +15,8 @@ from fraud.training import dataset
 from fraud.training.dataset import Dataset, Identity, Row
 from models import registry
 from streaming import wiring
-from streaming.files import mapping
 from streaming.files.table import Table
+from streaming.files.values import mapping
 from streaming.replay.extraction import Extraction, file_hash
 from streaming.settings import card_numbers, fingerprint, gate_of, rates
 
@@ -105,7 +105,7 @@ def _extract(
 ) -> Dataset:
     with _recording(cache, identity) if histories else nullcontext() as recorder:
         extraction = wiring.extraction(table, request.delay, request.settings, recorder, request.spread)
-        return dataset.write(cache, identity, extraction.names, converted(extraction), step)
+        return dataset.write(cache, identity, extraction.names, converted(extraction), step, table.account.snapshot)
 
 
 def _recording(cache: Path, identity: Identity) -> "Recording":

@@ -17,7 +17,7 @@ from fraud.core.intervals import Measure
 from fraud.core.learning.outcomes import probability
 from fraud.core.records import DAY, Answer, Label, LabelSource, Reject, Verdict, log_odds_in
 from models.boosting.trees import F64
-from streaming.files.rows import Row
+from streaming.files.values.rows import Row
 
 WEEK = 7 * DAY
 FEW = 5

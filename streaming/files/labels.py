@@ -15,10 +15,12 @@ import numpy as np
 
 from fraud.core.errors import DataError, nearest
 from fraud.core.records import Label, LabelSource, Verdict
-from streaming.files.rows import LATEST, Nanoseconds, RowError, identifier, is_missing, shown, text_of
 from streaming.files.table import pieces
-from streaming.messages.codec import OLDEST
-from streaming.messages.times import from_text, to_text
+from streaming.files.values.faulty import RowError, shown
+from streaming.files.values.moments import LATEST, Nanoseconds
+from streaming.files.values.rows import identifier
+from streaming.files.values.words import is_missing, text_of
+from streaming.messages.times import OLDEST, from_text, to_text
 
 NEEDED = ("tx_id", "verdict", "source", "happened_at")
 SEEN_AT, VERSION = "seen_at", "version"

@@ -1,7 +1,6 @@
 """Pieces of a file: some thousand rows that can be read as columns, halved, or read row by row."""
 
-import csv
-import io
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -9,10 +8,11 @@ import msgspec
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from streaming.files.columns import NotPlainError
-from streaming.files.rows import Nanoseconds, RowError
+from streaming.files.values.cells import NotPlainError, plain, python_values
+from streaming.files.values.faulty import RowError
+from streaming.files.values.lines import fields_of
 
-CSV, FIELDS, JSON, UTF8 = "csv", "fields", "json", "utf8"
+FIELDS, JSON = "fields", "json"
 Line = tuple[bytes, Callable[[], Sequence[Any]]]
 """A row's original bytes, and its values, which raise RowError when they cannot be told apart."""
 
@@ -78,19 +78,6 @@ class CsvPiece:
         return [fields[header.index(name)] for name in self._layout.picks]
 
 
-def fields_of(record: bytes, delimiter: str) -> list[str]:
-    """Return the fields of one record; raise RowError when it is not UTF-8 or its quotes do not pair."""
-    try:
-        text = record.decode()
-        return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), [])
-    except UnicodeDecodeError as error:
-        message = f"byte {error.start} of the row is not UTF-8: convert the file to UTF-8"
-        raise RowError(UTF8, message) from error
-    except csv.Error as error:
-        message = f"the row is no CSV ({error}): close every quote, and double quotes inside a field"
-        raise RowError(CSV, message) from error
-
-
 class JsonPiece:
     """Lines of a JSON Lines file."""
 
@@ -111,7 +98,7 @@ class JsonPiece:
         """Return the mapped fields of all objects."""
         try:
             objects = [object_of(record) for record in self._records]
-            return [pa.array([item.get(name) for item in objects]) for name in self._layout.picks]
+            return [pa.array([found(item, name) for item in objects]) for name in self._layout.picks]
         except (RowError, pa.ArrowException, OverflowError) as error:
             raise NotPlainError from error
 
@@ -122,19 +109,43 @@ class JsonPiece:
 
     def _values(self, record: bytes) -> list[Any]:
         item = object_of(record)
-        return [scalar(name, item.get(name)) for name in self._layout.picks]
+        return [scalar(name, found(item, name)) for name in self._layout.picks]
 
 
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
+def found(item: dict[str, Any], name: str) -> Any:
+    """Return the value under a name, or under a path such as `payer.card.id`; None where there is none."""
+    if name in item or "." not in name:
+        return item.get(name)
+    inner: Any = item
+    for step in name.split("."):
+        inner = inner.get(step) if isinstance(inner, dict) else None
+    return inner
+
+
 def object_of(record: bytes) -> dict[str, Any]:
-    """Return a line's JSON object; raise RowError when it holds none."""
+    """Return a line's JSON object; raise RowError when it holds none.
+
+    Half of a pair of characters, as a text cut inside an emoji ends with, is read as U+FFFD.
+    """
     try:
         return _object.decode(record)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        if (whole := mended(record)) is not None:
+            return whole
         message = f"the line is no JSON object ({error}): expected one object a line"
         raise RowError(JSON, message) from error
+
+
+def mended(record: bytes) -> dict[str, Any] | None:
+    """Return the object of a line that holds unpaired surrogates, these replaced; None for any other line."""
+    try:
+        text = json.dumps(json.loads(record), ensure_ascii=False)
+        return _object.decode(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def scalar(name: str, value: Any) -> Any:
@@ -169,23 +180,6 @@ class ParquetPiece:
         """Yield the rows one by one, their original bytes as a JSON object."""
         for values in zip(*(python_values(self._batch.column(name)) for name in self._picks), strict=True):
             yield named(self._picks, values), lambda values=values: values  # type: ignore[misc]
-
-
-def plain(column: Any) -> Any:
-    """Return a column with dictionary and large text types made simple."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    large = pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type)
-    return column.cast(pa.string()) if large else column
-
-
-def python_values(column: Any) -> list[Any]:
-    """Return an Arrow column as Python values, timestamps as UTC nanoseconds."""
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("ns", column.type.tz), safe=False).cast(pa.int64())
-        return [None if value is None else Nanoseconds(value) for value in column.to_pylist()]
-    values: list[Any] = column.to_pylist()
-    return values
 
 
 def named(picks: Sequence[str], values: Sequence[Any]) -> bytes:

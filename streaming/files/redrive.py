@@ -15,8 +15,11 @@ from fraud.core.errors import CardNumberError, DataError, nearest
 from fraud.core.records import Verdict
 from streaming.files.dead_letters import MASKED, Letter
 from streaming.files.pieces import CsvPiece, JsonPiece, Layout
-from streaming.files.rows import TIME, Nanoseconds, Row, RowError, RowReader
-from streaming.files.table import Table, header_of, open_bytes, records, suffix
+from streaming.files.table import Table, header_of, suffix, unpacked
+from streaming.files.values.faulty import RowError
+from streaming.files.values.lines import Lines
+from streaming.files.values.moments import TIME, Nanoseconds
+from streaming.files.values.rows import LABEL_TIME, Row, RowReader, places
 
 MAPPING = "redriven"
 LABELS = {Verdict.FRAUD: "1", Verdict.GENUINE: "0", Verdict.WITHDRAWN: None, None: None}
@@ -28,8 +31,8 @@ class Redriver:
     def __init__(self, table: Table) -> None:
         """Take the file that the letters came from and its mapping; only a CSV file's header is read."""
         self._table = table
-        self._roles = table.mapping.roles()
-        self._rows = RowReader(table.mapping, list(self._roles), table.rates, table.cards)
+        self._columns = table.mapping.slots()
+        self._rows = RowReader(table.mapping, table.rates, table.cards)
         self._kind = suffix(table.path)
         self._layout = self._layout_of(table.path)
 
@@ -53,22 +56,24 @@ class Redriver:
         values = next(piece.lines())[1]()
         if self._kind != ".parquet" or self._table.mapping.time.unit != "iso":
             return values
-        times = {list(self._roles).index(role) for role in (TIME, "label_time") if role in self._roles}
+        times = {
+            at for role, found in places(self._table.mapping).items() if role in (TIME, LABEL_TIME) for at in found
+        }
         return [Nanoseconds(v) if at in times and str(v).isdigit() else v for at, v in enumerate(values)]
 
     def _place(self, name: str) -> int:
-        columns = list(self._roles.values())
+        columns = self._columns
         if name not in columns:
             msg = f"--set {name}: no such column in the mapping: expected one of {', '.join(columns)}."
             raise DataError(msg + nearest(name, columns))
         return columns.index(name)
 
     def _layout_of(self, path: Path) -> Layout:
-        picks = tuple(self._roles.values())
+        picks = tuple(self._columns)
         if self._kind != ".csv":
             return Layout((), picks)
-        with open_bytes(path) as file:
-            header, delimiter = header_of(next(records(file), b""), path)
+        with unpacked(path) as file:
+            header, delimiter = header_of(next(iter(Lines(file, str(path))), b""), path)
         return Layout(tuple(header), picks, delimiter)
 
 

@@ -32,10 +32,7 @@ from streaming.messages.faults import (
 from streaming.messages.letters import refused
 from streaming.messages.money import Rates
 from streaming.messages.schema import LabelMessage, TransactionMessage
-from streaming.messages.times import from_text, to_text
-
-OLDEST = 946_684_800_000_000_000
-"""2000-01-01, UTC nanoseconds; anything older is a time in another unit."""
+from streaming.messages.times import OLDEST, from_text, to_text
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -1,14 +1,14 @@
 """Faults of messages in words: the field, its value, what was expected, the repair."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from fraud.core.actions import Remedy
-from fraud.core.settings import MOST_MINOR
-from streaming.messages.schema import LONGEST_CHART, LONGEST_ID, LONGEST_TEXT
+from streaming.messages.schema import LONGEST_CHART, LONGEST_ID, LONGEST_TEXT, MOST
 
 SIZE, JSON, FUTURE = "size", "json", "future"
 AMOUNT, CURRENCY, HAPPENED_AT = "amount", "currency", "happened_at"
@@ -24,7 +24,7 @@ EXPECTED = {
     "merchant": (_ID, "name who is paid"),
     "device": (_ID + ", or null", "leave the field out when there is no device"),
     "amount": (
-        f"a whole number of minor units, 0 to {MOST_MINOR}",
+        f"a whole number of minor units, 0 to {MOST}",
         "send 12.34 as 1234, and money that flows back as kind 'refund' or 'reversal'",
     ),
     "happened_at": (_TIME, "say when the payment was made"),
@@ -77,11 +77,24 @@ class BadMessage(Exception):
         self.code = code
 
 
+def unprintable(text: str) -> str:
+    """Return the name of the first control character, unpaired surrogate or character without a meaning; '' for none.
+
+    Blanks of every width, and marks that join or part letters, are parts of names in many languages.
+    """
+    if text.isprintable():
+        return ""
+    for mark in text:
+        if unicodedata.category(mark) in ("Cc", "Cs", "Cn", "Co", "Zl", "Zp"):
+            return f"U+{ord(mark):04X} {unicodedata.name(mark, '')}".rstrip()
+    return ""
+
+
 def need_printable(name: str, value: str | None, expected_of: Mapping[str, tuple[str, str]] = EXPECTED) -> None:
     """Raise BadMessage when an id holds characters that do not print."""
-    if value is not None and not value.isprintable():
+    if value is not None and (bad := unprintable(value)):
         expected, repair = expected_of[name]
-        raise BadMessage(name, f"{name} is {shown(value)}: expected {expected}; {repair}")
+        raise BadMessage(name, f"{name} is {shown(value)}, it holds {bad}: expected {expected}; {repair}")
 
 
 def content_of(message: bytes) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 
-from fraud.core.settings import COMMON_RATES, DIGITS, MOST_MINOR
+from fraud.core.settings import COMMON_RATES, MOST_MINOR
+from streaming.messages import currencies
 
 
 def common() -> dict[str, str]:
@@ -13,11 +14,11 @@ def common() -> dict[str, str]:
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """The base currency, what one unit of each other is worth in it, decimal digits where not 2, largest amount."""
+    """The base currency, what one unit of each other is worth in it, decimal digits not of ISO 4217, largest amount."""
 
     base: str = "EUR"
     rates: dict[str, str] = msgspec.field(default_factory=common)
-    places: dict[str, int] = msgspec.field(default_factory=DIGITS.copy)
+    places: dict[str, int] = msgspec.field(default_factory=dict)
     most: int = MOST_MINOR
 
     def known(self) -> list[str]:
@@ -25,8 +26,9 @@ class Rates(msgspec.Struct, frozen=True):
         return sorted({self.base, *self.rates})
 
     def digits(self, currency: str) -> int:
-        """Return how many decimal digits a currency's minor unit has; 2 unless it is known to differ."""
-        return self.places.get(currency, 2)
+        """Return how many decimal digits a currency's minor unit has: what is said, else ISO 4217, else 2."""
+        said = self.places.get(currency)
+        return currencies.digits().get(currency, currencies.UNKNOWN) if said is None else said
 
     def to_base(self, amount: int, currency: str) -> int:
         """Return minor units of the base currency, rounded half up; raise KeyError without a rate."""

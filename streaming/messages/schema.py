@@ -21,7 +21,6 @@ from msgspec.structs import FieldInfo
 
 from fraud.core.actions import Remedy
 from fraud.core.records import Alert, Decision, Kind, KnownLabel, Label, LabelSource, Parts, Transaction, Verdict
-from fraud.core.settings import MOST_MINOR
 from streaming.messages.times import from_text, to_text
 
 FOLDER = Path(__file__).parents[1] / "schema"
@@ -34,7 +33,7 @@ MOST = 2**62
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID, description="Printable characters only.")]
 TimeIn = Annotated[int | str, Meta(description="RFC 3339 with a zone, or whole nanoseconds since 1970 UTC.")]
 TimeOut = Annotated[str, Meta(description="RFC 3339, UTC, nine decimals.", extra_json_schema={"format": "date-time"})]
-Minor = Annotated[int, Meta(ge=0, le=MOST_MINOR, description="Minor units of `currency`: 12.34 EUR is 1234.")]
+Minor = Annotated[int, Meta(ge=0, le=MOST, description="Minor units of `currency`: 12.34 EUR is 1234.")]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Name = Annotated[str, Meta(max_length=LONGEST_ID)]
 Base = Annotated[str, Meta(max_length=LONGEST_ID, description="NAME@VERSION; left out: the model in use.")]

@@ -4,6 +4,8 @@ import re
 from datetime import UTC, datetime
 
 NS = 1_000_000_000
+OLDEST = 946_684_800_000_000_000
+"""2000-01-01, UTC nanoseconds; anything older is a time in another unit."""
 ISO = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from features.extractor import OnlineExtractor, keys_of
 from features.stores.memory import MemoryStore
-from fraud.core.ports import Codes, Matrix
+from fraud.core.ports import Codes, Matrix, Sink
 from fraud.core.records import Arrival, Position, Reject, Transaction, Values, Verdict
 from models.rules_only import RulesOnly
-from streaming.files.rows import Row
-from streaming.files.table import Table
+from streaming.files.table import Table, files_of
+from streaming.files.values.rows import Row
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.run import Parts
 
@@ -91,22 +91,23 @@ class RecordingScorer(RulesOnly):
 
 
 class Extraction:
-    """Vectors of a history. `rejects` counts the rows that could not be read."""
+    """Vectors of a history. `table.account` counts its rows; those that cannot be read go to `dead`."""
 
-    def __init__(self, table: Table, delay: int | None, parts: Parts, spread: float = 0.0) -> None:
+    def __init__(
+        self, table: Table, delay: int | None, parts: Parts, spread: float = 0.0, dead: Sink | None = None
+    ) -> None:
         """Take a file, the delay of its labels, and an engine by rules that nobody else uses.
 
         `spread` as in `streaming.replay.history`; `streaming.wiring.extraction` puts it together.
         """
-        self._table, self._delay, self._spread = table, delay, spread
+        self.table, self._delay, self._spread, self._dead = table, delay, spread, dead
         self._truth: deque[tuple[Verdict | None, str]] = deque()
-        self.rejects = 0
         self._engine = parts.engine
         self.names, self.spec_version = parts.extractor.names, parts.extractor.version
 
     def __iter__(self) -> Iterator[Extracted]:
         """Yield every payment, in order of time."""
-        source = HistorySource(history(self._noted(ordered(self._table.rows())), self._delay, self._spread), BATCH)
+        source = HistorySource(history(self._noted(ordered(self.table.rows())), self._delay, self._spread), BATCH)
         while (intake := source.read()) is not None:
             yield from self._batch(intake.arrivals)
 
@@ -114,7 +115,8 @@ class Extraction:
         """Pass rows on, noting what becomes of each, for it is the target and never an input."""
         for row in rows:
             if isinstance(row, Reject):
-                self.rejects += 1
+                if self._dead is not None:
+                    self._dead.write((), (row,))
                 continue
             self._truth.append((row.verdict, row.scenario))
             yield row
@@ -129,8 +131,11 @@ class Extraction:
 
 
 def file_hash(path: Path) -> str:
-    """Return the sha256 of a file's content."""
+    """Return the sha256 of a file's content; of a folder or pattern that of its files' hashes, in their order."""
     import hashlib
 
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    hashes = []
+    for each in files_of(path):
+        with each.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()

@@ -22,7 +22,7 @@ from fraud.core.records import (
     Transaction,
     Verdict,
 )
-from streaming.files.rows import Row
+from streaming.files.values.rows import Row
 from streaming.messages.times import to_text
 
 TRANSACTIONS, LABELS = "transactions", "labels"

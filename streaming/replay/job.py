@@ -17,6 +17,7 @@ from streaming.files.decisions import FileSink, Tee
 from streaming.files.labels import LabelFile
 from streaming.files.spool import ABSENT, Spool
 from streaming.files.table import Table
+from streaming.files.values.account import Account
 from streaming.replay import snapshots
 from streaming.replay.digest import Digest
 from streaming.replay.history import HistorySource, by_rules, history, ordered, told
@@ -113,6 +114,11 @@ class Replay:
         """Return the model in use."""
         return self._parts.strategy.scorer
 
+    @property
+    def account(self) -> Account:
+        """Return what became of the file's rows."""
+        return self._table.account
+
     def run(self, step: Callable[[int], None]) -> dict[str, Any]:
         """Replay to the end; return the last line's content. `step` is told the events done."""
         began = clock.monotonic_ns()
@@ -195,7 +201,7 @@ class Replay:
             "events": events,
             "decisions": ledger.digest.count,
             "alerts": ledger.alerts,
-            "rejects": ledger.rejects,
+            **self._table.account.figures(),
             "seconds": round(seconds, 3),
             "events_per_second": round((events - start) / seconds) if seconds else None,
             "labels": self._parts.book.counts() if self._parts.book else {},

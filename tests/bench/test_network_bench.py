@@ -17,8 +17,9 @@ from fraud.training.recording import HistoryLog, Recording
 from models import registry
 from models.blend import Blend
 from streaming import wiring
-from streaming.files import column_file, mapping
+from streaming.files import column_file
 from streaming.files.table import Table
+from streaming.files.values import mapping
 from tests.bench import attention, exits, forward, population, scaling
 
 SHIPPED = Path("models/artifacts")

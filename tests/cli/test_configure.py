@@ -68,8 +68,10 @@ def test_file_of_settings_changes_what_is_decided(payments: Path) -> None:
 def test_largest_amount_of_the_settings_rejects_what_is_above(payments: Path) -> None:
     file = payments.parent / "s.toml"
     file.write_text("[money]\nmax_amount = 5000\n")
-    result = json.loads(replayed(payments, "--settings", str(file))[1].splitlines()[-1])
-    assert result["rejects"] > 0
+    status, said = replayed(payments, "--settings", str(file))
+    result = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    assert result["rejects"]["amount"] > 0
+    assert status == (2 * result["rejects"]["amount"] > result["read"])
     assert result["decisions"] > 0
 
 

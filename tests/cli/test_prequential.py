@@ -16,9 +16,9 @@ from fraud.core import metrics
 from fraud.core.errors import FraudError
 from fraud.training import prequential
 from models import registry
-from streaming.files import mapping
 from streaming.files.labels import LabelFile
 from streaming.files.table import Table
+from streaming.files.values import mapping
 
 
 @pytest.fixture(scope="module")

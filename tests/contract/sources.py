@@ -11,7 +11,7 @@ from fraud.simulate import SimulatedSource, stream
 from fraud.simulate.fdh import APRIL_2018
 from streaming.embedded.hearing import Hearing
 from streaming.feeds.topic_log import TopicLog
-from streaming.files.rows import Row
+from streaming.files.values.rows import Row
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.topics import Topics
 from streaming.messages.codec import Codec

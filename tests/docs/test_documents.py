@@ -10,7 +10,7 @@ from typer.main import get_command
 from fraud.cli import app
 from fraud.core.rules.ruleset import compile_rules
 from fraud.core.settings import reference
-from streaming.files import mapping
+from streaming.files.values import mapping
 from streaming.settings import ServiceSettings
 from streaming.wiring import vocabulary
 

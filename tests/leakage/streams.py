@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from fraud.core.records import DAY, HOUR, Arrival, Reject, Transaction, Verdict
-from streaming.files.rows import Row
+from streaming.files.values.rows import Row
 from streaming.replay.history import history
 from tests.contract.traffic import AMOUNTS, LATENESS, PAUSES, START, Step, arrivals
 

@@ -17,8 +17,9 @@ from fraud.training.extraction import converted
 from fraud.training.protocols import Fold
 from fraud.training.splits import Rows, between, slices, span_before
 from streaming import wiring
-from streaming.files import column_file, mapping
+from streaming.files import column_file
 from streaming.files.table import Table
+from streaming.files.values import mapping
 from streaming.replay import extraction as extracting
 from streaming.replay import history
 from streaming.run import run

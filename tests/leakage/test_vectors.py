@@ -11,7 +11,7 @@ from fraud.core.engine import Engine
 from fraud.core.records import Arrival, Reject, Transaction, Verdict
 from fraud.simulate import stream
 from fraud.simulate.source import merge
-from streaming.files.rows import Row
+from streaming.files.values.rows import Row
 from streaming.replay.history import history
 from tests.contract.driving import feed
 from tests.contract.traffic import START

@@ -49,9 +49,9 @@ from fraud.simulate import fdh
 from infra.services import KafkaServer, RedisServer
 from models.online import snapshots
 from models.online.snapshots import Live, Snapshot
-from streaming.files import mapping
-from streaming.files.rows import Row
 from streaming.files.table import Table
+from streaming.files.values import mapping
+from streaming.files.values.rows import Row
 from streaming.kafka import output_log, updates
 from streaming.messages import envelope
 from streaming.messages.codec import Codec, Limits

@@ -20,10 +20,10 @@ from fraud.core.fields import Secret
 from fraud.core.records import Arrival, KnownLabel, Position, Reject, Transaction
 from fraud.core.rules.bundle import text_hash
 from fraud.core.settings import Settings
-from streaming.files import mapping
 from streaming.files.dead_letters import letter_of
-from streaming.files.rows import Row
 from streaming.files.table import Table
+from streaming.files.values import mapping
+from streaming.files.values.rows import Row
 from streaming.kafka.dead_letters import letter_in, repaired
 from streaming.messages import envelope
 from streaming.messages.actions import action_in, case_action_in

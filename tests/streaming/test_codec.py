@@ -73,7 +73,7 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("id", "", "id", "id is '': expected 1 to 256"),
     ("id", "x" * 257, "id", "expected 1 to 256 printable"),
     ("id", 17, "id", "id is 17"),
-    ("card", "a\tb", "card", r"card is 'a\\tb': expected 1 to 256 printable"),
+    ("card", "a\tb", "card", r"card is 'a\\tb', it holds U\+0009: expected 1 to 256 printable"),
     ("merchant", None, "merchant", "merchant is None"),
     ("device", "\x00", "device", "leave the field out"),
     ("amount", -5, "amount", "amount is -5: expected a whole number of minor units, 0 to .*'refund' or 'reversal'"),

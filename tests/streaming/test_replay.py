@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fraud.core.errors import DataError
 from fraud.core.records import Arrival, Label, LabelSource, Position, Reject, Transaction, Verdict
-from streaming.files.rows import Row
+from streaming.files.values.rows import Row
 from streaming.replay.history import HistorySource, TimeQueue, history, ordered, told
 
 BAD = Reject("card", "row 1: no card", b"x", Position("f", 0, 0))

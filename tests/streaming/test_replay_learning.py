@@ -12,9 +12,9 @@ from fraud.core.records import DAY, HOUR
 from fraud.core.settings import EngineSection, ModelSection, Settings
 from fraud.simulate import fdh
 from streaming import wiring
-from streaming.files import mapping
 from streaming.files.column_file import write
 from streaming.files.table import Table
+from streaming.files.values import mapping
 from streaming.labels.learning import Happened
 from streaming.replay import learning
 from streaming.replay.history import HistorySource, history, ordered

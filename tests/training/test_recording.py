@@ -21,8 +21,9 @@ from fraud.training.extraction import converted
 from fraud.training.recording import HistoryLog, Recording
 from models.rules_only import RulesOnly
 from streaming import wiring
-from streaming.files import column_file, mapping
+from streaming.files import column_file
 from streaming.files.table import Table
+from streaming.files.values import mapping
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.run import run
 from streaming.wiring import assemble, strategy

@@ -37,7 +37,7 @@ from models.boosting.trees import F64
 from models.online.loop import Closed
 from streaming import wiring
 from streaming.files.column_file import write
-from streaming.files.rows import Row
+from streaming.files.values.rows import Row
 from streaming.replay.job import Request
 from streaming.replay.learning import EmbeddedLearning
 from streaming.settings import changed
