@@ -25,7 +25,7 @@ from streaming import clock, wiring
 from streaming.kafka import confluent, kafka_python
 from streaming.kafka.backlog import Backlog
 from streaming.kafka.client import Consumer, Producer
-from streaming.kafka.kafka_python import hand_over
+from streaming.kafka.kafka_python import hand_over, need_alone
 from streaming.kafka.link import KafkaLink
 from streaming.kafka.model_pointer import Pointer
 from streaming.kafka.offsets import Offsets
@@ -41,7 +41,7 @@ from streaming.observe.odd_records import OddRecords
 from streaming.observe.stages import TimedEngine, TimedStore, Watch
 from streaming.rebuild.histories import Reencode
 from streaming.rebuild.inputs import InputLog
-from streaming.rebuild.state import Rebuild
+from streaming.rebuild.state import Made, Rebuild
 from streaming.release_wiring import block_list, first_choice, need_unread, next_choice
 from streaming.settings import KafkaSection, ServiceSettings, card_numbers
 from streaming.worker.catch_up import CatchUp, Job
@@ -348,14 +348,15 @@ def input_log(settings: ServiceSettings) -> InputLog:
     return InputLog(settings.kafka, topic_ids, wiring.codec(settings, ANY_TIME))
 
 
-def rebuild(settings: ServiceSettings) -> Rebuild:
-    """Return a rebuilding of the state store, begun.
+def rebuild(settings: ServiceSettings, folder: Path) -> Rebuild:
+    """Return a rebuilding of the state store, begun; `folder` is where a copy is kept of how far it has come.
 
     Raises:
-        StateError: when the store is not empty.
+        StateError: when the store is not empty, or workers are at work.
     """
-    store = open_store(settings, site=site_of(settings.kafka))
-    job = Rebuild(input_log(settings), store, OnlineExtractor(store))
+    store, scratch = open_store(settings, site=site_of(settings.kafka)), MemoryStore()
+    made = Made(scratch, OnlineExtractor(scratch), folder / f"{settings.kafka.prefix}{settings.kafka.group}.rebuild")
+    job = Rebuild(input_log(settings), store, made, partial(need_alone, settings.kafka))
     job.begin()
     return job
 

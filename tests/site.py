@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from kafka import KafkaProducer
@@ -60,9 +60,9 @@ def make_anew(kafka: KafkaSection, topic: str) -> None:
 def page(site: "Site", number: int, name: str) -> str:
     """Return a page of a worker, whatever its status; nothing where none answers."""
     ports = re.findall(r'"http_port":(\d+)', site.log(f"worker{number}"))
-    with suppress(URLError, ConnectionError):
+    with suppress(OSError):
         try:
-            with urlopen(f"http://127.0.0.1:{ports[-1] if ports else 0}{name}") as answer:
+            with urlopen(f"http://127.0.0.1:{ports[-1] if ports else 0}{name}", timeout=5) as answer:
                 return str(answer.read().decode())
         except HTTPError as error:
             return error.read().decode()

@@ -1,7 +1,7 @@
 """The embedded state store: rows in this process, changed in place, durable by snapshot."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -105,6 +105,10 @@ class MemoryStore:
     def applied_offsets(self) -> dict[tuple[str, int], int]:
         """Return the highest offset applied for each (topic, partition)."""
         return dict(self._marks)
+
+    def stand_at(self, marks: Mapping[tuple[str, int], int]) -> None:
+        """Take everything up to these offsets of (topic, partition) for applied."""
+        self._marks |= marks
 
     def put_answers(self, answers: Sequence[Answer]) -> None:
         """Make published answers the first ones again."""

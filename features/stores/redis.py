@@ -9,26 +9,25 @@ transaction makes.
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from features.state.blocks import Block, put_codes
 from features.state.layout import LAYOUT_VERSION
 from features.state.tables import card_key
 from features.stores.rowlog import frames as fr
 from features.stores.rowlog import upgrade
-from features.stores.rowlog.answers import Stored, decode, lacking, small, stored
+from features.stores.rowlog.answers import Stored, beaten, decode, lacking, lost, small, stored
 from features.stores.rowlog.births import Births
-from features.stores.rowlog.copies import Copies, Copy, Held
+from features.stores.rowlog.copies import Held
+from features.stores.rowlog.filling import Given, fill
 from features.stores.rowlog.keys import BASE, LIBRARY, LOG, Keys, history_end
 from features.stores.rowlog.moving import Former, move, nothing
 from features.stores.rowlog.owner import MIB, CacheOwner
-from features.stores.rowlog.working import Appended, LogSet, Rebased, source_of, touched
-from features.stores.server import AT_ONCE, Command, Server, faults_of
+from features.stores.rowlog.working import Appended, LogSet, Rebased, rebased, touched
+from features.stores.server import Command, Server, faults_of
 from fraud.core.errors import StateError
 from fraud.core.identity import answer_name
 from fraud.core.ports import Encoder, WorkingSet
@@ -417,8 +416,7 @@ class RedisStore:
         ageing = [kept for kept in answers if kept[2]]
         self._server.each(lasting, lambda kept: ("SET", prefix + kept[0], kept[1]))
         self._server.each(ageing, lambda kept: ("SET", prefix + kept[0], kept[1], "PX", kept[2]))
-        if marks:
-            self._server.ask("HSET", self._keys.marks, *[word for item in marks.items() for word in item])
+        self.put_marks(marks)
 
     def _put_rows(self, rows: Sequence[tuple[bytes, bytes | None, bytes]]) -> None:
         """Set rows that nobody else writes: name, base if there is one, log."""
@@ -471,26 +469,17 @@ class RedisStore:
 
     def put_histories(self, encoder: str, rows: Iterable[tuple[str, bytes]], marks: Mapping[str, int]) -> int:
         """Set histories that nobody else writes yet, each with the offset of every partition that it holds."""
-        count, given = 0, {source_of(field): offset for field, offset in marks.items()}
-        rows, seal = iter(rows), self._next_seal()
-        while some := list(islice(rows, AT_ONCE)):
-            named = [(self._keys.history(key, encoder).encode(), np.frombuffer(row, np.uint8)) for key, row in some]
-            self._put_rows([(name, seal + fr.packed(row, given), fr.log_on(seal)) for name, row in named])
-            count += len(some)
-        return count
+        return self._fill((self._keys.history(key, encoder), row, marks) for key, row in rows)
 
+    def put_state(self, entities: Given, pairs: Given) -> int:
+        """Set rows that nobody else writes yet: key, row, and the offset of every partition that it holds."""
+        of_entities = self._fill((self._keys.row(key), row, marks) for key, row, marks in entities)
+        return of_entities + self._fill((self._keys.pair(key), row, marks) for key, row, marks in pairs)
 
-def rebased(kind: Copies, key: str, copy: Copy) -> Rebased:
-    """Return the base that says what a copy does now."""
-    row = kind.table.rows[kind.table.find(key)]
-    return Rebased(copy, copy.size, copy.seal, fr.packed(row, copy.marks))
+    def _fill(self, rows: Given) -> int:
+        return fill(self._server, self._next_seal(), self._keep_ms, rows)
 
-
-def lost(firsts: dict[int, Stored], claims: Sequence[Answer], held: Sequence[Any]) -> None:
-    """Note, by answer, what somebody else has answered before."""
-    firsts.update({id(one): decode(value) for one, value in zip(claims, held, strict=False) if value})
-
-
-def beaten(answers: Sequence[Answer], firsts: Mapping[int, Stored]) -> set[Position]:
-    """Return the positions whose transactions somebody else has taken in under another one."""
-    return {one.position for one in answers if id(one) in firsts and firsts[id(one)].position != one.position}
+    def put_marks(self, marks: Mapping[str, int]) -> None:
+        """Set the highest offset applied of each partition, by the names of fields."""
+        if marks:
+            self._server.ask("HSET", self._keys.marks, *[word for item in marks.items() for word in item])

@@ -1,5 +1,6 @@
 """`fraud state`: rebuild the state store, make histories for another model, upgrade it, erase a card."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,12 +21,20 @@ def rebuild(
     settings: options.SettingsFile = None,
     group: options.Group = None,
     prefix: options.Prefix = None,
+    work: Annotated[Path, typer.Option("--work", help="Folder for a copy of how far it has come.")] = Path(
+        "build/rebuild"
+    ),
 ) -> None:
-    """Fill an empty state store from the topics, up to what the workers have committed; stop the workers first."""
+    """Fill an empty state store from the topics, up to what the workers have committed; it refuses while workers run.
+
+    A copy of Redis' file, put back, is the better repair where there is one: what the topics no longer hold is in no
+    row that is made here. One that was killed is gone on with by the same command.
+    """
     from streaming import service_wiring
 
     found = options.service(settings, bootstrap=bootstrap, store=store, group=group, prefix=prefix)
-    job = service_wiring.rebuild(found)
+    job = service_wiring.rebuild(found, work)
+    output.say(f"{job.total:,} payments, {job.resumed:,} of them done before: some {job.estimate // 60 + 1} minutes")
     with output.progress("rebuild", job.total, "records") as step:
         result = job.run(step)
     output.last_line(result)

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from fraud.core.errors import FraudError, SettingsError
+from fraud.core.errors import FraudError, SettingsError, StateError
+from streaming import clock
 from streaming.kafka.client import (
     STOP_SECONDS,
     Commit,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from streaming.kafka.library.paced import PacedClient
 
 ACK_SECONDS = 30.0
+LEFT_NS = 5_000_000_000
+"""How long after its session a member may still be counted."""
 METADATA_MS = 5_000
 STOP_MS = int(STOP_SECONDS * 1_000)
 BATCH_BYTES = 524_288
@@ -276,6 +279,25 @@ def hand_over(kafka: KafkaSection, member: str) -> None:
         members = client.describe_groups([kafka.group])[kafka.group]["members"]
         if any(each["group_instance_id"] != member for each in members):
             client.remove_group_members(kafka.group, [MemberToRemove(group_instance_id=member)])
+
+
+def need_alone(kafka: KafkaSection) -> None:
+    """Return when the workers' group has no members; one that has ended is a member until its session is over.
+
+    Raises:
+        StateError: when it still has some then.
+    """
+    until = clock.monotonic_ns() + kafka.session_timeout + LEFT_NS
+    with closing(admin(kafka)) as client:
+        while members := client.describe_groups([kafka.group])[kafka.group]["members"]:
+            if clock.monotonic_ns() >= until:
+                names = ", ".join(sorted(str(each["group_instance_id"] or each["member_id"]) for each in members))
+                msg = (
+                    f"workers of group '{kafka.group}' are at work ({names}): what they take in meanwhile would be "
+                    "lacking; end them first, and start them again when this is through"
+                )
+                raise StateError(msg)
+            clock.sleep(0.25)
 
 
 def member_options(kafka: KafkaSection, member: str) -> dict[str, Any]:

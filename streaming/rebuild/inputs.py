@@ -7,11 +7,17 @@ from fraud.core.records import Arrival, Position, Reject
 from streaming.kafka import output_log
 from streaming.kafka.client import Commit, Place
 from streaming.kafka.kafka_python import committed
-from streaming.kafka.topics import Topics
+from streaming.kafka.topics import Topics, described
 from streaming.messages import envelope
 from streaming.messages.bounds import taken
 from streaming.messages.codec import Codec
 from streaming.settings import KafkaSection
+
+
+def partitions_of(kafka: KafkaSection, topic: str) -> list[Place]:
+    """Return the partitions of a topic, none where it is not there."""
+    found = described(kafka, [topic])
+    return [(topic, each["partition_index"]) for each in found[topic]["partitions"]] if found else []
 
 
 class InputLog:
@@ -44,10 +50,18 @@ class InputLog:
             if not isinstance(arrival, Reject):
                 yield arrival
 
-    def applied(self, partition: int) -> Iterator[Arrival]:
-        """Yield all verdicts that workers have applied, under the position that they came from."""
-        for _, arrival in self._applied(partition, 0):
-            yield arrival
+    def rejected(self) -> dict[int, set[int]]:
+        """Return the offsets of today's payments that workers have refused, by partition: they are in no row.
+
+        Some could be read later, as what was sent too far ahead of its time.
+        """
+        topic, found = self.named(self.topics.transactions), dict[int, set[int]]()
+        starts = dict.fromkeys(partitions_of(self._kafka, self.topics.dead), 0)
+        for record in output_log.records(self._kafka, starts) if starts else ():
+            source = output_log.source_of(record.headers)
+            if source is not None and source.topic == topic:
+                found.setdefault(source.partition, set()).add(source.offset)
+        return found
 
     def verdicts(self, partition: int, begin: int, end: int) -> Iterator[Arrival]:
         """Yield the applied verdicts that came from one offset to before another of today's topic.
@@ -56,7 +70,7 @@ class InputLog:
         """
         if begin >= end:
             return
-        for offset, arrival in self._applied(partition, self._unread.get(partition, 0)):
+        for offset, arrival in self.applied(partition, self._unread.get(partition, 0)):
             source = arrival.position
             if source.topic != self.named(self.topics.known) or source.offset < begin:
                 continue
@@ -65,7 +79,11 @@ class InputLog:
                 return
             yield arrival
 
-    def _applied(self, partition: int, begin: int) -> Iterator[tuple[int, Arrival]]:
+    def applied(self, partition: int, begin: int = 0) -> Iterator[tuple[int, Arrival]]:
+        """Yield all verdicts that workers have applied, under the position that they came from.
+
+        Each comes with its offset in the topic of applied labels, which is read from `begin` on.
+        """
         for record in output_log.records(self._kafka, {(self.topics.applied, partition): begin}):
             source = output_log.source_of(record.headers)
             try:

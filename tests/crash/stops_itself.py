@@ -38,7 +38,8 @@ def stopping(method: Callable[..., Any], by: signal.Signals) -> Callable[..., An
 
     @wraps(method)
     def stops(self: Any, *given: Any, **options: Any) -> Any:
-        if method.__name__ in COMMITS | AT_ONCE or any(isinstance(each, list) and each for each in given):
+        first = method.__name__ in AT_ONCE and given and given[0]
+        if first or method.__name__ in COMMITS or any(isinstance(each, list) and each for each in given):
             left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), by)

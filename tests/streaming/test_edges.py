@@ -140,4 +140,4 @@ def test_what_stands_among_applied_labels_and_is_none_is_left_out_of_a_rebuild(s
     sender.send(topics.applied, [*EDGES, Edge("label", label, headers=((envelope.SOURCE, source),)), *EDGES])
     ids = {topics.transactions: "abc", topics.known: "abc"}
     found = list(InputLog(site, ids, Codec()).applied(0))
-    assert [arrival.event for arrival in found] == [known("t1")]
+    assert [arrival.event for _, arrival in found] == [known("t1")]

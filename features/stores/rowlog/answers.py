@@ -1,6 +1,7 @@
 """First answers at rest, with the changes that their transactions make where a write is not all or nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -68,3 +69,13 @@ def lacking(
             changes = first.changes if first is not None and first.position == answer.position else ()
             firsts[key] = Stored(answer.decision, answer.position)
             yield key, answer, stored(answer, changes)
+
+
+def lost(firsts: dict[int, Stored], claims: Sequence[Answer], held: Sequence[Any]) -> None:
+    """Note, by answer, what somebody else has answered before."""
+    firsts.update({id(one): decode(value) for one, value in zip(claims, held, strict=False) if value})
+
+
+def beaten(answers: Sequence[Answer], firsts: Mapping[int, Stored]) -> set[Position]:
+    """Return the positions whose transactions somebody else has taken in under another one."""
+    return {one.position for one in answers if id(one) in firsts and firsts[id(one)].position != one.position}

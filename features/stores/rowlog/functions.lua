@@ -68,6 +68,19 @@ local function adopt(keys, args)
     return first and 1 or 0
 end
 
+-- KEYS: of rows that nobody else writes, base and log of each. ARGS: time to live (ms, 0: none), then what each holds.
+local function put(keys, args)
+    for index = 1, #keys do
+        if args[1] == '0' then
+            redis.call('SET', keys[index], args[index + 1])
+        else
+            redis.call('SET', keys[index], args[index + 1], 'PX', args[1])
+        end
+    end
+    return #keys
+end
+
+redis.register_function('fraudlog2_put', put)
 redis.register_function('fraudlog2_write', write)
 redis.register_function('fraudlog2_rebase', rebase)
 redis.register_function('fraudlog2_adopt', adopt)

@@ -243,3 +243,9 @@ def touched(batch: Sequence[Arrival]) -> tuple[list[str], list[str], list[tuple[
             answers[event.id, event.version] = None
             answers[own_answer_name(event.id, own_name(event)), event.version] = None
     return list(entities), list(pairs), list(answers)
+
+
+def rebased(kind: Copies, key: str, copy: Copy) -> Rebased:
+    """Return the base that says what a copy does now."""
+    row = kind.table.rows[kind.table.find(key)]
+    return Rebased(copy, copy.size, copy.seal, fr.packed(row, copy.marks))
