@@ -1,7 +1,8 @@
 """Many rows in one statement: what the projector writes 5,000 a second with.
 
-SQLite is given the rows one by one within its own process; PostgreSQL is given one array a column, so that a batch is
-one round trip and one plan, whatever its length.
+SQLite is given the rows one by one within its own process. PostgreSQL copies rows that can conflict with none; others
+it is given as one array a column, so that a batch is one round trip and one plan, whatever its length. Arrays of texts
+cost most there: each element is searched for what must be escaped.
 """
 
 import json
@@ -9,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import ARRAY, ColumnElement, Connection, Table, any_, func, literal, select
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.types import JSON
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import JSON, LargeBinary
 
 Row = tuple[Any, ...]
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -28,8 +30,10 @@ def put(
         return
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_one_by_one(table, columns, conflict), list(rows))
-    else:
+    elif conflict:
         connection.exec_driver_sql(_by_arrays(table, columns, conflict), tuple(map(list, zip(*rows, strict=True))))
+    else:
+        _copy(connection, table, columns, rows)
 
 
 def put_new(
@@ -46,6 +50,18 @@ def put_new(
     return [tuple(connection.exec_driver_sql(statement, row).one()) for row in rows]
 
 
+def put_numbered(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> list[int]:
+    """Insert rows of a table that numbers them (`id`); return the numbers in the order of the rows."""
+    if not rows:
+        return []
+    if connection.dialect.name == "sqlite":
+        return [int(number) for row in rows for (number,) in put_new(connection, table, columns, [row], "id")]
+    taken = f"SELECT nextval(pg_get_serial_sequence('{table.name}', 'id')) FROM generate_series(1, %s)"  # noqa: S608
+    numbers = list(connection.exec_driver_sql(taken, (len(rows),)).scalars())
+    _copy(connection, table, ("id", *columns), [(number, *row) for number, row in zip(numbers, rows, strict=True)])
+    return numbers
+
+
 def one_of(column: str, connection: Connection, values: Iterable[Any], kind: str) -> tuple[str, Any]:
     """Return the condition that a column is one of values, as SQL with one parameter, and that parameter.
 
@@ -54,6 +70,17 @@ def one_of(column: str, connection: Connection, values: Iterable[Any], kind: str
     if connection.dialect.name == "postgresql":
         return f"{column} = ANY(%s::{kind}[])", list(values)
     return f"{column} IN (SELECT value FROM json_each(?))", json.dumps(list(values))  # noqa: S608, our own columns
+
+
+def among(connection: Connection, column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column is one of values, in the same words however many they are.
+
+    So both databases have the statement ready: a list of parameters is another statement for each length.
+    """
+    given = list(values)
+    if connection.dialect.name == "postgresql":
+        return column == any_(literal(given, ARRAY(column.type)))
+    return column.in_(select(func.json_each(json.dumps(given)).table_valued("value").c.value))
 
 
 def greatest(connection: Connection) -> str:
@@ -78,6 +105,24 @@ def change(
     else:
         arrays = tuple(map(list, zip(*rows, strict=True)))
         connection.exec_driver_sql(_change_by_arrays(table, keys, columns), arrays)
+
+
+def _copy(connection: Connection, table: Table, columns: tuple[str, ...], rows: Iterable[Row]) -> None:
+    """Copy rows into a table of PostgreSQL, in the connection's transaction; raise what SQLAlchemy raises elsewhere."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    statement = f'COPY "{table.name}" ({names}) FROM STDIN'
+    cursor: Any = connection.connection.cursor()
+    dialect, errors = connection.dialect, connection.dialect.loaded_dbapi.Error
+    try:
+        with cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except errors as fault:
+        if gone := dialect.is_disconnect(fault, connection.connection, cursor):
+            connection.invalidate(fault)
+        raise DBAPIError.instance(
+            statement, None, fault, errors, connection_invalidated=gone, dialect=dialect
+        ) from fault
 
 
 @lru_cache(maxsize=64)
@@ -105,12 +150,18 @@ def _one_by_one(table: Table, columns: tuple[str, ...], conflict: str) -> str:
 @lru_cache(maxsize=64)
 def _by_arrays(table: Table, columns: tuple[str, ...], conflict: str) -> str:
     kinds = [_kind(table, name) for name in columns]
-    arrays = ", ".join(f"%s::{'text' if isinstance(table.c[name].type, JSON) else kind}[]"
-                       for name, kind in zip(columns, kinds, strict=True))  # fmt: skip
+    arrays = ", ".join(_array(table, name) for name in columns)
     names = ", ".join(f"c{place}" for place in range(len(columns)))
     casts = ", ".join(f"c{place}::{kind}" for place, kind in enumerate(kinds))
     rows = f"SELECT {casts} FROM unnest({arrays}) AS given({names})"  # noqa: S608, names of our own tables alone
     return _insert(table, columns, rows, conflict)
+
+
+def _array(table: Table, column: str) -> str:
+    """Return the parameter of a column's values; bytes go as they are, everything else as text."""
+    if isinstance(table.c[column].type, LargeBinary):
+        return "%b::bytea[]"
+    return f"%s::{'text' if isinstance(table.c[column].type, JSON) else _kind(table, column)}[]"
 
 
 def _kind(table: Table, column: str) -> str:

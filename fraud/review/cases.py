@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, exists, func, select
 
 from fraud.core.records import Label
+from fraud.review.bulk import among
 from fraud.review.case_views import (
     AlertView,
     Blind,
@@ -21,39 +22,46 @@ from fraud.review.case_views import (
     Step,
     TrailView,
 )
-from fraud.review.counters import read, waiting
+from fraud.review.counters import ALL, waiting
 from fraud.review.errors import UnknownError
-from fraud.review.history import HIDES, open_to_all, payments_of, verdicts_where
+from fraud.review.history import HIDES, MOST_VERDICTS, open_to_all, past, payments_of, verdict_rows, verdicts_where
 from fraud.review.leaving import alerts_of
-from fraud.review.naming import names_of, shown_of
-from fraud.review.neighbourhood import around
+from fraud.review.library import InUse
+from fraud.review.naming import named
+from fraud.review.neighbourhood import Centre, around
 from fraud.review.people import Person, Role
-from fraud.review.picking import ahead, case_row, work_of
+from fraud.review.picking import ahead, case_row, no_case, work_of
 from fraud.review.remedies import possible_words, usual_words
 from fraud.review.rights import need
-from fraud.review.rows import UNDECIDED, UNKNOWN, colleagues, owner_of, people_of, rows_of, tags_of
+from fraud.review.rows import PEOPLE, UNDECIDED, UNKNOWN, beside, colleagues, owner_of, row_query, rows_from
 from fraud.review.stored import stored_of, vector_of
+from fraud.review.tables import account, audit, case, counter, entity, label_trace, note, outbox, refresh, step, verdict
 from fraud.review.tables import alert as alert_table
-from fraud.review.tables import audit, label_trace, note, outbox, refresh, step, verdict
+from fraud.review.today import deciding, in_force
 from fraud.review.tools import STREAM, Tools, marked
-from fraud.review.velocity import shop_of, velocity_of
+from fraud.review.velocity import Sight, first_seen, shop_of, velocity_of
 from fraud.review.verdicts import second_for
 from fraud.review.views import PastVerdict, QueueQuery, QueueRow, Timeline
 from fraud.review.why import About, rules_of, why_of
-from fraud.review.words import AlertKind, CaseState, Finding, Known, Parcel, Second, Teller
+from fraud.review.words import AlertKind, CaseState, EntityKind, Finding, Known, Parcel, Second, Teller
 
 VERDICT_STEPS = "verdict."
 
 
 class Seen(NamedTuple):
-    """A case as somebody sees it: its row, its alerts, the one in focus, and what of the verdicts is hidden."""
+    """A case as somebody sees it: its row, its alerts, the one in focus, all verdicts and what of them is hidden."""
 
     row: Row[Any]
     alerts: Sequence[Row[Any]]
     focus: Row[Any]
     who: Person
     now: int
-    given: Sequence[Any]
+    said: Sequence[Row[Any]]
+
+    @property
+    def given(self) -> list[Row[Any]]:
+        """Return the verdicts that stand."""
+        return [each for each in self.said if each.superseded_by is None]
 
     @property
     def hidden(self) -> bool:
@@ -85,7 +93,7 @@ def graph_of(
         if at != "now":
             return narrowed(stored_of(connection, focus.evidence_id).graph, hops)
         until = max(marked(connection, STREAM), focus.happened_at)
-        return around(connection, focus.card, until, hops=hops, this=focus.tx_id, at="now")
+        return around(connection, Centre(focus.card, until, focus.tx_id), hops=hops, at="now")
 
 
 def narrowed(graph: GraphView, hops: int) -> GraphView:
@@ -129,11 +137,16 @@ def step_of(row: Row[Any]) -> Step:
 
 
 def _seen(connection: Connection, who: Person, number: int, now: int, alert: int | None) -> Seen:
-    row = case_row(connection, number)
-    alerts = alerts_of(connection, number)
-    stands = (verdict.c.case_id == number) & verdict.c.superseded_by.is_(None)
-    given = connection.execute(select(verdict.c.by, verdict.c.alert_id).where(stands)).all()
-    return Seen(row, alerts, _focus(alerts, alert), who, now, given)
+    """Return a case with all its alerts, the dearest first, and all verdicts on it."""
+    asked = select(case, entity.c.name.label("card_name"), entity.c.payments, entity.c.first_at, *PEOPLE)
+    asked = asked.outerjoin(entity, entity.c.id == case.c.card_id).where(case.c.id == number)
+    row = connection.execute(asked).first()
+    if row is None:
+        raise no_case(number)
+    mine = row_query().where(alert_table.c.case_id == number)
+    alerts = connection.execute(mine.order_by(alert_table.c.at_stake.desc(), alert_table.c.id)).all()
+    said = verdict_rows(connection, verdict.c.case_id == number)
+    return Seen(row, alerts, _focus(alerts, alert), who, now, said)
 
 
 def _focus(alerts: Sequence[Row[Any]], number: int | None) -> Row[Any]:
@@ -148,39 +161,40 @@ def _view(tools: Tools, connection: Connection, seen: Seen, queue: QueueQuery | 
     row, focus = seen.row, seen.focus
     stored = stored_of(connection, focus.evidence_id)
     vector = vector_of(stored.vector, tools.library.names)
-    card = names_of(connection, [row.card_id]).get(row.card_id, (0, UNKNOWN))[1]
-    about = About(focus, stored, vector, card)
     views = _alerts(connection, seen, stored.message.kind)
+    view = next(view for view in views if view.row.alert == focus.id)
+    about = About(focus, stored, vector, view.row.why)
     payments = payments_of(connection, "card", row.card_id, this=focus.tx_id, here=focus.merchant)
     kind = AlertKind(focus.kind)
     open_kinds = [AlertKind(each.kind) for each in seen.alerts if each.status in UNDECIDED] or [kind]
+    facts = _facts(connection, kind, tools.library.in_use())
     return CaseView(
         case=row.id,
         state=CaseState(row.state).word,
         base=tools.base,
-        card=shown_of(connection, [row.card_id])[row.card_id],
+        card=named(EntityKind.CARD, row.card_id, row.card_name or UNKNOWN),
         opened_at=row.opened_at,
-        due_at=next(view.row.due_at for view in views if view.row.alert == focus.id),
+        due_at=view.row.due_at,
         at_stake=row.at_stake,
-        owner=owner_of(row, people_of(connection, [row.owner, row.assignee]), seen.who, seen.now),
-        waiting=read(connection, waiting(kind)).get((waiting(kind), 0), 0),
-        alert=next(view for view in views if view.row.alert == focus.id),
+        owner=owner_of(row, seen.who, seen.now),
+        waiting=facts.waiting,
+        alert=view,
         alerts=views,
-        why=why_of(connection, tools.library, about),
+        why=why_of(connection, tools.library, facts.now, about),
         graph=stored.graph,
-        velocity=velocity_of(connection, focus, vector),
+        velocity=velocity_of(connection, focus, vector, Sight(row.payments or 0, row.first_at or 0, facts.since)),
         payments=payments.payments,
         payments_after=payments.after,
-        shop=shop_of(connection, focus, vector),
-        rules=rules_of(connection, tools.library, about),
-        trails=_trails(connection, seen),
+        shop=shop_of(focus, vector),
+        rules=rules_of(tools.library, about),
+        trails=_trails(connection, seen, learns=facts.learns),
         notes=_notes(connection, seen),
-        tags=tuple(tags_of(connection, [row.id]).get(row.id, ())),
-        verdicts=_verdicts(connection, seen),
+        tags=view.row.tags,
+        verdicts=_verdicts(seen),
         card_verdicts=_card_verdicts(connection, seen),
         then=usual_words(kind),
         actions=possible_words(open_kinds),
-        second=_second(connection, seen),
+        second=_second(seen),
         needs_second=_needs_second(tools, seen),
         can=_can(seen),
         colleagues=colleagues(connection),
@@ -199,30 +213,24 @@ def _next(connection: Connection, seen: Seen, queue: QueueQuery | None) -> int |
 
 
 def _alerts(connection: Connection, seen: Seen, kind: str) -> tuple[AlertView, ...]:
-    rows: dict[int, QueueRow] = {
-        row.alert: row for row in rows_of(connection, [each.id for each in seen.alerts], seen.who, seen.now)
-    }
+    rows: Sequence[QueueRow] = rows_from(connection, seen.alerts, seen.who, seen.now)
     return tuple(
-        AlertView(rows[each.id], each.tx_id, each.version, each.mcc, each.text, kind, each.status in UNDECIDED)
-        for each in seen.alerts
+        AlertView(row, each.tx_id, each.version, each.mcc, each.text, kind, each.status in UNDECIDED)
+        for row, each in zip(rows, seen.alerts, strict=True)
     )
 
 
 def _notes(connection: Connection, seen: Seen) -> tuple[NoteView, ...]:
-    rows = connection.execute(select(note).where(note.c.case_id == seen.row.id).order_by(note.c.id)).all()
-    people = people_of(connection, [row.by for row in rows])
+    asked = select(note, beside(account, note.c.by, "by_name")).where(note.c.case_id == seen.row.id)
+    rows = connection.execute(asked.order_by(note.c.id)).all()
     hidden = {each.by for each in seen.given} if seen.hidden else set()
-    return tuple(
-        NoteView(row.id, people.get(row.by, UNKNOWN), row.at, row.text) for row in rows if row.by not in hidden
-    )
+    return tuple(NoteView(row.id, row.by_name or UNKNOWN, row.at, row.text) for row in rows if row.by not in hidden)
 
 
-def _verdicts(connection: Connection, seen: Seen) -> tuple[PastVerdict, ...]:
+def _verdicts(seen: Seen) -> tuple[PastVerdict, ...]:
     """Return what was said of the case; while a second look is due, of what held before it alone."""
-    condition = verdict.c.case_id == seen.row.id
-    if seen.hidden:
-        condition &= verdict.c.superseded_by.is_not(None)
-    return verdicts_where(connection, condition)
+    shown = [each for each in seen.said if not seen.hidden or each.superseded_by is not None]
+    return tuple(past(each) for each in shown[:MOST_VERDICTS])
 
 
 def _card_verdicts(connection: Connection, seen: Seen) -> tuple[PastVerdict, ...]:
@@ -233,7 +241,7 @@ def _card_verdicts(connection: Connection, seen: Seen) -> tuple[PastVerdict, ...
     return verdicts_where(connection, verdict.c.alert_id.in_(others) & open_to_all())
 
 
-def _second(connection: Connection, seen: Seen) -> Blind | None:
+def _second(seen: Seen) -> Blind | None:
     """Return what a second person is asked for, with what was said before where that may be seen."""
     if seen.row.state != CaseState.PENDING_SECOND or seen.row.kind_second == Second.NONE:
         return None
@@ -241,8 +249,7 @@ def _second(connection: Connection, seen: Seen) -> Blind | None:
     if seen.hidden:
         # Which of the two it is would tell of the amount alone, so it may be said.
         return Blind(word, blind=True)
-    stands = (verdict.c.case_id == seen.row.id) & verdict.c.superseded_by.is_(None)
-    return Blind(word, blind=False, first=verdicts_where(connection, stands))
+    return Blind(word, blind=False, first=tuple(past(each) for each in seen.given[:MOST_VERDICTS]))
 
 
 def _needs_second(tools: Tools, seen: Seen) -> bool:
@@ -273,14 +280,31 @@ def _can(seen: Seen) -> tuple[str, ...]:
     )
 
 
-def _trails(connection: Connection, seen: Seen) -> tuple[TrailView, ...]:
+class Facts(NamedTuple):
+    """What a case shows of the whole: what waits of its kind, since when it is read, who learns, what decides now."""
+
+    waiting: int
+    since: int
+    learns: bool
+    now: InUse
+
+
+def _facts(connection: Connection, kind: AlertKind, used: InUse) -> Facts:
+    mine = (counter.c.name == waiting(kind)) & (counter.c.bucket == ALL)
+    waits = select(func.sum(counter.c.value)).where(mine).scalar_subquery()
+    count, since, learns, *found = connection.execute(
+        select(waits, first_seen().scalar_subquery(), exists(select(refresh.c.version)), *deciding(used))
+    ).one()
+    return Facts(int(count or 0), since or 0, bool(learns), in_force(used, found))
+
+
+def _trails(connection: Connection, seen: Seen, *, learns: bool) -> tuple[TrailView, ...]:
     """Return what became of the desk's labels on the payments of the case, the oldest first."""
     payments = {each.tx_id for each in seen.alerts}
-    mine = label_trace.c.tx_id.in_(payments) & (label_trace.c.source == int(Teller.ANALYST))
+    mine = among(connection, label_trace.c.tx_id, payments) & (label_trace.c.source == int(Teller.ANALYST))
     asked = select(label_trace).where(mine, label_trace.c.version.is_not(None))
     rows = connection.execute(asked.order_by(label_trace.c.tx_id, label_trace.c.version)).all()
     due = _due(connection, seen.row.id) if rows else {}
-    learns = connection.execute(select(refresh.c.version).limit(1)).first() is not None
     return tuple(_trail(row, due.get((row.tx_id, row.version)), learns=learns) for row in rows)
 
 

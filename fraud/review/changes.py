@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fraud.core.records import HOUR
@@ -14,8 +14,12 @@ COUNTER, KEPT = "changes", HOUR
 
 def newest(connection: Connection) -> int:
     """Return the number of the newest change, 0 before the first."""
-    found = select(counter.c.value).where(counter.c.name == COUNTER)
-    return int(connection.execute(found).scalar() or 0)
+    return int(connection.execute(newest_change()).scalar() or 0)
+
+
+def newest_change() -> Select[int]:
+    """Return the question for that number: no row before the first change."""
+    return select(counter.c.value).where(counter.c.name == COUNTER)
 
 
 def noted(connection: Connection, ids: Iterable[int], what: Changed, now: int) -> None:

@@ -11,7 +11,7 @@ from fraud.review.leaving import is_blocked
 from fraud.review.naming import named, number_of
 from fraud.review.people import Person
 from fraud.review.queue import WORKING
-from fraud.review.rows import CASE_COLUMNS, UNDECIDED, rows_from
+from fraud.review.rows import UNDECIDED, row_query, rows_from
 from fraud.review.tables import alert, case, entity, payment, verdict
 from fraud.review.tools import Tools
 from fraud.review.views import EntityView
@@ -53,9 +53,10 @@ def entity_of(tools: Tools, who: Person, kind: str, key: str, now: int, after: s
 
 def _open(connection: Connection, row: Row[Any]) -> list[Row[Any]]:
     side = SIDES[EntityKind(row.kind)]
-    asked = select(alert, *CASE_COLUMNS).join(case, case.c.id == alert.c.case_id)
-    asked = asked.where(side == row.id, alert.c.status.in_(UNDECIDED), case.c.state.in_(WORKING))
-    return list(connection.execute(asked.order_by(alert.c.id.desc()).limit(MOST_OPEN)))
+    page = select(alert.c.id).join(case, case.c.id == alert.c.case_id)
+    page = page.where(side == row.id, alert.c.status.in_(UNDECIDED), case.c.state.in_(WORKING))
+    page = page.order_by(alert.c.id.desc()).limit(MOST_OPEN)
+    return list(connection.execute(row_query().where(alert.c.id.in_(page)).order_by(alert.c.id.desc())))
 
 
 def _given(row: Row[Any]) -> Any:

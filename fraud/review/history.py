@@ -1,29 +1,30 @@
 """What went before: payments of a card, merchant or device by key, and verdicts that were given."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select
 
 from fraud.review.errors import InvalidError
-from fraud.review.naming import named, names_of
-from fraud.review.rows import UNKNOWN, people_of
-from fraud.review.tables import IS_SECOND, alert, case, payment, verdict
+from fraud.review.naming import named
+from fraud.review.rows import UNKNOWN, beside, sides
+from fraud.review.tables import IS_SECOND, account, alert, case, payment, verdict
 from fraud.review.truths import OF_ALERT, contradicted
-from fraud.review.views import EntityKind, PastVerdict, PaymentRow, Timeline
-from fraud.review.words import CaseState, Deed, Finding, Known, Order, Second, Teller
+from fraud.review.views import EntityKind as Kind
+from fraud.review.views import PastVerdict, PaymentRow, Timeline
+from fraud.review.words import CaseState, Deed, EntityKind, Finding, Known, Order, Second, Teller
 
 PAGE, MOST_VERDICTS = 25, 20
 HIDES = Second.FOUR_EYES, Second.BLIND
 """What a case waits for while what was said of it is hidden."""
-SIDES: dict[EntityKind, ColumnElement[int]] = {
+SIDES: dict[Kind, ColumnElement[int]] = {
     "card": payment.c.card, "merchant": payment.c.merchant, "device": payment.c.device,
 }  # fmt: skip
 
 
 def payments_of(
     connection: Connection,
-    side: EntityKind,
+    side: Kind,
     number: int,
     *,
     after: str = "",
@@ -32,31 +33,37 @@ def payments_of(
     limit: int = PAGE,
 ) -> Timeline:
     """Return payments of a card, merchant or device, newest first; `this` is a payment, `here` a merchant to mark."""
-    asked = select(payment).where(SIDES[side] == number)
+    page = select(payment).where(SIDES[side] == number)
     if after:
         at, of = _parsed(after)
         behind = or_(payment.c.happened_at < at, payment.c.id < of)
-        asked = asked.where(payment.c.happened_at <= at, behind)
-    rows = connection.execute(asked.order_by(payment.c.happened_at.desc(), payment.c.id.desc()).limit(limit + 1)).all()
+        page = page.where(payment.c.happened_at <= at, behind)
+    page = page.order_by(payment.c.happened_at.desc(), payment.c.id.desc()).limit(limit + 1)
+    rows = connection.execute(_beside(page)).all()
     more, rows = len(rows) > limit, rows[:limit]
     key = f"{rows[-1].happened_at}.{rows[-1].id}" if more else ""
-    return Timeline(_shown(connection, rows, this, here), key)
+    return Timeline(tuple(_shown(row, this, here) for row in rows), key)
+
+
+def verdict_rows(
+    connection: Connection, condition: ColumnElement[bool], *, most: int | None = None
+) -> Sequence[Row[Any]]:
+    """Return the rows of verdicts, newest first, with what `past` needs beside them."""
+    asked = (
+        select(verdict, alert.c.tx_id, beside(account, verdict.c.by, "by_name"), contradicted().label("contradicted"))
+        .join(alert, alert.c.id == verdict.c.alert_id)
+        .outerjoin(payment, OF_ALERT)
+        .where(condition)
+        .order_by(verdict.c.id.desc())
+    )
+    return connection.execute(asked if most is None else asked.limit(most)).all()
 
 
 def verdicts_where(
     connection: Connection, condition: ColumnElement[bool], *, most: int = MOST_VERDICTS
 ) -> tuple[PastVerdict, ...]:
     """Return verdicts, newest first, each with whether a chargeback contradicts it."""
-    found = connection.execute(
-        select(verdict, alert.c.tx_id, contradicted().label("contradicted"))
-        .join(alert, alert.c.id == verdict.c.alert_id)
-        .outerjoin(payment, OF_ALERT)
-        .where(condition)
-        .order_by(verdict.c.id.desc())
-        .limit(most)
-    ).all()
-    people = people_of(connection, [row.by for row in found])
-    return tuple(_verdict(row, people) for row in found)
+    return tuple(past(row) for row in verdict_rows(connection, condition, most=most))
 
 
 def open_to_all() -> ColumnElement[bool]:
@@ -66,7 +73,8 @@ def open_to_all() -> ColumnElement[bool]:
     return verdict.c.superseded_by.is_(None) & verdict.c.case_id.not_in(hidden)
 
 
-def _verdict(row: Row[Any], people: dict[int, str]) -> PastVerdict:
+def past(row: Row[Any]) -> PastVerdict:
+    """Return a verdict, of `verdict_rows`, as pages show it."""
     return PastVerdict(
         id=row.id,
         case=row.case_id,
@@ -74,7 +82,7 @@ def _verdict(row: Row[Any], people: dict[int, str]) -> PastVerdict:
         tx_id=row.tx_id,
         verdict=Finding(row.verdict).word,  # type: ignore[arg-type]
         action=Order(row.action).word,  # type: ignore[arg-type]
-        by=people.get(row.by, UNKNOWN),
+        by=row.by_name or UNKNOWN,
         at=row.at,
         blind=bool(row.blind),
         second_of=row.second_of,
@@ -85,37 +93,31 @@ def _verdict(row: Row[Any], people: dict[int, str]) -> PastVerdict:
     )
 
 
-def _shown(connection: Connection, rows: Sequence[Row[Any]], this: str, here: int | None) -> tuple[PaymentRow, ...]:
-    names = names_of(connection, [number for row in rows for number in (row.card, row.merchant, row.device)])
-    cases = cases_of(connection, [row.tx_id for row in rows])
+def _beside(page: Select[Any]) -> Select[Any]:
+    """Return payments of a page with the names of who takes part, and the newest case of each that has one."""
+    paid = page.subquery("paid")
+    newest = select(alert.c.case_id).where(alert.c.tx_id == paid.c.tx_id).order_by(alert.c.id.desc()).limit(1)
+    found = select(paid, *sides(paid.c), newest.scalar_subquery().label("case_id"))
+    return found.order_by(paid.c.happened_at.desc(), paid.c.id.desc())
 
-    def shown(kind: int, number: int) -> Any:
-        return named(kind, number, names.get(number, (kind, UNKNOWN))[1])
 
-    return tuple(
-        PaymentRow(
-            tx_id=row.tx_id,
-            happened_at=row.happened_at,
-            amount=row.amount,
-            card=shown(0, row.card),
-            merchant=shown(1, row.merchant),
-            device=None if row.device is None else shown(2, row.device),
-            took=Deed(row.action).word,
-            score=row.score,
-            verdict=_known(row.verdict),
-            source=None if row.verdict_source is None else Teller(row.verdict_source).word,
-            case=cases.get(row.tx_id),
-            this=row.tx_id == this,
-            here=row.merchant == here,
-        )
-        for row in rows
+def _shown(row: Row[Any], this: str, here: int | None) -> PaymentRow:
+    device = None if row.device is None else named(EntityKind.DEVICE, row.device, row.device_name or UNKNOWN)
+    return PaymentRow(
+        tx_id=row.tx_id,
+        happened_at=row.happened_at,
+        amount=row.amount,
+        card=named(EntityKind.CARD, row.card, row.card_name or UNKNOWN),
+        merchant=named(EntityKind.MERCHANT, row.merchant, row.merchant_name or UNKNOWN),
+        device=device,
+        took=Deed(row.action).word,
+        score=row.score,
+        verdict=_known(row.verdict),
+        source=None if row.verdict_source is None else Teller(row.verdict_source).word,
+        case=row.case_id,
+        this=row.tx_id == this,
+        here=row.merchant == here,
     )
-
-
-def cases_of(connection: Connection, payments: Iterable[str]) -> dict[str, int]:
-    """Return the newest case of each payment that has one."""
-    asked = select(alert.c.tx_id, alert.c.case_id).where(alert.c.tx_id.in_(list(payments))).order_by(alert.c.id)
-    return {tx_id: case_id for tx_id, case_id in connection.execute(asked)}
 
 
 def _known(value: int | None) -> str | None:

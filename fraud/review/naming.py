@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, select
 
+from fraud.review.bulk import among
 from fraud.review.errors import UnknownError
 from fraud.review.ids import entity_id
 from fraud.review.tables import entity
@@ -39,13 +40,8 @@ def names_of(connection: Connection, numbers: Iterable[int | None]) -> dict[int,
     wanted = {number for number in numbers if number is not None}
     if not wanted:
         return {}
-    rows = connection.execute(select(entity.c.id, entity.c.kind, entity.c.name).where(entity.c.id.in_(wanted)))
-    return {number: (kind, name) for number, kind, name in rows}
-
-
-def shown_of(connection: Connection, numbers: Iterable[int | None]) -> dict[int, Named]:
-    """Return entities as pages show them, by their number."""
-    return {number: named(kind, number, name) for number, (kind, name) in names_of(connection, numbers).items()}
+    asked = select(entity.c.id, entity.c.kind, entity.c.name).where(among(connection, entity.c.id, wanted))
+    return {number: (kind, name) for number, kind, name in connection.execute(asked).all()}
 
 
 def number_of(kind: str, key: str) -> int:

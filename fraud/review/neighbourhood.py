@@ -4,9 +4,10 @@ An alert stores its own at arrival, so that what an analyst sees is what there w
 Which nodes are taken depends on the payments alone, so the same case always looks the same.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, select, union_all
@@ -16,6 +17,7 @@ from fraud.core.records import DAY
 from fraud.review.case_views import GraphEdge, GraphNode, GraphView
 from fraud.review.naming import named, names_of
 from fraud.review.tables import payment
+from fraud.review.views import Named
 from fraud.review.words import EntityKind, Known
 
 SPAN = 30 * DAY
@@ -23,7 +25,24 @@ MERCHANTS, DEVICES, OTHERS = 12, 4, 5
 """How many have a place: merchants and devices of the card, other cards of each of those merchants."""
 OWN, THERE = 200, 40
 """How many payments are read, the newest: of the card, and of each merchant."""
-SIDES = "merchant", "device"
+FRAUD = int(Known.FRAUD)
+
+
+class Centre(NamedTuple):
+    """What a graph is drawn around: a card (its entity's number) up to a time of the stream, that time included.
+
+    `this` is the payment that it is about, `effects` the events of its alert's evidence by side.
+    """
+
+    card: int
+    until: int
+    this: str = ""
+    effects: Sequence[Sequence[SideEvent]] = ()
+
+    @property
+    def since(self) -> int:
+        """Return the first time that is shown."""
+        return self.until - SPAN
 
 
 class Paid(NamedTuple):
@@ -38,84 +57,81 @@ class Paid(NamedTuple):
     score: float
     verdict: int | None
 
-    @property
-    def fraud(self) -> bool:
-        """Tell whether it is known to be a fraud."""
-        return self.verdict == Known.FRAUD
-
 
 COLUMNS = [payment.c[name] for name in Paid._fields]
+CARD, MERCHANT, DEVICE = attrgetter("card"), attrgetter("merchant"), attrgetter("device")
 
 
 def around(
-    connection: Connection,
-    card: int,
-    until: int,
-    *,
-    since: int | None = None,
-    hops: int = 2,
-    effects: Sequence[Sequence[SideEvent]] = (),
-    this: str = "",
-    at: Literal["alert", "now"] = "alert",
+    connection: Connection, centre: Centre, *, hops: int = 2, at: Literal["alert", "now"] = "alert"
 ) -> GraphView:
-    """Return the neighbourhood of a card (its entity's number) between two times of the stream, ends included.
+    """Return the neighbourhood of a card."""
+    (found,) = around_all(connection, [centre], hops=hops, at=at)
+    return found
 
-    `effects` are the events of an alert's evidence by side; `this` is the payment that it is about.
-    """
-    begin = until - SPAN if since is None else since
-    own = _rows(connection, _of_card(), {"card": card, "since": begin, "until": until})
-    merchants, devices = _newest(own, "merchant", MERCHANTS), _newest(own, "device", DEVICES)
-    there = _there(connection, merchants, card, begin, until) if hops > 1 else {}
-    others = {shop: _others(rows) for shop, rows in there.items()}
-    weights = {event.tx_hash: event.effect for side in effects for event in side}
-    drawing = Drawing(card, own, weights, this)
-    drawing.place(merchants, devices, others, there)
-    left_out = {
-        "merchant": len({row.merchant for row in own}) - len(merchants),
-        "device": len({row.device for row in own if row.device is not None}) - len(devices),
-        "card": sum(len({row.card for row in rows}) for rows in there.values()) - sum(map(len, others.values())),
-    }
-    nodes = drawing.nodes(names_of(connection, drawing.places))
-    return GraphView(at, hops, begin, until, nodes, drawing.edges(), left_out)
+
+def around_all(
+    connection: Connection, centres: Sequence[Centre], *, hops: int = 2, at: Literal["alert", "now"] = "alert"
+) -> list[GraphView]:
+    """Return the neighbourhoods of cards, in order; names are looked up once for all of them."""
+    drawings = [_drawn(connection, centre, hops) for centre in centres]
+    names = names_of(connection, {number for drawing in drawings for number in drawing.places})
+    return [
+        GraphView(at, hops, centre.since, centre.until, drawing.nodes(names), drawing.edges(), drawing.left_out)
+        for centre, drawing in zip(centres, drawings, strict=True)
+    ]
+
+
+def _drawn(connection: Connection, centre: Centre, hops: int) -> "Drawing":
+    span = {"since": centre.since, "until": centre.until}
+    drawing = Drawing(centre, _rows(connection, _of_card(), {"card": centre.card, **span}))
+    shops = drawing.shops
+    if hops > 1 and shops:
+        asked = {f"shop{place}": shop for place, shop in enumerate(shops)}
+        drawing.place_others(_rows(connection, _of_shops(len(shops)), {**asked, **span}))
+    return drawing
 
 
 class Drawing:
-    """Nodes and edges of one graph, each entity in one place."""
+    """Nodes and edges of one graph, each entity in one place; `left_out` counts what has none, by kind."""
 
-    def __init__(self, card: int, own: Sequence[Paid], weights: Mapping[int, float], this: str) -> None:
-        """Begin with the card."""
-        self._weights, self._this, self._own = weights, this, own
+    def __init__(self, centre: Centre, own: list[Paid]) -> None:
+        """Place the card, its merchants and devices by its last payment there; `own` are its payments, newest first."""
+        self._weights = {event.tx_hash: event.effect for side in centre.effects for event in side}
+        self._card, self._this = centre.card, centre.this
         self.places: dict[int, int] = {}
         self._rings: list[tuple[int, EntityKind, list[Paid]]] = []
         self._edges: list[GraphEdge] = []
-        self._put(card, 0, EntityKind.CARD, list(own))
+        merchants = _by(MERCHANT, own)
+        devices = _by(DEVICE, (row for row in own if row.device is not None))
+        self.shops = list(merchants)[:MERCHANTS]
+        used = list(devices)[:DEVICES]
+        self.left_out = {"merchant": len(merchants) - len(self.shops), "device": len(devices) - len(used), "card": 0}
+        self._put(centre.card, 0, EntityKind.CARD, own)
+        for shop in self.shops:
+            self._put(shop, 1, EntityKind.MERCHANT, merchants[shop])
+            self._join(0, shop, merchants[shop])
+        for device in used:
+            self._put(device, 1, EntityKind.DEVICE, devices[device])
+            self._join(0, device, devices[device])
 
-    def place(
-        self,
-        merchants: Sequence[int],
-        devices: Sequence[int],
-        others: Mapping[int, Sequence[int]],
-        there: Mapping[int, Sequence[Paid]],
-    ) -> None:
-        """Give merchants and devices of the card their places, then the other cards of those merchants."""
-        for shop in merchants:
-            mine = [row for row in self._own if row.merchant == shop]
-            self._put(shop, 1, EntityKind.MERCHANT, [*mine, *there.get(shop, ())])
-            self._join(0, shop, mine)
-        for device in devices:
-            mine = [row for row in self._own if row.device == device]
-            self._put(device, 1, EntityKind.DEVICE, mine)
-            self._join(0, device, mine)
-        for shop, cards in others.items():
-            for card in cards:
-                rows = [row for row in there[shop] if row.card == card]
-                self._put(card, 2, EntityKind.CARD, rows)
-                self._join(self.places[shop], card, rows)
+    def place_others(self, there: Iterable[Paid]) -> None:
+        """Place other cards of those merchants; `there` are the newest payments at all of them."""
+        others = _by(MERCHANT, (row for row in there if row.card != self._card))
+        for shop in self.shops:
+            rows = others.get(shop, [])
+            cards = _by(CARD, rows)
+            chosen = sorted(cards, key=lambda card, cards=cards: _urgency(card, cards[card]))[:OTHERS]  # type: ignore[misc]
+            self.left_out["card"] += len(cards) - len(chosen)
+            self._put(shop, 1, EntityKind.MERCHANT, rows)
+            for card in chosen:
+                self._put(card, 2, EntityKind.CARD, cards[card])
+                self._join(self.places[shop], card, cards[card])
 
     def nodes(self, names: Mapping[int, tuple[int, str]]) -> tuple[GraphNode, ...]:
         """Return the nodes in order of their places; `names` are kinds and names by entity."""
         return tuple(
-            self._node(place, number, ring, named(kind, number, names.get(number, (kind, "?"))[1]), rows)
+            _node(place, ring, named(kind, number, names.get(number, (kind, "?"))[1]), rows)
             for (number, place), (ring, kind, rows) in zip(self.places.items(), self._rings, strict=True)
         )
 
@@ -127,13 +143,12 @@ class Drawing:
         place = self.places.get(number)
         if place is None:
             self.places[number] = len(self._rings)
-            self._rings.append((ring, kind, rows))
+            self._rings.append((ring, kind, list(rows)))
         else:
             self._rings[place][2].extend(rows)
 
     def _join(self, source: int, target: int, rows: Sequence[Paid]) -> None:
         times = [row.happened_at for row in rows]
-        known = [self._weights[key] for row in rows if (key := tx_hash(row.tx_id)) in self._weights]
         self._edges.append(
             GraphEdge(
                 source=source,
@@ -141,28 +156,38 @@ class Drawing:
                 first_at=min(times),
                 last_at=max(times),
                 payments=len(rows),
-                amount=sum(row.amount for row in rows),
-                effect=sum(known) if known else None,
-                this=any(row.tx_id == self._this for row in rows),
+                amount=sum([row.amount for row in rows]),
+                effect=self._effect(rows),
+                this=self._this in [row.tx_id for row in rows],
             )
         )
 
-    def _node(self, place: int, number: int, ring: int, shown: Any, rows: Sequence[Paid]) -> GraphNode:
-        rows = list({row.tx_id: row for row in rows}.values())
-        frauds = [row.happened_at for row in rows if row.fraud]
-        return GraphNode(
-            id=place,
-            kind=shown.kind,
-            name=shown.name,
-            key=shown.key,
-            ring=ring,
-            first_at=min((row.happened_at for row in rows), default=0),
-            last_at=max((row.happened_at for row in rows), default=0),
-            payments=len(rows),
-            score=max((row.score for row in rows), default=0.0),
-            known_fraud=bool(frauds),
-            fraud_at=max(frauds, default=0),
-        )
+    def _effect(self, rows: Sequence[Paid]) -> float | None:
+        """Return what the network told of some payments, None where it has told nothing."""
+        weights = self._weights
+        if not weights:
+            return None
+        known = [weights[key] for key in [tx_hash(row.tx_id) for row in rows] if key in weights]
+        return sum(known) if known else None
+
+
+def _node(place: int, ring: int, shown: Named, rows: Sequence[Paid]) -> GraphNode:
+    once = {row.tx_id: row for row in rows}.values()
+    times = [row.happened_at for row in once]
+    frauds = [row.happened_at for row in once if row.verdict == FRAUD]
+    return GraphNode(
+        id=place,
+        kind=shown.kind,
+        name=shown.name,
+        key=shown.key,
+        ring=ring,
+        first_at=min(times, default=0),
+        last_at=max(times, default=0),
+        payments=len(times),
+        score=max([row.score for row in once], default=0.0),
+        known_fraud=bool(frauds),
+        fraud_at=max(frauds, default=0),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -184,37 +209,19 @@ def _of_shops(count: int) -> Any:
     return union_all(*parts)
 
 
-def _there(
-    connection: Connection, merchants: Sequence[int], card: int, since: int, until: int
-) -> dict[int, list[Paid]]:
-    """Return the newest payments of other cards, by merchant in the order given."""
-    if not merchants:
-        return {}
-    shops = {f"shop{place}": shop for place, shop in enumerate(merchants)}
-    rows = _rows(connection, _of_shops(len(merchants)), {**shops, "since": since, "until": until})
-    found: dict[int, list[Paid]] = {shop: [] for shop in merchants}
+def _rows(connection: Connection, question: Any, values: dict[str, int]) -> list[Paid]:
+    """Return payments; of one that was corrected all versions, for all are kept."""
+    return [Paid(*row) for row in connection.execute(question, values).all()]
+
+
+def _by(side: Callable[[Paid], int], rows: Iterable[Paid]) -> dict[int, list[Paid]]:
+    """Return payments by who took part, in the order of the first of each."""
+    found: dict[int, list[Paid]] = defaultdict(list)
     for row in rows:
-        if row.card != card:
-            found[row.merchant].append(row)
+        found[side(row)].append(row)
     return found
 
 
-def _rows(connection: Connection, question: Any, values: dict[str, int]) -> list[Paid]:
-    """Return payments; of one that was corrected the newest version, for both are kept."""
-    return [Paid(*row) for row in connection.execute(question, values)]
-
-
-def _newest(rows: Sequence[Paid], side: str, most: int) -> list[int]:
-    """Return merchants or devices by the card's last payment there, newest first."""
-    found = dict.fromkeys(number for row in rows if (number := getattr(row, side)) is not None)
-    return list(found)[:most]
-
-
-def _others(rows: Iterable[Paid]) -> list[int]:
-    """Return the other cards of a merchant that have a place: those with a known fraud here first, then by time."""
-    times: dict[int, int] = defaultdict(int)
-    frauds: Counter[int] = Counter()
-    for row in rows:
-        times[row.card] = max(times[row.card], row.happened_at)
-        frauds[row.card] += row.fraud
-    return sorted(times, key=lambda card: (not frauds[card], -times[card], card))[:OTHERS]
+def _urgency(card: int, rows: Sequence[Paid]) -> tuple[bool, int, int]:
+    """Return where another card stands among those of a merchant: known frauds here first, then by time."""
+    return all(row.verdict != FRAUD for row in rows), -max(row.happened_at for row in rows), card

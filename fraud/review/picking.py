@@ -164,9 +164,13 @@ def case_row(connection: Connection, number: int, *, hold: bool = False) -> Row[
     asked = select(case).where(case.c.id == number)
     row = connection.execute(asked.with_for_update() if hold else asked).first()
     if row is None:
-        msg = f"there is no case {number}"
-        raise UnknownError(msg)
+        raise no_case(number)
     return row
+
+
+def no_case(number: int) -> UnknownError:
+    """Return what to say of a case that there is not."""
+    return UnknownError(f"there is no case {number}")
 
 
 def need_free(connection: Connection, row: Row[Any], who: Person, now: int) -> None:

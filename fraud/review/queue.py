@@ -18,22 +18,24 @@ from sqlalchemy import (
     and_,
     exists,
     func,
+    literal,
     literal_column,
     or_,
     select,
     union,
+    union_all,
 )
 
-from fraud.review.changes import newest
-from fraud.review.counters import at_stake, read, waiting
+from fraud.review.changes import newest_change
+from fraud.review.counters import at_stake, read_some, waiting
 from fraud.review.errors import InvalidError
 from fraud.review.naming import number_of
 from fraud.review.people import Person, Role
 from fraud.review.rights import need
-from fraud.review.rows import CASE_COLUMNS, UNDECIDED, colleagues, rows_from, rows_of
+from fraud.review.rows import UNDECIDED, colleagues, row_query, rows_from, rows_of
 from fraud.review.saved import saved_views
 from fraud.review.tables import IS_OPEN, IS_SECOND, alert, case, payment, reason, tag, verdict
-from fraud.review.tools import HEARD, Tools, marked
+from fraud.review.tools import HEARD, Tools, marked_at
 from fraud.review.truths import OF_ALERT, contradicted
 from fraud.review.views import Badge, Order, QueueFilter, QueuePage, QueueQuery, QueueRow, Shelf
 from fraud.review.words import AlertKind, CaseState, Deed, Second, of_word
@@ -70,7 +72,9 @@ WALKS: dict[Order, Walk] = {
 def page_of(tools: Tools, query: QueueQuery, who: Person, now: int) -> QueuePage:
     """Return a page of a queue with its badges."""
     with tools.database.read() as connection:
-        heard = newest(connection)  # before the rows: what changes meanwhile is told once more, and not left out
+        # Before the rows: what changes meanwhile is told once more, and not left out.
+        asked = select(newest_change().scalar_subquery(), marked_at(HEARD).scalar_subquery())
+        newest, heard_at = connection.execute(asked).one()
         rows, more = _walked(connection, query, who, now, min(query.limit, MOST))
         plain = query.shelf == "kind" and not query.filter
         badges = badges_of(connection, who, now)
@@ -85,10 +89,10 @@ def page_of(tools: Tools, query: QueueQuery, who: Person, now: int) -> QueuePage
             at_stake=mine.at_stake if plain and mine else None,
             after=_key(query.order, rows[-1]) if rows and (more or query.before) else "",
             before=_key(query.order, rows[0]) if rows and (query.after or (query.before and more)) else "",
-            newest=heard,
+            newest=newest or 0,
             asked_at=now,
             colleagues=colleagues(connection),
-            last_decision_at=marked(connection, HEARD),
+            last_decision_at=heard_at or 0,
         )
 
 
@@ -106,16 +110,16 @@ def waiting_badges(tools: Tools, who: Person, now: int) -> tuple[Badge, ...]:
 
 def badges_of(connection: Connection, who: Person, now: int) -> tuple[Badge, ...]:
     """Return what waits: each kind of work by its sums, other shelves counted up to a limit, lead's for leads."""
-    sums = read(connection, "waiting/") | read(connection, "at-stake/")
+    sums = read_some(connection, [name(kind) for kind in AlertKind for name in (waiting, at_stake)])
+    oldest = connection.execute(select(*(_oldest(kind).scalar_subquery() for kind in AlertKind))).one()
     badges = []
-    for kind in AlertKind:
-        count, money = sums.get((waiting(kind), 0), 0), sums.get((at_stake(kind), 0), 0)
+    for kind, arrived_at in zip(AlertKind, oldest, strict=True):
+        count, money = sums.get(waiting(kind), 0), sums.get(at_stake(kind), 0)
         query = QueueQuery(kind=kind.word)  # type: ignore[arg-type]
-        badges.append(Badge("kind", query.kind, count, money, _oldest(connection, kind) if count else None, query))
+        badges.append(Badge("kind", query.kind, count, money, arrived_at if count else None, query))
     shelves: list[Shelf] = ["mine", "second"] if who.role >= Role.ANALYST else []
     shelves += ["disputes"] if who.role >= Role.LEAD else []
-    badges += [_shelf_badge(connection, shelf, who, now) for shelf in shelves]
-    return tuple(badges)
+    return (*badges, *_shelf_badges(connection, shelves, who, now))
 
 
 def conditions(query: QueueQuery, who: Person, now: int) -> list[ColumnElement[bool]]:
@@ -170,11 +174,12 @@ def _walked(connection: Connection, query: QueueQuery, who: Person, now: int, li
     """Return the rows of a page in the order of the query, and whether there are more behind the last one walked."""
     back = bool(query.before)
     walk = WALKS[query.order]
-    asked = select(alert, *CASE_COLUMNS).join(case, case.c.id == alert.c.case_id)
-    asked = asked.where(*conditions(query, who, now))
+    falls = walk.falls is not back
+    page = select(alert.c.id).join(case, case.c.id == alert.c.case_id).where(*conditions(query, who, now))
     if key := query.before or query.after:
-        asked = asked.where(_beyond(walk, _parsed(key), falls=walk.falls is not back))
-    rows = list(connection.execute(ordered(asked, walk, falls=walk.falls is not back).limit(limit + 1)))
+        page = page.where(_beyond(walk, _parsed(key), falls=falls))
+    page = ordered(page, walk, falls=falls).limit(limit + 1)
+    rows = list(connection.execute(ordered(row_query().where(alert.c.id.in_(page)), walk, falls=falls)))
     more, rows = len(rows) > limit, rows[:limit]
     return (rows[::-1] if back else rows), more
 
@@ -289,15 +294,21 @@ def _member(kind: type[Any], word: str) -> Any:
         raise InvalidError(str(error)) from error
 
 
-def _oldest(connection: Connection, kind: AlertKind) -> int | None:
-    """Return when the alert arrived that is due first: of alerts without a deadline, the oldest."""
+def _oldest(kind: AlertKind) -> Select[int]:
+    """Return the question when the alert arrived that is due first: of alerts without a deadline, the oldest."""
     first = select(alert.c.arrived_at).where(IS_OPEN, alert.c.kind == literal_column(str(int(kind))))
-    return connection.execute(first.order_by(alert.c.due_at, alert.c.id).limit(1)).scalar()
+    return first.order_by(alert.c.due_at, alert.c.id).limit(1)
 
 
-def _shelf_badge(connection: Connection, shelf: Shelf, who: Person, now: int) -> Badge:
-    query = QueueQuery(shelf=shelf)
-    chosen = select(alert.c.at_stake).join(case, case.c.id == alert.c.case_id).where(*_of_shelf(query, who, now))
-    some = chosen.limit(COUNTED).subquery()
-    count, money = connection.execute(select(func.count(), func.sum(some.c.at_stake)).select_from(some)).one()
-    return Badge(shelf, None, int(count), int(money or 0), None, query)
+def _shelf_badges(connection: Connection, shelves: Sequence[Shelf], who: Person, now: int) -> list[Badge]:
+    """Return the badges of shelves that no sum is kept of, in one question."""
+    if not shelves:
+        return []
+    counts = []
+    for shelf in shelves:
+        inside = _of_shelf(QueueQuery(shelf=shelf), who, now)
+        stakes = select(alert.c.at_stake).join(case, case.c.id == alert.c.case_id).where(*inside)
+        some = stakes.limit(COUNTED).subquery()
+        counts.append(select(literal(shelf), func.count(), func.sum(some.c.at_stake)).select_from(some))
+    found = {shelf: (int(count), int(money or 0)) for shelf, count, money in connection.execute(union_all(*counts))}
+    return [Badge(shelf, None, *found[shelf], None, QueueQuery(shelf=shelf)) for shelf in shelves]

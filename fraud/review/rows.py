@@ -1,15 +1,17 @@
-"""Alerts as rows of a queue: what one page needs, in a handful of questions whatever its length."""
+"""Alerts as rows of a queue: what one page needs, in three questions whatever its length."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
 
-from fraud.review.naming import named, names_of, veiled
+from fraud.review.bulk import among
+from fraud.review.naming import named, veiled
 from fraud.review.people import Person, Role
-from fraud.review.tables import account, alert, case, reason, tag
+from fraud.review.tables import account, alert, case, entity, reason, tag
 from fraud.review.views import Colleague, Owner, QueueRow, Reasoned
-from fraud.review.words import AlertKind, AlertStatus, Deed, Finding
+from fraud.review.words import AlertKind, AlertStatus, Deed, EntityKind, Finding
 
 UNDECIDED = (int(AlertStatus.OPEN), int(AlertStatus.LOCKED))
 """An alert that is open, or waits: unsure, or for a second person."""
@@ -20,35 +22,56 @@ NEVER = 2**62
 UNKNOWN = "?"
 """The name of an entity or account that is kept no more."""
 
-CASE_COLUMNS = (
-    case.c.owner, case.c.assignee, case.c.lock_until, case.c.state.label("case_state"), case.c.kind_second,
-)  # fmt: skip
+
+def beside(table: Table, key: ColumnElement[Any], label: str, column: str = "name") -> ColumnElement[Any]:
+    """Return a column of the row that a key names in another table, under a label.
+
+    A question in the question, and no join: each is one look-up for each row that is shown, and PostgreSQL need not
+    weigh the orders in which half a dozen tables could be joined, which takes it longer than to answer.
+    """
+    other = table.alias()
+    return select(other.c[column]).where(other.c.id == key).scalar_subquery().label(label)
 
 
-class Beside(NamedTuple):
-    """What stands beside alerts in other tables."""
+PEOPLE = beside(account, case.c.owner, "owner_name"), beside(account, case.c.assignee, "assignee_name")
 
-    names: Mapping[int, tuple[int, str]]
-    reasons: Mapping[int, Sequence[Any]]
-    on_card: Mapping[int, int]
-    tags: Mapping[int, Sequence[str]]
-    people: Mapping[int, str]
+
+def sides(row: Any) -> tuple[ColumnElement[str], ...]:
+    """Return the names of who takes part, beside the columns of an alert or a payment: card, merchant, device."""
+    return tuple(beside(entity, row[side], f"{side}_name") for side in ("card", "merchant", "device"))
+
+
+@cache
+def row_query() -> Select[Any]:
+    """Return the question for alerts with what one row of the other tables has of each; conditions are yet to come.
+
+    Where it is a page of many, let a condition choose their numbers first (`alert.c.id.in_(...)`): what stands here is
+    looked up for every alert that is left, before any limit.
+    """
+    other = alert.alias("other")
+    waits = (other.c.card == alert.c.card) & other.c.status.in_(UNDECIDED)
+    on_card = select(func.count()).select_from(other).where(waits).scalar_subquery().label("on_card")
+    first_at = beside(entity, alert.c.merchant, "merchant_first_at", "first_at")
+    of_case = case.c.owner, case.c.assignee, case.c.lock_until, *PEOPLE
+    found = select(alert, *of_case, *sides(alert.c), first_at, on_card)
+    return found.join(case, case.c.id == alert.c.case_id)
 
 
 def rows_of(connection: Connection, ids: Sequence[int], who: Person, now: int) -> tuple[QueueRow, ...]:
     """Return the rows of alerts in the order given; those that are not there are left out."""
     if not ids:
         return ()
-    found = connection.execute(
-        select(alert, *CASE_COLUMNS).join(case, case.c.id == alert.c.case_id).where(alert.c.id.in_(ids))
-    )
+    found = connection.execute(row_query().where(among(connection, alert.c.id, ids)))
     return rows_from(connection, sorted(found, key=lambda row: ids.index(row.id)), who, now)
 
 
 def rows_from(connection: Connection, alerts: Sequence[Any], who: Person, now: int) -> tuple[QueueRow, ...]:
-    """Return rows of alerts that were read together with `CASE_COLUMNS`."""
-    beside = _beside(connection, alerts)
-    return tuple(_row(each, beside, who, now) for each in alerts)
+    """Return rows of alerts that were read by `row_query`."""
+    if not alerts:
+        return ()
+    reasons = reasons_of(connection, [row.id for row in alerts])
+    tags = tags_of(connection, {row.case_id for row in alerts})
+    return tuple(row_of(each, reasons.get(each.id, ()), tags.get(each.case_id, ()), who, now) for each in alerts)
 
 
 def people_of(connection: Connection, ids: Iterable[int | None]) -> dict[int, str]:
@@ -56,8 +79,8 @@ def people_of(connection: Connection, ids: Iterable[int | None]) -> dict[int, st
     wanted = {each for each in ids if each is not None}
     if not wanted:
         return {}
-    return {number: name for number, name in connection.execute(
-        select(account.c.id, account.c.name).where(account.c.id.in_(wanted)))}  # fmt: skip
+    chosen = select(account.c.id, account.c.name).where(among(connection, account.c.id, wanted))
+    return {number: name for number, name in connection.execute(chosen)}
 
 
 def colleagues(connection: Connection) -> tuple[Colleague, ...]:
@@ -67,20 +90,21 @@ def colleagues(connection: Connection) -> tuple[Colleague, ...]:
     return tuple(Colleague(row.id, row.name, Role(row.role).word) for row in sorted(found, key=lambda row: row.name))
 
 
-def owner_of(row: Any, people: Mapping[int, str], who: Person, now: int) -> Owner | None:
-    """Return who has the case of a row: whoever has locked it, else whom it was assigned to."""
+def owner_of(row: Any, who: Person, now: int) -> Owner | None:
+    """Return who has the case of a row read with `PEOPLE`: whoever has locked it, else whom it was assigned to."""
     if row.owner is not None and (row.lock_until or 0) > now:
-        return Owner(row.owner, people.get(row.owner, UNKNOWN), row.lock_until, row.owner == who.id)
+        return Owner(row.owner, row.owner_name or UNKNOWN, row.lock_until, row.owner == who.id)
     if row.assignee is not None:
-        return Owner(row.assignee, people.get(row.assignee, UNKNOWN), 0, row.assignee == who.id)
+        return Owner(row.assignee, row.assignee_name or UNKNOWN, 0, row.assignee == who.id)
     return None
 
 
 def reasons_of(connection: Connection, ids: Collection[int]) -> dict[int, list[Any]]:
     """Return the stored reasons of alerts, in order."""
     found: dict[int, list[Any]] = {}
-    chosen = select(reason).where(reason.c.alert_id.in_(ids)).order_by(reason.c.alert_id, reason.c.place)
-    for row in connection.execute(chosen):
+    chosen = select(reason).where(among(connection, reason.c.alert_id, ids))
+    chosen = chosen.order_by(reason.c.alert_id, reason.c.place)
+    for row in connection.execute(chosen).all():
         found.setdefault(row.alert_id, []).append(row)
     return found
 
@@ -94,27 +118,16 @@ def reasoned(row: Any, card: str) -> Reasoned:
 def tags_of(connection: Connection, cases: Collection[int]) -> dict[int, list[str]]:
     """Return the tags of cases, in order of their names."""
     found: dict[int, list[str]] = {}
-    chosen = select(tag.c.case_id, tag.c.name).where(tag.c.case_id.in_(cases)).order_by(tag.c.case_id, tag.c.name)
-    for number, name in connection.execute(chosen):
+    chosen = select(tag.c.case_id, tag.c.name).where(among(connection, tag.c.case_id, cases))
+    chosen = chosen.order_by(tag.c.case_id, tag.c.name)
+    for number, name in connection.execute(chosen).all():
         found.setdefault(number, []).append(name)
     return found
 
 
-def _beside(connection: Connection, alerts: Sequence[Any]) -> Beside:
-    cards = {row.card for row in alerts}
-    waiting = select(alert.c.card, func.count()).where(alert.c.card.in_(cards), alert.c.status.in_(UNDECIDED))
-    return Beside(
-        names=names_of(connection, [number for row in alerts for number in (row.card, row.merchant, row.device)]),
-        reasons=reasons_of(connection, [row.id for row in alerts]),
-        on_card={card: count for card, count in connection.execute(waiting.group_by(alert.c.card))},
-        tags=tags_of(connection, {row.case_id for row in alerts}),
-        people=people_of(connection, [number for row in alerts for number in (row.owner, row.assignee)]),
-    )
-
-
-def _row(row: Any, beside: Beside, who: Person, now: int) -> QueueRow:
-    card = beside.names.get(row.card, (0, UNKNOWN))[1]
-    shown = {number: named(*_kind_and_name(beside, number, kind)) for number, kind in _sides(row)}
+def row_of(row: Any, reasons: Sequence[Any], tags: Sequence[str], who: Person, now: int) -> QueueRow:
+    """Return an alert as a row of a queue: one that was read by `row_query`, with its reasons and tags."""
+    card = row.card_name or UNKNOWN
     return QueueRow(
         alert=row.id,
         case=row.case_id,
@@ -130,27 +143,18 @@ def _row(row: Any, beside: Beside, who: Person, now: int) -> QueueRow:
         amount=row.amount,
         currency=row.currency,
         base_amount=row.base_amount,
-        card=shown[row.card],
-        merchant=shown[row.merchant],
-        device=shown.get(row.device),
+        card=named(EntityKind.CARD, row.card, card),
+        merchant=named(EntityKind.MERCHANT, row.merchant, row.merchant_name or UNKNOWN),
+        device=None if row.device is None else named(EntityKind.DEVICE, row.device, row.device_name or UNKNOWN),
         channel=row.channel,
-        why=tuple(reasoned(each, card) for each in beside.reasons.get(row.id, ())),
-        alerts_on_card=beside.on_card.get(row.card, 0),
+        why=tuple(reasoned(each, card) for each in reasons),
+        alerts_on_card=row.on_card,
         seen_before=row.seen_before,
         arrived_at=row.arrived_at,
         happened_at=row.happened_at,
         due_at=0 if row.due_at >= NEVER else row.due_at,
         model=row.model,
-        owner=owner_of(row, beside.people, who, now),
+        owner=owner_of(row, who, now),
         verdict=None if row.verdict is None else Finding(row.verdict).word,  # type: ignore[arg-type]
-        tags=tuple(beside.tags.get(row.case_id, ())),
+        tags=tuple(tags),
     )
-
-
-def _sides(row: Any) -> list[tuple[int, int]]:
-    """Return the entities of an alert with their kinds."""
-    return [(number, kind) for kind, number in enumerate((row.card, row.merchant, row.device)) if number is not None]
-
-
-def _kind_and_name(beside: Beside, number: int, kind: int) -> tuple[int, int, str]:
-    return kind, number, beside.names.get(number, (kind, UNKNOWN))[1]

@@ -4,8 +4,10 @@ The vector that was scored is stored with each alert, so a model of its own feat
 a model reads (histories) is not: then it is said why today's probability cannot be told, and none is made up.
 """
 
+from collections.abc import Sequence
+
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, ScalarSelect, func, select
 
 from fraud.core.errors import FraudError
 from fraud.core.policy import decide
@@ -24,27 +26,38 @@ class NotSaidError(FraudError):
     """Something of today cannot be told of an alert; the message completes "cannot be told: ..."."""
 
 
-def in_force(connection: Connection, library: Library) -> InUse:
+def deciding(used: InUse) -> tuple[ScalarSelect[str], ...]:
+    """Return what is to be asked for `in_force`, as columns: model, rules and policy of the newest alert, parameters.
+
+    Parameters are those that the learner has put in force last on the model that decides.
+    """
+    newest = [
+        select(column).order_by(alert.c.id.desc()).limit(1).scalar_subquery()
+        for column in (alert.c.model, alert.c.rules, alert.c.policy)
+    ]
+    said = func.coalesce(func.nullif(live_refresh.c.version, ""), NONE)
+    live = select(said).where(live_refresh.c.base == (used.model or newest[0]))
+    return *newest, live.order_by(live_refresh.c.at.desc(), live_refresh.c.id.desc()).limit(1).scalar_subquery()
+
+
+def in_force(used: InUse, found: Sequence[str | None]) -> InUse:
     """Return what decides now: as the site says, where it says nothing as the newest alert does.
 
-    Parameters are those that the learner has put in force last on that model; empty where it has not spoken of it.
+    `found` is what was found by `deciding`. Parameters stay empty where the learner has not spoken of the model.
     """
-    used = library.in_use()
-    newest = connection.execute(
-        select(alert.c.model, alert.c.rules, alert.c.policy).order_by(alert.c.id.desc()).limit(1)
-    ).first()
-    model, rules, policy = newest or ("", "", "")
-    now = used._replace(model=used.model or model, rules=used.rules or rules, policy=used.policy or policy)
-    live = select(live_refresh.c.version).where(live_refresh.c.base == now.model)
-    newest_live = connection.execute(live.order_by(live_refresh.c.at.desc(), live_refresh.c.id.desc()).limit(1)).first()
-    return now if newest_live is None else now._replace(parameters=newest_live.version or NONE)
+    model, rules, policy, parameters = (each or "" for each in found)
+    return used._replace(
+        model=used.model or model,
+        rules=used.rules or rules,
+        policy=used.policy or policy,
+        parameters=parameters or used.parameters,
+    )
 
 
 def notice_of(
-    connection: Connection, library: Library, tx: Transaction, then: Made, stored: Stored, vector: Vector
+    connection: Connection, library: Library, now: InUse, tx: Transaction, then: Made, stored: Stored, vector: Vector
 ) -> Notice | None:
-    """Return where what decides now differs from what decided then, and what it comes to; None where it does not."""
-    now = in_force(connection, library)
+    """Return where what decides `now` differs from what decided then, and what it comes to; None where it does not."""
     told = Notice(
         model=_other(now.model, then.model),
         rules=_other(now.rules, then.rules or NONE),

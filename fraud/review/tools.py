@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from fraud.core.card_numbers import KEYLESS, CardNumbers
 from fraud.review.audit import Audit
@@ -33,5 +33,9 @@ STREAM, HEARD = "stream", "heard"
 
 def marked(connection: Connection, name: str) -> int:
     """Return one of these times, ns UTC, 0 where nothing has come yet."""
-    row = connection.execute(select(mark.c.next_offset).where(mark.c.topic == name, mark.c.partition == 0)).first()
-    return int(row.next_offset) if row is not None else 0
+    return connection.execute(marked_at(name)).scalar() or 0
+
+
+def marked_at(name: str) -> Select[int]:
+    """Return the question for one of these times: no row where nothing has come yet."""
+    return select(mark.c.next_offset).where(mark.c.topic == name, mark.c.partition == 0)

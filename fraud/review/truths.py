@@ -5,8 +5,10 @@ from sqlalchemy import ColumnElement, and_, case, or_
 from fraud.review.tables import alert, payment, verdict
 from fraud.review.words import Finding, Known, Teller
 
-OF_ALERT = and_(payment.c.tx_id == alert.c.tx_id, payment.c.version == alert.c.version)
-"""Joins an alert with its payment, where that is kept."""
+OF_ALERT = and_(
+    payment.c.tx_id == alert.c.tx_id, payment.c.version == alert.c.version, payment.c.happened_at == alert.c.happened_at
+)
+"""Joins an alert with its payment, where that is kept; by its time PostgreSQL knows in which part that lies."""
 
 
 def is_fraud() -> ColumnElement[bool]:

@@ -1,17 +1,18 @@
 """The velocity table: what the model knew of card, merchant and device before a payment, read from its vector."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, select
 
 from fraud.core.fields import Duration
 from fraud.core.rules.vocabulary import WINDOWED
 from fraud.review.case_views import ShopView, VelocityRow, VelocityView
-from fraud.review.naming import shown_of
+from fraud.review.naming import named
+from fraud.review.rows import UNKNOWN
 from fraud.review.stored import Vector
-from fraud.review.tables import entity, payment
-from fraud.review.words import Deed
+from fraud.review.tables import payment
+from fraud.review.words import Deed, EntityKind
 
 MEASURES = {"count": "count", "sum": "sum", "mean": "mean", "max": "max", "merchants": "distinct", "cards": "distinct",
             "frauds": "frauds"}  # fmt: skip
@@ -20,7 +21,15 @@ USUAL_DAYS = 30
 MOST_DECLINED = 2_000
 
 
-def velocity_of(connection: Connection, row: Row[Any], vector: Vector) -> VelocityView:
+class Sight(NamedTuple):
+    """What this console has seen of a card: its payments, since when, and since when it has seen any card's."""
+
+    payments: int
+    first_at: int
+    since: int
+
+
+def velocity_of(connection: Connection, row: Row[Any], vector: Vector, card: Sight) -> VelocityView:
     """Return the table of an alert; `row` is the alert's.
 
     What the vector does not hold is not made up from it: declines are counted in what this console keeps.
@@ -35,25 +44,27 @@ def velocity_of(connection: Connection, row: Row[Any], vector: Vector) -> Veloci
     ]
     if windows:
         rows.append(_declined(connection, row, windows))
-    card = connection.execute(select(entity).where(entity.c.id == row.card)).first()
-    since = connection.execute(select(payment.c.happened_at).order_by(payment.c.id).limit(1)).scalar()
     return VelocityView(
         windows=windows,
         rows=tuple(rows),
         known=bool(table),
-        payments=0 if card is None else card.payments,
-        first_at=0 if card is None else card.first_at,
-        since=since or 0,
+        payments=card.payments,
+        first_at=card.first_at,
+        since=card.since,
     )
 
 
-def shop_of(connection: Connection, row: Row[Any], vector: Vector) -> ShopView:
-    """Return the merchant of an alert, as of its payment."""
-    first = connection.execute(select(entity.c.first_at).where(entity.c.id == row.merchant)).scalar()
+def first_seen() -> Select[int]:
+    """Return the question for the time of the first payment that this console has taken in and keeps."""
+    return select(payment.c.happened_at).order_by(payment.c.id).limit(1)
+
+
+def shop_of(row: Row[Any], vector: Vector) -> ShopView:
+    """Return the merchant of an alert, of `row_query`, as of its payment."""
     month = vector.value("merchant_count_30d")
     return ShopView(
-        merchant=shown_of(connection, [row.merchant])[row.merchant],
-        first_at=first or 0,
+        merchant=named(EntityKind.MERCHANT, row.merchant, row.merchant_name or UNKNOWN),
+        first_at=row.merchant_first_at or 0,
         mcc=row.mcc,
         text=row.text,
         payments_today=vector.value("merchant_count_1d"),

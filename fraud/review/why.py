@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 from fraud.core.ports import Policy
 from fraud.core.records import Action, Transaction
 from fraud.review.case_views import Change, Compared, RuleRow, RulesTraced, WhyView
-from fraud.review.library import Library
-from fraud.review.naming import names_of, veiled
-from fraud.review.rows import LIFTED, UNKNOWN, reasoned, reasons_of
+from fraud.review.library import InUse, Library
+from fraud.review.naming import veiled
+from fraud.review.rows import LIFTED, UNKNOWN
 from fraud.review.stored import Stored, Vector, made_of, transaction_of
 from fraud.review.tables import peer
 from fraud.review.today import notice_of
@@ -22,37 +22,40 @@ RULE = "rule:"
 
 
 class About(NamedTuple):
-    """An alert with all that explains it."""
+    """An alert, of `row_query`, with all that explains it."""
 
     row: Row[Any]
     stored: Stored
     vector: Vector
-    card: str
+    reasons: Sequence[Reasoned]
+
+    @property
+    def card(self) -> str:
+        """Return the card's whole number."""
+        return self.row.card_name or UNKNOWN
 
 
-def why_of(connection: Connection, library: Library, about: About) -> WhyView:
-    """Return why an alert was raised."""
+def why_of(connection: Connection, library: Library, now: InUse, about: About) -> WhyView:
+    """Return why an alert was raised, and where what decides `now` would do otherwise."""
     policy, made = library.policy(about.row.policy), made_of(about.stored.message)
-    transaction = _transaction(connection, about)
-    reasons = [reasoned(row, about.card) for row in reasons_of(connection, [about.row.id]).get(about.row.id, ())]
     return WhyView(
         stored_at=about.row.arrived_at,
         made=made,
-        reasons=tuple(reasons),
+        reasons=tuple(about.reasons),
         compared=_compared(connection, about),
-        changes=_changes(about.row, reasons, policy),
+        changes=_changes(about.row, about.reasons, policy),
         passes_below=passes_below(policy, about.row.base_amount),
-        notice=notice_of(connection, library, transaction, made, about.stored, about.vector),
+        notice=notice_of(connection, library, now, _transaction(about), made, about.stored, about.vector),
         message_sha256=about.stored.sha256,
     )
 
 
-def rules_of(connection: Connection, library: Library, about: About) -> RulesTraced:
+def rules_of(library: Library, about: About) -> RulesTraced:
     """Return what came of each rule of the version that decided, asked again of what was stored."""
     rules = library.rules(about.row.rules)
     if rules is None or not about.vector.by_name:
         return RulesTraced(about.row.rules, known=False, rows=())
-    tx = _transaction(connection, about)
+    tx = _transaction(about)
     described = dict(line.split(": ", 1) for line in rules.describe())
     rows = [
         RuleRow(
@@ -67,13 +70,11 @@ def rules_of(connection: Connection, library: Library, about: About) -> RulesTra
     return RulesTraced(about.row.rules, known=True, rows=tuple(rows))
 
 
-def _transaction(connection: Connection, about: About) -> Transaction:
+def _transaction(about: About) -> Transaction:
     """Return the payment as it was judged."""
     row = about.row
-    names = names_of(connection, [row.merchant, row.device])
-    device = names.get(row.device, (0, UNKNOWN))[1] if row.device is not None else None
-    merchant = names.get(row.merchant, (0, UNKNOWN))[1]
-    return transaction_of(row, about.card, merchant, device, about.stored.message.kind)
+    device = None if row.device is None else row.device_name or UNKNOWN
+    return transaction_of(row, about.card, row.merchant_name or UNKNOWN, device, about.stored.message.kind)
 
 
 def passes_below(policy: Policy | None, base_amount: int) -> float | None:
@@ -112,12 +113,11 @@ def _changes(row: Row[Any], reasons: Sequence[Reasoned], policy: Policy | None) 
 def _compared(connection: Connection, about: About) -> Compared:
     """Return the amount beside what is usual for card, merchant and others like it."""
     row, vector = about.row, about.vector
-    group, peers = _peers(connection, row)
+    group, peers, below = _peers(connection, row)
     share = usual = None
     if peers:
-        below = connection.execute(select(func.count()).select_from(peer).where(group, peer.c.amount < row.base_amount))
         middle = select(peer.c.amount).where(group).order_by(peer.c.amount).offset(peers // 2).limit(1)
-        share, usual = below.scalar_one() / peers, int(connection.execute(middle).scalar_one())
+        share, usual = below / peers, int(connection.execute(middle).scalar_one())
     return Compared(
         amount=row.base_amount,
         card_usual=_usual(row.base_amount, vector.value("card_amount_vs_median")),
@@ -129,14 +129,15 @@ def _compared(connection: Connection, about: About) -> Compared:
     )
 
 
-def _peers(connection: Connection, row: Row[Any]) -> tuple[ColumnElement[bool], int]:
-    """Return which peers an alert has, those of its merchants' code where there are enough, and how many."""
+def _peers(connection: Connection, row: Row[Any]) -> tuple[ColumnElement[bool], int, int]:
+    """Return which peers an alert has, those of its merchants' code where there are enough; how many, and with less."""
     wide = peer.c.channel == row.channel
+    less = func.count().filter(peer.c.amount < row.base_amount)
     for group in (wide & (peer.c.mcc == row.mcc), wide):
-        count = int(connection.execute(select(func.count()).select_from(peer).where(group)).scalar_one())
+        count, below = connection.execute(select(func.count(), less).select_from(peer).where(group)).one()
         if count >= FEW_PEERS:
-            return group, count
-    return wide, 0
+            return group, int(count), int(below)
+    return wide, 0, 0
 
 
 def _usual(amount: int, ratio: float | None) -> int | None:

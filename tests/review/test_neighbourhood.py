@@ -1,5 +1,7 @@
 """The graph of a card: who has a place, as of when, and that it is the same each time."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from fraud.core.evidence import SideEvent, tx_hash
@@ -7,7 +9,7 @@ from fraud.core.records import DAY, SECOND, Verdict
 from fraud.review.case_views import GraphView
 from fraud.review.database import Database
 from fraud.review.ids import entity_id
-from fraud.review.neighbourhood import DEVICES, MERCHANTS, OTHERS, around
+from fraud.review.neighbourhood import DEVICES, MERCHANTS, OTHERS, Centre, around
 from fraud.review.words import EntityKind
 from tests.review.seeding import STREAM, Site, chargeback, decision, seen, site_of, take
 
@@ -20,9 +22,11 @@ def site(database: Database) -> Site:
     return site_of(database)
 
 
-def drawn(site: Site, until: int = STREAM + DAY, **asked: object) -> GraphView:
+def drawn(
+    site: Site, until: int = STREAM + DAY, hops: int = 2, this: str = "", effects: Sequence[Sequence[SideEvent]] = ()
+) -> GraphView:
     with site.database.read() as connection:
-        return around(connection, NUMBER, until, **asked)  # type: ignore[arg-type]
+        return around(connection, Centre(NUMBER, until, this, effects), hops=hops)
 
 
 def names(graph: GraphView, kind: str) -> list[str]:

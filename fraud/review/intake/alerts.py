@@ -13,12 +13,12 @@ from fraud.core.evidence import SideEvent, unpacked
 from fraud.core.identity import name_of, own_name
 from fraud.core.records import DAY, HOUR, Action, Decision, Kind, Raised, alert_id
 from fraud.review import counters
-from fraud.review.bulk import least, one_of, put, put_new
+from fraud.review.bulk import least, one_of, put, put_new, put_numbered
 from fraud.review.counters import Sums
 from fraud.review.intake.entities import add_to, alerts_before
 from fraud.review.intake.payments import DEEDS, Told
 from fraud.review.intake.terms import Terms
-from fraud.review.neighbourhood import around
+from fraud.review.neighbourhood import Centre, around_all
 from fraud.review.tables import alert, case, evidence, reason
 from fraud.review.words import AlertKind, AlertStatus, CaseState
 
@@ -122,19 +122,17 @@ def _absent(connection: Connection, found: Sequence[Raise]) -> list[Raise]:
 
 def _rests(connection: Connection, new: Sequence[Raise]) -> list[int]:
     """Write what each alert rests on; return the numbers in order."""
-    numbers = []
-    for each in new:
-        seen, decision = each.told.seen, each.decision
-        graph = around(
-            connection,
-            each.told.parties.card,
-            decision.happened_at,
-            effects=_events(seen.evidence),
-            this=name_of(decision),
+    centres = [
+        Centre(
+            each.told.parties.card, each.decision.happened_at, name_of(each.decision), _events(each.told.seen.evidence)
         )
-        row = (seen.message, seen.vector, seen.evidence, msgspec.json.encode(graph).decode())
-        numbers += [number for (number,) in put_new(connection, evidence, EVIDENCE, [row], "id")]
-    return numbers
+        for each in new
+    ]
+    rows = [
+        (each.told.seen.message, each.told.seen.vector, each.told.seen.evidence, msgspec.json.encode(graph).decode())
+        for each, graph in zip(new, around_all(connection, centres), strict=True)
+    ]
+    return put_numbered(connection, evidence, EVIDENCE, rows)
 
 
 def _events(packed: bytes) -> tuple[tuple[SideEvent, ...], ...]:

@@ -78,7 +78,10 @@ class Entities:
         seen = self._seen.get(number)
         if seen is None:
             self._seen[number] = seen = Sighting(int(kind), name, at, at)
-        seen.first_at, seen.last_at = min(seen.first_at, at), max(seen.last_at, at)
+        if at > seen.last_at:
+            seen.last_at = at
+        elif at < seen.first_at:
+            seen.first_at = at
         seen.payments += counts
         seen.declined += counts and decision.action is Action.DECLINE
         return number

@@ -17,8 +17,9 @@ from fraud.review.bulk import Row, put
 from fraud.review.database import Database
 from fraud.review.ids import entity_id
 from fraud.review.intake.marks import HEARD, STREAM
-from fraud.review.neighbourhood import around
-from fraud.review.tables import entity, evidence, mark
+from fraud.review.intake.peers import COLUMNS, PEERS
+from fraud.review.neighbourhood import Centre, around
+from fraud.review.tables import entity, evidence, mark, peer
 from fraud.review.words import AlertKind, AlertStatus, CaseState, EntityKind
 from streaming.messages import schema
 from streaming.messages.envelope import packed_vector
@@ -31,6 +32,8 @@ NOW = 1_790_000_000 * SECOND
 """The wall clock of the seeds; payments are of the 30 days before."""
 SPAN = 30 * DAY
 PEOPLE = 20
+MCC = 5_732
+"""The kind of merchant of all alerts."""
 STEP = 200_000
 """Rows that one statement makes."""
 
@@ -45,9 +48,11 @@ def seed(database: Database, alerts: int) -> None:
             _numbered(connection, f"seed_{name}", numbers)
     _payments(database, PAYMENTS)
     _rests(database, cards[:RESTS])
+    _peers(database)
     _alerts(database, alerts)
     _people(database, alerts)
     with database.write() as connection:
+        _count_on(connection)
         _sums(connection)
         for name in ("c", "m", "d"):
             connection.exec_driver_sql(f"DROP TABLE seed_{name}")
@@ -128,9 +133,21 @@ def _rests(database: Database, cards: Sequence[int]) -> None:
     with database.write() as connection:
         for place, card in enumerate(cards):
             decision = held(place, card=f"4000{place:08}", merchant="M000001", happened_at=NOW - HOUR)
-            graph = msgspec.json.encode(around(connection, card, NOW)).decode()
+            graph = msgspec.json.encode(around(connection, Centre(card, NOW))).decode()
             rows.append((place + 1, schema.of_decision(decision), vector, b"", graph))
         put(connection, evidence, ("id", "decision", "vector", "effects", "graph"), rows)
+
+
+def _peers(database: Database) -> None:
+    """Make the payments that alerts are compared with: one in twenty of the alerts' own kind of merchant."""
+    vector = packed_vector(np.zeros(len(spec().names), np.float32), spec().version)
+    rows: list[Row] = [
+        (slot, "pos" if slot % 3 == 0 else "ecom", MCC if slot % 20 == 0 else 5_400 + slot % 300,
+         500 + slot * 7_919 % 50_000, NOW - DAY, vector)
+        for slot in range(PEERS)
+    ]  # fmt: skip
+    with database.write() as connection:
+        put(connection, peer, COLUMNS, rows)
 
 
 def _alerts(database: Database, count: int) -> None:
@@ -162,8 +179,9 @@ def _alerts(database: Database, count: int) -> None:
         "decided_at, verdict, model, rules, policy, seen_before, evidence_id) "
         f"SELECT n.i + 1, 'a' || n.i, 'p' || n.i, {case_id}, n.i % 4, {status}, c.number, m.number, d.number, 2, "
         "((n.i * 31) % 1000) / 1000.0, ((n.i * 31) % 1000) / 1000.0, 500 + (n.i * 7919) % 50000, 'EUR', "
-        "500 + (n.i * 7919) % 50000, CASE WHEN n.i % 3 = 0 THEN 'pos' ELSE 'ecom' END, 5732, 'ACME', "
-        f"(n.i * 7919) % 100003, (n.i * 104729) % 100003, {arrived}, {arrived} + {30 * MINUTE}, {NOW - SPAN} + n.i, "
+        f"500 + (n.i * 7919) % 50000, CASE WHEN n.i % 3 = 0 THEN 'pos' ELSE 'ecom' END, {MCC}, 'ACME', "
+        f"(n.i * 7919) % 100003, (n.i * 104729) % 100003, {arrived}, {arrived} + {30 * MINUTE}, "
+        f"{NOW - SPAN} + n.i % {PAYMENTS} * {SPAN // PAYMENTS}, "
         f"CASE WHEN n.i < {closed} THEN {arrived} + {MINUTE} END, CASE WHEN n.i < {closed} THEN n.i % 2 END, "
         f"'blend@1', 'rules', 'policy', n.i % 5, n.i % {RESTS} + 1 FROM n "
         f"JOIN seed_c c ON c.place = (n.i * 48271) % {CARDS} "
@@ -177,11 +195,6 @@ def _alerts(database: Database, count: int) -> None:
             "INSERT INTO reason (alert_id, place, code, text, effect) "
             f"SELECT n.i + 1, {place}, '{code}', 'Amount 447.30 is 8.4 times the usual 53.26', 1.5 FROM n ",
         )
-    if database.dialect == "postgresql":
-        with database.write() as connection:
-            for table in ("alert", '"case"', "evidence"):
-                found = f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
-                connection.exec_driver_sql(found)
 
 
 def _people(database: Database, alerts: int) -> None:
@@ -206,6 +219,14 @@ def _people(database: Database, alerts: int) -> None:
         'INSERT INTO note (case_id, card_id, "by", at, text) '
         f"SELECT n.i + 1, c.number, 1, {NOW - DAY}, 'called the holder, ' || n.i FROM n JOIN seed_c c ON c.place = n.i",
     )
+
+
+def _count_on(connection: Connection) -> None:
+    """Let PostgreSQL number new rows behind those of the seeds, as SQLite does by itself."""
+    if connection.dialect.name == "postgresql":
+        for table in ("account", "alert", '"case"', "evidence", "note", "verdict"):
+            found = f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
+            connection.exec_driver_sql(found)
 
 
 def _sums(connection: Connection) -> None:
