@@ -21,6 +21,8 @@ from fraud.dashboard.qr import qr
 from fraud.review.people import Role
 
 FOLDER = Path(__file__).parent
+PAPER = "print"
+"""The page that is read later and elsewhere: moments stand there whole, in UTC, and nothing is folded."""
 Theme = Literal["system", "light", "dark"]
 
 
@@ -137,7 +139,8 @@ class Pages:
 
     def render(self, name: str, view: msgspec.Struct | None, scene: Scene) -> str:
         """Return page or partial `name` of a view."""
-        return self.environment.get_template(f"{name}.html").render(view=view, scene=scene, reader=scene.reader)
+        template = self.environment.get_template(f"{name}.html")
+        return template.render(view=view, scene=scene, reader=scene.reader, exact=name == PAPER)
 
     def asset(self, name: str) -> str:
         """Return the address of a static file; it changes with the file, so a browser may keep it for ever."""
@@ -203,13 +206,12 @@ def _money(context: Context, minor: int | None, currency: str | None = None) -> 
 
 
 def _time(write: Callable[..., str], context: Context, at: int | None) -> Markup:
-    """Write a moment in the reader's zone; UTC stands behind it for whoever hovers."""
+    """Write a moment in the reader's zone, UTC behind it for whoever hovers; on paper in UTC."""
     if not at:
         return Markup("{}").format(formats.UNKNOWN)
     scene: Scene = context["scene"]
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        formats.machine(at), formats.utc(at), write(at, scene.now, zone_of(scene))
-    )
+    shown = formats.utc(at) if context["exact"] else write(at, scene.now, zone_of(scene))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(formats.machine(at), formats.utc(at), shown)
 
 
 @pass_context

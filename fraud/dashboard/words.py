@@ -123,7 +123,19 @@ AMOUNTS = ("sum", "max", "mean")
 COLUMNS = dict(
     zip(
         saved.COLUMNS,
-        ("Risk", "State", "At stake", "Amount", "Card, merchant", "Why", "Channel", "Model", "Seen", "Time left"),
+        (
+            "Risk",
+            "State",
+            "At stake",
+            "Amount",
+            "Card, merchant",
+            "Why",
+            "Channel",
+            "Model",
+            "With",
+            "Seen",
+            "Time left",
+        ),
         strict=True,
     )
 )

@@ -18,7 +18,7 @@ Order = Literal["at_stake", "expected_loss", "due", "newest"]
 VerdictWord = Literal["fraud", "genuine", "unsure", "escalated"]
 ActionWord = Literal["release", "decline", "step_up", "block_card", "none"]
 EntityKind = Literal["card", "merchant", "device"]
-Column = Literal["risk", "state", "stake", "amount", "card", "why", "channel", "model", "seen", "left"]
+Column = Literal["risk", "state", "stake", "amount", "card", "why", "channel", "model", "owner", "seen", "left"]
 """What stands beside an alert in the queue, in order."""
 Shelf = Literal["kind", "mine", "second", "disputes", "overturned"]
 """What a queue holds: alerts of a kind of work; my own locked, assigned or unsure ones; cases that wait for a second

@@ -167,7 +167,12 @@ def faulty_rules() -> RulesView:
     told = "unknown name 'card_amount_vs_meidan'. Did you mean card_amount_vs_median?"
     fault = FaultRow(2, line.index("card_") + 1, len("card_amount_vs_meidan"), told, line)
     checked = Checked("aa11bb22cc", (), (), (fault,))
-    return msgspec.structs.replace(rules(), text=TEXT, checked=checked, pending=(), live="")
+    return msgspec.structs.replace(rules(), text=TEXT, checked=checked, pending=())
+
+
+def first_rules() -> RulesView:
+    """Return rules of a console that has never heard of any that are live."""
+    return msgspec.structs.replace(rules(), live="", parent="", pending=(), versions=rules().versions[:1])
 
 
 def difference() -> RulesDiff:

@@ -78,6 +78,7 @@ def every_page() -> Iterator[Shown]:
     yield Shown("model", leads.young_model(), "/model", "young")
     yield Shown("rules", leads.rules(), "/rules")
     yield Shown("rules", leads.faulty_rules(), "/rules", "faulty")
+    yield Shown("rules", leads.first_rules(), "/rules", "first")
     yield Shown("rules_faults", leads.faulty_rules().checked, "/rules/check")
     yield Shown("rules_difference", leads.difference(), "/rules/difference")
     yield Shown("users", leads.users(), "/settings/users")

@@ -134,7 +134,47 @@ def test_filter_is_told_and_each_part_can_be_taken_away() -> None:
     shown = next(shown for shown in SHOWN if shown.file == "queue-filtered")
     links = {" ".join(link.text.split()): link.attributes["href"] for link in Markup(rendered(shown)).named("a")}
     assert links["channel ecom \u00d7"] == "/queue?order=due&least=50.00&assignee=2&older=30"
+    assert links["person B. Lang \u00d7"] == "/queue?order=due&least=50.00&channel=ecom&older=30"
     assert links["older than, minutes 30 \u00d7"] == "/queue?order=due&least=50.00&channel=ecom&assignee=2"
+
+
+def test_row_says_who_has_it_where_there_is_room_and_beside_the_state_where_not() -> None:
+    page = Markup(rendered(QUEUE))
+    assert [span.text for span in page.named("span") if span.attributes.get("class") == "c-narrow"] == ["B. Lang"]
+    wide = [cell.text.strip() for cell in page.named("td") if "c-wide" in (cell.attributes.get("class") or "").split()]
+    assert wide[:6] == ["ecom", "blend@da1d90", "", "ecom", "blend@da1d90", "B. Lang"]
+
+
+# --- what is read elsewhere, and what a page says of numbers --------------------------------------------------------
+
+
+def test_dossier_tells_moments_whole_and_folds_nothing() -> None:
+    shown = next(shown for shown in SHOWN if shown.file == "print")
+    page = Markup(rendered(shown))
+    assert "stored 2026-11-30 14:31:22 UTC by" in " ".join(page.elements[0].text.split())
+    assert {time.text for time in page.named("time") if not time.text.endswith(" UTC")} == set()
+    assert ["open" in part.attributes for part in page.named("details") if "silent" in part.text] == [True]
+    assert ["open" in part.attributes for part in Markup(case()).named("details") if "silent" in part.text] == [False]
+
+
+def test_bands_of_probability_have_ends_that_are_said_in_words() -> None:
+    shown = next(shown for shown in SHOWN if shown.file == "model")
+    cells = [cell.text for cell in Markup(rendered(shown)).named("td")]
+    assert [text for text in cells if text.startswith("under ") or text.endswith(" more")][:2] == [
+        "under 0.10 %",
+        "99 % and more",
+    ]
+
+
+def test_rules_that_are_faulty_are_not_counted_and_unknown_ones_are_said_to_be() -> None:
+    told = {
+        shown.file: " ".join(Markup(rendered(shown)).elements[0].text.split())
+        for shown in SHOWN
+        if shown.name == "rules"
+    }
+    assert "live is fbc320, 1 rule, 1 list" in told["rules"]
+    assert "live is fbc320 by A. Novak" in told["rules-faulty"]
+    assert "which one is live is not known here, 1 rule, 1 list" in told["rules-first"]
 
 
 # --- what surrounds a page -------------------------------------------------------------------------------------------

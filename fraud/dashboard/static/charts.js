@@ -3,6 +3,7 @@
   "use strict";
   const DASHES = [[], [8, 4], [8, 3, 2, 3], [2, 3]];
   const COLOURS = ["--accent", "--risk3", "--unsure", "--genuine"];
+  const ROOM = 64; // beside the plot, for the names of lines
   const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const per = (value) => value == null ? "" : `${(100 * value).toLocaleString(undefined, {maximumSignificantDigits: 2})} %`;
 
@@ -22,24 +23,26 @@
     };
   }
 
-  /* The name of a line stands at its end, those of bars in a corner, so that nobody has to match colours. */
+  /* The name of a line stands behind its end, beside the plot; those of bars in a corner: nobody has to match colours. */
   function names(chart) {
     return (plot) => {
       if (chart.kind === "points") return;
       const {ctx, bbox} = plot;
       const high = 13 * devicePixelRatio;
+      const behind = chart.kind === "lines";
       ctx.save();
       ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-      ctx.textAlign = "right";
+      ctx.textAlign = behind ? "left" : "right";
+      ctx.textBaseline = behind ? "middle" : "alphabetic";
       const ends = chart.series.map((series, place) => {
         const last = series.values.findLastIndex((value) => value != null);
-        const y = chart.kind === "bars" || last < 0 ? bbox.top + high : plot.valToPos(series.values[last], "y", true) - 6;
+        const y = !behind || last < 0 ? bbox.top + high : plot.valToPos(series.values[last], "y", true);
         return {name: series.name, place, y};
       }).sort((one, other) => one.y - other.y);
       ends.forEach((end, place) => {
         if (place) end.y = Math.max(end.y, ends[place - 1].y + high);
         ctx.fillStyle = ink(COLOURS[end.place % COLOURS.length]);
-        ctx.fillText(end.name, bbox.left + bbox.width, end.y);
+        ctx.fillText(end.name, bbox.left + bbox.width + (behind ? high / 2 : 0), end.y);
       });
       ctx.restore();
     };
@@ -88,7 +91,7 @@
     new uPlot({
       width: box.clientWidth, height: box.clientHeight, legend: {show: false}, cursor: {show: false}, scales: scales(chart),
       series: [{}, ...chart.series.map((series, place) => line(chart, series, place))],
-      axes: [places(chart), axis({size: 60, ...shares})],
+      axes: [places(chart), axis({size: 60, ...shares})], padding: [null, chart.kind === "lines" ? ROOM : null, null, null],
       hooks: {draw: [names(chart), ...(chart.diagonal ? [diagonal] : [])]},
     }, [chart.at, ...chart.series.map((series) => series.values)], box);
   }
