@@ -9,14 +9,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from tests.browser.served import Open, Served, serving
+from tests.browser.shifts import MOVED
 
-MOVED = """
-window.moved = 0;
-new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.moved += entry.value;
-}).observe({type: "layout-shift", buffered: true});
-"""
-"""Notes how far anything moved by itself."""
 expect.set_options(timeout=20_000)  # a busy machine takes its time; nothing here is measured by it
 
 

@@ -1,13 +1,11 @@
 """The console as it is, with a month of a small shop in its database, behind a real web server."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import uvicorn
 from anyio import CapacityLimiter
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy import update
@@ -28,6 +26,7 @@ from fraud.review.passwords import Passwords
 from fraud.review.tables import account
 from streaming.settings import ServiceSettings, changed
 from tests.browser.steps import type_into, watched
+from tests.dashboard.listening import listening
 from tests.dashboard.site import CHEAP, PASSWORD, TERMS, Ready
 from tests.databases import SQLITE, new_database
 from tests.review.seeding import KEY, NOW, Site, realistic, site_of
@@ -67,21 +66,14 @@ def running(folder: Path, browser: Browser, **review: Any) -> Iterator[Running]:
     database = new_database(SQLITE, folder)
     site = realistic(site_of(database, **review))
     app = application(site)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    found = Running(site, f"http://127.0.0.1:{port}", browser, [], [], app.state.console.live)
-    try:
-        yield found
-    finally:
-        for context in found.contexts:
-            context.close()
-        server.should_exit = True
-        thread.join()
-        database.close()
+    with listening(app) as port:
+        found = Running(site, f"http://127.0.0.1:{port}", browser, [], [], app.state.console.live)
+        try:
+            yield found
+        finally:
+            for context in found.contexts:
+                context.close()
+    database.close()
     assert found.said == []
 
 

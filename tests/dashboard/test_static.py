@@ -1,23 +1,20 @@
 """What pages load: others' files as their packages hold them, nothing that builds code, and how much it is."""
 
-import gzip
 import hashlib
-import io
 import re
 import tomllib
 
 import pytest
 
 from fraud.dashboard.pages import Pages
-from tests.dashboard.markup import Markup
-from tests.dashboard.shown import Shown, every_page, scene
+from tests.dashboard.loading import KB, first_load
+from tests.dashboard.shown import every_page, scene
 from tests.npm import file_of
 
 PAGES = Pages()
 VENDOR = PAGES.static / "vendor"
 VENDORED = tomllib.loads((VENDOR / "vendored.toml").read_text())["file"]
 SHOWN = {shown.file: shown for shown in every_page()}
-KB = 1024
 
 
 def test_vendored_files_are_those_that_are_named() -> None:
@@ -52,27 +49,8 @@ def test_styles_load_nothing_and_name_each_colour_once_a_theme() -> None:
     assert colours == [], "a colour beside the tokens"
 
 
-def first_load(shown: Shown) -> int:
-    """Return the compressed bytes of a page and of everything that it loads."""
-    text = PAGES.render(shown.name, shown.view, scene(shown))
-    loaded = [
-        element.attributes.get("src") or element.attributes["href"]
-        for element in Markup(text).named("script", "link")
-        if "src" in element.attributes or "href" in element.attributes
-    ]
-    files = [PAGES.static / address.removeprefix("/static/").split("?")[0] for address in loaded]
-    assert len(files) >= 4
-    return sum(packed(content) for content in [text.encode(), *(file.read_bytes() for file in files)])
-
-
-def packed(content: bytes) -> int:
-    target = io.BytesIO()
-    with gzip.GzipFile(fileobj=target, mode="wb", compresslevel=6) as file:
-        file.write(content)
-    return len(target.getvalue())
-
-
 @pytest.mark.parametrize(("page", "most"), [("queue", 60), ("case", 70), ("model", 90), ("team", 90)])
 def test_first_load_keeps_its_budget(page: str, most: int) -> None:
-    loaded = first_load(SHOWN[page])
+    shown = SHOWN[page]
+    loaded = first_load(PAGES.render(shown.name, shown.view, scene(shown)))
     assert loaded <= most * KB, f"{page}: {loaded / KB:.1f} KB"
