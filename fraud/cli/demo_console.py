@@ -21,8 +21,10 @@ DESK, RELEASES = "desk", "releases"
 PORT = 8_600
 PATIENCE_SECONDS = 5.0
 WITHOUT = "No console: its libraries are not installed here (extra 'console'); everything else runs."
-# Whoever watches a demo is alone, and there is no second lead to agree.
-ALONE = {"FRAUD_REVIEW__RULES_SECOND": "false"}
+# Whoever watches a demo is alone: what waited for a second person would never leave.
+ALONE = {
+    "FRAUD_REVIEW__RULES_SECOND": "false", "FRAUD_REVIEW__FOUR_EYES_FROM": "0", "FRAUD_REVIEW__BLIND_SHARE": "0",
+}  # fmt: skip
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -13,11 +15,14 @@ from fraud.cli.screen import Screen
 from fraud.core.actions import CaseAction, Remedy
 from fraud.core.records import Action, Decision
 from fraud.core.releases import Release
+from fraud.review.verdicts import FINAL, second_for
+from fraud.review.words import Second
 from streaming.feeds.topic_log import TopicLog
 from streaming.files.releases import FolderReleases
 from streaming.kafka.topics import Topics
 from streaming.messages import envelope
 from streaming.messages.actions import case_out
+from streaming.settings import read_settings
 
 TOPICS = Topics()
 WARM, CHANGE = 3, 4
@@ -101,3 +106,11 @@ def test_demo_begins_without_what_an_earlier_one_has_put_in_force(
     with demo_console.beside(tmp_path, None, "demo"):
         assert kept.live() is None
         assert TopicLog(tmp_path).feed([TOPICS.labels]).poll(0.0) == []
+
+
+def test_verdict_of_whoever_watches_a_demo_waits_for_no_second_person() -> None:
+    review = read_settings(env=demo_console.ALONE).review
+    assert not review.rules_second
+    desk: Any = SimpleNamespace(settings=review)
+    alerts: list[Any] = [SimpleNamespace(base_amount=10**9, uid=f"a{number}") for number in range(200)]
+    assert {second_for(desk, [alert], finding) for alert in alerts for finding in FINAL} == {Second.NONE}
