@@ -130,7 +130,7 @@ def rule_book(settings: Settings) -> RuleBook:
     if not file:
         return NoRules()
     path, words = DEFAULT if file == "default" else Path(file), vocabulary(rates(settings).digits(money.base))
-    return ReloadingRules(path, words, card_numbers(settings))
+    return ReloadingRules(path, words, card_numbers(settings), beside=True)
 
 
 def strategy(settings: Settings, spec_version: str) -> Strategy:

@@ -2,14 +2,18 @@
 
 import os
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 
 from fraud.core.errors import RuleError
 from fraud.core.records import Action, Transaction, Values
-from streaming.rule_file import ReloadingRules, read_rules
+from fraud.core.rules.ruleset import RuleSet
+from fraud.core.rules.vocabulary import Vocabulary
+from streaming.rule_file import Reading, ReloadingRules, read_rules
 from streaming.wiring import vocabulary
+from tests.site import until
 
 TX = Transaction(id="t", card="C1", merchant="M1", amount=100, base_amount=100, happened_at=1, seen_at=1)
 VALUES: Values = np.full(len(vocabulary().terms), np.nan, np.float32)
@@ -159,3 +163,59 @@ def test_byte_order_mark_is_no_fault(path: Path) -> None:
 def test_first_reading_with_faults_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuleError, match="cannot be read"):
         ReloadingRules(tmp_path / "none.fr", vocabulary())
+
+
+@pytest.mark.parametrize("name", ["../secret.txt", "{outside}", "linked.txt", "sub/../../secret.txt"])
+def test_list_file_outside_the_folder_of_the_rules_is_refused_and_none_of_it_is_shown(
+    path: Path, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    (path.parent / "sub").mkdir()
+    outside = path.parent.parent / "secret.txt"
+    outside.write_text("hunter2 until never\n")
+    (path.parent / "linked.txt").symlink_to(outside)
+    write(path, f'list stolen block card from "{name.format(outside=outside)}"')
+    with pytest.raises(RuleError, match="cannot be read: expected a UTF-8 text beside the rule file") as caught:
+        read_rules(path, vocabulary())
+    assert "hunter2" not in str(caught.value)
+
+
+def test_list_file_in_a_folder_beside_the_rules_is_read(path: Path) -> None:
+    (path.parent / "lists").mkdir()
+    (path.parent / "lists" / "stolen.txt").write_text("C1\n")
+    write(path, 'list stolen block card from "lists/stolen.txt"')
+    assert len(read_rules(path, vocabulary()).lists) == 1
+
+
+def test_changed_rules_are_compiled_beside_the_payments(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While they are, those in use decide, and nobody waits; a second change is found afterwards."""
+    write(path, REVIEW)
+    rules, going = ReloadingRules(path, vocabulary(), beside=True), Event()
+    compiled = Reading.compiled
+
+    def slow(reading: Reading, words: Vocabulary) -> RuleSet:
+        assert going.wait(60)
+        return compiled(reading, words)
+
+    monkeypatch.setattr(Reading, "compiled", slow)
+    write(path, DECLINE)
+    for _ in range(5):
+        assert not rules.refresh()
+        assert action(rules) is Action.REVIEW
+    going.set()
+    until(rules.refresh, "the change taken up")
+    assert (rules.taken, action(rules)) == (1, Action.DECLINE)
+
+
+def test_error_that_nobody_foresaw_is_raised_by_who_looks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(path, REVIEW)
+    rules = ReloadingRules(path, vocabulary(), beside=True)
+    monkeypatch.setattr(Reading, "compiled", lambda *given: 1 // 0)
+    write(path, DECLINE)
+
+    def looks() -> bool:
+        try:
+            return rules.refresh()
+        except ZeroDivisionError:
+            return True
+
+    until(looks, "the error raised")

@@ -32,7 +32,8 @@ def listing_of(tree: ListTree, vocabulary: Vocabulary, files: Mapping[str, str],
     if name not in files:
         raise FaultAt(
             tree.file.span,
-            f"list file '{name}' cannot be read: expected a UTF-8 text beside the rule file, one value a line",
+            f"list file '{name}' cannot be read: expected a UTF-8 text beside the rule file or in a folder there, one "
+            "value a line",
         )
     return Listing(field.name, entries_of(Source(files[name], name), field.type, faults))
 

@@ -13,6 +13,7 @@ import numpy as np
 from fraud.core.errors import nearest
 from fraud.core.ports import RuleOutcome, blocked_by
 from fraud.core.records import Action, Kind, Reason, Transaction, Values
+from fraud.core.rules.budget import need_affordable
 from fraud.core.rules.bundle import bundled, text_hash
 from fraud.core.rules.checker import Checker, Listing
 from fraud.core.rules.expressions import FOREVER, Row, Typed
@@ -215,6 +216,7 @@ class Compiler:
         listings = self._listings(trees)
         checker = Checker(self._source, self._vocabulary, listings, self._faults)
         rules = [rule for tree in trees.rules if (rule := self._rule(tree, checker)) is not None]
+        self._tried(need_affordable, trees.rules)
         if self._faults:
             raise RulesError(sorted(self._faults, key=self._order))
         lists = [self._listed(tree, listings[tree.name]) for tree in trees.lists]
