@@ -274,7 +274,7 @@ def _as_kept(before: object, value: object) -> object:
 def rates(settings: Settings) -> Rates:
     """Return the currencies as the decoders use them."""
     money = settings.money
-    return Rates(money.base, {code: str(rate) for code, rate in money.rates.items()}, money.digits, money.max_amount)
+    return Rates(money.base, {code: str(rate) for code, rate in money.worth().items()}, money.digits, money.max_amount)
 
 
 def card_numbers(settings: Settings) -> CardNumbers:

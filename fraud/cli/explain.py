@@ -29,11 +29,28 @@ def find(path: Path, tx_id: str) -> dict[str, Any] | None:
     if not path.exists():
         msg = f"{path} does not exist: make it with fraud replay --out {path}"
         raise DataError(msg)
-    if path.suffix == ".parquet":
-        from pyarrow import parquet
+    try:
+        rows = in_parquet(path, tx_id) if path.suffix == ".parquet" else in_lines(path, tx_id)
+        return max(rows, key=lambda row: row["version"], default=None)
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, OSError) as error:
+        why = " ".join(str(error).split())[:200]
+        msg = f"{path} holds no decisions ({why}): expected what fraud replay --out wrote, .parquet or .jsonl"
+        raise DataError(msg) from error
 
-        rows = parquet.read_table(path, filters=[("tx_id", "=", tx_id)]).to_pylist()
-    else:
-        with path.open("rb") as file:
-            rows = [row for line in file if (row := msgspec.json.decode(line))["tx_id"] == tx_id]
-    return max(rows, key=lambda row: row["version"], default=None)
+
+def in_parquet(path: Path, tx_id: str) -> list[dict[str, Any]]:
+    """Return the rows of a transaction in a Parquet file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        rows: list[dict[str, Any]] = parquet.read_table(path, filters=[("tx_id", "=", tx_id)]).to_pylist()
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+    return rows
+
+
+def in_lines(path: Path, tx_id: str) -> list[dict[str, Any]]:
+    """Return the rows of a transaction in a JSON Lines file."""
+    with path.open("rb") as file:
+        return [row for line in file if (row := msgspec.json.decode(line))["tx_id"] == tx_id]

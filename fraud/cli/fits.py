@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fraud.cli import options, output
-from fraud.core.errors import FraudError, SettingsError, nearest
+from fraud.core.errors import DataError, FraudError, SettingsError, nearest
 
 if TYPE_CHECKING:
     from fraud.core.settings import Settings
@@ -43,10 +43,31 @@ def told(data: "Dataset", dead: str) -> None:
         return
     account = Account.restored(data.meta.account)
     output.account(account.sentences(), dead)
+    for sentence in strays(data):
+        output.warn(sentence)
     if account.mostly_rejects:
         output.warn("most rows cannot be used, so nothing is learned from the rest: mend the mapping or the file")
         output.last_line(account.figures())
         raise typer.Exit(1)
+    if not data.meta.rows:
+        msg = "the file holds no payment: expected rows under its header"
+        raise DataError(msg)
+
+
+def strays(data: "Dataset") -> list[str]:
+    """Return what to say of payments that stand apart from all others in time."""
+    from fraud.training.dataset import apart
+    from streaming.messages.times import to_text
+
+    start, stop = apart(data.time)
+    said = "{n} payments {where} the history, as of {when}, stand further from the next one than it is long: nothing "
+    said += "is learned from them, nor judged by them; look at their times"
+    found = []
+    if start:
+        found.append(said.format(n=start, where="before", when=to_text(int(data.time[0]))[:10]))
+    if stop < len(data.time):
+        found.append(said.format(n=len(data.time) - stop, where="after", when=to_text(int(data.time[-1]))[:10]))
+    return found
 
 
 def figures(data: "Dataset") -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def simulate(
     out: Annotated[Path | None, typer.Option(help="Write here: .parquet, .csv or .jsonl.")] = None,
     stream: Annotated[str, typer.Option(help="Which traffic; --list names them.")] = "fdh",
-    cards: Annotated[int | None, typer.Option(help="Number of cards.")] = None,
+    cards: Annotated[int | None, typer.Option(min=1, help="Number of cards.")] = None,
     days: Annotated[int | None, typer.Option(help="Number of days.")] = None,
     seed: Annotated[int, typer.Option(help="The traffic is a function of this number.")] = 0,
     more: Annotated[

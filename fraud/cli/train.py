@@ -58,6 +58,10 @@ def train(
     if plots:
         for path in made.draw(dataset, folder / made.card.name / made.card.version / "plots"):
             output.say(f"drawn: {path}")
+    for sentence in (*made.doubts.grave, *made.doubts.others):
+        output.warn(sentence)
+    if made.doubts.grave and not keep:
+        output.warn(f"so it is kept, but not in use: fraud models promote {name} {made.card.version} puts it there")
     if not json:
         output.say(f"model '{name}' {made.card.version} kept in {folder / name}")
         for kind, metrics in (made.card.metrics_by_model or {model: made.card.metrics}).items():

@@ -39,6 +39,7 @@ MOST_MINOR = 1_000_000_000
 """No amount is believed beyond this many minor units, whatever the settings: state rows count in 32 bits."""
 
 # Rough rates, so that a demo with common currencies runs; a site sets its own.
+COMMON_BASE = "EUR"
 COMMON_RATES = {
     "USD": Decimal("0.92"),
     "GBP": Decimal("1.17"),
@@ -54,10 +55,13 @@ class Money(Section, frozen=True):
 
     base: Annotated[
         str, setting("Base currency: every sum and threshold is in it.", "ISO 4217", pattern="^[A-Z]{3}$")
-    ] = "EUR"
+    ] = COMMON_BASE
     rates: Annotated[
         dict[str, Decimal],
-        setting("What one unit of a currency is worth in the base currency; a payment in any other is rejected."),
+        setting(
+            "What one unit of a currency is worth in the base currency, above 0; a payment in any other is rejected. "
+            "Those built in are in euros, and none where the base is another."
+        ),
     ] = msgspec.field(default_factory=COMMON_RATES.copy)
     digits: Annotated[
         dict[str, Annotated[int, Meta(ge=0, le=4)]],
@@ -72,6 +76,24 @@ class Money(Section, frozen=True):
             le=MOST_MINOR,
         ),
     ] = MOST_MINOR
+
+    def worth(self) -> dict[str, Decimal]:
+        """Return what one unit of each other currency is worth in the base; those built in are in euros.
+
+        Raises:
+            SettingsError: when a rate is not above 0, or the base has one that is not 1.
+        """
+        if self.base != COMMON_BASE and self.rates == COMMON_RATES:
+            return {}
+        for code, rate in self.rates.items():
+            said = f"money.rates.{code} is {rate}"
+            if not rate.is_finite() or rate <= 0:
+                msg = f"{said}: expected a number above 0, what one {code} is worth in {self.base}"
+                raise SettingsError(msg)
+            if code == self.base and rate != 1:
+                msg = f"{said}, but {code} is the base currency (money.base): leave the rate out"
+                raise SettingsError(msg)
+        return self.rates
 
 
 class LatenessSection(Section, frozen=True):
@@ -346,7 +368,9 @@ def _text(value: Any) -> str:
 
 
 def _described(values: msgspec.Struct, place: str, unit: str) -> Iterator[Described]:
-    for field in msgspec.structs.fields(values):
+    # a table's own keys come before its tables: TOML cannot go back to it
+    fields = msgspec.structs.fields(values)
+    for field in sorted(fields, key=lambda field: isinstance(getattr(values, field.name), msgspec.Struct)):
         value = getattr(values, field.name)
         key, (help_text, own) = f"{place}{field.name}", _help(field.type)
         if isinstance(value, msgspec.Struct):

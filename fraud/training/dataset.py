@@ -107,14 +107,37 @@ class Dataset(NamedTuple):
     scenario: NDArray[np.int8]
 
     @property
+    def first(self) -> int:
+        """Return when the history begins, ns: a few payments long before all others are no part of it."""
+        return int(self.time[apart(self.time)[0]])
+
+    @property
+    def last(self) -> int:
+        """Return when the history ends, ns: a few payments long after all others are no part of it."""
+        return int(self.time[apart(self.time)[1] - 1])
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Return the feature names, in vector order."""
         return self.meta.names
 
     @property
     def day(self) -> NDArray[np.int64]:
-        """Return whole days, UTC, since the midnight before the first payment, int64 (rows,)."""
-        return (self.time - self.time[0] // DAY * DAY) // DAY if len(self.time) else self.time
+        """Return whole days, UTC, since the midnight before the history begins, int64 (rows,)."""
+        return (self.time - self.first // DAY * DAY) // DAY if len(self.time) else self.time
+
+
+def apart(time: NDArray[np.int64]) -> tuple[int, int]:
+    """Return which rows are a history's own, from and to, of times in order: others stand apart by a typing error.
+
+    Such are at most one in a thousand rows at each end, and further from the next one than what lies between is long.
+    """
+    few = len(time) // 1_000
+    if not few:
+        return 0, len(time)
+    gaps, whole = np.diff(time), int(time[-1 - few]) - int(time[few])
+    early, late = np.flatnonzero(gaps[:few] > whole), np.flatnonzero(gaps[-few:] > whole)
+    return int(early[-1]) + 1 if len(early) else 0, len(time) - few + int(late[0]) if len(late) else len(time)
 
 
 class Writer:

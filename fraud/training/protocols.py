@@ -64,14 +64,15 @@ def fdh_folds(data: Dataset, train: str = "long") -> list[Fold]:
     """
     day = data.day
     needed = FDH_FOLDS[-1] + 3 * WEEK
-    if not len(day) or day[-1] + 1 < needed:
-        message = f"The fdh protocol needs {needed} days of history, the data has {day[-1] + 1 if len(day) else 0}."
+    days = (data.last - data.first // DAY * DAY) // DAY + 1 if len(day) else 0
+    if days < needed:
+        message = f"The fdh protocol needs {needed} days of history, the data has {days}."
         raise DataError(message + " Use --protocol chronological.")
     return [Fold(f"day {start}", _fdh_span(data, start, train), _fdh_test(data, day, start)) for start in FDH_FOLDS]
 
 
 def _fdh_span(data: Dataset, start: int, train: str) -> Span:
-    midnight = int(data.time[0]) // DAY * DAY
+    midnight = data.first // DAY * DAY
     ready = midnight + (start + 2 * WEEK) * DAY
     first = start if train == "week" else FDH_FIRST_DAY
     return span_before(ready, WEEK * DAY, midnight + first * DAY, WEEK * DAY)
@@ -100,7 +101,7 @@ def chronological_fold(data: Dataset, split: float = 0.85) -> Fold:
     ready = int(np.quantile(data.time, split, method="lower"))
     delay = data.meta.identity.latest
     span = span_before(ready, delay, usual_start(data), usual_validation(data, ready - delay))
-    return Fold(f"after {split:g}", span, between(data, ready + 1, int(data.time[-1]) + 1))
+    return Fold(f"after {split:g}", span, between(data, ready + 1, data.last + 1))
 
 
 def measure(data: Dataset, rows: Rows, score: F64) -> dict[str, Any]:

@@ -52,13 +52,13 @@ def span_before(ready: int, delay: int, start: int, validation: int, gap: int | 
 
 def usual_start(data: Dataset) -> int:
     """Return when learning starts: 30 days in, or 15 % of a history shorter than 200 days; features need a past."""
-    first, last = int(data.time[0]), int(data.time[-1])
+    first, last = data.first, data.last
     return first + min(30 * DAY, int(0.15 * (last - first)))
 
 
 def usual_validation(data: Dataset, end: int, enough: int = ENOUGH_FRAUDS) -> int:
     """Return the validation time before `end`, ns: 7 days, longer until `enough` frauds, at most 20 % of all."""
-    history = end - int(data.time[0])
+    history = end - data.first
     frauds = data.time[(data.fraud == FRAUD) & (data.time < end)]
     needed = end - int(frauds[-enough]) if len(frauds) >= enough else history
     return min(max(needed, 7 * DAY), history // 5)

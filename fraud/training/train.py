@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from fraud.core.records import DAY
 from fraud.training import fitting, plots
 from fraud.training.dataset import FRAUD, GENUINE, Dataset
 from fraud.training.fitting import BlendFitted, FitRequest, Fitted, Scores
@@ -14,6 +15,7 @@ from fraud.training.protocols import BUDGET, MEASURES, measure
 from fraud.training.settings import BLEND, BOOSTER, booster_of
 from fraud.training.splits import (
     ENOUGH_FRAUDS,
+    LEAST_FRAUDS,
     PROVING_FRAUDS,
     Rows,
     Slices,
@@ -30,6 +32,8 @@ from models.registry import Arrays, Card
 LIBRARIES = ("lightgbm", "numpy", "numba")
 NETWORK_LIBRARIES = ("torch", "onnx", "onnxruntime")
 USUAL_ROWS = 50_000
+FEW_FRAUDS, FEW_DAYS = 100, 14
+"""Fewer frauds, or days, are told of."""
 EXITS = ("booster", "card and merchant", "device")
 """What each exit has read, first one first."""
 
@@ -56,11 +60,38 @@ class Made(NamedTuple):
         return self.validation.get(self.kind, np.zeros(0))
 
 
+class Doubts(NamedTuple):
+    """What speaks against a model, in sentences; `grave` ones against its being used without a second thought."""
+
+    grave: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, data: Dataset, rows: Slices) -> "Doubts":
+        """Return the doubts that a history and its slices raise: too few frauds, too short, nothing to choose on."""
+        grave, others = [], []
+        chosen_on = int(np.count_nonzero(data.fraud[rows.validation] == FRAUD))
+        learned = int(np.count_nonzero(data.fraud[rows.train] == FRAUD))
+        if chosen_on < LEAST_FRAUDS:
+            grave.append(
+                f"{chosen_on} frauds are among the last {len(rows.validation):,} payments whose verdict is known, and "
+                f"fewer than {LEAST_FRAUDS} choose nothing: the model has a usual size, and its probabilities are not "
+                "calibrated"
+            )
+        if learned < FEW_FRAUDS:
+            others.append(f"only {learned:,} frauds to learn from: what is said of this model rests on few cases")
+        if data.last - data.first < FEW_DAYS * DAY:
+            days = (data.last - data.first) / DAY
+            others.append(f"only {days:.1f} days of history: no feature of a week has seen two")
+        return cls(tuple(grave), tuple(others))
+
+
 class Trained(NamedTuple):
-    """What training leaves: the saved card, and what was fitted."""
+    """What training leaves: the saved card, what was fitted, and what speaks against it."""
 
     card: Card
     made: Made
+    doubts: Doubts = Doubts()
 
     def draw(self, data: Dataset, folder: Path) -> list[Path]:
         """Draw how the model did on the rows it was chosen on; return the pictures' paths."""
@@ -78,7 +109,7 @@ def usual_slices(data: Dataset, kind: str = BOOSTER, ready: int | None = None) -
     A blend is validated on more frauds than other kinds, so that its early approval can be proved safe.
     """
     enough = PROVING_FRAUDS if kind == BLEND else ENOUGH_FRAUDS
-    ready, delay = int(data.time[-1]) + 1 if ready is None else ready, data.meta.identity.latest
+    ready, delay = data.last + 1 if ready is None else ready, data.meta.identity.latest
     return slices(data, span_before(ready, delay, usual_start(data), usual_validation(data, ready - delay, enough)))
 
 
@@ -88,7 +119,8 @@ def train(
 ) -> Trained:  # fmt: skip
     """Fit a kind on all that is known at the end of `data` and save it as `name`; `created` is ns UTC.
 
-    With `use` it becomes the one in use. With `ready` (ns) it is fitted on what was known then.
+    With `use` it becomes the one in use, unless there are grave doubts about it. With `ready` (ns) it is fitted on what
+    was known then.
 
     Raises DataError when there is nothing to learn from, ArtifactError for a name that is not allowed.
     """
@@ -96,10 +128,12 @@ def train(
     rows = usual_slices(data, kind, ready)
     made = Made.of(kind, rows, fitting.fit(data, rows, request, step))
     arrays = arrays_of(data, made)
+    doubts = Doubts.of(data, rows)
+    use = use and not doubts.grave
     card = registry.save(root, draft(data, name, created, request, made, arrays), arrays, use=use)
     if request.checkpoints is not None:
         request.checkpoints.clear()
-    return Trained(card, made)
+    return Trained(card, made, doubts)
 
 
 def arrays_of(data: Dataset, made: Made) -> Arrays:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fraud.cli import app
-from fraud.core.errors import SettingsError
+from fraud.core.errors import DataError, SettingsError
 from fraud.core.settings import Settings
 from fraud.simulate import fdh
 from streaming.replay import snapshots
@@ -216,3 +216,23 @@ def test_broken_rows_are_named_and_kept(folder: Path) -> None:
         assert any(f"row {row}:" in line and word in line for line in listed.splitlines()), (row, listed)
     shown = CliRunner().invoke(app, ["dead", "show", "broken.csv-0-4", "--file", str(dead)]).stdout
     assert BROKEN.splitlines()[5] in shown
+
+
+def test_explain_of_what_is_no_file_of_decisions_says_so(folder: Path) -> None:
+    for name in ("mine.csv", "none.parquet"):
+        (folder / "none.parquet").write_bytes(b"PAR1")
+        result = CliRunner().invoke(app, ["explain", "T1", "--decisions", str(folder / name)])
+        assert isinstance(result.exception, DataError)
+        assert "holds no decisions" in str(result.exception)
+
+
+def test_counts_below_one_are_refused_by_simulate(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["simulate", "--out", str(folder / "z.csv"), "--cards", "0"])
+    assert result.exit_code == 2
+
+
+def test_file_with_a_header_only_is_refused_in_words(folder: Path) -> None:
+    (folder / "head.csv").write_text((folder / "mine.csv").read_text().splitlines()[0] + "\n")
+    source = ["--data", str(folder / "head.csv"), "--mapping", str(folder / "mine.toml"), "--cache", str(folder / "c")]
+    result = CliRunner().invoke(app, ["evaluate", *source])
+    assert "the file holds no payment" in str(result.exception)

@@ -188,3 +188,17 @@ def test_labels_that_contradict_are_refused_with_the_repair() -> None:
 def test_precedence_of_labels_is_read_in_its_order() -> None:
     text = 'precedence = ["analyst", "chargeback", "silence"]'
     assert load(f"[labels]\n{text}", {}).labels.believed() == ("analyst", "chargeback", "silence")
+
+
+def test_rates_belong_to_their_base() -> None:
+    assert load('[money]\nbase = "USD"', {}).money.worth() == {}
+    assert load("", {}).money.worth()["USD"] == Decimal("0.92")
+    assert load('[money]\nbase = "USD"\n[money.rates]\nGBP = 1.27', {}).money.worth() == {"GBP": Decimal("1.27")}
+
+
+@pytest.mark.parametrize(
+    ("rate", "why"), [("USD = 0", "above 0"), ("USD = -0.92", "above 0"), ("EUR = 2", "leave the rate out")]
+)
+def test_rate_that_cannot_be_is_refused(rate: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        load(f"[money.rates]\n{rate}", {}).money.worth()

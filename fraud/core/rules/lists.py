@@ -13,6 +13,8 @@ from fraud.core.rules.tree import Entry, ListTree
 from fraud.core.rules.vocabulary import Type, Value, Vocabulary
 
 COMMENT = re.compile(r"(?:^|\s)#.*")
+IDS = "card", "device"
+COLUMN_MARKS = {";": "';'", ",": "','", "\t": "tab"}
 UNTIL = re.compile(r"(?<=\s)until\s+")
 
 
@@ -35,7 +37,7 @@ def listing_of(tree: ListTree, vocabulary: Vocabulary, files: Mapping[str, str],
             f"list file '{name}' cannot be read: expected a UTF-8 text beside the rule file or in a folder there, one "
             "value a line",
         )
-    return Listing(field.name, entries_of(Source(files[name], name), field.type, faults))
+    return Listing(field.name, entries_of(Source(files[name], name), field.type, faults, field.name))
 
 
 def _entries_in_place(entries: tuple[Entry, ...], field: str, kind: Type) -> dict[Value, int]:
@@ -52,17 +54,18 @@ def _entries_in_place(entries: tuple[Entry, ...], field: str, kind: Type) -> dic
     return found
 
 
-def entries_of(source: Source, kind: Type, faults: list[Fault]) -> dict[Value, int]:
+def entries_of(source: Source, kind: Type, faults: list[Fault], field: str = "") -> dict[Value, int]:
     """Return the values of a list file, one a line: `VALUE` or `VALUE until 2026-12-31`.
 
-    A comment begins with `#` at the start of a line or after a space.
+    A comment begins with `#` at the start of a line or after a space. An id with the mark of a table's columns in it is
+    a fault unless it stands in quotes: a table saved as a list would block nobody, in silence.
     """
     found: dict[Value, int] = {}
     for begin, text in _lines(source.text):
         value, *ends = UNTIL.split(text)
         try:
             # Only the last end is one: a second `until` is refused as no date.
-            _enter(found, _value(value.rstrip(), kind), end_of(" until ".join(ends)) if ends else FOREVER)
+            _enter(found, _value(value.rstrip(), kind, field), end_of(" until ".join(ends)) if ends else FOREVER)
         except ValueError as error:
             faults.append(source.fault(Span(begin, begin + len(text)), f"no entry of a list: {error}"))
     return found
@@ -78,9 +81,14 @@ def _lines(whole: str) -> Iterator[tuple[int, str]]:
         at += len(line) + 1
 
 
-def _value(text: str, kind: Type) -> Value:
+def _value(text: str, kind: Type, field: str) -> Value:
     if kind is Type.TEXT:
-        return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+        if len(text) > 1 and text[0] == text[-1] == '"':
+            return text[1:-1]
+        if field in IDS and (marks := [name for mark, name in COLUMN_MARKS.items() if mark in text]):
+            msg = f"'{text}' holds a {marks[0]}, as a table with columns has it: expected one {field} a line, quoted "
+            raise ValueError(msg + "where that is part of it")
+        return text
     value = float(text)
     if not math.isfinite(value):
         msg = f"'{text}' is not a number that payments have"

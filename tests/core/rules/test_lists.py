@@ -60,6 +60,7 @@ def listed(body: str, card: str, field: str = "card") -> bool:
         ("C7\nC7\n", "C7"),
         ("C\u20287", "C\u20287"),
         ("until", "until"),
+        ('"C7;8"', "C7;8"),
     ],
 )
 def test_line_of_a_list_file_holds_a_value(body: str, card: str) -> None:
@@ -75,6 +76,9 @@ def test_line_of_a_list_file_holds_a_value(body: str, card: str) -> None:
         ("C1 until 2030-01-01 until 2031-01-01", "until"),
         ("C1 until 9999-01-01", "a year from 1970"),
         ("C0 until 2031-01-01", "'C0' stands above with another end"),
+        ("C7;stolen", "'C7;stolen' holds a ';', as a table with columns has it: expected one card a line, quoted"),
+        ("C7,2030", "holds a ','"),
+        ("C7\tx", "holds a tab"),
     ],
 )
 def test_fault_of_a_list_file_names_file_and_line(line: str, words: str) -> None:
