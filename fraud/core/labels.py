@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from fraud.core.identity import name_of
-from fraud.core.pending import Claim, Pending, PendingStore
+from fraud.core.pending import THROWN_AWAY, Claim, Pending, PendingStore
 from fraud.core.records import DAY, Decision, FeatureVector, KnownLabel, Label, LabelSource, Mark, Transaction, Verdict
 
 PRECEDENCE = LabelSource.CHARGEBACK, LabelSource.ANALYST, LabelSource.SILENCE
@@ -207,7 +207,8 @@ class LabelBook:
         """Take back what sources have said of a payment; return what state, which knows `before`, is to take in.
 
         `said` names each of the sources with the item as it stood before: that is what it has said again. Where nobody
-        is left to have spoken and the deadline has passed, silence speaks, unless it was taken back.
+        is left to have spoken and the deadline has passed, silence speaks, unless it was taken back. Of a payment whose
+        chargeback is taken back it never does: that there was none is all that it says.
         """
         item = self._pending.get(before.tx_id)
         if item is None:
@@ -215,6 +216,8 @@ class LabelBook:
         claims = {claim.source: claim for claim in item.claims if claim.source not in said}
         for source, then in said.items():
             claims |= {claim.source: claim for claim in then.claims if claim.source is source}
+        if (source := LabelSource.CHARGEBACK) in said and source not in claims:
+            claims[source] = Claim(source, Verdict.WITHDRAWN, THROWN_AWAY, 0)
         kept = tuple(claims[source] for source in sorted(claims))
         after = msgspec.structs.replace(item, claims=kept, silent_at=0 if kept else before.silent_at)
         speaks = item.due > item.deadline and is_silent(after) and LabelSource.SILENCE not in said

@@ -11,6 +11,9 @@ import msgspec
 
 from fraud.core.records import Action, Label, LabelSource, Level, Parts, Verdict, Versions
 
+THROWN_AWAY = -1
+"""The version of a claim that stands for a word which was dropped; whatever its source says again is newer."""
+
 
 class Claim(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The newest that one source has said of a payment, and when; a source may withdraw what it said."""
@@ -19,6 +22,11 @@ class Claim(msgspec.Struct, frozen=True, gc=False, array_like=True):
     verdict: Verdict
     version: int
     happened_at: int
+
+    @property
+    def thrown_away(self) -> bool:
+        """Tell whether this stands for a word that was dropped: something was said, and nothing is known by it."""
+        return self.version == THROWN_AWAY
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False, kw_only=True):

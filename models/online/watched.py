@@ -50,10 +50,12 @@ class WatchedLoop(LearningLoop):
     def ripen(self, item: Pending) -> None:
         """Take in a payment that has reached the age of learning: its figures count as of now.
 
-        Of refused payments few are ever told of, and which ones depends on their scores: they are left out.
+        Of refused payments few are ever told of, and which ones depends on their scores: they are left out, and so are
+        those of which a word was thrown away.
         """
         super().ripen(item)
-        if self._refresher is None or not item.said or not item.went_through:
+        unknown = not item.went_through or any(claim.thrown_away for claim in item.claims)
+        if self._refresher is None or not item.said or unknown:
             return
         told = any(claim.verdict is Verdict.FRAUD for claim in item.claims)
         share = self._refresher.told.share(item.channel) if self._rules.untold else 1.0

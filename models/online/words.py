@@ -47,7 +47,10 @@ def by_analyst(item: Pending) -> bool:
 
 
 def told_by_others(item: Pending) -> Told | None:
-    """Return what others than analysts have told of a payment, or that nobody has spoken; None where neither holds."""
+    """Return what others than analysts have told of a payment, or that nobody has spoken; None where neither holds.
+
+    A payment of which a chargeback was thrown away is not one of which nobody has spoken.
+    """
     told: dict[LabelSource, Claim] = {one.source: one for one in item.claims if one.verdict is not Verdict.WITHDRAWN}
     if (claim := told.get(LabelSource.CHARGEBACK) or told.get(LabelSource.SILENCE)) is not None:
         fraud = claim.verdict is Verdict.FRAUD
