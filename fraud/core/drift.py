@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fraud.core.errors import StateError
-from fraud.core.learning.journal import Journal, forget
+from fraud.core.learning.journal import UNREADABLE, Journal, forget
 from fraud.core.learning.settings import DriftSection
 from fraud.core.stability import F32, F64, I64, Columns, ColumnsState, Compared
 
@@ -186,16 +186,18 @@ class Drift:
         """
         if (body := journal.get(DRIFT, 0)) is None:
             return
-        samples = [{number: np.frombuffer(row, np.float32) for number, row in journal.rows(kind)} for kind in SAMPLES]
         try:
+            samples = [{row: np.frombuffer(some, np.float32) for row, some in journal.rows(kind)} for kind in SAMPLES]
             state = msgspec.msgpack.decode(body, type=DriftState)
-        except msgspec.MsgspecError as error:
+            for columns, saved, sample in zip(self._columns(), (state.features, state.score), samples, strict=True):
+                columns.restore(saved, sample)
+            shape = self._alerts.window.shape
+            reference, window = (np.frombuffer(one, np.int64).reshape(shape).copy() for one in state.alerts)
+        except UNREADABLE as error:
             msg = f"the state of drift cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
-        for columns, saved, sample in zip(self._columns(), (state.features, state.score), samples, strict=True):
-            columns.restore(saved, sample)
+        self._alerts.reference, self._alerts.window = reference, window
         self._kept = set(samples[0]), set(samples[1])
-        self._alerts.reference, self._alerts.window = (np.frombuffer(one, np.int64).copy() for one in state.alerts)
         self._began, self._heard = state.began, state.heard
         self._drifted, self._worst = frozenset(state.drifted), state.worst
         self._rows, self._scores = [], []

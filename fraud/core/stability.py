@@ -185,7 +185,8 @@ class Columns:
     def restore(self, state: "ColumnsState", sample: Mapping[int, F32]) -> None:
         """Replace the whole state; raise StateError for other columns or bins."""
         shape = self._reference.shape
-        if state.names != self.names or len(state.reference) != self._reference.nbytes:
+        same = state.names == self.names and all(len(row) == len(self.names) for row in sample.values())
+        if not same or len(state.reference) != self._reference.nbytes:
             msg = f"the state of drift is of {len(state.names)} other columns or other bins: start it anew"
             raise StateError(msg)
         edges = np.frombuffer(state.edges, np.float32).reshape(-1, self._bins - 1)

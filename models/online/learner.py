@@ -92,6 +92,11 @@ class LeafLearner:
                 found = arrays[name].shape if name in arrays else "none"
                 msg = f"the learner's '{name}' has shape {found}, expected ({self._leaves},): it is of another base"
                 raise StateError(msg)
+            if not np.isfinite(np.asarray(arrays[name], np.float64)).all() or (
+                name == SQUARES and arrays[name].min() < 0
+            ):
+                msg = f"the learner's '{name}' has values that were never learned: restore what `snapshot` returned"
+                raise StateError(msg)
         model = _made(self._lr, self._clip)
         model._weights = VectorDict(_sparse(arrays[WEIGHT]))
         model.optimizer.g2.update(_sparse(arrays[SQUARES]))

@@ -21,7 +21,7 @@ from fraud.core.labels import LabelBook, Match
 from fraud.core.learning.charts import Chart, flooding
 from fraud.core.learning.gate import PATIENCE, Alarm, Gate, HeldChart, Waiting
 from fraud.core.learning.guard import Guard, Step
-from fraud.core.learning.journal import Journal, forget
+from fraud.core.learning.journal import UNREADABLE, Journal, forget
 from fraud.core.learning.mixture import EXPERTS
 from fraud.core.learning.outcomes import probability
 from fraud.core.pending import Pending
@@ -435,7 +435,7 @@ class LearningLoop:
             self._state: LoopState = LoopState() if body is None else _state_in(body)
             self._ripe = Ripe(journal)
             self._settled: dict[int, Settled] = {number: _settled_in(body) for number, body in journal.rows(SETTLED)}
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             msg = f"the learning loop's state cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
         self._refresher: Refresher | None = None if self._base is None else self._taken_up(self._base)

@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 
+from fraud.core.errors import StateError
 from fraud.core.learning.journal import Journal
 from models.boosting.trees import F64
 from models.online.leaves import Leaves
@@ -20,15 +21,22 @@ class Recent:
     """A ring of decisions in the journal: base log-odds, amount (minor units), leaves."""
 
     def __init__(self, journal: Journal, trees: int, leaves: int) -> None:
-        """Go on where the journal stands; for so many trees, and leaves in all."""
+        """Go on where the journal stands; for so many trees, and leaves in all.
+
+        Raises StateError for rows that are none: compiled loops look up leaves without asking whether they exist.
+        """
         self._journal = journal
         self._kind = np.dtype("<u2" if leaves <= SMALL + 1 else "<i4")
         self._base, self._amount = np.zeros(MOST), np.zeros(MOST, np.int64)
         self._leaves = np.zeros((MOST, trees), np.int32)
         self._number = 0
         for slot, body in journal.rows(RECENT):
+            if not 0 <= slot < MOST or len(body) != HEAD.size + trees * self._kind.itemsize:
+                raise _damaged(slot)
             number, self._base[slot], self._amount[slot] = HEAD.unpack_from(body)
-            self._leaves[slot] = np.frombuffer(body, self._kind, offset=HEAD.size)
+            self._leaves[slot] = found = np.frombuffer(body, self._kind, offset=HEAD.size)
+            if number % MOST != slot or not np.isfinite(self._base[slot]) or found.min() < 0 or found.max() >= leaves:
+                raise _damaged(slot)
             self._number = max(self._number, number + 1)
 
     def __len__(self) -> int:
@@ -56,3 +64,7 @@ class Recent:
         found = experts(self._base[:count], corrections(parameters, self._leaves[:count]), parameters.clip)
         p = np.clip(found @ np.asarray(parameters.weights), 1e-9, 1 - 1e-9)
         return np.asarray(np.log(p / (1 - p)))
+
+
+def _damaged(slot: int) -> StateError:
+    return StateError(f"decision {slot} of the last ones cannot be read: restore what `snapshot` returned")

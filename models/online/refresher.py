@@ -12,7 +12,7 @@ import numpy as np
 
 from fraud.core.errors import StateError
 from fraud.core.learning.guard import STEP_RMS, Losses, Step, step
-from fraud.core.learning.journal import Journal
+from fraud.core.learning.journal import UNREADABLE, Journal
 from fraud.core.learning.outcomes import EASY_SHARE, ToldShare, loss, outcome_of, probability
 from fraud.core.pending import Pending
 from fraud.core.records import DAY, Decision, FeatureVector, log_odds_in
@@ -202,12 +202,15 @@ class Refresher:
         )  # fmt: skip
 
     def restore(self, state: RefresherState) -> None:
-        """Replace the whole state; raise StateError when it is of other trees."""
-        self._stack.restore({name: np.frombuffer(body, kind) for name, (kind, body) in state.arrays.items()})
+        """Replace the whole state; raise StateError when it is of other trees, or damaged."""
+        try:
+            self._stack.restore({name: np.frombuffer(body, kind) for name, (kind, body) in state.arrays.items()})
+            self.live = unpacked(state.live)
+            self._good = None if state.good is None else unpacked(state.good)
+            self._next = None if state.next is None else unpacked(state.next)
+        except (*UNREADABLE, TypeError, KeyError) as error:
+            raise _unreadable(error) from error
         self.told.restore(state.told)
-        self.live = unpacked(state.live)
-        self._good = None if state.good is None else unpacked(state.good)
-        self._next = None if state.next is None else unpacked(state.next)
         self._next_at = state.next_at
         self.labels, self.watermark = state.labels, state.watermark
         self._values = self._stacked()
@@ -225,9 +228,12 @@ def refresher_state(body: bytes) -> RefresherState:
     """Return what `Refresher.snapshot` returned; raise StateError for bytes that are none."""
     try:
         return msgspec.msgpack.decode(body, type=RefresherState)
-    except msgspec.MsgspecError as error:
-        msg = f"what was learned cannot be read ({error}): restore what `snapshot` returned"
-        raise StateError(msg) from error
+    except UNREADABLE as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> StateError:
+    return StateError(f"what was learned cannot be read ({error}): restore what `snapshot` returned")
 
 
 def packed(parameters: Parameters) -> PlainParameters:
@@ -236,6 +242,10 @@ def packed(parameters: Parameters) -> PlainParameters:
 
 
 def unpacked(values: PlainParameters) -> Parameters:
-    """Return what `packed` was given."""
+    """Return what `packed` was given; raise ValueError for what it never was."""
     weights, body, clip = values
-    return Parameters(weights, np.frombuffer(body, "<f4").astype(np.float32).reshape(len(weights) - 1, -1), clip)
+    changes = np.frombuffer(body, "<f4").astype(np.float32).reshape(len(weights) - 1, -1)
+    if not (np.isfinite(changes).all() and np.isfinite((*weights, clip)).all() and min(weights) >= 0 and clip > 0):
+        msg = "parameters are no numbers to serve by"
+        raise ValueError(msg)
+    return Parameters(weights, changes, clip)

@@ -70,4 +70,8 @@ class OnlineStack:
         for expert, learner in zip(EXPERTS[1:], self._learners, strict=True):
             begin = f"{expert}."
             learner.restore({name.removeprefix(begin): a for name, a in arrays.items() if name.startswith(begin)})
-        self._mixture.weights = tuple(np.asarray(arrays[MIXTURE], np.float64).tolist())
+        weights = np.asarray(arrays[MIXTURE], np.float64)
+        if not (np.isfinite(weights).all() and weights.min() > 0):
+            msg = f"the weights {weights.tolist()} are no shares: restore what `snapshot` returned"
+            raise StateError(msg)
+        self._mixture.weights = tuple(weights.tolist())

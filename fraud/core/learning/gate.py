@@ -31,7 +31,7 @@ from fraud.core.learning.charts import (
     placed,
     told_fraud,
 )
-from fraud.core.learning.journal import Journal
+from fraud.core.learning.journal import UNREADABLE, Journal
 from fraud.core.pending import Pending
 from fraud.core.records import KnownLabel, Label, LabelSource, Verdict
 
@@ -238,7 +238,7 @@ class Gate:
             if (body := self._journal.get(GATE, 0)) is not None:
                 self._state = msgspec.msgpack.decode(body, type=GateState)
             held = [_entry(body) for _, body in self._journal.rows(WAITING)]
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             msg = f"the gate's state cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
         self._waiting = {entry.number: entry for entry in held}

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.core.errors import StateError
+from fraud.core.learning.journal import UNREADABLE
 from fraud.core.learning.outcomes import probability
 from fraud.core.ports import Policy
 from fraud.core.records import Action
@@ -130,7 +131,7 @@ class Guard:
         """Replace the whole state; raise StateError for bytes that are none."""
         try:
             self._state = msgspec.msgpack.decode(snapshot, type=GuardState)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             msg = f"the guard's state cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
 

@@ -6,6 +6,9 @@ import msgspec
 
 from fraud.core.errors import StateError
 
+UNREADABLE = msgspec.MsgspecError, ValueError, OverflowError, RecursionError
+"""What reading bytes that somebody has damaged may raise; text that is no UTF-8 is a ValueError."""
+
 
 class Journal(Protocol):
     """Rows of bytes by kind and number, part of whatever transaction their keeper ends; all of the loop's state."""
@@ -79,6 +82,6 @@ def unpacked_rows(snapshot: bytes) -> dict[str, list[tuple[int, bytes]]]:
     """Return what `packed_rows` was given; raise StateError for bytes that are none."""
     try:
         return msgspec.msgpack.decode(snapshot, type=dict[str, list[tuple[int, bytes]]])
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         msg = f"the learning loop's state cannot be read ({error}): restore what `snapshot` returned"
         raise StateError(msg) from error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from fraud.core.errors import StateError
+from fraud.core.learning.journal import UNREADABLE
 
 EXPERTS = ("frozen", "slow", "fast")
 PRIOR = (0.5, 0.25, 0.25)
@@ -51,7 +52,7 @@ class Mixture:
         """Replace the weights; raise StateError unless there is one for each expert."""
         try:
             weights = msgspec.msgpack.decode(snapshot, type=tuple[float, ...])
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             msg = f"the mixture's weights cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
         if len(weights) != len(self._prior):

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from fraud.core.errors import StateError
+from fraud.core.learning.journal import UNREADABLE
 
 HARD = 0.01
 """Payments at least so probable are all kept to learn from."""
@@ -130,7 +131,7 @@ class ToldShare:
         """Replace the counts; raise StateError for bytes that are none."""
         try:
             self._counts = msgspec.msgpack.decode(snapshot, type=dict[str, ToldCounts])
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             msg = f"the counts of told frauds cannot be read ({error}): restore what `snapshot` returned"
             raise StateError(msg) from error
 
