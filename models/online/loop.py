@@ -31,7 +31,7 @@ from models.online.recent import RECENT
 from models.online.refresher import Base, Pace, Refresher, refresher_state
 from models.online.ripe import Ripe
 from models.online.snapshots import Event, Live, Snapshot, snapshot_of
-from models.online.words import UNTOLD, analysts_words, by_analyst, told_by_others
+from models.online.words import UNTOLD, analysts_words, by_analyst, one_sided, told_by_others
 
 LOOP, LEARNED, SETTLED, VERSION = "loop", "learned", "settled", "version"
 """Kinds of rows in the journal, beside those of the gate and of the last decisions."""
@@ -310,7 +310,7 @@ class LearningLoop:
             self._count("unlearned", 1)
             return
         told, untold = told_by_others(item), self._rules.untold
-        if told is None or (told.source == UNTOLD and not untold):
+        if told is None or (told.source == UNTOLD and not untold) or (untold and one_sided(item, told)):
             return
         share = refresher.told.share(item.channel) if untold and not told.sure else 1.0
         self._learn(refresher, item, told.source, fraud=told.fraud, told=share, again=by_analyst(item))

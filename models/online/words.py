@@ -56,3 +56,14 @@ def told_by_others(item: Pending) -> Told | None:
         fraud = claim.verdict is Verdict.FRAUD
         return Told(claim.source, fraud, sure=not fraud)
     return None if item.claims or not item.went_through else Told(UNTOLD, fraud=False, sure=False)
+
+
+def one_sided(item: Pending, told: Told) -> bool:
+    """Tell whether a payment could be learned of as a fraud only, where most genuine ones are learned as untold.
+
+    What did not go through is never learned as untold, nor is what an analyst has looked at; so a fraud that others
+    tell of the one, or once more of the other, has no genuine payments beside it: probabilities would grow and grow.
+    """
+    same = any(claim.source is LabelSource.ANALYST and (claim.verdict is Verdict.FRAUD) is told.fraud
+               for claim in item.claims if claim.verdict is not Verdict.WITHDRAWN)  # fmt: skip
+    return not item.went_through or same

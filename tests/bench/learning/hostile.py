@@ -2,6 +2,7 @@
 
     python -m tests.bench.learning.hostile poison|tactic|late --data FILE.parquet [--mapping fdh] [--model demo]
         [--days 120] [--labels 300000] [--share 0.3] [--scenario 2] [--every 1h] [--operator 1d] [--silent]
+        [--refuse]
 
 `poison`: from two fifths of the stream on, a share of so many labels in a row is flipped, whoever says them. `tactic`:
 in that stretch one source tells genuine of every fraud of one scenario. Each is replayed with the gate and without, and
@@ -10,8 +11,9 @@ week behind it, by the truth. With `--operator` somebody looks so long after a c
 it holds; without, all that the source says from then on waits. `--silent` adds a run in which nobody says anything in
 the stretch: what is then lost is lost to any gate that takes no lie for true. `late`: chargebacks come log-normally
 late (median 7 days, 5 % never), nobody speaks of what is genuine, and silence says so at 45 days; what is asked is
-whether mean probability and share of frauds agree, in all and week by week, for each expert and for what payments were
-served with.
+whether mean probability and share of frauds agree, in all, once silence speaks (`settled`), and week by week, for each
+expert and for what payments were served with. The labels speak of all payments, so all go through; with `--refuse` the
+model's policy stands, and frauds are told that nobody could have known of.
 
 Labels are told a day late, those of half of the payments, and all of the scenario in question, by analysts, the others
 as chargebacks. Ends with one JSON line.
@@ -31,6 +33,7 @@ from rich.console import Console
 from fraud.cli import options
 from fraud.core import metrics
 from fraud.core.fields import Duration
+from fraud.core.policy import ThresholdPolicy
 from fraud.core.records import DAY, LabelSource, Verdict
 from fraud.training.prequential import Collected, Served, Truth, Truths, log_loss
 from models.boosting.trees import F64
@@ -49,6 +52,9 @@ FOLDER = Path("build/learning/hostile")
 BEGIN = 0.4
 DELAY = DAY
 AFTER = 7 * DAY
+SETTLED = 60 * DAY
+"""Age of the stream by which silence has spoken for a maturity and a week."""
+ALL_THROUGH = ThresholdPolicy(challenge=2.0, review=2.0, decline=2.0)
 BUDGET = 0.01
 
 
@@ -152,6 +158,8 @@ def replayed(
     """Replay; return ids and what was served, in order of time, the loop's figures, and what it said by week."""
     found = changed(options.settings(None, model=given.model, learn=True), "refresh", every=Duration.parse(given.every))
     found = changed(found, "gate", enabled=gate)
+    if given.what == "late" and not given.refuse:
+        found = changed(found, "policy", kind="threshold", threshold=ALL_THROUGH)
     request = Request(
         data=stream.data, mapping=given.mapping, delay=None, out=None, state=None, every=0, settings=found, labels=said,
     )  # fmt: skip
@@ -244,6 +252,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scenario", default="2", help="the tactic that one source tells genuine")
     parser.add_argument("--every", default="1h", help="a refresh period of the stream")
     parser.add_argument("--operator", help="throws away what a chart holds so long after it began to, as 1d")
+    parser.add_argument("--refuse", action="store_true", help="late: the model's policy stands, not all goes through")
     parser.add_argument("--silent", action="store_true", help="a run without any label in the stretch too")
     return parser.parse_args()
 
@@ -257,6 +266,7 @@ def main() -> None:
         begin = int(stream.time[int(len(stream.time) * BEGIN)])
         found: dict[str, Any] = {
             "mean_p_over_share": agreement(served, begin), "told": figures.get("told", {}),
+            "settled": agreement(served, int(stream.time[0]) + SETTLED),
             "learned": figures.get("learned", {}), "counts": figures.get("counts", {}),
             **measured(served, served.of.time >= begin, np.zeros(len(served.p), bool)),
             "weeks": by_week.weeks(ids, served.of.time, served.of.fraud, served.p) if by_week else [],
