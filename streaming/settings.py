@@ -292,7 +292,8 @@ def gate_of(settings: Settings) -> dict[str, Any]:
     """Return by which settings labels are held back, as plain values; empty where none are."""
     if not settings.gate.enabled:
         return {}
-    return {**msgspec.to_builtins(settings.gate), "every": str(settings.refresh.every)}
+    gate = settings.gate
+    return {**msgspec.to_builtins(gate), "patience": str(gate.patience), "every": str(settings.refresh.every)}
 
 
 def fingerprint(settings: Settings) -> str:

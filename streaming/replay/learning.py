@@ -150,7 +150,7 @@ def learning_rules(settings: Settings, chosen: Strategy, told_at: int | None = N
         maturity=settings.learning.age(settings.labels.vectors_for()) if told_at is None else told_at,
         alert_at=partial(alert_log_odds, chosen.policy),
         charts=gate.charts() if gate.enabled else (),
-        patience=gate.patience,
+        patience=gate.periods(refresh.every),
         pace=Pace(refresh.paces, settings.learning.easy_share, refresh.clip, refresh.step_rms),
         untold=told_at is None,
     )

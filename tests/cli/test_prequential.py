@@ -109,11 +109,11 @@ def test_labels_with_their_own_times_are_taken_and_figures_as_known_differ(made:
 
 def test_model_that_has_seen_what_it_is_judged_by_is_refused(made: Path, tmp_path: Path) -> None:
     data, toml = str(made / "data.parquet"), tmp_path / "fraud.toml"
-    toml.write_text(f'[gate]\nenabled = true\npatience = 7\n[model]\nfolder = "{tmp_path}"\n')
+    toml.write_text(f'[gate]\nenabled = true\npatience = "7h"\n[model]\nfolder = "{tmp_path}"\n')
     words = ["--settings", str(toml), "--models", str(tmp_path), "--name", "mine", "--cache", str(tmp_path / "cache")]
     call("train", "--data", data, "--label-delay", "1d", "--model", "booster", "--quick", *words)
     card = registry.card_of(tmp_path, "mine")
-    assert (card.gate["patience"], card.gate["every"]) == (7, "1m")
+    assert (card.gate["patience"], card.gate["every"]) == ("7h", "1m")
     assert card.gate["merchant"]["alarm"] == 8
     common = ["--protocol", "prequential", "--learn", "--models-from", "mine", "--label-delay", "1d", "--every", "6h"]
     with pytest.raises(FraudError, match=r"--split 0.5 judges .* it has seen; take --split") as refused:

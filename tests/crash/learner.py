@@ -49,11 +49,12 @@ from tests.site import Site, until
 MATURITY = 12 * DAY
 LEARNING = {
     "FRAUD_REFRESH__ENABLED": "true", "FRAUD_REFRESH__EVERY": "1s", "FRAUD_GATE__ENABLED": "true",
-    "FRAUD_GATE__PATIENCE": "0", "FRAUD_LEARNING__MATURITY": "12d",
+    "FRAUD_GATE__PATIENCE": "0s", "FRAUD_LEARNING__MATURITY": "12d",
     # Whatever waits after a kill is decided by the whole model: what rules alone decide is not learned.
     "FRAUD_SERVING__BUDGET": "10m",
     # What these labels say no model would: an alarm would hold them, and when it comes depends on their order.
-    **{f"FRAUD_GATE__{chart}__ALARM": "1e9" for chart in ("SOURCE", "SOURCE_STRONG", "MERCHANT", "DEVICE")},
+    **{f"FRAUD_GATE__{chart}__ALARM": "1e9" for chart in ("SOURCE", "SOURCE_STRONG", "SOURCE_SURE")},
+    **{f"FRAUD_GATE__{chart}__ALARM": "1e9" for chart in ("MERCHANT", "DEVICE")},
 }  # fmt: skip
 LABELLED, FRAUD, WAVE = 3, 25, 200
 SETTLE = 5.0

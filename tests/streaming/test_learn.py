@@ -22,7 +22,8 @@ from tests.site import Site, until
 
 LEARNING = {
     "FRAUD_REFRESH__ENABLED": "true", "FRAUD_REFRESH__EVERY": "1s", "FRAUD_GATE__ENABLED": "true",
-    "FRAUD_GATE__SOURCE__ALARM": "1e9", "FRAUD_GATE__SOURCE_STRONG__ALARM": "1e9", "FRAUD_GATE__PATIENCE": "0",
+    "FRAUD_GATE__SOURCE__ALARM": "1e9", "FRAUD_GATE__SOURCE_STRONG__ALARM": "1e9", "FRAUD_GATE__PATIENCE": "0s",
+    "FRAUD_GATE__SOURCE_SURE__ALARM": "1e9",
     "FRAUD_GATE__MERCHANT__ALARM": "1e9", "FRAUD_GATE__DEVICE__ALARM": "1e9",
     # However busy the machine is, nothing is decided by rules alone.
     "FRAUD_SERVING__BUDGET": "10m",

@@ -7,7 +7,9 @@ Each chart sums evidence that a share rho of its labels is flipped (a one-sided 
     P_honest: the odds of p, allowed to be off by a factor of 3 in the direction that suits the label
 
 with p the base probability that the payment had when it was decided. A fraud label never lowers S: who lies could mix
-true frauds in.
+true frauds in. But for one chart, of payments of which the base is sure: who tells genuine of all frauds of a tactic
+raises no other, since what he tells of payments with a middling p lowers those as much. There frauds lower S as the
+formula has it, so that it grows where a third of what a source tells of such payments, or more, is genuine.
 
 A source that tells mostly frauds, as chargebacks do, has hardly a genuine label that would lower S, and each fraud that
 the base has missed would raise it for good. Its frauds are judged by where p lies among them instead: with B the share
@@ -45,7 +47,7 @@ ODDS = 3.0
 class Chart(NamedTuple):
     """What a kind of chart looks for: a share `rho` of flipped labels among those of p >= `least`, held at `alarm`.
 
-    From a sum of `wait` on its labels wait; `most` bounds p from above.
+    From a sum of `wait` on its labels wait; `most` bounds p from above. `eased`: frauds lower it.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Chart(NamedTuple):
     wait: float
     least: float = 0.0
     most: float = MOST
+    eased: bool = False
 
 
 CHARTS = (
@@ -61,6 +64,7 @@ CHARTS = (
     Chart("source-strong", 0.2, 20.0, 3.0, 0.3, SURE),
     Chart("merchant", 0.4, 8.0, 2.0, 0.3, SURE),
     Chart("device", 0.4, 8.0, 2.0, 0.3, SURE),
+    Chart("source-sure", 0.4, 20.0, 3.0, 0.8, SURE, eased=True),
 )
 """Two odd labels in a row let a source's labels wait. DECISIONS 66 tells what was tried."""
 OF_FRAUDS = CHARTS[0].name
@@ -122,13 +126,14 @@ def of_band(by_band: Sequence[float], p: float) -> float:
 def placed(charts: Iterable[Chart], label: Label | None, item: Pending) -> list[tuple[Chart, str]]:
     """Return the charts that a label on a payment belongs to, each with the name of its own one, `kind/key`.
 
-    What is no new word of anybody, as a correction of the payment, belongs to none, silence to none of merchants.
+    What is no new word of anybody, as a correction of the payment, belongs to none, silence to none of merchants, and
+    to none that frauds lower.
     """
     if label is None:
         return []
     spoken = label.source is not LabelSource.SILENCE
     keys = dict(zip(OF_MANY, (item.merchant, item.device) if spoken else ("", ""), strict=True))
-    named = ((chart, keys.get(chart.name, label.source.value)) for chart in charts)
+    named = ((chart, keys.get(chart.name, label.source.value)) for chart in charts if spoken or not chart.eased)
     return [(chart, f"{chart.name}/{key}") for chart, key in named if key]
 
 

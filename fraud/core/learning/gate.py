@@ -13,6 +13,7 @@ Why in front of the state too: without any learner, 30 % of one day's labels fli
 
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -263,7 +264,8 @@ class Gate:
             if entry.base < chart.least:
                 continue
             by_spread = fraud and mostly and chart.name == OF_FRAUDS
-            more = evidence(entry.base, chart.rho, fraud, chart.most)
+            said = of_fraud if fraud and chart.eased else partial(evidence, fraud=fraud)
+            more = said(entry.base, chart.rho, most=chart.most)
             if self._add(chart, name, entry.number, of_band(flooding, entry.base) if by_spread else more):
                 found.append(name)
         return found

@@ -11,10 +11,9 @@ from msgspec import Meta
 from fraud.core.errors import SettingsError
 from fraud.core.fields import Duration, Section, positive, setting
 from fraud.core.learning.charts import CHARTS, Chart
-from fraud.core.learning.gate import PATIENCE
 from fraud.core.learning.guard import STEP_RMS
 from fraud.core.learning.outcomes import EASY_SHARE
-from fraud.core.records import DAY, MINUTE
+from fraud.core.records import DAY, HOUR, MINUTE
 
 Pace = Annotated[float, Meta(gt=0, le=1)]
 
@@ -92,6 +91,14 @@ class DeviceChart(ChartSection, frozen=True):
     least: Least = CHARTS[3].least
 
 
+class SureChart(ChartSection, frozen=True):
+    """Labels of a source on payments of which the base is sure; frauds lower it."""
+
+    rho: Rho = CHARTS[4].rho
+    alarm: Alarm = CHARTS[4].alarm
+    least: Least = CHARTS[4].least
+
+
 class GateSection(Section, frozen=True):
     """What is held of labels that do not fit what the base model said."""
 
@@ -103,17 +110,26 @@ class GateSection(Section, frozen=True):
         ),
     ] = False
     patience: Annotated[
-        int,
-        setting("Labels that no alarm holds wait no longer, whatever a chart says.", "refresh periods", ge=0),
-    ] = PATIENCE
+        Duration,
+        setting(
+            "Labels that no alarm holds wait no longer, in whole refresh periods, whatever a chart says.", "duration"
+        ),
+    ] = Duration(HOUR)
     source: SourceChart = SourceChart()
     source_strong: StrongChart = StrongChart()
     merchant: MerchantChart = MerchantChart()
     device: DeviceChart = DeviceChart()
+    source_sure: SureChart = SureChart()
+
+    def periods(self, every: int) -> int:
+        """Return for how many refresh periods of `every` ns a label waits at most."""
+        return -(-self.patience // every)
 
     def charts(self) -> tuple[Chart, ...]:
         """Return the gate's charts."""
-        given: Sequence[ChartSection] = self.source, self.source_strong, self.merchant, self.device
+        given: Sequence[ChartSection] = (
+            self.source, self.source_strong, self.merchant, self.device, self.source_sure,
+        )  # fmt: skip
         return tuple(
             chart._replace(rho=one.rho, alarm=one.alarm, least=one.least)
             for chart, one in zip(CHARTS, given, strict=True)

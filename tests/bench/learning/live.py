@@ -59,8 +59,9 @@ STARTED_WITHIN = 300.0
 NEVER = "1000h"
 STEP = "fraud_refresh_step_seconds"
 BASE_SETTINGS = {
-    "FRAUD_REFRESH__ENABLED": "true", "FRAUD_GATE__ENABLED": "true", "FRAUD_GATE__PATIENCE": "0",
-    **{f"FRAUD_GATE__{chart}__ALARM": "1e9" for chart in ("SOURCE", "SOURCE_STRONG", "MERCHANT", "DEVICE")},
+    "FRAUD_REFRESH__ENABLED": "true", "FRAUD_GATE__ENABLED": "true", "FRAUD_GATE__PATIENCE": "0s",
+    **{f"FRAUD_GATE__{chart}__ALARM": "1e9" for chart in ("SOURCE", "SOURCE_STRONG", "SOURCE_SURE")},
+    **{f"FRAUD_GATE__{chart}__ALARM": "1e9" for chart in ("MERCHANT", "DEVICE")},
 }  # fmt: skip
 
 

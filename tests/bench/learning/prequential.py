@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from fraud.core.labels import Deadlines, LabelBook
 from fraud.core.learning.charts import CHARTS, Chart
-from fraud.core.learning.gate import PATIENCE
 from fraud.core.learning.journal import MemoryJournal
+from fraud.core.learning.settings import GateSection
 from fraud.core.pending import MemoryPending, Pending
 from fraud.core.ports import Matrix
 from fraud.core.records import DAY, Action, Decision, FeatureVector, Label, Level, Verdict, Versions
@@ -122,9 +122,10 @@ class Prequential:
         self.verdicts = stream.fraud if verdicts is None else verdicts
         deadlines = Deadlines(default=max(45 * DAY, stream.delay), maturity=stream.delay)
         self.book = LabelBook(MemoryPending(most_vectors=len(stream.time)), deadlines)
-        rules = LearningRules(
-            every=every, maturity=stream.delay, alert_at=lambda amount: ALERT, charts=charts, untold=untold
-        )
+        self.rules = rules = LearningRules(
+            every=every, maturity=stream.delay, alert_at=lambda amount: ALERT, charts=charts, untold=untold,
+            patience=GateSection().periods(every),
+        )  # fmt: skip
         self.loop = self.kind(Base(VERSION, "", stream.trees), self.book, rules, MemoryJournal())
         self.trace = Trace([(-1, neutral(len(stream.trees.leaf)))], [], [])
         self.loop.trace, self.loop.every = self.trace, every
@@ -146,7 +147,7 @@ class Prequential:
             begin, end = np.searchsorted(told, [n, n + 1]).tolist()
             self.tell(order[begin:end].tolist(), n)
         # what only waits comes through in the end, what an alarm holds does not
-        self.boundary(int(max(paid[-1], told[-1])) + PATIENCE + 2)
+        self.boundary(int(max(paid[-1], told[-1])) + self.rules.patience + 2)
         held = stream.told_at < NEVER
         held[[row for row in np.flatnonzero(held).tolist() if not self.loop.holds(str(row))]] = False
         figures = self.loop.figures()

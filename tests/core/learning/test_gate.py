@@ -144,6 +144,34 @@ def test_flipped_labels_raise_an_alarm_and_none_goes_through() -> None:
     assert gate.held()[CHARGEBACK].count > 1_800
 
 
+def of_one_tactic(charts: tuple[Chart, ...], *, lies: bool) -> tuple[int, set[str]]:
+    """Return how many labels came through, and who alarmed, where a source tells genuine of one tactic's frauds.
+
+    Half of the frauds are of that tactic, and the base is sure of half of all; a day's labels come in one period.
+    """
+    gate, rng, through = opened(charts), np.random.default_rng(6), 0
+    alarms = set[str]()
+    for number in range(600):
+        p = float(rng.choice([0.35, 0.6, 0.85, 0.93, 0.97, 0.99]))
+        fraud = bool(rng.random() < p)
+        lie = lies and fraud and rng.random() < 0.5
+        gate.take(label(number, fraud and not lie, source=LabelSource.ANALYST), p, period=number // 100)
+        if number % 100 == 99:
+            closed = gate.close(number // 100)
+            alarms |= charts_of(closed)
+            through += len(closed.released)
+    return through, alarms
+
+
+def test_source_that_tells_genuine_of_one_tactic_is_held_by_what_the_base_is_sure_of() -> None:
+    through, alarms = of_one_tactic(CHARTS, lies=True)
+    assert alarms == {"source-sure/analyst"}
+    assert through < 100
+    # without that chart nothing is: middling payments lower the others as much as lies raise them
+    assert of_one_tactic(CHARTS[:-1], lies=True)[1] == set()
+    assert of_one_tactic(CHARTS, lies=False) == (600, set())
+
+
 def test_lies_about_one_merchant_hold_that_merchant_alone() -> None:
     gate, through = opened(DOUBTING, patience=1_000), list[Waiting]()
     for number in range(60):
@@ -435,5 +463,5 @@ def test_flooding_stands_payments_of_which_the_base_is_certain() -> None:
 def test_constants_are_those_that_were_measured() -> None:
     assert [(c.name, c.rho, c.alarm, c.wait, c.least, c.most) for c in CHARTS] == [
         ("source", 0.05, 20, 3, 0, 0.99), ("source-strong", 0.2, 20, 3, 0.3, 0.95),
-        ("merchant", 0.4, 8, 2, 0.3, 0.95), ("device", 0.4, 8, 2, 0.3, 0.95),
+        ("merchant", 0.4, 8, 2, 0.3, 0.95), ("device", 0.4, 8, 2, 0.3, 0.95), ("source-sure", 0.4, 20, 3, 0.8, 0.95),
     ]  # fmt: skip

@@ -23,7 +23,7 @@ def test_defaults_are_what_the_parts_were_measured_with() -> None:
 
 def test_one_number_of_a_chart_is_set_and_the_others_stay() -> None:
     gate = load("[gate.merchant]\nalarm = 12", {"FRAUD_GATE__SOURCE__RHO": "0.1"}).gate
-    source, strong, merchant, device = gate.charts()
+    source, strong, merchant, device, _ = gate.charts()
     assert (merchant.alarm, merchant.rho) == (12, CHARTS[2].rho)
     assert (source.rho, strong, device) == (0.1, CHARTS[1], CHARTS[3])
 
