@@ -31,7 +31,7 @@ from models.online.recent import RECENT
 from models.online.refresher import Base, Pace, Refresher, refresher_state
 from models.online.ripe import Ripe
 from models.online.snapshots import Event, Live, Snapshot, snapshot_of
-from models.online.words import UNTOLD, analysts_words, by_analyst, one_sided, told_by_others
+from models.online.words import UNTOLD, analysts_words, by_analyst, first_told, one_sided, told_by_others
 
 LOOP, LEARNED, SETTLED, VERSION = "loop", "learned", "settled", "version"
 """Kinds of rows in the journal, beside those of the gate and of the last decisions."""
@@ -124,7 +124,7 @@ class LearningLoop:
         if stands is not None and stands.verdict is Verdict.FRAUD:
             number = next(reversed(self._settled), -1) + 1
             told_after, base = stands.at - item.paid_at, base_of(item)
-            self._settled[number] = Settled(item.tx_id, item.channel, told_after, base)
+            self._settled[number] = Settled(item.tx_id, item.channel, told_after, base, item.paid_at)
             self._journal.put(SETTLED, number, _encode(self._settled[number]))
 
     def work(self, most: int) -> int:
@@ -286,13 +286,20 @@ class LearningLoop:
         """Count how many frauds are told by the age of learning; a word that is held counts for nothing."""
         for number, settled in self._settled.items():
             if refresher is not None and not self._gate.holds(settled.tx_id):
-                refresher.told.closed(settled.channel, settled.told_after, self._rules.maturity)
+                refresher.told.closed(settled.channel, settled.told_after, self._rules.maturity, settled.paid_at)
                 self._changed = True
             self._journal.remove(SETTLED, number)
         self._settled.clear()
 
+    def _note_told(self, refresher: Refresher, passed: Iterable[Waiting]) -> None:
+        """Note when frauds were told whose deadline is yet to come, of payments that went through."""
+        for channel, paid_at, told_after in first_told(passed):
+            refresher.told.seen(channel, paid_at, told_after, self._rules.maturity)
+            self._changed = True
+
     def _learn_all(self, refresher: Refresher, passed: Iterable[Waiting]) -> None:
         """Learn what there is: analysts' verdicts, payments that have reached the age of learning."""
+        self._note_told(refresher, passed)
         self._learn_analysts(passed)
         for tx_id in self._ripe.take(self._gate.holds)[1]:
             self._learn_ripe(refresher, tx_id)

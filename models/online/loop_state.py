@@ -32,6 +32,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True):
     channel: str
     told_after: int
     base: float | None = None
+    paid_at: int = 0
 
 
 class LoopState(msgspec.Struct, array_like=True):

@@ -13,7 +13,8 @@ import numpy as np
 from fraud.core.errors import StateError
 from fraud.core.learning.guard import STEP_RMS, Losses, Step, step
 from fraud.core.learning.journal import UNREADABLE, Journal
-from fraud.core.learning.outcomes import EASY_SHARE, ToldShare, loss, outcome_of, probability
+from fraud.core.learning.outcomes import EASY_SHARE, loss, outcome_of, probability
+from fraud.core.learning.told import ToldShare
 from fraud.core.pending import Pending
 from fraud.core.records import DAY, Decision, FeatureVector, log_odds_in
 from models.boosting.trees import F64, Trees

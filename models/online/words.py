@@ -41,6 +41,19 @@ def analysts_words(passed: Iterable[Waiting]) -> list[Word]:
     ]
 
 
+def first_told(passed: Iterable[Waiting]) -> list[tuple[str, int, int]]:
+    """Return the frauds among payments that went through which were told for the first time, before their deadline.
+
+    Of each its channel, when it was paid, and how long after that it was told, ns.
+    """
+    return [
+        (item.channel, item.paid_at, label.happened_at - item.paid_at)
+        for label, item in ((entry.label, entry.before) for entry in passed)
+        if label is not None and label.verdict is Verdict.FRAUD and label.happened_at <= item.deadline
+        if item.went_through and not any(claim.verdict is Verdict.FRAUD for claim in item.claims)
+    ]
+
+
 def by_analyst(item: Pending) -> bool:
     """Tell whether an analyst has spoken of a payment."""
     return any(claim.source is LabelSource.ANALYST for claim in item.claims)

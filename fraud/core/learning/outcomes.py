@@ -16,11 +16,6 @@ import hashlib
 import math
 from typing import NamedTuple
 
-import msgspec
-
-from fraud.core.errors import StateError
-from fraud.core.learning.journal import UNREADABLE
-
 HARD = 0.01
 """Payments at least so probable are all kept to learn from."""
 EASY_SHARE = 0.05
@@ -87,53 +82,6 @@ def kept_share(tx_id: str, base: float, *, easy_share: float = EASY_SHARE) -> fl
         return 1.0
     draw = int.from_bytes(hashlib.blake2b(tx_id.encode(), digest_size=6, person=b"keep").digest()) / 2**48
     return easy_share if draw < easy_share else 0.0
-
-
-class ToldCounts(msgspec.Struct, frozen=True, array_like=True):
-    """Of one channel's frauds whose deadline has passed: how many were told by the age of learning, and in all."""
-
-    by_age: int = 0
-    in_all: int = 0
-
-
-class ToldShare:
-    """F: the share of frauds that is told by the age at which a payment is learned, by channel, as the book saw it.
-
-    Counted over payments whose deadline has passed: there it is known how many were told late. Frauds that are never
-    told are in no book, so F is a share of those that ever will be. Before the book has seen enough, F leans on
-    `prior`, worth `weight` frauds.
-    """
-
-    def __init__(self, *, prior: float = 0.5, weight: float = 20.0) -> None:
-        """Start without counts."""
-        self._prior, self._weight = prior, weight
-        self._counts: dict[str, ToldCounts] = {}
-
-    def closed(self, channel: str, told_after: int, age: int) -> None:
-        """Count a fraud whose deadline has passed: it was told `told_after` ns after the payment; `age` is M, ns."""
-        had = self._counts.get(channel, ToldCounts())
-        self._counts[channel] = ToldCounts(had.by_age + (told_after <= age), had.in_all + 1)
-
-    def share(self, channel: str) -> float:
-        """Return F for a channel, in (0, 1)."""
-        had = self._counts.get(channel, ToldCounts())
-        return (had.by_age + self._prior * self._weight) / (had.in_all + self._weight)
-
-    def shares(self) -> dict[str, float]:
-        """Return F of every channel of which there is a count."""
-        return {channel: self.share(channel) for channel in sorted(self._counts)}
-
-    def snapshot(self) -> bytes:
-        """Return the counts."""
-        return msgspec.msgpack.encode(self._counts)
-
-    def restore(self, snapshot: bytes) -> None:
-        """Replace the counts; raise StateError for bytes that are none."""
-        try:
-            self._counts = msgspec.msgpack.decode(snapshot, type=dict[str, ToldCounts])
-        except UNREADABLE as error:
-            msg = f"the counts of told frauds cannot be read ({error}): restore what `snapshot` returned"
-            raise StateError(msg) from error
 
 
 def outcome_of(tx_id: str, base: float, *, fraud: bool, told: float = 1.0, easy_share: float = EASY_SHARE) -> Outcome:

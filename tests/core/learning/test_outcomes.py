@@ -10,7 +10,6 @@ from fraud.core.errors import StateError
 from fraud.core.learning.outcomes import (
     HARD,
     Outcome,
-    ToldShare,
     kept_share,
     log_odds,
     loss,
@@ -18,6 +17,7 @@ from fraud.core.learning.outcomes import (
     probability,
     slope,
 )
+from fraud.core.learning.told import ToldShare
 
 LOGITS = st.floats(-12, 12)
 SHARES = st.floats(0.02, 1)
