@@ -292,8 +292,7 @@ def gate_of(settings: Settings) -> dict[str, Any]:
     """Return by which settings labels are held back, as plain values; empty where none are."""
     if not settings.gate.enabled:
         return {}
-    gate = settings.gate
-    return {**msgspec.to_builtins(gate), "patience": str(gate.patience), "every": str(settings.refresh.every)}
+    return {**msgspec.to_builtins(settings.gate, enc_hook=str), "every": str(settings.refresh.every)}
 
 
 def fingerprint(settings: Settings) -> str:
