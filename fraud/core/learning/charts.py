@@ -64,7 +64,7 @@ CHARTS = (
     Chart("source-strong", 0.2, 20.0, 3.0, 0.3, SURE),
     Chart("merchant", 0.4, 8.0, 2.0, 0.3, SURE),
     Chart("device", 0.4, 8.0, 2.0, 0.3, SURE),
-    Chart("source-sure", 0.4, 20.0, 3.0, 0.8, SURE, eased=True),
+    Chart("source-sure", 0.4, 10.0, 2.0, 0.8, SURE, eased=True),
 )
 """Two odd labels in a row let a source's labels wait. DECISIONS 66 tells what was tried."""
 OF_FRAUDS = CHARTS[0].name

@@ -463,5 +463,5 @@ def test_flooding_stands_payments_of_which_the_base_is_certain() -> None:
 def test_constants_are_those_that_were_measured() -> None:
     assert [(c.name, c.rho, c.alarm, c.wait, c.least, c.most) for c in CHARTS] == [
         ("source", 0.05, 20, 3, 0, 0.99), ("source-strong", 0.2, 20, 3, 0.3, 0.95),
-        ("merchant", 0.4, 8, 2, 0.3, 0.95), ("device", 0.4, 8, 2, 0.3, 0.95), ("source-sure", 0.4, 20, 3, 0.8, 0.95),
+        ("merchant", 0.4, 8, 2, 0.3, 0.95), ("device", 0.4, 8, 2, 0.3, 0.95), ("source-sure", 0.4, 10, 2, 0.8, 0.95),
     ]  # fmt: skip
