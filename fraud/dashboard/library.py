@@ -1,6 +1,6 @@
 """Versions that decisions name, found where a site keeps them; and rules put in force as releases."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -155,6 +155,21 @@ class SiteReleases:
         """Put an earlier release in force again, and return its name. Raises as `activate`."""
         with self._releasing() as put, told_apart():
             return put.again(release, Move(by, now, note)).id
+
+    def moves(self) -> Sequence[Release]:
+        """Return what was put in force, by whomever, the newest last; nothing while nobody answers."""
+        try:
+            return self._releases.moves()
+        except FraudError:
+            return ()
+
+    def rules(self, version: str) -> tuple[str, dict[str, str]] | None:
+        """Return the rules of a release with their list files by name; None where there are none, or not here."""
+        if version == NO_RULES:
+            return None
+        with suppress(FraudError):
+            return parted(self._releases.text(version))
+        return None
 
     @contextmanager
     def _releasing(self) -> Iterator[Releasing]:

@@ -189,6 +189,7 @@ def serve(settings: ServiceSettings, folder: Path | None, listening: Callable[[O
         desk = Desk(Tools(database, audit, settings.review, library, releases, settings.money.base, cards))
         if (rules := library.texts_in_use()) is not None:
             desk.keep_live_rules(*rules, clock.now_ns())
+        desk.settle_releases(clock.now_ns())
         app = application(settings, database, desk, doors_of(section, database, audit, key), workers)
         listener, server = held.enter_context(listening_socket(section)), server_of(app, section)
         port = int(listener.getsockname()[1])

@@ -256,6 +256,10 @@ class Desk:
         """Make an earlier release decide again, or ask a second lead to."""
         return releasing.rollback(self.tools, who, release, note, now)
 
+    def settle_releases(self, now: int) -> None:
+        """Settle orders for a release that a process was giving when it ended; called when the console starts."""
+        releasing.settle(self.tools, now)
+
     def audit(self, who: Person, now: int, after: str = "") -> AuditView:
         """Return a page of the audit log, newest first.
 

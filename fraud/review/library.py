@@ -1,10 +1,11 @@
 """What the desk asks of the rest of the project: how versions that decisions name are read, and who activates one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from fraud.core.ports import Policy
 from fraud.core.records import Values
+from fraud.core.releases import Release
 from fraud.core.rules.ruleset import RuleSet
 from fraud.core.rules.vocabulary import Vocabulary
 
@@ -76,3 +77,9 @@ class Releases(Protocol):
 
     def rollback(self, release: str, by: str, note: str, now: int) -> str:
         """Activate an earlier release again, and return its name; raise FraudError where that cannot be done."""
+
+    def moves(self) -> Sequence[Release]:
+        """Return what was put in force, by whomever, the newest last; nothing where that cannot be told now."""
+
+    def rules(self, version: str) -> tuple[str, Mapping[str, str]] | None:
+        """Return the rules of a release with their list files by name; None where there are none, or not here."""

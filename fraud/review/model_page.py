@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 from sqlalchemy import case as when
 
 from fraud.core.records import DAY, HOUR, MINUTE
+from fraud.core.releases import Release
 from fraud.review import counters
 from fraud.review.agreement import share_of
 from fraud.review.counters import BIN_EDGES, STAGE_EDGES, known, said, said_sum
@@ -46,7 +47,7 @@ def model_of(tools: Tools, who: Person, now: int) -> ModelView:
     with tools.database.read() as connection:
         today = marked(connection, STREAM) // DAY
         sums = counters.read(connection, "calibration/", today - DAYS + 1, today + 1)
-        history = releases_of(connection)
+        history = releases_of(tools, connection)
         return ModelView(
             base=tools.base,
             asked_at=now,
@@ -65,16 +66,31 @@ def model_of(tools: Tools, who: Person, now: int) -> ModelView:
         )
 
 
-def releases_of(connection: Connection) -> tuple[ReleaseView, ...]:
-    """Return the releases that this console has ordered, the newest first; what waits for somebody is none."""
+def releases_of(tools: Tools, connection: Connection) -> tuple[ReleaseView, ...]:
+    """Return the releases of the site, whoever has put them in force, the newest first.
+
+    While nobody tells, they are those that this console has ordered; what waits for somebody is none.
+    """
     ordered = release.c.state.in_([int(ReleaseState.LIVE), int(ReleaseState.RETIRED)])
     rows = connection.execute(select(release).where(ordered).order_by(release.c.at.desc()).limit(HISTORY)).all()
     people = people_of(connection, [row.by for row in rows])
-    return tuple(
-        ReleaseView(row.id, row.model, row.rules, row.policy, ReleaseState(row.state).word,
-                    people.get(row.by, UNKNOWN), row.at, row.share)
+    here = {
+        row.id: ReleaseView(row.id, row.model, row.rules, row.policy, ReleaseState(row.state).word,
+                            people.get(row.by, UNKNOWN), row.at, row.share)
         for row in rows
-    )  # fmt: skip
+    }  # fmt: skip
+    newest: dict[str, Release] = {}
+    for move in reversed(tools.releases.moves() if tools.releases is not None else ()):
+        newest.setdefault(move.id, move)
+    told = [_moved(move, here.get(move.id), live=not place) for place, move in enumerate(newest.values())]
+    return tuple(told[:HISTORY]) or tuple(here.values())
+
+
+def _moved(move: Release, here: ReleaseView | None, *, live: bool) -> ReleaseView:
+    """Return a release as the site tells of it; what its policy is called is known where it was ordered here."""
+    state = ReleaseState.LIVE if live else ReleaseState.RETIRED
+    policy = move.policy if here is None else here.policy
+    return ReleaseView(move.id, move.model, move.rules, policy, state.word, move.by or UNKNOWN, move.at)
 
 
 def live_release(tools: Tools, history: Sequence[ReleaseView]) -> ReleaseView | None:

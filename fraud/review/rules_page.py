@@ -73,7 +73,7 @@ def rules_page(tools: Tools, who: Person, now: int, version: str = "") -> RulesV
             raise UnknownError(msg)
         text, lists = ("", {}) if row is None else (row.text, dict(row.lists))
         checked, rules = looked_at(tools, text, lists)
-        history = releases_of(connection)
+        history = releases_of(tools, connection)
         mine = next((each for each in versions if each.version == chosen), None)
         return RulesView(
             version=chosen,
@@ -132,10 +132,15 @@ def save(tools: Tools, who: Person, text: str, lists: Mapping[str, str], note: s
 def keep_live(tools: Tools, text: str, lists: Mapping[str, str], now: int) -> str:
     """Keep the rules that are in use as a version, where they are not yet; return the version."""
     checked, _ = looked_at(tools, text, lists)
-    values: dict[str, Any] = {"text": text, "lists": dict(lists), "author": None, "at": now, "faults": []}
     with tools.database.write() as connection:
-        _keep(connection, checked.version, values)
+        keep_text(connection, checked.version, text, lists, now)
     return checked.version
+
+
+def keep_text(connection: Connection, version: str, text: str, lists: Mapping[str, str], now: int) -> None:
+    """Keep rules of the site under their version, where they are not yet."""
+    values: dict[str, Any] = {"text": text, "lists": dict(lists), "author": None, "at": now, "faults": []}
+    _keep(connection, version, values)
 
 
 def difference(tools: Tools, before: str, after: str) -> RulesDiff:

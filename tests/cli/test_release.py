@@ -9,6 +9,8 @@ from typer.testing import CliRunner, Result
 
 from fraud.cli import app
 from fraud.core.errors import ReleaseError, RuleError, SettingsError
+from fraud.dashboard.library import SiteReleases, kept_releases
+from streaming.settings import ServiceSettings, changed
 
 RULES = 'list bad block card from "bad.txt"\nrule big "paid {amount}" :\n    when amount > 20\n    then review\n'
 
@@ -50,6 +52,19 @@ def test_a_release_is_put_in_force_listed_shown_and_gone_back_from(folder: Path)
     assert [(move["id"], move["how"]) for move in moves] == [
         (second["id"], "activate"), (first["id"], "rollback"), (second["id"], "activate")
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_console_tells_what_the_command_line_put_in_force_and_goes_back_to_it() -> None:
+    first = last("activate", "--rules", "site.fr", "--by", "ops")
+    second = last("activate", "--rules", "none", "--by", "night")
+    settings = changed(ServiceSettings(), "paths", releases="releases")
+    with kept_releases(settings, embedded=True) as kept:
+        site = SiteReleases(settings, kept, embedded=True)
+        assert (site.rules(first["rules"]), site.rules("none")) == ((RULES, {"bad.txt": "C1\n"}), None)
+        assert site.rollback(first["id"], "lea", "too many", 7) == first["id"]
+        told = [(move.id, move.by) for move in site.moves()]
+    assert told == [(first["id"], "ops"), (second["id"], "night"), (first["id"], "lea")]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from fraud.core.records import (
     Verdict,
     Versions,
 )
+from fraud.core.releases import How, Release, named, of_id
 from fraud.core.rules.ruleset import RuleSet, compile_rules
 from fraud.core.rules.vocabulary import Vocabulary
 from fraud.review.audit import Audit
@@ -101,24 +102,36 @@ class Keeper:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self.orders: list[Order | str] = []
+        self.moved: list[Release] = []
+        self.texts: dict[str, tuple[str, Mapping[str, str]]] = {}
         self.error: Exception | None = None
+
+    def moves(self) -> Sequence[Release]:
+        return tuple(self.moved)
+
+    def rules(self, version: str) -> tuple[str, Mapping[str, str]] | None:
+        return self.texts.get(version)
 
     def activate(self, order: Order) -> str:
         made = compile_rules(order.rules, VOCABULARY, "rules.fr", order.lists)
         self._shelf.rule_sets[made.version] = made
-        return self._use(order, made.version)
+        return self._use(
+            order, Release(id="", model="blend@1", rules=made.version, policy="p", at=order.now, by=order.by)
+        )
 
     def rollback(self, release: str, by: str, note: str, now: int) -> str:
-        del by, note, now
-        return self._use(release, RULE_SET.version)
+        return self._use(
+            release,
+            msgspec.structs.replace(of_id(self.moved, release), at=now, by=by, note=note, how=How.ROLLBACK),
+        )
 
-    def _use(self, order: Order | str, rules: str) -> str:
+    def _use(self, order: Order | str, draft: Release) -> str:
         if self.error is not None:
             raise self.error
         self.orders.append(order)
-        name = f"r-{len(self.orders) + 1}"
-        self._shelf.used = self._shelf.used._replace(rules=rules, release=name)
-        return name
+        self.moved.append(named(self.moved, draft))
+        self._shelf.used = self._shelf.used._replace(rules=draft.rules, release=self.moved[-1].id)
+        return self.moved[-1].id
 
 
 @dataclass(frozen=True)

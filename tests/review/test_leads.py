@@ -5,9 +5,12 @@ from sqlalchemy import insert
 
 from fraud.core.errors import DeliveryError
 from fraud.core.records import DAY, HOUR, MINUTE, SECOND, Action, Reason, Verdict, Versions
+from fraud.core.releases import Release
+from fraud.core.rules.ruleset import compile_rules
 from fraud.review import counters
 from fraud.review.database import Database
 from fraud.review.errors import ConflictError, ForbiddenError, InvalidError, UnknownError
+from fraud.review.library import Order
 from fraud.review.model_page import calibration, stage_rows
 from fraud.review.tables import learner_event, live_refresh, refresh
 from fraud.review.team import capacity_left
@@ -16,6 +19,7 @@ from tests.review.seeding import (
     POLICY,
     RULE_SET,
     RULES,
+    VOCABULARY,
     Site,
     alerted,
     chargeback,
@@ -264,6 +268,54 @@ def test_rollback_gives_the_earlier_release_again(database: Database) -> None:
     assert site.desk.rollback(site["lea"], earlier.release, "too many", NOW + 2).ordered
     assert site.keeper.orders[-1] == earlier.release
     assert [row.state for row in site.desk.model(site["lea"], NOW).history].count("live") == 1
+
+
+def test_release_of_the_command_line_is_listed_and_gone_back_to_with_its_rules(database: Database) -> None:
+    site = site_of(database, rules_second=False)
+    text = RULES + "\n# by the command line\n"
+    version = compile_rules(text, VOCABULARY).version
+    site.shelf.rule_sets[version] = compile_rules(text, VOCABULARY)
+    first = Release(id="r1-a", model="blend@1", rules=version, policy="p", at=NOW - 2, by="ops")
+    site.keeper.moved += [first, Release(id="r2-b", model="blend@1", rules="none", policy="p", at=NOW - 1, by="night")]
+    site.keeper.texts[version] = text, {}
+    told = [(row.id, row.state, row.by) for row in site.desk.model(site["lea"], NOW).history]
+    assert told == [("r2-b", "live", "night"), ("r1-a", "retired", "ops")]
+    with pytest.raises(UnknownError, match="is no earlier release"):
+        site.desk.rollback(site["lea"], "r2-b", "", NOW)
+    assert site.desk.rollback(site["lea"], "r1-a", "too many", NOW).release == "r1-a"
+    told = [(row.id, row.state, row.by) for row in site.desk.model(site["lea"], NOW).history]
+    assert told == [("r1-a", "live", "L. Haddad"), ("r2-b", "retired", "night")]
+    assert site.desk.rules(site["lea"], NOW, version).text == text
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_order_whose_giver_ended_counts_where_it_came_into_force_and_waits_again_where_not(
+    site: Site, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    give = site.keeper.activate
+
+    def ended(order: Order) -> str:
+        if made:
+            give(order)
+        raise KeyboardInterrupt
+
+    saved = site.desk.save_rules(site["anna"], MORE, {}, "", NOW)
+    asked = site.desk.activate(site["lea"], saved.version, "", NOW)
+    monkeypatch.setattr(site.keeper, "activate", ended)
+    with pytest.raises(KeyboardInterrupt):
+        site.desk.confirm_activation(site["max"], asked.pending or "", NOW + SECOND)
+    monkeypatch.undo()
+    site.desk.settle_releases(NOW + 2 * SECOND)
+    assert site.desk.rules(site["lea"], NOW).pending == ()
+    site.desk.settle_releases(NOW + 60 * SECOND)
+    page = site.desk.rules(site["ada"], NOW)
+    steps = [(step.action, step.actor) for step in site.desk.audit(site["ada"], NOW).rows]
+    if made:
+        assert (page.pending, page.live, page.release and page.release.by) == ((), saved.version, "M. Berg")
+        assert steps[0] == ("release.activate", "M. Berg")
+    else:
+        assert [(each.id, each.rules) for each in page.pending] == [(asked.pending, saved.version)]
+        assert site.desk.confirm_activation(site["lea"], asked.pending or "", NOW + 60 * SECOND).ordered
 
 
 def test_activation_that_fails_waits_on(site: Site) -> None:
