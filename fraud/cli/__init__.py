@@ -18,6 +18,7 @@ from fraud.cli import (
     demo,
     evaluate,
     explain,
+    inspect,
     labels,
     learn,
     models,
@@ -46,6 +47,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_
 app.command("demo")(demo.demo)
 app.command("replay")(replay.replay)
 app.command("simulate")(simulate.simulate)
+app.command("inspect")(inspect.inspect)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("settings")(settings.settings)

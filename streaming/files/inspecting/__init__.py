@@ -1,0 +1,1 @@
+"""What a file holds, and a mapping for it: guessed from names and values, and told as a guess."""
