@@ -29,6 +29,12 @@ def test_tests_that_the_page_names_exist() -> None:
     assert missing(PAGE.read_text()) == []
 
 
+def test_every_fault_that_was_found_has_a_row_with_its_kind_and_a_test() -> None:
+    rows = [line.split(" | ") for line in PAGE.read_text().splitlines() if re.match(r"\| \d+ \|", line)]
+    assert {int(row[0].strip("| ")) for row in rows} == set(range(1, 20))
+    assert [row for row in rows if len(row) != 5 or not row[1].strip() or "test_" not in row[4]] == []
+
+
 def test_check_reports_a_file_and_a_test_that_are_gone() -> None:
     page = "| 1 | what | now | `test_faults_page.py`: `tests_that_the_page_names_exist`, `nosuch`; `test_gone.py` |"
     assert missing(page) == ["test_faults_page.py: nosuch", "test_gone.py"]

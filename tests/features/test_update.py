@@ -1,11 +1,15 @@
 """Rows depend on the set of what they took in, not on its order."""
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from features.extractor import OnlineExtractor
 from features.state import layout as at
 from features.state.update import EVERY_ROW, absorb, apply
 from features.state.windows import prepare
+from features.stores.memory import MemoryStore
+from fraud.core.records import Mark, Position, Transaction
 
 PAID = 1_700_000_000_000_000
 HOUR = 3_600_000_000
@@ -40,3 +44,28 @@ def test_verdict_before_its_payment_leaves_the_same_rows_as_after_it() -> None:
     for early, late in zip(taken_in(verdict_first=True), taken_in(verdict_first=False), strict=True):
         assert np.array_equal(early, late)
         assert early.any()
+
+
+def paid(number: int) -> Transaction:
+    """Return one of a card's payments, an hour after the one before."""
+    at_ns = (PAID + number * HOUR) * 1_000
+    return Transaction(
+        id=f"t{number}", card="C", merchant="M", amount=100, base_amount=100, happened_at=at_ns, seen_at=at_ns
+    )
+
+
+@pytest.mark.parametrize(("between", "counts"), [(at.RING - 1, False), (at.RING, True)])
+def test_retry_past_its_first_answer_counts_once_within_24_payments_and_twice_behind_them(
+    between: int, *, counts: bool
+) -> None:
+    """docs/delivery.md says so: a card's row knows its newest payments, whatever the first answer is."""
+    assert at.RING == 24
+    store = MemoryStore()
+    extractor = OnlineExtractor(store)
+    extractor.open([])
+    for number in range(between + 1):
+        extractor.absorb(paid(number), Position("t", 0, number))
+    before = store.entities.get("cC")
+    marks = extractor.absorb(paid(0), Position("t", 0, 100))
+    assert marks == (() if counts else (Mark.REPEATED,))
+    assert (store.entities.get("cC") != before) is counts
