@@ -206,9 +206,8 @@ class LabelBook:
     def forget(self, before: Pending, said: Mapping[LabelSource, Pending], at: int) -> Match | None:
         """Take back what sources have said of a payment; return what state, which knows `before`, is to take in.
 
-        `said` names each of the sources with the item as it stood before: that is what it has said again. Where nobody
-        is left to have spoken and the deadline has passed, silence speaks, unless it was taken back. Of a payment whose
-        chargeback is taken back it never does: that there was none is all that it says.
+        `said` names each of the sources with the item as it stood before: that is what it has said again. Where that
+        was nothing, it is no silence either, which would say that nobody has spoken.
         """
         item = self._pending.get(before.tx_id)
         if item is None:
@@ -216,15 +215,12 @@ class LabelBook:
         claims = {claim.source: claim for claim in item.claims if claim.source not in said}
         for source, then in said.items():
             claims |= {claim.source: claim for claim in then.claims if claim.source is source}
-        if (source := LabelSource.CHARGEBACK) in said and source not in claims:
+        for source in said.keys() - claims.keys() - {LabelSource.SILENCE}:
             claims[source] = Claim(source, Verdict.WITHDRAWN, THROWN_AWAY, 0)
         kept = tuple(claims[source] for source in sorted(claims))
         after = msgspec.structs.replace(item, claims=kept, silent_at=0 if kept else before.silent_at)
-        speaks = item.due > item.deadline and is_silent(after) and LabelSource.SILENCE not in said
-        if speaks:
-            after = msgspec.structs.replace(after, silent_at=silence(after).happened_at)
         self._pending.put(after)
-        return self._match(before, after, silence(after), new=speaks, at=at)
+        return self._match(before, after, silence(after), new=False, at=at)
 
     def next_due(self) -> int | None:
         """Return when something falls due, or None when nothing is pending."""

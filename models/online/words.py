@@ -55,14 +55,14 @@ def first_told(passed: Iterable[Waiting]) -> list[tuple[str, int, int]]:
 
 
 def by_analyst(item: Pending) -> bool:
-    """Tell whether an analyst has spoken of a payment."""
-    return any(claim.source is LabelSource.ANALYST for claim in item.claims)
+    """Tell whether an analyst has spoken of a payment, and that was not thrown away."""
+    return any(claim.source is LabelSource.ANALYST and not claim.thrown_away for claim in item.claims)
 
 
 def told_by_others(item: Pending) -> Told | None:
     """Return what others than analysts have told of a payment, or that nobody has spoken; None where neither holds.
 
-    A payment of which a chargeback was thrown away is not one of which nobody has spoken.
+    A payment of which a word was thrown away is not one of which nobody has spoken.
     """
     told: dict[LabelSource, Claim] = {one.source: one for one in item.claims if one.verdict is not Verdict.WITHDRAWN}
     if (claim := told.get(LabelSource.CHARGEBACK) or told.get(LabelSource.SILENCE)) is not None:

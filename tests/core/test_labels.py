@@ -387,35 +387,21 @@ def test_forgotten_word_leaves_what_its_source_had_said_before_and_what_others_s
     ]  # fmt: skip
 
 
-def test_silence_speaks_where_all_that_was_said_is_forgotten_after_the_deadline() -> None:
+@pytest.mark.parametrize("source", [ANALYST, LabelSource.CHARGEBACK])
+def test_silence_never_speaks_where_a_word_is_forgotten_and_whoever_speaks_again_is_heard(source: LabelSource) -> None:
     held = book()
     before = held.item("t")
     assert before is not None
-    held.match(fraud(source=ANALYST))
-    held.expire(DUE + DAY)
-    found = matched(held.forget(before, {ANALYST: before}, DUE + 2 * DAY))
-    assert found.label is not None
-    assert (told(found).verdict, told(found).source, told(found).replaces) == (
-        Verdict.GENUINE,
-        LabelSource.SILENCE,
-        None,
-    )
-
-
-def test_silence_never_speaks_where_a_chargeback_is_forgotten_and_whoever_speaks_again_is_heard() -> None:
-    held = book()
-    before = held.item("t")
-    assert before is not None
-    held.match(fraud())
-    assert held.forget(before, {LabelSource.CHARGEBACK: before}, 13 * DAY) is None
-    # that no chargeback came is what silence would say of it
+    held.match(fraud(source=source))
+    assert held.forget(before, {source: before}, 13 * DAY) is None
+    # that nobody spoke is what silence would say of it
     assert held.expire(DUE + DAY).silent == []
     assert held.release("t", DUE + DAY) is None
     after = held.item("t")
     assert after is not None
     assert held.standing(after) is None
     # the very same word once more, as from a source that has mended its feed, is no stale one
-    assert told(matched(held.match(fraud()))).verdict is Verdict.FRAUD
+    assert told(matched(held.match(fraud(source=source)))).verdict is Verdict.FRAUD
 
 
 def test_forgotten_chargeback_takes_back_what_silence_had_said_before_it() -> None:

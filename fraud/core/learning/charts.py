@@ -47,7 +47,8 @@ ODDS = 3.0
 class Chart(NamedTuple):
     """What a kind of chart looks for: a share `rho` of flipped labels among those of p >= `least`, held at `alarm`.
 
-    From a sum of `wait` on its labels wait; `most` bounds p from above. `eased`: frauds lower it.
+    From a sum of `wait` on its labels wait; `most` bounds p from above. `eased`: frauds lower it, so that its doubts
+    are soon over, and its labels may wait `longer`, so many times the gate's patience.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Chart(NamedTuple):
     least: float = 0.0
     most: float = MOST
     eased: bool = False
+    longer: int = 1
 
 
 CHARTS = (
@@ -64,7 +66,7 @@ CHARTS = (
     Chart("source-strong", 0.2, 20.0, 3.0, 0.3, SURE),
     Chart("merchant", 0.4, 8.0, 2.0, 0.3, SURE),
     Chart("device", 0.4, 8.0, 2.0, 0.3, SURE),
-    Chart("source-sure", 0.4, 10.0, 2.0, 0.8, SURE, eased=True),
+    Chart("source-sure", 0.4, 10.0, 2.0, 0.8, SURE, eased=True, longer=24),
 )
 """Two odd labels in a row let a source's labels wait. DECISIONS 66 tells what was tried."""
 OF_FRAUDS = CHARTS[0].name

@@ -127,6 +127,7 @@ class Gate:
     def __init__(self, journal: Journal, charts: Sequence[Chart] = CHARTS, *, patience: int = PATIENCE) -> None:
         """Go on where the journal stands; `patience` in periods. Without charts nothing is held on."""
         self._journal, self._charts, self._patience = journal, tuple(charts), patience
+        self._longer = {chart.name: chart.longer for chart in self._charts}
         self._waiting: dict[int, Waiting] = {}
         self._kept: dict[int, Kept] = {}
         self._count: Counter[str] = Counter()
@@ -342,8 +343,11 @@ class Gate:
 
     def _doubted(self, entry: Waiting) -> bool:
         """Tell whether a chart of a label doubts, and its patience lasts."""
-        above = self._above(entry)
-        return any(standing.waits for _, standing in above) and self.period - entry.period <= self._patience
+        waited = self.period - entry.period
+        return any(
+            standing.waits and waited <= self._patience * self._longer.get(name.partition("/")[0], 1)
+            for name, standing in self._above(entry)
+        )
 
     def _above(self, entry: Waiting) -> list[tuple[str, Standing]]:
         """Return the charts that were above 0 from this label on; none for one that cannot be judged."""

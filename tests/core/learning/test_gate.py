@@ -37,7 +37,7 @@ def label(
     return Match(item, said, (known,))
 
 
-DOUBTING = tuple(chart._replace(wait=0.001) for chart in CHARTS)
+DOUBTING = tuple(chart._replace(wait=0.001, longer=1) for chart in CHARTS)
 """Charts that let labels wait from the first doubt."""
 
 
@@ -170,6 +170,15 @@ def test_source_that_tells_genuine_of_one_tactic_is_held_by_what_the_base_is_sur
     # without that chart nothing is: middling payments lower the others as much as lies raise them
     assert of_one_tactic(CHARTS[:-1], lies=True)[1] == set()
     assert of_one_tactic(CHARTS, lies=False) == (600, set())
+
+
+def test_doubt_of_what_the_base_is_sure_of_lasts_longer() -> None:
+    gate = opened(CHARTS[-1:], patience=2)
+    for number in range(3):
+        gate.take(label(number, False, source=LabelSource.ANALYST), 0.97, period=0)
+    assert gate.close(0) == Closed((), ())
+    assert all(gate.close(period).released == () for period in range(1, 48))
+    assert ids(gate.close(48).released) == ["T0", "T1", "T2"]
 
 
 def test_lies_about_one_merchant_hold_that_merchant_alone() -> None:
