@@ -40,6 +40,7 @@ def inspect(
     from streaming.files.inspecting import profile, survey, text
     from streaming.files.table import Table
     from streaming.files.values import mapping as mappings
+    from streaming.messages.times import to_text
     from streaming.settings import card_numbers, rates
 
     found = options.settings(settings)
@@ -62,7 +63,7 @@ def inspect(
     for remark in (*guessed.doubts, *seen.remarks(DELAY, 7 * 86_400 * 10**9)):
         output.warn(remark)
     if not json:
-        next_steps(data, write_mapping, mapping)
+        next_steps(data, write_mapping, mapping, to_text(seen.first + (seen.last - seen.first) * 4 // 5)[:10])
     output.last_line(
         {
             **account.figures(), "rows": account.read, "readable": seen.payments, "fraud_share": seen.fraud_share,
@@ -124,14 +125,14 @@ def show(guessed: "Guess", seen: "Survey", promised: "list[Promise]", said: dict
         output.out.print(left)
 
 
-def next_steps(data: Path, written: Path | None, mapping: str | None) -> None:
-    """Say what to run next."""
+def next_steps(data: Path, written: Path | None, mapping: str | None, day: str) -> None:
+    """Say what to run next: train on what was known by a day, replay what came after."""
     how = mapping or written
     if how is None:
         output.say(f"next: fraud inspect '{data}' --write-mapping mine.toml")
         return
     source = f"--data '{data}' --mapping {how} --label-delay {DELAY}"
     output.say("next:")
-    output.say(f"  fraud train    {source} --model booster --name mine")
+    output.say(f"  fraud train    {source} --model booster --name mine --until {day}")
+    output.say(f"  fraud replay   {source} --model mine --from {day} --out decisions.parquet")
     output.say(f"  fraud evaluate {source} --protocol chronological --model booster")
-    output.say(f"  fraud replay   {source} --model mine --out decisions.parquet")

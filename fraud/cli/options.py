@@ -76,6 +76,17 @@ def duration(text: str) -> int | None:
         raise SettingsError(msg) from error
 
 
+def moment(text: str | None, option: str) -> int:
+    """Return a time as UTC nanoseconds, 0 for none; raise SettingsError for what is no time."""
+    from streaming.messages.times import from_iso
+
+    try:
+        return 0 if text is None else from_iso(text)
+    except (ValueError, OverflowError) as error:
+        msg = f"{option} {text}: expected a day or a time, such as 2026-01-31 or 2026-01-31T12:00:00Z"
+        raise SettingsError(msg) from error
+
+
 def label_delay(text: str, settings: "Settings") -> int | None:
     """Return `duration` of a text; raise SettingsError for one after which the payments are forgotten."""
     delay, keep = duration(text), settings.labels.keep

@@ -2,36 +2,53 @@
 
 import resource
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fraud.cli import options, output
 from fraud.core.errors import SettingsError
 
+if TYPE_CHECKING:
+    from models.registry import Card
+
 LEARNED = (
     "learned: {refreshes:,} refreshes, one each {every} at most; switched on {promoted} times, off {reverted} times; "
     "{held:,} labels held"
 )
 
+LabelDelay = Annotated[
+    str | None,
+    typer.Option(
+        "--label-delay",
+        help="How long after a payment its verdict is known: 7d, 1h, 30m; 'none' for no labels; 7d.",
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="Labels with their own times, in place of those of the data: CSV, Parquet or JSON Lines with columns "
+        "tx_id, verdict, source, happened_at."
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--from", help="Payments before this day or time only add to the state; none is written."),
+]
+Learn = Annotated[
+    bool,
+    typer.Option(
+        "--learn",
+        help="Learn from the labels as they come: gate, refreshes and guard, every refresh.every of the stream.",
+    ),
+]
+
 
 def replay(
     data: options.Data,
     mapping: options.MappingName = "native",
-    label_delay: Annotated[
-        str | None,
-        typer.Option(
-            "--label-delay",
-            help="How long after a payment its verdict is known: 7d, 1h, 30m; 'none' for no labels; 7d.",
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="Labels with their own times, in place of those of the data: CSV, Parquet or JSON Lines with columns "
-            "tx_id, verdict, source, happened_at."
-        ),
-    ] = None,
+    label_delay: LabelDelay = None,
+    labels: Labels = None,
     model: options.ModelName = None,
     out: Annotated[Path | None, typer.Option(help="Write decisions here: .parquet or .jsonl.")] = None,
     models: options.Models = None,
@@ -43,13 +60,8 @@ def replay(
     ] = None,
     state: Annotated[Path | None, typer.Option(help="Keep snapshots here; a run that was cut off goes on.")] = None,
     every: Annotated[int, typer.Option(help="Events between two snapshots.")] = 200_000,
-    learn: Annotated[
-        bool,
-        typer.Option(
-            "--learn",
-            help="Learn from the labels as they come: gate, refreshes and guard, every refresh.every of the stream.",
-        ),
-    ] = False,
+    since: Since = None,
+    learn: Learn = False,
     json: options.Json = False,
 ) -> None:
     """Replay a history through the live engine, as fast as it goes.
@@ -59,6 +71,9 @@ def replay(
     payments that it leaves out are labelled by silence alone. The same data, model and rules give the same decisions,
     to the last digit: the last line carries a sha256 over them. With `--state`, a run that was killed continues and
     gives the same answer.
+
+    With `--from` payments before that time are taken in as history and not written: the way to see what a model that
+    was trained with `--until` makes of days that it has never seen.
 
     With `--learn` the model's parameters are refreshed from the labels, as `fraud learn` does it for a service; labels
     wait for the end of their refresh period. The last line then counts refreshes, and labels that are held.
@@ -73,6 +88,7 @@ def replay(
     delay = None if labels is not None else options.label_delay(label_delay or "7d", found)
     request = Request(
         data=data, mapping=mapping, delay=delay, out=out, state=state, every=every, settings=found, labels=labels,
+        since=options.moment(since, "--from"),
     )  # fmt: skip
     job = wiring.replay(request)
     if labels is None and (warning := wiring.delay_warning(job.scorer, delay)):
@@ -80,11 +96,27 @@ def replay(
     with output.progress("replay", job.total) as step:
         result = job.run(step)
     output.account(job.account.sentences(), found.paths.dead)
+    if job.seen and (warning := known(data, job.scorer.card, job.seen)):  # type: ignore[attr-defined]
+        output.warn(warning)
     if not json:
         tell(result, LEARNED.format(**result, every=found.refresh.every) if learn else "")
     output.last_line(result)
     if job.account.mostly_rejects:
         raise typer.Exit(1)
+
+
+def known(data: Path, card: "Card", seen: int) -> str:
+    """Return what to say of payments that the model in use was fitted on; "" where it was fitted on another file."""
+    from streaming.messages.times import to_text
+    from streaming.replay.extraction import file_hash
+
+    if file_hash(data) != card.data_hash:
+        return ""
+    after = to_text(card.until + 10**9)[:19]
+    return (
+        f"{card.name} {card.version} was fitted on payments of this file: {seen:,} of these decisions are on such of "
+        f"that time, and figures drawn from them are too good; --from {after}Z leaves them out"
+    )
 
 
 def tell(result: dict[str, Any], learned: str) -> None:

@@ -22,6 +22,9 @@ def train(
         float,
         typer.Option(help="Vary each label's delay by up to this share, and tell half of the genuine ones by silence."),
     ] = 0.0,
+    until: Annotated[
+        str | None, typer.Option(help="Learn only what was known at this day or time; later payments are left unseen.")
+    ] = None,
     model: options.Kind = "booster",
     models: options.Models = None,
     settings: options.SettingsFile = None,
@@ -40,9 +43,10 @@ def train(
     The history is replayed through the live features with labels `--label-delay` late; the vectors are kept, so that
     a second run starts at once. The last part of the history chooses the number of trees, the epoch, the mixture and
     the calibration. Settings of the fit come from the tables `[train.booster]` and `[train.network]` of the settings
-    file and from `--set`. Where the data has one fixed delay, `--delay-spread 0.3` keeps a model from learning that
-    delay in place of what verdicts mean, for a service whose labels come sooner or later. Time and memory are
-    told before it starts; a GPU is used where there is one.
+    file and from `--set`. With `--until` nothing later is learned from, so that `fraud replay --from` shows what the
+    model makes of days it has never seen. Where the data has one fixed delay, `--delay-spread 0.3` keeps a model from
+    learning that delay in place of what verdicts mean, for a service whose labels come sooner or later. Time and memory
+    are told before it starts; a GPU is used where there is one.
     """
     from fraud.training.checkpoints import checkpoints_in
     from fraud.training.settings import BOOSTER
@@ -53,8 +57,11 @@ def train(
     wide = model != BOOSTER
     dataset = fits.extracted(data, mapping, label_delay, cache, found, histories=wide, spread=delay_spread)
     request = fits.fit_request(model, found, set_, seed, dataset, cache, quick=quick)
-    kept = checkpoints_in(runs / f"train-{name}-{dataset.meta.identity.key}", request.settings, resume=resume)
-    made = fitted(dataset, folder, name, model, request._replace(checkpoints=kept), use=not keep)
+    kept = checkpoints_in(
+        runs / f"train-{name}-{until or 'all'}-{dataset.meta.identity.key}", request.settings, resume=resume
+    )
+    ready = options.moment(until, "--until") or None
+    made = fitted(dataset, folder, name, model, request._replace(checkpoints=kept), ready, use=not keep)
     if plots:
         for path in made.draw(dataset, folder / made.card.name / made.card.version / "plots"):
             output.say(f"drawn: {path}")
@@ -76,13 +83,15 @@ def train(
     output.last_line({**kept_as, **fits.figures(dataset)})
 
 
-def fitted(data: "Dataset", folder: Path, name: str, kind: str, request: "FitRequest", *, use: bool) -> "Trained":
-    """Say what a fit will cost, fit with a progress bar, save."""
+def fitted(
+    data: "Dataset", folder: Path, name: str, kind: str, request: "FitRequest", ready: int | None, *, use: bool
+) -> "Trained":
+    """Say what a fit will cost, fit with a progress bar on what was known at `ready` (ns; None: at the end), save."""
     from fraud.training import cost as forecasting
     from fraud.training import train as artifact
     from streaming import clock
 
-    cost = forecasting.forecast(data, artifact.usual_slices(data, kind), request)
+    cost = forecasting.forecast(data, artifact.usual_slices(data, kind, ready), request)
     fits.announce(cost)
     with fits.bar("fit", cost, request) as step:
-        return artifact.train(data, folder, name, clock.now_ns(), kind, request, step, use=use)
+        return artifact.train(data, folder, name, clock.now_ns(), kind, request, step, use=use, ready=ready)

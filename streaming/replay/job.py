@@ -32,7 +32,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be replayed, and how.
 
     `delay` is that of the labels that the data names, in nanoseconds, None for none of them; `labels` is a file of
-    labels with times of their own. Payments before `rules_until` (ns) are decided by rules alone.
+    labels with times of their own. Payments before `rules_until` (ns) are decided by rules alone; those before `since`
+    (ns) are too, and only add to the state: their decisions are not written.
     """
 
     data: Path
@@ -44,6 +45,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     every: int
     labels: Path | None = None
     rules_until: int = 0
+    since: int = 0
 
     @property
     def inputs(self) -> str:
@@ -53,6 +55,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         learning = self.settings.refresh, self.settings.learning
         learned = f" {learning}" if self.settings.refresh.enabled else ""
         rules = f" {self.rules_until}" if self.rules_until else ""
+        rules += f" since {self.since}" if self.since else ""
         return f"{self.data.resolve()} {self.mapping} {self.delay}{labels}{rules} {features}{learned}"
 
 
@@ -86,6 +89,29 @@ class Ledger:
         """Do nothing: nothing is open."""
 
 
+class Later:
+    """The Sink port over another one, which gets answers on payments made at `since` (ns) or later, and all rejects."""
+
+    def __init__(self, sink: Sink, since: int, until: int) -> None:
+        """Take a sink; `seen` counts answers that it gets on payments until `until`, ns."""
+        self._sink, self._since, self._until = sink, since, until
+        self.seen = 0
+
+    def write(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> None:
+        """Pass on what is late enough."""
+        kept = [answer for answer in answers if answer.decision.happened_at >= self._since]
+        self.seen += sum(answer.decision.happened_at <= self._until for answer in kept)
+        self._sink.write(kept, rejects)
+
+    def flush(self) -> None:
+        """Flush it."""
+        self._sink.flush()
+
+    def close(self) -> None:
+        """Close it."""
+        self._sink.close()
+
+
 class Replay:
     """One replay. `total` is the number of payments and labels where the file tells, for a progress bar."""
 
@@ -101,7 +127,8 @@ class Replay:
         self._ledger = Ledger()
         self._dead = DeadLetterFile(Path(request.settings.paths.dead))
         self._file = self._output()
-        self._sink = Tee(self._ledger, self._dead, *[one for one in (self._file, also) if one])
+        sinks = Tee(self._ledger, self._dead, *[one for one in (self._file, also) if one])
+        self._sink = Later(sinks, request.since, getattr(getattr(self.scorer, "card", None), "until", 0))
         self._saved_at = 0
 
     @property
@@ -119,6 +146,11 @@ class Replay:
         """Return what became of the file's rows."""
         return self._table.account
 
+    @property
+    def seen(self) -> int:
+        """Return how many payments were decided, by this process, that the model in use was fitted on or before."""
+        return self._sink.seen
+
     def run(self, step: Callable[[int], None]) -> dict[str, Any]:
         """Replay to the end; return the last line's content. `step` is told the events done."""
         began = clock.monotonic_ns()
@@ -133,7 +165,7 @@ class Replay:
     def _source(self) -> HistorySource:
         rows = ordered(self._table.rows())
         events = history(rows, self._request.delay) if self._labels is None else told(rows, self._labels)
-        events = by_rules(events, self._request.rules_until)
+        events = by_rules(events, max(self._request.rules_until, self._request.since))
         saved = snapshots.newest(self._request.state) if self._request.state else None
         if saved is None:
             self._start_spool(0)
@@ -196,11 +228,12 @@ class Replay:
         return counts | {"held": sum(figures["held"].values())}
 
     def _result(self, events: int, start: int, seconds: float) -> dict[str, Any]:
-        ledger = self._ledger
+        ledger, read = self._ledger, self._table.account
         return {
             "events": events,
             "decisions": ledger.digest.count,
             "alerts": ledger.alerts,
+            **({"absorbed": read.read - read.rejects.total() - ledger.digest.count} if self._request.since else {}),
             **self._table.account.figures(),
             "seconds": round(seconds, 3),
             "events_per_second": round((events - start) / seconds) if seconds else None,
