@@ -43,3 +43,9 @@ def set_up(told: Mapping[str, str]) -> httpx.Client:
     answer = client.post(told["set_up"], data=form, headers={"origin": told["address"]})
     assert answer.status_code == 303, answer.text
     return client
+
+
+def figures(address: str) -> dict[str, int]:
+    """Return what a console says of itself."""
+    text = httpx.get(f"{address}/metrics").text
+    return {name: int(value) for name, value in re.findall(r"^fraud_console_(\w+) (\d+)$", text, re.MULTILINE)}

@@ -1,0 +1,112 @@
+"""The console on services that ask for passwords."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import msgspec
+import pytest
+from sqlalchemy import insert
+
+from fraud.cli.audit import everything
+from fraud.core.records import Label, LabelSource, Verdict
+from fraud.review.database import Database
+from fraud.review.tables import outbox
+from fraud.review.words import Parcel
+from infra.services import KafkaServer, PostgresServer, RedisServer
+from streaming.feeds.kafka import KafkaFeed
+from streaming.kafka.topics import Topics, create
+from streaming.settings import KafkaSection
+from tests.dashboard.consoles import figures, started
+from tests.services import scratch
+from tests.site import until
+
+pytestmark = pytest.mark.slow
+
+SECRETS = {"kafka": "k4fka-horse", "redis": "r3dis-horse", "postgres": "p0stgres-horse"}
+SECONDS = 120.0
+
+
+class Services(NamedTuple):
+    """Servers that ask for passwords, and what a console is started with."""
+
+    kafka: KafkaServer
+    postgres: PostgresServer
+    words: tuple[str, ...]
+    environment: dict[str, str]
+
+    @property
+    def open_kafka(self) -> KafkaSection:
+        """Return the port that asks for no password."""
+        return KafkaSection(bootstrap=self.kafka.bootstrap)
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    """Servers of the test's own; the passwords stand in the environment and in files, none on a command line."""
+    with ExitStack() as ends:
+        kafka = KafkaServer(tmp_path / "kafka", password=SECRETS["kafka"])
+        redis = RedisServer(tmp_path / "redis", password=SECRETS["redis"])
+        postgres = PostgresServer(scratch("postgres"), password=SECRETS["postgres"])
+        for server in (kafka, redis, postgres):
+            ends.callback(server.kill)
+            server.start(tied=True)
+        create(KafkaSection(bootstrap=kafka.bootstrap), partitions=2)
+        file = tmp_path / "fraud.toml"
+        file.write_text(
+            f'[kafka.client]\nsecurity_protocol = "SASL_SSL"\nssl_cafile = "{kafka.certificate}"\n'
+            'sasl_mechanism = "SCRAM-SHA-256"\nsasl_plain_username = "fraud"\n'
+            f'sasl_plain_password = {{ file = "{secret(tmp_path / "kafka.secret", SECRETS["kafka"])}" }}\n'
+        )
+        environment = {
+            "FRAUD_SETTINGS": str(file), "FRAUD_STORE__URL": redis.url,
+            "FRAUD_CONSOLE__DATABASE_FILE": secret(tmp_path / "database.secret", postgres.url),
+        }  # fmt: skip
+        database = Database(postgres.url)
+        database.migrate()
+        database.close()
+        yield Services(
+            kafka, postgres, ("--bootstrap", kafka.secure_bootstrap, "--keys", str(tmp_path / "keys")), environment
+        )
+
+
+def secret(path: Path, text: str) -> str:
+    """Write a secret for its owner alone, and return where it is."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return str(path)
+
+
+def verdict(services: Services, version: int) -> None:
+    """Put a verdict's label into the outbox, due at once."""
+    label = Label(
+        tx_id="tx1", verdict=Verdict.FRAUD, happened_at=1_700_000_000_000_000_000, seen_at=0, version=version,
+        source=LabelSource.ANALYST,
+    )  # fmt: skip
+    database = Database(services.postgres.url)
+    with database.write() as connection:
+        connection.execute(insert(outbox).values(kind=int(Parcel.LABEL), body=msgspec.json.encode(label), send_after=0))
+    database.close()
+
+
+def sent(services: Services) -> list[int]:
+    """Return the versions of the labels that have left."""
+    feed = KafkaFeed(services.open_kafka, [Topics().labels])
+    return [int(msgspec.json.decode(record.value)["version"]) for record in everything(feed)]
+
+
+def said(address: str) -> str:
+    """Return what a console says when it is asked whether it is ready."""
+    return httpx.get(f"{address}/readyz").text.strip()
+
+
+def test_console_takes_passwords_from_environment_and_file_and_shows_none(services: Services) -> None:
+    with started(*services.words, environment=services.environment) as (process, told):
+        until(lambda: said(told["address"]) == "ready", lambda: said(told["address"]), SECONDS)
+        verdict(services, 1)
+        until(lambda: sent(services) == [1], lambda: f"a label that left over TLS: {figures(told['address'])}", SECONDS)
+        command = Path(f"/proc/{process.pid}/cmdline").read_text()
+        shown = httpx.get(f"{told['address']}/metrics").text + str(told)
+    assert not [secret for secret in SECRETS.values() if secret in command + shown]
