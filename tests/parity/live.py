@@ -5,7 +5,8 @@
 One worker and the label book, undisturbed; payments as fast as they go, far beyond what the worker keeps in time, so
 that levels change and decisions are late; each label when the stream's time reaches it. The replay takes transactions,
 the applied labels, and of the decisions `seen_at`, level, explainer, parameters and what was late, in the order in
-which the worker saw them, through the engine with the embedded store. Compared: the whole decision, to the last digit.
+which the worker saw them, through the engine with the embedded store. Compared: the whole decision and its vector, to
+the last digit; and the verdicts that were applied with those that were sent.
 
 With `--refreshes` parameters change twenty times a second, by scripted snapshots on the topic, from which the replay
 reads them back; and there are two workers, the second of which hears of none until the run is half over. For what two
@@ -43,6 +44,7 @@ from fraud.core.records import (
     Position,
     Reject,
     Transaction,
+    Verdict,
     as_decided,
 )
 from fraud.simulate import fdh
@@ -78,8 +80,6 @@ def stream(data: Path | None, rows: int) -> Iterator[Arrival | Reject]:
         cards = max(400, -(-rows // A_CARD))
         traffic = fdh.generate(fdh.Fdh(cards=cards, terminals=2 * cards, days=60, seed=9, radius=12.0))
         truth = zip(traffic.transactions(), traffic.fraud.tolist(), strict=True)
-        from fraud.core.records import Verdict
-
         made = (Row(tx, Verdict.FRAUD if fraud else Verdict.GENUINE, "", None) for tx, fraud in truth)
         return history(ordered(islice(made, rows)), DELAY)
     return history(ordered(islice(Table(data, mapping.load("fdh")).rows(), rows)), DELAY)
@@ -228,6 +228,24 @@ def differing(live: Sequence[Answer], again: Mapping[str, Decision]) -> list[str
     return [answer.decision.tx_id for answer in live if answer.decision != again.get(answer.decision.tx_id)]
 
 
+def vectors_differing(live: Sequence[Answer], again: Sequence[Answer]) -> int:
+    """Return how many decisions rest on another vector than the replay's; a repeat carries none."""
+    made = {answer.decision.tx_id: answer.vector for answer in again}
+    held = [(answer.vector, made.get(answer.decision.tx_id)) for answer in live if answer.vector is not None]
+    return sum(there is None or there.values.tobytes() != here.values.tobytes() for here, there in held)
+
+
+def turned(site: Site) -> int:
+    """Return of how many payments another verdict was applied than topic `labels` holds."""
+    codec, told, position = Codec(), dict[str, Verdict](), Position("labels", 0, 0)
+    for record in site.records(site.topics.labels):
+        taken = codec.label(record.value, position, time.time_ns())
+        if isinstance(taken, Arrival) and isinstance(taken.event, Label):
+            told[taken.event.tx_id] = taken.event.verdict
+    applied = [envelope.known_in(record.value) for record in site.records(site.topics.applied)]
+    return len({label.tx_id for label in applied if told.get(label.tx_id, label.verdict) is not label.verdict})
+
+
 def hurried(decisions: Sequence[Decision]) -> dict[str, int]:
     """Return how many decisions there are of each level, explainer and mark: whether time was short at all."""
     words = [word for one in decisions for word in (f"level {one.level}", f"explainer {one.explainer}", *one.marks)]
@@ -238,6 +256,7 @@ class Compared(NamedTuple):
     """A run beside its replay: payments, decisions that differ, labels applied, what was short.
 
     `parameters` are the versions that payments met, `frozen` counts those that the model decided as it was trained.
+    `vectors` are decisions on another vector than the replay's, `turned` verdicts that are not those that were sent.
     """
 
     rows: int
@@ -246,6 +265,8 @@ class Compared(NamedTuple):
     of: dict[str, int]
     parameters: int
     frozen: int
+    vectors: int = 0
+    turned: int = 0
 
 
 def is_ready(site: Site, number: int) -> bool:
@@ -291,9 +312,10 @@ def compared(site: Site, payments: int, labels: int) -> Compared:
     made = [answer.decision for answer in live]
     versions = Counter(decision.versions.parameters for decision in made if decision.level is not Level.RULES)
     learned = [snapshot for snapshot in published(site) if snapshot.version in versions]
-    again = replayed(log_of(site, live), site.model, learned)
-    frozen = versions.pop("", 0)
-    return Compared(payments, differing(live, again), labels, hurried(made), len(versions), frozen)
+    again = list(answered_again(log_of(site, live), site.model, learned))
+    differ = differing(live, {answer.decision.tx_id: answer.decision for answer in again})
+    frozen, vectors = versions.pop("", 0), vectors_differing(live, again)
+    return Compared(payments, differ, labels, hurried(made), len(versions), frozen, vectors, turned(site))
 
 
 def main() -> None:
@@ -334,7 +356,7 @@ def judged(found: Compared, *, refreshes: bool) -> str | int:
         )
     if refreshes and found.parameters < 100:
         return f"payments met {found.parameters} versions of parameters, 100 are wanted: give it more --rows"
-    return 1 if found.differ else 0
+    return 1 if found.differ or found.vectors or found.turned else 0
 
 
 if __name__ == "__main__":

@@ -23,3 +23,10 @@ def test_run_is_judged_by_what_differs_unless_it_shows_nothing(
 ) -> None:
     found = judged(Compared(10, differ, 2, of, 0, 0), refreshes=False)
     assert found == said if isinstance(said, int) else said in str(found)
+
+
+@pytest.mark.parametrize(("vectors", "turned"), [(1, 0), (0, 1)])
+def test_run_whose_vectors_or_verdicts_are_others_fails_though_every_decision_is_the_same(
+    vectors: int, turned: int
+) -> None:
+    assert judged(Compared(10, [], 2, SHORT, 0, 0, vectors, turned), refreshes=False) == 1

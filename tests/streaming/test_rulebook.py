@@ -12,7 +12,8 @@ from fraud.core.records import Action, Transaction, Values
 from fraud.core.rules.ruleset import RuleSet
 from fraud.core.rules.vocabulary import Vocabulary
 from streaming.rule_file import Reading, ReloadingRules, read_rules
-from streaming.wiring import vocabulary
+from streaming.settings import ServiceSettings, changed
+from streaming.wiring import rule_book, vocabulary
 from tests.site import until
 
 TX = Transaction(id="t", card="C1", merchant="M1", amount=100, base_amount=100, happened_at=1, seen_at=1)
@@ -189,7 +190,8 @@ def test_list_file_in_a_folder_beside_the_rules_is_read(path: Path) -> None:
 def test_changed_rules_are_compiled_beside_the_payments(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While they are, those in use decide, and nobody waits; a second change is found afterwards."""
     write(path, REVIEW)
-    rules, going = ReloadingRules(path, vocabulary(), beside=True), Event()
+    rules, going = rule_book(changed(ServiceSettings(), "rules", file=str(path))), Event()
+    assert isinstance(rules, ReloadingRules)
     compiled = Reading.compiled
 
     def slow(reading: Reading, words: Vocabulary) -> RuleSet:
