@@ -192,7 +192,8 @@ def said(delay: int) -> str:
 
 def require_known(root: Path, name: str) -> None:
     """Raise ArtifactError unless artifacts are kept under `name`."""
-    folder_of(root, name, None)
+    if not versions(root, name):
+        folder_of(root, name, None)
 
 
 def promote(root: Path, name: str, version: str, at: int, how: str = "promote") -> None:
@@ -324,8 +325,13 @@ def _write_version(folder: Path, card: Card, weights: bytes) -> None:
 
 def folder_of(root: Path, name: str, version: str | None = None) -> Path:
     """Return where a version of an artifact lies, the one in use unless told; raise ArtifactError for none."""
-    known = names(root)
-    if name not in known:
+    known, kept = names(root), versions(root, name)
+    if name not in known and kept and version is None:
+        message = (
+            f"Model '{name}' has {len(kept)} versions, none of them is in use: fraud models promote {name} {kept[-1]}"
+        )
+        raise ArtifactError(message)
+    if name not in known and not kept:
         have = f"There are: {', '.join(known)}." if known else "There is none yet: fraud train makes one."
         message = f"No model is named '{name}' under {root}. {have} '--model {RULES}' always works."
         raise ArtifactError(message + nearest(name, known))

@@ -94,4 +94,6 @@ def fitted(
     cost = forecasting.forecast(data, artifact.usual_slices(data, kind, ready), request)
     fits.announce(cost)
     with fits.bar("fit", cost, request) as step:
-        return artifact.train(data, folder, name, clock.now_ns(), kind, request, step, use=use, ready=ready)
+        return artifact.train(
+            data, folder, name, clock.now_ns(), kind, request, step, use=use, unless_doubted=True, ready=ready
+        )

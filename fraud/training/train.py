@@ -115,12 +115,12 @@ def usual_slices(data: Dataset, kind: str = BOOSTER, ready: int | None = None) -
 
 def train(
     data: Dataset, root: Path, name: str, created: int, kind: str, request: FitRequest,
-    step: fitting.Step | None = None, *, use: bool = True, ready: int | None = None,
+    step: fitting.Step | None = None, *, use: bool = True, unless_doubted: bool = False, ready: int | None = None,
 ) -> Trained:  # fmt: skip
     """Fit a kind on all that is known at the end of `data` and save it as `name`; `created` is ns UTC.
 
-    With `use` it becomes the one in use, unless there are grave doubts about it. With `ready` (ns) it is fitted on what
-    was known then.
+    With `use` it becomes the one in use, with `unless_doubted` only where there are no grave doubts about it. With
+    `ready` (ns) it is fitted on what was known then.
 
     Raises DataError when there is nothing to learn from, ArtifactError for a name that is not allowed.
     """
@@ -129,7 +129,7 @@ def train(
     made = Made.of(kind, rows, fitting.fit(data, rows, request, step))
     arrays = arrays_of(data, made)
     doubts = Doubts.of(data, rows)
-    use = use and not doubts.grave
+    use = use and not (unless_doubted and doubts.grave)
     card = registry.save(root, draft(data, name, created, request, made, arrays), arrays, use=use)
     if request.checkpoints is not None:
         request.checkpoints.clear()

@@ -111,7 +111,10 @@ def test_model_that_has_seen_what_it_is_judged_by_is_refused(made: Path, tmp_pat
     data, toml = str(made / "data.parquet"), tmp_path / "fraud.toml"
     toml.write_text(f'[gate]\nenabled = true\npatience = "7h"\n[model]\nfolder = "{tmp_path}"\n')
     words = ["--settings", str(toml), "--models", str(tmp_path), "--name", "mine", "--cache", str(tmp_path / "cache")]
-    call("train", "--data", data, "--label-delay", "1d", "--model", "booster", "--quick", *words)
+    kept = call("train", "--data", data, "--label-delay", "1d", "--model", "booster", "--quick", *words)
+    with pytest.raises(FraudError, match=f"none of them is in use: fraud models promote mine {kept['version']}"):
+        registry.card_of(tmp_path, "mine")
+    call("models", "promote", "mine", kept["version"], "--models", str(tmp_path))
     card = registry.card_of(tmp_path, "mine")
     assert (card.gate["patience"], card.gate["every"]) == ("7h", "1m")
     assert card.gate["merchant"]["alarm"] == 8
