@@ -145,6 +145,7 @@ class Rig:
         intended = generate(self._kafka.bootstrap, self.site.topics.transactions, self._rate, seconds, first)
         labels.join(LABEL_AFTER + STARTED_WITHIN)
         assert not labels.is_alive(), "labels were not sent in time"
+        self._need_all()
         return intended
 
     def step_ms(self) -> dict[str, float | None]:
