@@ -234,6 +234,10 @@ class ServiceSettings(Settings, frozen=True):
     review: ReviewSection = ReviewSection()
 
 
+FEATURE_DIGITS = 2
+"""Decimal digits of the base currency that `features/state/vector.py` divides by."""
+
+
 def read_settings(path: Path | None = None, env: Mapping[str, str] | None = None) -> ServiceSettings:
     """Return the settings of a file, overridden by the environment.
 
@@ -272,9 +276,21 @@ def _as_kept(before: object, value: object) -> object:
 
 
 def rates(settings: Settings) -> Rates:
-    """Return the currencies as the decoders use them."""
+    """Return the currencies as the decoders use them.
+
+    Raises:
+        SettingsError: when a rate cannot be, or the base counts in other units than hundredths, as features do.
+    """
     money = settings.money
-    return Rates(money.base, {code: str(rate) for code, rate in money.worth().items()}, money.digits, money.max_amount)
+    found = Rates(money.base, {code: str(rate) for code, rate in money.worth().items()}, money.digits, money.max_amount)
+    if found.digits(money.base) != FEATURE_DIGITS:
+        msg = (
+            f"money.base is {money.base}, whose minor unit has {found.digits(money.base)} digits: features, reasons "
+            "and rules count in hundredths of the base; choose one with two digits, such as EUR or USD, and give "
+            f"the rate of {money.base} in money.rates"
+        )
+        raise SettingsError(msg)
+    return found
 
 
 def card_numbers(settings: Settings) -> CardNumbers:

@@ -10,7 +10,7 @@ from fraud.cli import app
 from fraud.core.errors import SettingsError
 from fraud.core.settings import load
 from fraud.simulate import fdh
-from streaming.settings import ServiceSettings
+from streaming.settings import ServiceSettings, rates
 
 
 @pytest.fixture
@@ -89,3 +89,11 @@ def test_alert_budget_with_a_model_is_met_with_the_models_own_scores(payments: P
     checked = CliRunner().invoke(app, ["check", "--settings", str(file), "--model", "demo"])
     assert checked.exit_code == 0, checked.output
     assert checked.stdout.strip().endswith("ready")
+
+
+@pytest.mark.parametrize("base", ["JPY", "KWD"])
+def test_base_that_does_not_count_in_hundredths_is_refused(base: str) -> None:
+    with pytest.raises(
+        SettingsError, match=f"money.base is {base}, whose minor unit has . digits: .* choose one with two"
+    ):
+        rates(load(f'[money]\nbase = "{base}"', {}, ServiceSettings))
