@@ -1,5 +1,6 @@
-"""The console on services that ask for passwords."""
+"""The console on services that ask for passwords, while they are away, and two of it on one database."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +20,7 @@ from infra.services import KafkaServer, PostgresServer, RedisServer
 from streaming.feeds.kafka import KafkaFeed
 from streaming.kafka.topics import Topics, create
 from streaming.settings import KafkaSection
-from tests.dashboard.consoles import figures, started
+from tests.dashboard.consoles import figures, set_up, started
 from tests.services import scratch
 from tests.site import until
 
@@ -110,3 +111,46 @@ def test_console_takes_passwords_from_environment_and_file_and_shows_none(servic
         command = Path(f"/proc/{process.pid}/cmdline").read_text()
         shown = httpx.get(f"{told['address']}/metrics").text + str(told)
     assert not [secret for secret in SECRETS.values() if secret in command + shown]
+
+
+def test_console_outlives_kafka_and_its_database_and_another_console_goes_on(services: Services) -> None:
+    with ExitStack() as held:
+        process, told = held.enter_context(started(*services.words, environment=services.environment))
+        address, person = told["address"], set_up(told)
+        held.callback(person.close)
+        until(lambda: figures(address)["projector_follows"] == 1, "that it follows", SECONDS)
+        _, other = held.enter_context(started(*services.words, environment=services.environment))
+        assert other["set_up"] == ""
+        without_kafka(services, address, person)
+        without_database(services, address, person)
+        assert [figures(each["address"])["projector_follows"] for each in (told, other)] in ([0, 1], [1, 0])
+        if figures(address)["projector_follows"]:
+            process.kill()
+            until(lambda: figures(other["address"])["projector_follows"] == 1, "that the other one follows", SECONDS)
+        verdict(services, 3)
+        until(lambda: 3 in sent(services), "what is sent by whoever is left", SECONDS)
+
+
+def without_kafka(services: Services, address: str, person: httpx.Client) -> None:
+    """See what holds while Kafka is away: pages work, verdicts wait, and it is told; later all goes on."""
+    services.kafka.kill()
+    verdict(services, 2)
+    until(lambda: figures(address)["send_failures_total"] > 0, "that sending fails", SECONDS)
+    until(lambda: "the feed" in said(address), "that the feed is missed", SECONDS)
+    assert person.get("/queue.json").status_code == 200
+    services.kafka.start(tied=True)
+    until(lambda: said(address) == "ready", lambda: said(address), SECONDS)
+    until(lambda: 2 in sent(services), "the verdict that waited", SECONDS)
+
+
+def without_database(services: Services, address: str, person: httpx.Client) -> None:
+    """See what holds while the database is away: the process lives and says so; later everybody is still signed in."""
+    services.postgres.kill()
+    until(lambda: said(address) == "waits for the database", lambda: said(address), SECONDS)
+    assert httpx.get(f"{address}/livez").status_code == 200
+    refused = person.get("/queue.json")
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert re.search("database does not answer", refused.json()["detail"])
+    services.postgres.start(tied=True)
+    until(lambda: said(address) == "ready", lambda: said(address), SECONDS)
+    assert person.get("/queue.json").status_code == 200
