@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
+import redis
 
 from fraud.core.records import DAY, Label, Verdict
 from fraud.core.settings import ModelSection, Settings
@@ -71,6 +72,8 @@ def traced(kafka_server: object, redis_server: object, tmp_path_factory: pytest.
     # Loops that are not compiled yet would be compiled under the tracer, which takes minutes.
     warm_up(wiring.build(msgspec.structs.replace(Settings(), model=ModelSection(name="demo"))))
     folder = tmp_path_factory.mktemp("traced")
+    with redis.Redis.from_url(redis_server.url) as client:  # type: ignore[attr-defined]
+        client.flushall()
     site = Site(kafka_server.bootstrap, redis_server.url, folder, "traced")  # type: ignore[attr-defined]
     try:
         worker = site.traced_worker(folder / "worker.jsonl", PAYMENT[0][0])
