@@ -343,3 +343,17 @@ def test_faults_name_what_breaks_the_promise() -> None:
 
 def test_a_sound_server_has_no_faults(store: RedisStore) -> None:
     assert store.faults() == []
+
+
+@pytest.mark.parametrize("make", [RedisStore, None], ids=["node", "cluster"])
+def test_state_put_whole_goes_on_from_the_offsets_that_its_rows_hold(redis_url: str, make: Any) -> None:
+    """What a rebuilding ends with: what is read again from before is in no row twice, what comes next is."""
+    made, store = MemoryStore(), make(redis_url) if make else fresh_cluster_store()
+    feed(made, HISTORY)
+    marks = {f"{topic}:{number}": offset for (topic, number), offset in made.applied_offsets().items()}
+    tables = [[(key, row, marks) for key, row in table.items()] for table in (made.entities, made.pairs)]
+    assert store.put_state(*tables) == sum(map(len, tables))
+    store.put_marks(marks)
+    answered(store, [*HISTORY[3:], *BATCH], 0.25)
+    assert rows_of(store, HISTORY + BATCH) == undisturbed()
+    store.close()
