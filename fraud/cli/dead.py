@@ -51,7 +51,7 @@ def show_letter(
     settings: options.SettingsFile = None,
 ) -> None:
     """Print one letter's reason and its original bytes."""
-    letter = choose(held(file, bootstrap, prefix, settings), [letter_id], "")[0]
+    letter = choose(held(file, bootstrap, prefix, settings), [letter_id])[0]
     output.show(f"{letter.code}: {letter.reason}")
     if letter.length:
         output.show(f"the first {len(letter.bytes())} of {letter.length} bytes, whose SHA-256 is {letter.sha256}:")
@@ -80,7 +80,7 @@ def redrive(
     reason.
     """
     letters = held(file, bootstrap, prefix, settings)
-    chosen = choose(letters, letter_ids or [], "" if bootstrap else data.name if data else "")
+    chosen = choose(letters, letter_ids or [], None if bootstrap else data)
     if replacement and len(chosen) != 1:
         msg = f"--as replaces one letter, but {len(chosen)} are chosen: name one id"
         raise DataError(msg)
@@ -159,21 +159,35 @@ def reread(
         raise typer.Exit(1)
 
 
-def choose(letters: "dict[str, Letter]", ids: list[str], topic: str) -> "list[Letter]":
-    """Return the letters named, or all that came from a source (any, without one) and are still dead.
+def choose(letters: "dict[str, Letter]", ids: list[str], data: Path | None = None) -> "list[Letter]":
+    """Return the letters named, or all that came from a file (anywhere, without one) and are still dead.
 
     Without names those are left whose card numbers were masked: they are not what came.
     """
-    for letter_id in ids:
-        if letter_id not in letters:
-            msg = f"there is no letter '{letter_id}'.{nearest(letter_id, letters)} See: fraud dead list"
-            raise DataError(msg)
     if ids:
-        return [letters[letter_id] for letter_id in ids]
-    dead = [letter for letter in letters.values() if not letter.redriven and topic in ("", letter.topic)]
+        return [letters[whole_id(letter_id, letters)] for letter_id in ids]
+    dead = [letter for letter in letters.values() if not letter.redriven]
+    if data is not None:
+        from streaming.files.table import digits_of
+
+        dead = [letter for letter in dead if letter.topic == data.name and letter.content in ("", digits_of(data))]
     if masked := sum(letter.masked for letter in dead):
         output.say(f"{masked} letters stay dead: card numbers in them were masked; send them again from their source")
     return [letter for letter in dead if not letter.masked]
+
+
+def whole_id(given: str, letters: "dict[str, Letter]") -> str:
+    """Return the id of a letter; of a file's row the content's part may be left out where one file has that name."""
+    if given in letters:
+        return given
+    found = [letter_id for letter_id in letters if letter_id.rpartition("@")[0] == given]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        msg = f"letter '{given}' is of {len(found)} files of that name: expected {' or '.join(found)}"
+    else:
+        msg = f"there is no letter '{given}'.{nearest(given, letters)} See: fraud dead list"
+    raise DataError(msg)
 
 
 def pairs(changes: list[str]) -> dict[str, str]:

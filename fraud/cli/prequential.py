@@ -105,8 +105,8 @@ def seen(asked: Asked, scorer: Any, times: "NDArray[np.int64]", ready: int) -> s
     Raises:
         SettingsError: when its card says that it was fitted on some of them.
     """
+    from streaming.files.table import file_hash
     from streaming.messages.times import to_text
-    from streaming.replay.extraction import file_hash
 
     if (card := getattr(scorer, "card", None)) is None:
         return ""

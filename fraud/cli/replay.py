@@ -107,8 +107,8 @@ def replay(
 
 def known(data: Path, card: "Card", seen: int) -> str:
     """Return what to say of payments that the model in use was fitted on; "" where it was fitted on another file."""
+    from streaming.files.table import file_hash
     from streaming.messages.times import to_text
-    from streaming.replay.extraction import file_hash
 
     if file_hash(data) != card.data_hash:
         return ""

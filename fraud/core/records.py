@@ -204,7 +204,7 @@ class Reject(msgspec.Struct, frozen=True):
 
     In a `masked` one stars stand for the digits of card numbers: it cannot be driven in again. Where `original` is the
     beginning of a longer message, `length` and `sha256` are those of the whole; else 0 and "", as is the hash of one
-    that was masked.
+    that was masked. `content` tells a file's row from that of another file of its name; "" for a message.
     """
 
     code: str
@@ -216,6 +216,7 @@ class Reject(msgspec.Struct, frozen=True):
     masked: bool = False
     length: int = 0
     sha256: str = ""
+    content: str = ""
 
 
 class Intake(msgspec.Struct, frozen=True):

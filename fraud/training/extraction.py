@@ -15,9 +15,9 @@ from fraud.training import dataset
 from fraud.training.dataset import Dataset, Identity, Row
 from models import registry
 from streaming import wiring
-from streaming.files.table import Table
+from streaming.files.table import Table, file_hash
 from streaming.files.values import mapping
-from streaming.replay.extraction import Extraction, file_hash
+from streaming.replay.extraction import Extraction
 from streaming.settings import card_numbers, fingerprint, gate_of, rates
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ class Letter(msgspec.Struct, frozen=True):
     masked: bool = False
     length: int = 0
     sha256: str = ""
+    content: str = ""
 
     def bytes(self) -> bytes:
         """Return the original bytes."""
@@ -34,11 +35,14 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 def letter_of(reject: Reject) -> Letter:
-    """Return a reject as a letter; its id is its position, so that a second delivery makes no second letter."""
+    """Return a reject as a letter; its id is its position, so that a second delivery makes no second letter.
+
+    That of a file's row names the file's content too: two days' exports may have one name.
+    """
     at = reject.position
     original = base64.b64encode(reject.original).decode()
     return Letter(
-        id=f"{at.topic}-{at.partition}-{at.offset}",
+        id=f"{at.topic}-{at.partition}-{at.offset}" + (f"@{reject.content}" if reject.content else ""),
         topic=at.topic,
         partition=at.partition,
         offset=at.offset,
@@ -49,6 +53,7 @@ def letter_of(reject: Reject) -> Letter:
         masked=reject.masked,
         length=reject.length,
         sha256=reject.sha256,
+        content=reject.content,
     )
 
 

@@ -15,7 +15,7 @@ from fraud.core.errors import CardNumberError, DataError, nearest
 from fraud.core.records import Verdict
 from streaming.files.dead_letters import MASKED, Letter
 from streaming.files.pieces import CsvPiece, JsonPiece, Layout
-from streaming.files.table import Table, header_of, suffix, unpacked
+from streaming.files.table import Table, digits_of, header_of, suffix, unpacked
 from streaming.files.values.faulty import RowError
 from streaming.files.values.lines import Lines
 from streaming.files.values.moments import TIME, Nanoseconds
@@ -41,8 +41,11 @@ class Redriver:
 
         Raises:
             RowError: when it still cannot be read.
-            DataError: when a column to be changed is not mapped.
+            DataError: when a column to be changed is not mapped, or the letter is of a file with another content.
         """
+        if letter.content and not replacement and letter.content != (here := digits_of(self._table.path)):
+            msg = f"letter {letter.id} is of another file named {letter.topic}: {self._table.path} has @{here}; "
+            raise DataError(msg + "give with --data the file that it came from")
         if letter.masked and not replacement:
             raise RowError(CardNumberError.code, MASKED)
         original = replacement.encode() if replacement else letter.bytes()

@@ -6,11 +6,13 @@ counted, blank lines are no rows. Memory holds one piece at a time.
 """
 
 import gzip
+import hashlib
 import lzma
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +33,8 @@ PIECE = 32_768
 """Rows read at a time."""
 SMALL = 64
 """Rows of a piece that is no longer halved but read row by row."""
+CONTENT = 8
+"""Digits of a content's hash in the ids of dead letters."""
 DELIMITERS = ",;\t|"
 Picks = Callable[[list[str] | None], list[str]]
 """Chooses among a file's columns, which are None where each row names its own."""
@@ -75,7 +79,7 @@ class Table(msgspec.Struct, frozen=True):
         columns = ColumnReader(self.mapping, self.rates, rows)
         number = 0
         for path, held in parts:
-            reader = PieceReader(path.name, rows, columns, self.account, number)
+            reader = PieceReader(path, rows, columns, self.account, number)
             for piece in held:
                 yield from reader.read(piece, number)
                 number += len(piece)
@@ -84,9 +88,9 @@ class Table(msgspec.Struct, frozen=True):
 class PieceReader:
     """Read pieces: as columns where that can be done, else in halves, at last row by row."""
 
-    def __init__(self, name: str, rows: RowReader, columns: Any, account: Account, first: int = 0) -> None:
-        """Keep the two readers; `name` is the file's, for positions; its first row has the number `first` of all."""
-        self._name = name
+    def __init__(self, path: Path, rows: RowReader, columns: Any, account: Account, first: int = 0) -> None:
+        """Keep the two readers; `path` is the file's, for positions; its first row has the number `first` of all."""
+        self._path = path
         self._rows = rows
         self._columns = columns
         self._account = account
@@ -122,7 +126,14 @@ class PieceReader:
                 why, kept, masked = self._rows.letter(error, original, values)
                 at = number - self._first
                 reason = f"row {at + 1}: {why}"
-                reject = Reject(error.code, reason, kept, Position(self._name, 0, at), masked=masked)
+                reject = Reject(
+                    error.code,
+                    reason,
+                    kept,
+                    Position(self._path.name, 0, at),
+                    masked=masked,
+                    content=digits_of(self._path),
+                )
                 self._account.refuse(reject)
                 yield reject
 
@@ -216,6 +227,27 @@ def files_of(path: Path) -> list[Path]:
         msg = f"{path}: no file has such a name"
         raise DataError(msg)
     return [path]
+
+
+@lru_cache(64)
+def _content(path: Path, size: int, changed_at: int) -> str:
+    del size, changed_at
+    return file_hash(path)[:CONTENT]
+
+
+def digits_of(path: Path) -> str:
+    """Return the first digits of the sha256 of a file's content, by which it is told from others of its name."""
+    stat = path.stat()
+    return _content(path, stat.st_size, stat.st_mtime_ns)
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file's content; of a folder or pattern that of its files' hashes, in their order."""
+    hashes = []
+    for each in files_of(path):
+        with each.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def parquet_file(path: Path) -> Any:

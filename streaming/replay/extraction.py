@@ -6,7 +6,6 @@ asks (`fraud/training/recording.py`).
 
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -18,7 +17,7 @@ from features.stores.memory import MemoryStore
 from fraud.core.ports import Codes, Matrix, Sink
 from fraud.core.records import Arrival, Position, Reject, Transaction, Values, Verdict
 from models.rules_only import RulesOnly
-from streaming.files.table import Table, files_of
+from streaming.files.table import Table
 from streaming.files.values.rows import Row
 from streaming.replay.history import HistorySource, history, ordered
 from streaming.run import Parts
@@ -128,14 +127,3 @@ class Extraction:
             truth = self._truth.popleft()
             if answer.vector is not None:
                 yield Extracted(tx, answer.vector.values, *truth)
-
-
-def file_hash(path: Path) -> str:
-    """Return the sha256 of a file's content; of a folder or pattern that of its files' hashes, in their order."""
-    import hashlib
-
-    hashes = []
-    for each in files_of(path):
-        with each.open("rb") as file:
-            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()

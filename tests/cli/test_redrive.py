@@ -121,3 +121,26 @@ def test_redrive_of_a_parquet_row_keeps_its_time(tmp_path: Path) -> None:
     place = ["--file", str(dead), "--out", str(out(dead))]
     assert call("dead", "redrive", *source, *repair, *place)[1]["redriven"] == 1
     assert json.loads(out(dead).read_text())["happened_at"] == 1_700_000_000_000_000_000
+
+
+def test_letters_of_two_files_of_one_name_are_two(tmp_path: Path) -> None:
+    dead, twelve = tmp_path / "dead.jsonl", {}
+    for day, value in (("d1", "twelve"), ("d2", "much")):
+        folder = tmp_path / day
+        folder.mkdir()
+        (folder / "mine.toml").write_text(MAPPING)
+        (folder / "mine.csv").write_text(CSV.splitlines()[0] + f"\n2026-01-01T00:00:00,{day},M1,{value},EUR,0,\n")
+        call("replay", *where(folder), "--dead", str(dead))
+        twelve[day] = where(folder)
+    repair = ["--file", str(dead), "--set", "value=99.99", "--out", str(out(dead))]
+    ambiguous = CliRunner().invoke(app, ["dead", "redrive", *twelve["d2"], *repair, "mine.csv-0-0"])
+    assert "is of 2 files of that name: expected mine.csv-0-0@" in str(ambiguous.exception)
+    ids = [
+        line.split()[0]
+        for line in CliRunner().invoke(app, ["dead", "list", "--file", str(dead)]).stdout.splitlines()[:2]
+    ]
+    other = CliRunner().invoke(app, ["dead", "redrive", *twelve["d2"], *repair, ids[0]])
+    assert "is of another file named mine.csv" in str(other.exception)
+    assert call("dead", "redrive", *twelve["d2"], *repair)[1] == {"redriven": 1, "dead": 0}
+    assert [json.loads(line)["card"] for line in out(dead).read_text().splitlines()] == ["d2"]
+    assert "dead" in CliRunner().invoke(app, ["dead", "list", "--file", str(dead)]).stdout.splitlines()[0].split()[1]

@@ -27,7 +27,7 @@ from streaming.kafka.link import KafkaLink
 from streaming.kafka.topics import Topics
 from streaming.messages import envelope, schema
 from streaming.observe.stages import Watch
-from streaming.replay.job import Ledger
+from streaming.replay.job import Later, Ledger
 from tests.contract.driving import answer
 from tests.contract.sources import payments
 from tests.links import LinkSite, read_until
@@ -167,6 +167,13 @@ class Both(Letters):
 
     def expected(self, answers: Sequence[Answer], rejects: Sequence[Reject]) -> Any:
         return len(rejects), Stage.expected(self, answers, rejects)
+
+
+class FromADay(Both):
+    """Letters and decisions of a replay that writes what is late enough, which is all of it here."""
+
+    def open(self) -> Sink:
+        return Later(super().open(), since=0, until=0)
 
 
 class Counted(Stage):
@@ -314,6 +321,7 @@ SINKS = [
     SinkCase("spool", Spool, lambda folder, _: Spooled(folder)),
     SinkCase("dead letters", DeadLetterFile, lambda folder, _: Letters(folder)),
     SinkCase("tee", Tee, lambda folder, _: Both(folder)),
+    SinkCase("from a day", Later, lambda folder, _: FromADay(folder)),
     SinkCase("ledger", Ledger, lambda folder, _: Counted(folder)),
     SinkCase("prequential", Collected, lambda folder, _: Judged(folder)),
     SinkCase("screen", Screen, OnScreen),
