@@ -59,12 +59,19 @@ class SiteLibrary:
         return self._policies.get(version)
 
     def in_use(self) -> InUse:
-        """Return what decides now: the release in force; what the settings say of rules and policy without one."""
+        """Return what decides now: the release in force; what the settings say of rules and policy without one.
+
+        It is up to two seconds old, but never older than the last order of this console.
+        """
         at, known = self._live
         if (now := clock.monotonic_ns()) - at >= LIVE_NS:
             known = self._in_use()
             self._live = now, known
         return known
+
+    def ask_anew(self) -> None:
+        """Have what decides asked for at the next call."""
+        self._live = (-LIVE_NS, InUse())
 
     def score(self, model: str, learned: bytes, of: Rescored) -> float:
         """Return the probability that a model gives a payment; raise ArtifactError where that cannot be told."""
@@ -136,9 +143,12 @@ class SiteLibrary:
 class SiteReleases:
     """Puts rules in force, with the model and the policy that decide now."""
 
-    def __init__(self, settings: ServiceSettings, releases: Releases, *, embedded: bool) -> None:
-        """Take the settings and who keeps releases; an embedded engine makes its histories as it runs."""
-        self._settings, self._releases, self._embedded = settings, releases, embedded
+    def __init__(self, settings: ServiceSettings, releases: Releases, library: SiteLibrary, *, embedded: bool) -> None:
+        """Take the settings, who keeps releases, and who is to ask anew after each order.
+
+        An embedded engine makes its histories as it runs.
+        """
+        self._settings, self._releases, self._library, self._embedded = settings, releases, library, embedded
 
     def activate(self, order: Order) -> str:
         """Put rules in force, and return the name of the release.
@@ -149,12 +159,16 @@ class SiteReleases:
         """
         with self._releasing() as put, told_apart():
             rules = need_bundle(order.rules, order.lists)
-            return put.activate(Wanted(rules=rules), Move(order.by, order.now, order.note)).id
+            made = put.activate(Wanted(rules=rules), Move(order.by, order.now, order.note))
+        self._library.ask_anew()
+        return made.id
 
     def rollback(self, release: str, by: str, note: str, now: int) -> str:
         """Put an earlier release in force again, and return its name. Raises as `activate`."""
         with self._releasing() as put, told_apart():
-            return put.again(release, Move(by, now, note)).id
+            made = put.again(release, Move(by, now, note))
+        self._library.ask_anew()
+        return made.id
 
     def moves(self) -> Sequence[Release]:
         """Return what was put in force, by whomever, the newest last; nothing while nobody answers."""

@@ -184,7 +184,7 @@ def serve(settings: ServiceSettings, folder: Path | None, listening: Callable[[O
         workers = workers_of(settings, database, audit, lines_of(settings, folder))
         kept = held.enter_context(kept_releases(settings, embedded=folder is not None))
         library = SiteLibrary(settings, kept)
-        releases = SiteReleases(settings, kept, embedded=folder is not None)
+        releases = SiteReleases(settings, kept, library, embedded=folder is not None)
         cards = card_numbers(settings)
         desk = Desk(Tools(database, audit, settings.review, library, releases, settings.money.base, cards))
         if (rules := library.texts_in_use()) is not None:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from fraud.cli import app
 from fraud.core.errors import ReleaseError, RuleError, SettingsError
-from fraud.dashboard.library import SiteReleases, kept_releases
+from fraud.dashboard.library import SiteLibrary, SiteReleases, kept_releases
 from streaming.settings import ServiceSettings, changed
 
 RULES = 'list bad block card from "bad.txt"\nrule big "paid {amount}" :\n    when amount > 20\n    then review\n'
@@ -60,9 +60,12 @@ def test_a_console_tells_what_the_command_line_put_in_force_and_goes_back_to_it(
     second = last("activate", "--rules", "none", "--by", "night")
     settings = changed(ServiceSettings(), "paths", releases="releases")
     with kept_releases(settings, embedded=True) as kept:
-        site = SiteReleases(settings, kept, embedded=True)
+        library = SiteLibrary(settings, kept)
+        site = SiteReleases(settings, kept, library, embedded=True)
+        assert library.in_use().release == second["id"]
         assert (site.rules(first["rules"]), site.rules("none")) == ((RULES, {"bad.txt": "C1\n"}), None)
         assert site.rollback(first["id"], "lea", "too many", 7) == first["id"]
+        assert (library.in_use().release, library.in_use().rules) == (first["id"], first["rules"])
         told = [(move.id, move.by) for move in site.moves()]
     assert told == [(first["id"], "ops"), (second["id"], "night"), (first["id"], "lea")]
 
