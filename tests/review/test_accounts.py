@@ -4,36 +4,14 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Table, select
 
-from fraud.core.fields import Duration
-from fraud.core.records import DAY, HOUR, MINUTE
-from fraud.review.accounts import Accounts
-from fraud.review.attempts import Limits
+from fraud.core.records import DAY, MINUTE
 from fraud.review.database import Database
 from fraud.review.errors import ConflictError, ForbiddenError, GoneError, InvalidError, TooManyError, UnknownError
-from fraud.review.passwords import Passwords
 from fraud.review.people import Person, Role
-from fraud.review.sessions import Terms
 from fraud.review.tables import account, attempt, invite, session
-
-NOW = 1_790_000_000_000_000_000
-TERMS = Terms(30 * MINUTE, 12 * HOUR, HOUR, Limits(5, 20, Duration(15 * MINUTE)))
-PASSWORD = "correct horse battery"
-CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-
-
-def accounts(database: Database, told: list[tuple[Any, ...]] | None = None, hasher: PasswordHasher = CHEAP) -> Accounts:
-    def journal(_: Connection, *words: object) -> None:
-        if told is not None:
-            told.append(words)
-
-    return Accounts(database, Passwords(hasher), TERMS, journal)
-
-
-def joined(found: Accounts, role: Role = Role.ANALYST, name: str = "Ann") -> str:
-    """Return the session of somebody new."""
-    return found.accept(found.invite(role, NOW), name, f"{name}@example.org", PASSWORD, NOW).token
+from tests.review.members import NOW, PASSWORD, accounts, joined
 
 
 def rows(database: Database, table: Table) -> list[Any]:

@@ -15,7 +15,7 @@ from fraud.review.passwords import Passwords
 from fraud.review.people import Person, Role
 from fraud.review.tables import account, spent
 from fraud.review.words import Waits
-from tests.review.test_accounts import CHEAP, NOW, PASSWORD, TERMS, joined
+from tests.review.members import CHEAP, NOW, PASSWORD, TERMS, joined
 
 ANN = Identity("https://id.example.org", "u-1", "ann@example.org", "Ann of id")
 

@@ -19,7 +19,7 @@ from fraud.review.second_factor import STEP, code_of, secret_of, step_of
 from fraud.review.sessions import Entered, SecondFactor
 from fraud.review.tables import account
 from fraud.review.words import Waits
-from tests.review.test_accounts import CHEAP, NOW, PASSWORD, TERMS, joined
+from tests.review.members import CHEAP, NOW, PASSWORD, TERMS, joined
 
 KEY = bytes(range(32))
 RFC = b"12345678901234567890"
