@@ -10,7 +10,7 @@ from fraud.core.learning.journal import packed_rows, unpacked_rows
 from models.online.recent import HEAD, MOST, RECENT
 from tests.models.online.driven import Site, lived
 from tests.models.online.grown import World
-from tests.models.online.test_watched import watched
+from tests.models.online.watching import watched
 
 FLIPS = 20
 

@@ -5,25 +5,14 @@ import numpy as np
 import pytest
 
 from fraud.core.drift import DRIFT, SAMPLES, SCORE, Drift
-from fraud.core.fields import Duration
 from fraud.core.learning.journal import MemoryJournal
 from fraud.core.learning.settings import DriftSection
 from fraud.core.records import HOUR
 from models.online import loop
 from models.online.watched import WatchedLoop
 from tests.models.online.driven import AGE, RULES, Site
-from tests.models.online.grown import TREES, World, base
-
-NAMES = [f"f{number}" for number in range(TREES)]
-WINDOW = Duration(12 * HOUR)
-
-
-def watched(world: World, action: str = "page", journal: MemoryJournal | None = None, psi: float = 0.25) -> Site:
-    """Return a site whose loop is watched."""
-    site = Site(world, journal=journal)
-    rules = DriftSection(psi=psi, action=action, window=WINDOW, reference=300, least=300)  # type: ignore[arg-type]
-    site.loop = WatchedLoop(base(), site.book, RULES, site.journal, lambda: Drift(NAMES, rules))
-    return site
+from tests.models.online.grown import World, base
+from tests.models.online.watching import NAMES, WINDOW, watched
 
 
 def moved(count: int = 6_000) -> World:
