@@ -25,6 +25,7 @@ PLANTED = {
     "FRAUD_KAFKA__CLIENT__sasl_plain_username": "me",
     "FRAUD_KAFKA__CLIENT__sasl_plain_password": HUNTER,
     "FRAUD_CARDS__KEY": HUNTER * 8,
+    "FRAUD_CONSOLE__OIDC__SECRET": HUNTER,
     "FRAUD_CARDS__PREVIOUS": f'["{HUNTER}-{HUNTER * 8}"]',
 }
 WORDS: dict[str, list[str]] = {
