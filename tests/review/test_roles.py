@@ -63,6 +63,7 @@ ELSEWHERE = {
     "change_view": "whose view it is decides: test_saved_views_are_ones_own_or_the_teams",
     "delete_view": "whose view it is decides: test_saved_views_are_ones_own_or_the_teams",
     "keep_live_rules": "nobody asks for it: it runs at the start",
+    "settle_releases": "nobody asks for it: the console settles what one that was killed began",
 }
 NAMES = {Role.VIEWER: "vera", Role.ANALYST: "anna", Role.LEAD: "lea", Role.ADMIN: "ada"}
 

@@ -17,7 +17,6 @@ from fraud.core.records import DAY, Kind, Reject, Verdict
 from streaming.files import table
 from streaming.files.table import Table
 from streaming.files.values import mapping
-from streaming.files.values.lines import Lines, records
 from streaming.files.values.rows import Row
 from streaming.messages.money import Rates
 
@@ -91,23 +90,6 @@ def test_quoted_field_over_lines_is_one_row(tmp_path: Path) -> None:
 def test_line_ends_of_every_kind_are_read(tmp_path: Path, end: str) -> None:
     found = read(tmp_path / "a.csv", csv(line(), line(card="c2")).replace(b"\n", end.encode()))
     assert [item.tx.card for item in found] == ["c1", "c2"]
-
-
-def test_lines_that_are_in_no_record_are_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"a\nb\nc\n")
-    with path.open("rb") as file:
-        lines = Lines(file, "a")
-        assert list(lines.place(line for line in lines if line != b"b\n")) == [b"a\n", b"c\n"]
-        with pytest.raises(AssertionError, match="3 lines were read, 2 are in records"):
-            lines.checked("a")
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.sampled_from([b'"', b"a", b",", b"\n", b'""', b'",', b',"', b"a,b"]), max_size=60))
-def test_records_hold_every_line_once(parts: list[bytes]) -> None:
-    lines = [each + b"\n" for each in b"".join(parts).split(b"\n") if each.strip()]
-    assert b"".join(records(lines, ",", 2)) == b"".join(lines)
 
 
 def test_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:

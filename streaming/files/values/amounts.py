@@ -80,7 +80,7 @@ class AmountReader:
         return text.replace(said.decimal, ".")
 
     def _number(self, number: Decimal, digits: int, value: Any) -> Money:
-        exact = min(max(number.scaleb(digits), -BEYOND), BEYOND)
+        exact = min(max(number, -BEYOND), BEYOND).scaleb(digits)
         if self._said.unit == "minor" and exact != exact.to_integral_value():
             reason = f"amount {shown(value)} is no whole number of minor units"
             raise RowError(AMOUNT, f"{reason}: where it counts whole units, say [amount] unit = 'major'")
