@@ -17,9 +17,12 @@ pytestmark = pytest.mark.slow
 
 def sent(page: Page, served: Served, count: int = 1) -> list[tuple[str, Mapping[str, list[str]]]]:
     """Wait until so much was sent, and return it."""
-    while len(served.sent) < count:
+    for _ in range(1_000):
+        if len(served.sent) >= count:
+            return served.sent
         page.wait_for_timeout(10)
-    return served.sent
+    msg = f"{len(served.sent)} of {count} messages were sent within 10 s"
+    raise AssertionError(msg)
 
 
 def current(page: Page) -> str:
