@@ -159,7 +159,8 @@ class Site:
     def _marks(self) -> dict[tuple[str, int], int]:
         with self.database.read() as connection:
             marks = connection.exec_driver_sql("SELECT topic, partition, next_offset FROM mark").all()
-        return {(topic, partition): following for topic, partition, following in marks}
+        # in Kafka a mark names its topic's id beside the name
+        return {(topic.partition("@")[0], partition): following for topic, partition, following in marks}
 
     def _done(self) -> object:
         with self.database.read() as connection:

@@ -109,7 +109,7 @@ def test_release_of_ours_is_read() -> None:
         ('{"kind":"labels","do":"drop","chart":"a","by":7}', "by", "by is 7"),
         (case(action="relase"), "action", "action is 'relase': expected release, decline, step_up, block_card"),
         (case(tx_id=""), "tx_id", "tx_id is missing of action 'release': expected 1 to 256 printable"),
-        (case(card="a\u0007"), "card", "card is 'a\\x07': expected 1 to 256 printable"),
+        (case(card="a\u0007"), "card", "card is 'a\\x07', it holds U+0007: expected 1 to 256 printable"),
         (case(at="soon"), "at", "at is 'soon': expected RFC 3339"),
         (case(version=-1), "version", "version is -1: expected a whole number from 0"),
         ('{"kind":"audit","seq":1,"mac":"no","at":"2026-01-31T12:00:00Z"}', "mac", "hexadecimal digits"),
