@@ -34,7 +34,7 @@ def inspect(
     why, the span, the share of frauds by month, repeated ids, currencies. Of each column that is left over it is told
     what it holds and what it promises: how well it alone, learned on earlier days, finds the frauds of later ones.
     """
-    from itertools import islice
+    from itertools import chain, islice
 
     from streaming.files.inspecting import guess as guessing
     from streaming.files.inspecting import profile, survey, text
@@ -47,11 +47,12 @@ def inspect(
     columns = profile.profiles(data)
     guessed = guessing.Guesser(columns).guess() if mapping is None else told(mappings.load(mapping), columns)
     table = Table(data, guessed.mapping, rates(found), card_numbers(found))
-    first = list(islice(table.rows(), len(columns[0].values) if columns else 0))
-    table = Table(data, guessed.mapping, rates(found), card_numbers(found))
     with output.progress("read", table.count(), "rows") as step:
-        seen = survey.Survey().take(counted(table.rows(), step))
-    promised = survey.promises(columns, guessed.left, first) if len(columns[0].values) == len(first) else []
+        rows = counted(table.rows(), step)
+        # those that the profiles are of
+        first = list(islice(rows, len(columns[0].values)))
+        seen = survey.Survey().take(chain(first, rows))
+    promised = survey.promises(columns, guessed.left, first)
     if write_mapping is not None:
         write_mapping.write_text(
             text.toml_of(guessed.mapping, guessed.doubts, guessed.left, data.name), encoding="utf-8"
@@ -60,7 +61,7 @@ def inspect(
     if not json:
         show(guessed, seen, promised, text.changed(guessed.mapping))
     output.account(account.sentences())
-    for remark in (*guessed.doubts, *seen.remarks(DELAY, 7 * 86_400 * 10**9)):
+    for remark in (*guessed.doubts, *seen.remarks(DELAY, options.duration(DELAY) or 0)):
         output.warn(remark)
     if not json:
         next_steps(data, write_mapping, mapping, to_text(seen.first + (seen.last - seen.first) * 4 // 5)[:10])

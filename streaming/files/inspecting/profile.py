@@ -2,15 +2,16 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from streaming.files.pieces import object_of
-from streaming.files.table import files_of, pieces, suffix
+from streaming.files.table import files_of, pieces, suffix, unpacked
 from streaming.files.values.faulty import RowError
+from streaming.files.values.lines import Lines
 from streaming.files.values.mapping import NOTHING
 from streaming.files.values.moments import Nanoseconds, moment_text
 from streaming.files.values.words import text_of
@@ -56,7 +57,7 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 def profiles(path: Path, rows: int = SAMPLE) -> list[Profile]:
-    """Return the columns of a file, a folder or a pattern by their first rows, those that can be told apart.
+    """Return the columns of a file, a folder or a pattern by their first rows, one value a row of each.
 
     Raises:
         DataError: when a file is missing, empty, damaged or of a kind that is not read.
@@ -72,27 +73,24 @@ def profiles(path: Path, rows: int = SAMPLE) -> list[Profile]:
 
     cells: list[Sequence[Any]] = []
     for piece in pieces(first, all_of_them):
-        cells.extend(itertools.islice(readable(piece), rows - len(cells)))
+        cells.extend(itertools.islice(values_of(piece, len(names)), rows - len(cells)))
         if len(cells) >= rows:
             break
     columns = zip(*cells, strict=True) if cells else [() for _ in names]
     return [profile_of(name, column) for name, column in zip(names, columns, strict=True)]
 
 
-def readable(piece: Any) -> Any:
-    """Yield the values of rows that can be told apart."""
+def values_of(piece: Any, columns: int) -> Iterator[Sequence[Any]]:
+    """Yield the values of each row, nothing but None for one whose values cannot be told apart."""
     for _, values in piece.lines():
         try:
             yield values()
         except RowError:
-            continue
+            yield [None] * columns
 
 
 def of_objects(path: Path, rows: int) -> list[Profile]:
     """Return the fields of JSON objects, those within others by their paths."""
-    from streaming.files.table import unpacked
-    from streaming.files.values.lines import Lines
-
     found: dict[str, list[Any]] = {}
     count = 0
     with unpacked(path) as file:
@@ -100,7 +98,7 @@ def of_objects(path: Path, rows: int) -> list[Profile]:
             try:
                 fields = flat(object_of(line))
             except RowError:
-                continue
+                fields = {}
             for name in fields.keys() - found.keys():
                 found[name] = [None] * count
             count += 1

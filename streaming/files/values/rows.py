@@ -60,8 +60,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 class RowReader:
     """Turn one row's values, in the order of a mapping's slots, into a `Row`.
 
-    `converters` read one value of a role each; `noted` tell what is odd in one that is read all the same. The value of
-    a role with several columns is a tuple.
+    `converters` read one value of a role each; `noted` tell what is odd in one that is read all the same.
     """
 
     def __init__(self, mapping: Mapping, rates: Rates, cards: CardNumbers = KEYLESS) -> None:
@@ -120,7 +119,7 @@ class RowReader:
         return Row(tx, verdict, scenario, known_at)
 
     def picked(self, values: Sequence[Any], role: str) -> Any:
-        """Return a role's value of a row, a tuple where the role has several columns."""
+        """Return a role's value of a row, joined where the role has several columns."""
         at = self._at[role]
         return values[at[0]] if len(at) == 1 else joined(role, [self.words.text(values[place]) for place in at])
 
@@ -263,9 +262,7 @@ def identifier(role: str, value: Any) -> str:
 
     A number that a table once kept as a float, such as 1234.0, is the whole number.
     """
-    text = text_of(value)
-    if WHOLE_FLOAT.fullmatch(text):
-        text = text.partition(".")[0]
+    text = without_point(text_of(value))
     if not text or len(text) > LONGEST_ID:
         message = f"{role} {text[:40]!r} is no id: expected 1 to {LONGEST_ID} printable characters"
         raise RowError(role, message)
@@ -273,6 +270,11 @@ def identifier(role: str, value: Any) -> str:
         message = f"{role} {text[:40]!r} is no id, it holds {bad}: expected 1 to {LONGEST_ID} printable characters"
         raise RowError(role, message)
     return text
+
+
+def without_point(text: str) -> str:
+    """Return text, of a whole number that a table once kept as a float, such as 1234.0, its digits."""
+    return text.partition(".")[0] if WHOLE_FLOAT.fullmatch(text) else text
 
 
 def damaged(value: Any) -> Said | None:
@@ -283,9 +285,7 @@ def damaged(value: Any) -> Said | None:
 
 def mcc(value: Any) -> int:
     """Return a merchant category code, 0 for an empty cell; raise RowError when it is none."""
-    text = text_of(value) or "0"
-    if WHOLE_FLOAT.fullmatch(text):
-        text = text.partition(".")[0]
+    text = without_point(text_of(value)) or "0"
     if not (text.isascii() and text.isdigit() and len(text) <= 4):
         message = f"mcc {text[:40]!r} is not a merchant category code: expected four digits"
         raise RowError(MCC, message)

@@ -181,3 +181,11 @@ def test_file_of_mostly_rejects_ends_with_status_1(export: Path) -> None:
         '[columns]\ntime = "trans_time"\ncard = "cc_num"\n[time]\npattern = "%d.%m.%Y"\n'
     )
     assert inspected(str(export), "--mapping", str(export.parent / "mine.toml"))[0] == 1
+
+
+def test_promise_goes_by_the_same_rows_where_one_cannot_be_told_apart(export: Path) -> None:
+    lines = export.read_text(encoding="utf-8").splitlines()
+    export.write_text("\n".join([*lines[:5], "torn", *lines[5:]]), encoding="utf-8")
+    _, last, _ = inspected(str(export))
+    assert last["rejects"] == {"time": 1, "fields": 1}
+    assert {one["name"]: one["ap"] for one in last["left"]}["risk"] == 1.0
