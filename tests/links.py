@@ -22,6 +22,7 @@ from streaming.settings import ClientValue, KafkaSection, ServiceSettings, Store
 from tests.services import shared_kafka
 from tests.site import until
 
+LIBRARIES = ("kafka-python", "confluent")
 PARTITIONS = 4
 _numbers = count()
 

@@ -1,6 +1,5 @@
 """The link on a real Kafka: rebalances, what is noted and when, and what it makes of the mode."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import msgspec
@@ -16,24 +15,11 @@ from streaming.kafka.recovery import Mode
 from streaming.messages import schema
 from tests.contract.driving import answer
 from tests.contract.sources import payments
-from tests.links import PARTITIONS, LinkSite, Store, Unhurried, read_until
+from tests.links import LIBRARIES, PARTITIONS, LinkSite, Store, Unhurried, read_until
 from tests.site import until
 
 BAD = b"{"
-LIBRARIES = ("kafka-python", "confluent")
 DAY = 86_400_000_000_000
-
-
-@pytest.fixture(params=LIBRARIES)
-def site(request: pytest.FixtureRequest) -> LinkSite:
-    """Topics made a moment ago, and links by either library."""
-    return LinkSite(library=request.param)
-
-
-@pytest.fixture
-def ends() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 def joined(site: LinkSite, ends: ExitStack, store: Store | None = None) -> KafkaLink:

@@ -21,19 +21,6 @@ from tests.links import LinkSite, Store, read_until
 from tests.site import until
 
 LABELS = 1_200
-LIBRARIES = ("kafka-python", "confluent")
-
-
-@pytest.fixture(params=LIBRARIES)
-def site(request: pytest.FixtureRequest) -> LinkSite:
-    """Topics made a moment ago, and links by either library."""
-    return LinkSite(library=request.param)
-
-
-@pytest.fixture
-def ends() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 @pytest.fixture

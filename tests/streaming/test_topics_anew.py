@@ -1,6 +1,6 @@
 """A topic deleted and made again, or a log that was cut: nobody goes on in it as if nothing had been."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 
 import pytest
@@ -19,20 +19,6 @@ from tests.contract.driving import answer
 from tests.contract.sources import payments
 from tests.links import PARTITIONS, LinkSite, Store, read_until
 from tests.site import make_anew, until
-
-LIBRARIES = ("kafka-python", "confluent")
-
-
-@pytest.fixture(params=LIBRARIES)
-def site(request: pytest.FixtureRequest) -> LinkSite:
-    """Topics made a moment ago, and links by either library."""
-    return LinkSite(library=request.param)
-
-
-@pytest.fixture
-def ends() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 def answered(link: KafkaLink, count: int) -> list[Answer]:
