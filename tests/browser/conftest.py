@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sy
 
 from tests.browser.served import Open, Served, serving
 from tests.browser.shifts import MOVED
+from tests.browser.steps import leave
 
 expect.set_options(timeout=20_000)  # a busy machine takes its time; nothing here is measured by it
 
@@ -60,6 +61,5 @@ def opened(browser: Browser, served: Served) -> Iterator[Open]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    leave(contexts)
     assert said == []

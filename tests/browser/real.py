@@ -25,7 +25,7 @@ from fraud.review.federation import Federation
 from fraud.review.passwords import Passwords
 from fraud.review.tables import account
 from streaming.settings import ServiceSettings, changed
-from tests.browser.steps import type_into, watched
+from tests.browser.steps import leave, type_into, watched
 from tests.dashboard.listening import listening
 from tests.dashboard.site import CHEAP, PASSWORD, TERMS, Ready
 from tests.databases import SQLITE, new_database
@@ -71,8 +71,7 @@ def running(folder: Path, browser: Browser, **review: Any) -> Iterator[Running]:
         try:
             yield found
         finally:
-            for context in found.contexts:
-                context.close()
+            leave(found.contexts)
     database.close()
     assert found.said == []
 

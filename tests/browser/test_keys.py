@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Page, expect
 
+from fraud.review.views import Owner
 from tests.browser.served import Open, Served
 from tests.dashboard.seeded import queue_rows
 from tests.dashboard.shown import reader, scene
@@ -243,6 +244,16 @@ def test_row_that_changes_changes_in_its_cells_alone(opened: Open, served: Serve
     assert page.evaluate("window.marked") == ["999.00"]
     expect(page.locator("#alert-100 input")).to_be_checked()
     assert current(page) == "alert-100"
+
+
+def test_row_that_changes_names_its_reader_as_the_page_did(opened: Open, served: Served) -> None:
+    page = opened("/queue")
+    shown = scene(served.shown["queue"])
+    for owner, called in ((reader().id, "you"), (reader().id + 1, "Anna Lang")):
+        changed = msgspec.structs.replace(queue_rows()[0], owner=Owner(owner, "Anna Lang", 0, mine=False), verdict=None)
+        html = served.pages.render("row", changed, shown)
+        served.tell("changed", 1, json.dumps({"id": 100, "html": html}))
+        expect(page.locator("#alert-100 .c-owner")).to_have_text(called)
 
 
 def test_row_that_somebody_decided_greys_where_it_is_and_cannot_be_chosen(opened: Open, served: Served) -> None:

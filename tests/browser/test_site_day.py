@@ -20,7 +20,7 @@ from models.online.snapshots import decoded
 from streaming import wiring
 from streaming.kafka.updates import SNAPSHOT
 from streaming.worker.warm_up import warm_up
-from tests.browser.steps import case_of, give, save_rules, take_next, type_into, watched
+from tests.browser.steps import case_of, give, leave, save_rules, take_next, type_into, watched
 from tests.dashboard.site import PASSWORD
 from tests.site import Site, until
 
@@ -107,8 +107,7 @@ class Day(Site):
         self._over.set()
         if self._traffic.ident is not None:
             self._traffic.join()
-        for context in self._contexts:
-            context.close()
+        leave(self._contexts)
         super().close()
 
     def _pay_on(self) -> None:

@@ -233,6 +233,8 @@
     parsed.innerHTML = html.trim();
     const fresh = parsed.content.firstElementChild;
     const before = [...row.cells];
+    // it was rendered once for everybody
+    for (const owner of all(`[data-owner="${one("#rows").dataset.reader}"]`, fresh)) owner.textContent = "you";
     one("a.open", fresh).setAttribute("href", one("a.open", row).getAttribute("href")); // it names this queue
     [...fresh.cells].forEach((cell, place) => {
       if (place === 0 || cell.innerHTML === before[place].innerHTML) return;
