@@ -82,14 +82,13 @@ def flags_of(tx: Transaction) -> int:
 class OnlineExtractor:
     """The Extractor port over a state store of record tables."""
 
-    def __init__(self, store: TableStore) -> None:
-        """Keep the store; nothing is read before `open`."""
-        self._store = store
+    def __init__(self, store: TableStore, digits: int = 2) -> None:
+        """Keep the store; nothing is read before `open`. `digits` are those of the base currency's minor unit."""
+        self._store, self._unit = store, 10.0**digits
         self._spec = spec()
         self._work: TableSet | None = None
         self._change: Ints = np.zeros(at.CHANGE_FIELDS, np.int64)
         self._old: Ints = np.zeros(at.CHANGE_FIELDS, np.int64)
-        self._label: Ints = np.zeros(at.LABEL_FIELDS, np.int64)
         self._rows: Ints = np.zeros(4, np.int64)
         self._described: Transaction | None = None
         self._histories = HistoryBatch()
@@ -123,7 +122,7 @@ class OnlineExtractor:
         find = work.entities.find
         self._rows[:] = (find(card), find(merchant), find(device) if device else -1, work.pairs.find(pair))
         out: Values = np.empty(WIDTH, np.float32)
-        read_vector(work.entities.rows, work.pairs.rows, self._rows, self._change, out)
+        read_vector(work.entities.rows, work.pairs.rows, self._rows, self._change, self._unit, out)
         return out
 
     def absorb(self, tx: Transaction, position: Position | None) -> tuple[Mark, ...]:
@@ -155,12 +154,13 @@ class OnlineExtractor:
         if not mask | sides:
             return
         self._place(keys)
-        self._label[:] = label_fields(label)
+        said = self._verdict[: at.LABEL_FIELDS]
+        said[:] = label_fields(label)
         if mask:
-            apply(work.entities.rows, work.pairs.rows, self._rows, self._label, mask)
-            work.applied("apply", keys, self._label.tobytes(), position)
+            apply(work.entities.rows, work.pairs.rows, self._rows, said, mask)
+            work.applied("apply", keys, said.tobytes(), position)
         if sides:
-            self._verdict[: at.LABEL_FIELDS], self._verdict[ev.V_AMOUNT] = self._label, label.base_amount
+            self._verdict[ev.V_AMOUNT] = label.base_amount
             self._verdict[ev.V_CARD], self._verdict[ev.V_MERCHANT] = (
                 self._change[at.C_CARD],
                 self._change[at.C_MERCHANT],

@@ -43,7 +43,7 @@ from streaming.rebuild.histories import Reencode
 from streaming.rebuild.inputs import InputLog
 from streaming.rebuild.state import Made, Rebuild
 from streaming.release_wiring import block_list, first_choice, need_unread, next_choice
-from streaming.settings import KafkaSection, ServiceSettings, card_numbers
+from streaming.settings import KafkaSection, ServiceSettings, card_numbers, rates
 from streaming.worker.catch_up import CatchUp, Job
 from streaming.worker.deadlines import LatencyBudget
 from streaming.worker.fallback import FallbackEngine, RulesFallback
@@ -200,7 +200,7 @@ def decider(
     held = first_look(store, settings.store.timeout)
     pointer, chosen = first_choice(settings, configured, held or InUse())
     watch = outside.watch
-    extractor = OnlineExtractor(TimedStore(store, watch))
+    extractor = OnlineExtractor(TimedStore(store, watch), rates(settings).base_digits)
     plain = Engine(extractor, store, chosen, None, Lateness(settings.lateness.allowed), budget)
     engine = TimedEngine(plain, watch)
     rules = RulesFallback(chosen, len(extractor.names), extractor.version)
@@ -355,7 +355,11 @@ def rebuild(settings: ServiceSettings, folder: Path) -> Rebuild:
         StateError: when the store is not empty, or workers are at work.
     """
     store, scratch = open_store(settings, site=site_of(settings.kafka)), MemoryStore()
-    made = Made(scratch, OnlineExtractor(scratch), folder / f"{settings.kafka.prefix}{settings.kafka.group}.rebuild")
+    made = Made(
+        scratch,
+        OnlineExtractor(scratch, rates(settings).base_digits),
+        folder / f"{settings.kafka.prefix}{settings.kafka.group}.rebuild",
+    )
     job = Rebuild(input_log(settings), store, made, partial(need_alone, settings.kafka))
     job.begin()
     return job
@@ -369,7 +373,7 @@ def reencode(settings: ServiceSettings) -> Reencode:
         StateError: when the store holds histories of its encoder already, or the release in force reads them.
     """
     scratch = MemoryStore()
-    extractor = OnlineExtractor(scratch)
+    extractor = OnlineExtractor(scratch, rates(settings).base_digits)
     scorer = wiring.scorer(settings.model.name, settings, extractor.version)
     need_unread(settings, scorer.encoder)
     job = Reencode(settings.model.name, scorer, input_log(settings), scratch, extractor, open_store(settings))

@@ -234,10 +234,6 @@ class ServiceSettings(Settings, frozen=True):
     review: ReviewSection = ReviewSection()
 
 
-FEATURE_DIGITS = 2
-"""Decimal digits of the base currency that `features/state/vector.py` divides by."""
-
-
 def read_settings(path: Path | None = None, env: Mapping[str, str] | None = None) -> ServiceSettings:
     """Return the settings of a file, overridden by the environment.
 
@@ -279,18 +275,11 @@ def rates(settings: Settings) -> Rates:
     """Return the currencies as the decoders use them.
 
     Raises:
-        SettingsError: when a rate cannot be, or the base counts in other units than hundredths, as features do.
+        SettingsError: when a rate cannot be.
     """
     money = settings.money
-    found = Rates(money.base, {code: str(rate) for code, rate in money.worth().items()}, money.digits, money.max_amount)
-    if found.digits(money.base) != FEATURE_DIGITS:
-        msg = (
-            f"money.base is {money.base}, whose minor unit has {found.digits(money.base)} digits: features, reasons "
-            "and rules count in hundredths of the base; choose one with two digits, such as EUR or USD, and give "
-            f"the rate of {money.base} in money.rates"
-        )
-        raise SettingsError(msg)
-    return found
+    worth = {code: str(rate) for code, rate in money.worth().items()}
+    return Rates(money.base, worth, money.digits, money.max_amount)
 
 
 def card_numbers(settings: Settings) -> CardNumbers:

@@ -126,10 +126,10 @@ def rule_book(settings: Settings) -> RuleBook:
     Raises:
         RuleError: when the file cannot be read or has faults.
     """
-    file, money = settings.rules.file, settings.money
+    file = settings.rules.file
     if not file:
         return NoRules()
-    path, words = DEFAULT if file == "default" else Path(file), vocabulary(rates(settings).digits(money.base))
+    path, words = DEFAULT if file == "default" else Path(file), vocabulary(rates(settings).base_digits)
     return ReloadingRules(path, words, card_numbers(settings), beside=True)
 
 
@@ -178,8 +178,7 @@ def release_rules(settings: Settings, release: Release, text: Callable[[str], st
     """Return the rules of a release; `text` returns the text of a hash. Raises RuleError, and what `text` raises."""
     if release.rules == NO_RULES:
         return NoRules()
-    money = settings.money
-    words = vocabulary(rates(settings).digits(money.base))
+    words = vocabulary(rates(settings).base_digits)
     return compiled_bundle(text(release.rules), words, card_numbers(settings))
 
 
@@ -215,7 +214,7 @@ def build(
     `told_at` and `told` as in `assemble`; `chosen` decides, unless the settings are to say what does.
     """
     store = MemoryStore(settings.engine.retry_horizon)
-    extractor = OnlineExtractor(store)
+    extractor = OnlineExtractor(store, rates(settings).base_digits)
     return assemble(settings, store, extractor, chosen or strategy(settings, extractor.version), told_at, told)
 
 
@@ -226,7 +225,7 @@ def outside(settings: Settings, log: TopicLog, since: int, told: Closing) -> Out
     and DeliveryError when another process writes to the log.
     """
     topics, store, watch = Topics(), MemoryStore(settings.engine.retry_horizon), Watch()
-    extractor = OnlineExtractor(TimedStore(store, watch))
+    extractor = OnlineExtractor(TimedStore(store, watch), rates(settings).base_digits)
     chosen, cards = guarded(settings, strategy(settings, extractor.version))
     sink = Published(log.outlet(), topics, since, watch)
     learner = Told(Outlet(sink, topics, None), chosen.scorer.version)
@@ -312,7 +311,7 @@ def extraction(
 def recorded(settings: Settings, recorder: Recorder) -> Parts:
     """Return an engine that keeps histories and reports what it does to them."""
     store = RecordingStore(recorder, settings.engine.retry_horizon)
-    extractor = RecordingExtractor(store, recorder)
+    extractor = RecordingExtractor(store, recorder, rates(settings).base_digits)
     given = msgspec.structs.replace(strategy(settings, extractor.version), scorer=RecordingScorer())
     return assemble(settings, store, extractor, given)
 

@@ -26,7 +26,6 @@ PAIR_FEATURES = 2 * PAIR_LEVELS + PAIR_SINGLE_FEATURES
 WIDTH = TRANSACTION_FEATURES + 3 * ENTITY_FEATURES + PAIR_FEATURES
 DAY_US, HOUR_US = 86_400_000_000, 3_600_000_000
 EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
-MINOR = 100.0
 IQR_OF_NORMAL = 1.349
 LEAST_SPREAD = 0.1
 MONEY_BACK, PRESENCE_SHIFT = (
@@ -57,10 +56,10 @@ def deviation(count: int, logs: int, squares: int) -> float:
 
 
 @compiled
-def read_transaction(change: Ints, out: Floats) -> None:
-    """Fill the columns that need no state."""
+def read_transaction(change: Ints, unit: float, out: Floats) -> None:
+    """Fill the columns that need no state; `unit` is how many minor units of the base currency its major unit has."""
     when, flags = change[at.C_AT], change[at.C_FLAGS]
-    out[0] = change[at.C_AMOUNT] / MINOR
+    out[0] = change[at.C_AMOUNT] / unit
     out[1] = change[at.C_LOG] / at.LOG_SCALE
     out[2] = (when % DAY_US) / HOUR_US
     out[3] = (when // DAY_US + EPOCH_WEEKDAY) % 7
@@ -71,7 +70,7 @@ def read_transaction(change: Ints, out: Floats) -> None:
 
 
 @compiled
-def read_windows(row: Row, when: int, out: Floats, merged: Row) -> float:
+def read_windows(row: Row, when: int, unit: float, out: Floats, merged: Row) -> float:
     """Fill count, sum, mean, deviation, maximum and distinct of every window; return the 30-day mean (minor units)."""
     mean = 0.0
     for level in range(LEVELS):
@@ -79,10 +78,10 @@ def read_windows(row: Row, when: int, out: Floats, merged: Row) -> float:
         mean = total / count if count else 0.0
         cells = out[level * WINDOW_FEATURES : (level + 1) * WINDOW_FEATURES]
         cells[0] = count
-        cells[1] = total / MINOR
-        cells[2] = mean / MINOR if count else np.nan
+        cells[1] = total / unit
+        cells[2] = mean / unit if count else np.nan
         cells[3] = deviation(count, logs, squares)
-        cells[4] = largest / MINOR if count else np.nan
+        cells[4] = largest / unit if count else np.nan
         cells[5] = distinct(merged)
     return mean
 
@@ -125,11 +124,11 @@ def read_history(row: Row, when: int, out: Floats, verdicts: Ints) -> None:
 
 
 @compiled
-def read_entity(row: Row, change: Ints, out: Floats, merged: Row, verdicts: Ints) -> None:
+def read_entity(row: Row, change: Ints, unit: float, out: Floats, merged: Row, verdicts: Ints) -> None:
     """Fill all columns of one entity."""
     when = change[at.C_AT]
     head = row[: at.BUCKETS_AT].view(np.int64)
-    mean = read_windows(row, when, out, merged)
+    mean = read_windows(row, when, unit, out, merged)
     labels = LEVELS * WINDOW_FEATURES
     read_labels(row, when, out[labels:])
     single = out[labels + 3 * RISK_LEVELS :]
@@ -140,13 +139,13 @@ def read_entity(row: Row, change: Ints, out: Floats, merged: Row, verdicts: Ints
 
 
 @compiled
-def read_pair_row(row: Row, change: Ints, out: Floats) -> None:
+def read_pair_row(row: Row, change: Ints, unit: float, out: Floats) -> None:
     """Fill all columns of the pair card-merchant."""
     when = change[at.C_AT]
     head = row[: at.PAIR_BUCKETS_AT].view(np.int64)
     for level in range(PAIR_LEVELS):
         count, total = read_pair(row, when, level)
-        out[2 * level], out[2 * level + 1] = count, total / MINOR
+        out[2 * level], out[2 * level + 1] = count, total / unit
     single = out[2 * PAIR_LEVELS :]
     single[0] = since(when, head[at.P_LAST])
     single[1] = since(when, head[at.P_FIRST])
@@ -156,18 +155,19 @@ def read_pair_row(row: Row, change: Ints, out: Floats) -> None:
 
 
 @compiled
-def look(entities: Row, pairs: Row, rows: Ints, change: Ints, out: Floats) -> None:
+def look(entities: Row, pairs: Row, rows: Ints, change: Ints, unit: float, out: Floats) -> None:
     """Fill `out`, float32 of `WIDTH` columns, for one prepared change; change no state.
 
     `rows` holds the row numbers of card, merchant, device and pair; 0 is the empty row, -1 no such entity.
+    `unit` is how many minor units of the base currency its major unit has, in which amounts are told.
     """
     merged, verdicts = np.zeros(REGISTERS, np.uint8), np.zeros(7, np.int64)
-    read_transaction(change, out)
+    read_transaction(change, unit, out)
     for entity in range(3):
         begin = TRANSACTION_FEATURES + entity * ENTITY_FEATURES
         cells = out[begin : begin + ENTITY_FEATURES]
         if rows[entity] < 0:
             cells[:] = np.nan
         else:
-            read_entity(entities[rows[entity]], change, cells, merged, verdicts)
-    read_pair_row(pairs[rows[3]], change, out[TRANSACTION_FEATURES + 3 * ENTITY_FEATURES :])
+            read_entity(entities[rows[entity]], change, unit, cells, merged, verdicts)
+    read_pair_row(pairs[rows[3]], change, unit, out[TRANSACTION_FEATURES + 3 * ENTITY_FEATURES :])

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
 from fraud.core.records import DAY, HOUR, MINUTE, SECOND
+from streaming.messages import currencies
 
 UNKNOWN = "\u2013"
 MINUS = "\u2212"
@@ -23,13 +24,6 @@ BANDS = (0.08, 0.30, 0.80)
 URGENT = 0.25
 """The share of its span under which time left is told as urgent."""
 VERSION_LENGTH = 6
-
-DECIMALS = {
-    **dict.fromkeys(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV"], 0),
-    **dict.fromkeys(["XAF", "XOF", "XPF"], 0),
-    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
-}
-"""ISO 4217: currencies whose minor unit is not a hundredth."""
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
@@ -49,11 +43,16 @@ def count(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}".replace(",", THIN).replace("-", MINUS)
 
 
+def places(currency: str) -> int:
+    """Return how many decimal digits a currency's minor unit has: ISO 4217, else 2."""
+    return currencies.digits().get(currency, currencies.UNKNOWN)
+
+
 def money(minor: int | None, currency: str = "EUR") -> str:
     """Return an amount without its currency: `1,234.50`, from a million on `1.24 M`."""
     if minor is None:
         return UNKNOWN
-    digits = DECIMALS.get(currency, 2)
+    digits = places(currency)
     value = minor / 10**digits
     return f"{number(value / MILLION, 2)} M" if abs(value) >= MILLION else number(value, digits)
 
@@ -62,7 +61,7 @@ def gain(minor: int | None, currency: str = "EUR") -> str:
     """Return a cost or gain in whole units with its sign: `+12,340`."""
     if minor is None:
         return UNKNOWN
-    value = round(minor / 10 ** DECIMALS.get(currency, 2))
+    value = round(minor / 10 ** places(currency))
     return f"+{number(value)}" if value > 0 else number(value)
 
 

@@ -18,7 +18,7 @@ from streaming import clock, release_wiring, service_wiring, wiring
 from streaming.files.releases import FolderReleases
 from streaming.releasing import Move, NoHistories, Releasing, Wanted, bundle_of
 from streaming.rule_file import compiled_bundle
-from streaming.settings import ServiceSettings, card_numbers
+from streaming.settings import ServiceSettings, card_numbers, rates
 
 LIVE_NS = 2_000_000_000
 """What is in force is asked for no more often than so: every case page wants to know."""
@@ -41,8 +41,7 @@ class SiteLibrary:
 
     def vocabulary(self) -> Vocabulary:
         """Return what rules may name."""
-        money = self._settings.money
-        return wiring.vocabulary(money.digits.get(money.base, 2))
+        return wiring.vocabulary(rates(self._settings).base_digits)
 
     def rules(self, version: str) -> RuleSet | None:
         """Return compiled rules, None where their text is not kept here."""

@@ -181,6 +181,7 @@ def _globals(asset: Callable[[str], str]) -> dict[str, Any]:
         "parameters": addresses.parameters,
         "graph_address": addresses.graph_address,
         "place_of": addresses.place_of,
+        "places": formats.places,
         "risk": formats.risk,
         "left": formats.left,
         "drawn": drawn,

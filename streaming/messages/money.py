@@ -30,10 +30,15 @@ class Rates(msgspec.Struct, frozen=True):
         said = self.places.get(currency)
         return currencies.digits().get(currency, currencies.UNKNOWN) if said is None else said
 
+    @property
+    def base_digits(self) -> int:
+        """How many decimal digits the base currency's minor unit has."""
+        return self.digits(self.base)
+
     def to_base(self, amount: int, currency: str) -> int:
         """Return minor units of the base currency, rounded half up; raise KeyError without a rate."""
         if currency == self.base:
             return amount
-        shift = self.digits(self.base) - self.digits(currency)
+        shift = self.base_digits - self.digits(currency)
         exact = (Decimal(amount) * Decimal(self.rates[currency])).scaleb(shift)
         return int(exact.to_integral_value(ROUND_HALF_UP))

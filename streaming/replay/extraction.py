@@ -63,9 +63,9 @@ class RecordingStore(MemoryStore):
 class RecordingExtractor(OnlineExtractor):
     """The live extractor, reporting what it looks at."""
 
-    def __init__(self, store: RecordingStore, recorder: Recorder) -> None:
-        """Take the store and who listens."""
-        super().__init__(store)
+    def __init__(self, store: RecordingStore, recorder: Recorder, digits: int = 2) -> None:
+        """Take the store, who listens, and the digits of the base currency's minor unit."""
+        super().__init__(store, digits)
         self._recorder = recorder
 
     def look(self, tx: Transaction) -> Values:

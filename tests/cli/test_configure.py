@@ -10,7 +10,7 @@ from fraud.cli import app
 from fraud.core.errors import SettingsError
 from fraud.core.settings import load
 from fraud.simulate import fdh
-from streaming.settings import ServiceSettings, rates
+from streaming.settings import ServiceSettings
 
 
 @pytest.fixture
@@ -91,9 +91,25 @@ def test_alert_budget_with_a_model_is_met_with_the_models_own_scores(payments: P
     assert checked.stdout.strip().endswith("ready")
 
 
-@pytest.mark.parametrize("base", ["JPY", "KWD"])
-def test_base_that_does_not_count_in_hundredths_is_refused(base: str) -> None:
-    with pytest.raises(
-        SettingsError, match=f"money.base is {base}, whose minor unit has . digits: .* choose one with two"
-    ):
-        rates(load(f'[money]\nbase = "{base}"', {}, ServiceSettings))
+@pytest.mark.parametrize(
+    ("base", "paid", "sums"), [("JPY", "8000", ["8000", "16000"]), ("KWD", "8.25", ["8.25", "16.50"])]
+)
+def test_base_of_other_digits_counts_in_its_own_major_units(
+    payments: Path, base: str, paid: str, sums: list[str]
+) -> None:
+    folder = payments.parent
+    rows = [f"T{n},2025-01-01T00:0{n}:00Z,C1,M1,{paid},0" for n in range(3)]
+    (csv := folder / "a.csv").write_text("\n".join(["id,time,card,merchant,amount,fraud", *rows, ""]))
+    (folder / "m.toml").write_text(
+        '[columns]\nid="id"\ntime="time"\ncard="card"\nmerchant="merchant"\namount="amount"\nlabel="fraud"\n'
+        f'[amount]\ncurrency = "{base}"\n'
+    )
+    (folder / "r.fr").write_text(
+        'rule seen "{amount} of {sum(card, 1d)}" :\n  when sum(card, 1d) >= amount\n  then note\n'
+    )
+    (folder / "s.toml").write_text(f'[money]\nbase = "{base}"\n')
+    given = ["--settings", str(folder / "s.toml"), "--rules", str(folder / "r.fr"), "--model", "rules"]
+    status, said = replayed(csv, *given, "--label-delay", "none", "--out", str(folder / "out.jsonl"))
+    assert status == 0, said
+    told = [json.loads(line)["reasons"] for line in (folder / "out.jsonl").read_text().splitlines()]
+    assert [[each["text"] for each in one] for one in told] == [[], *([f"{paid} of {one}"] for one in sums)]

@@ -1,5 +1,7 @@
 """Rows depend on the set of what they took in, not on its order."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from fraud.core.records import Mark, Position, Transaction
 
 PAID = 1_700_000_000_000_000
 HOUR = 3_600_000_000
+MONEY = re.compile("amount|.*_(sum|mean|max)_(10m|1h|1d|7d|30d)(?<!vs_mean_30d)")
 
 
 def payment() -> NDArray[np.int64]:
@@ -69,3 +72,21 @@ def test_retry_past_its_first_answer_counts_once_within_24_payments_and_twice_be
     marks = extractor.absorb(paid(0), Position("t", 0, 100))
     assert marks == (() if counts else (Mark.REPEATED,))
     assert (store.entities.get("cC") != before) is counts
+
+
+def looked(digits: int) -> NDArray[np.float32]:
+    """Return the vector of a card's third payment where the base currency has so many digits."""
+    extractor = OnlineExtractor(MemoryStore(), digits)
+    extractor.open([])
+    for number in range(2):
+        extractor.absorb(paid(number), Position("t", 0, number))
+    return extractor.look(paid(2))
+
+
+@pytest.mark.parametrize(("digits", "times"), [(0, 100.0), (3, 0.1)])
+def test_sums_are_told_in_the_major_unit_of_the_base_and_nothing_else_changes(digits: int, times: float) -> None:
+    names, usual, other = OnlineExtractor(MemoryStore()).names, looked(2), looked(digits)
+    money = np.array([bool(MONEY.fullmatch(name)) for name in names])
+    assert np.array_equal(other[~money], usual[~money], equal_nan=True)
+    assert usual[names.index("card_sum_1d")] == 2.0
+    assert np.allclose(other[money], usual[money] * times, rtol=1e-6, equal_nan=True)

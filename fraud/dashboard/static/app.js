@@ -117,7 +117,10 @@
     one("#chosen").textContent = `${picked.length} selected · ${money(stake)} at stake · ${cards} card${cards === 1 ? "" : "s"}`;
   }
 
-  const money = (minor) => (minor / 100).toFixed(2).replace(/\B(?=(\d{3})+\.)/g, ",");
+  function money(minor) {
+    const places = Number(one("#rows").dataset.places);
+    return (minor / 10 ** places).toLocaleString("en", {minimumFractionDigits: places, maximumFractionDigits: places});
+  }
 
   function inQueue(event) {
     if (!one("#rows")) return false;
