@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from features.descriptors import text_hash
 from features.histories import APPEND, HistoryBatch, Looked
+from features.own_columns import OwnColumns
 from features.spec import UNUSUAL_RATIO, spec
 from features.state import events as ev
 from features.state import history as hs
@@ -40,6 +41,7 @@ from features.state.vector import WIDTH
 from features.state.vector import look as read_vector
 from features.state.windows import prepare
 from features.stores.working_set import EVERY_SIDE, Change, TableSet, TableStore
+from fraud.core.attributes.declaration import NOTHING, Declaration
 from fraud.core.identity import own_name
 from fraud.core.ports import Encoder
 from fraud.core.records import (
@@ -82,10 +84,13 @@ def flags_of(tx: Transaction) -> int:
 class OnlineExtractor:
     """The Extractor port over a state store of record tables."""
 
-    def __init__(self, store: TableStore, digits: int = 2) -> None:
-        """Keep the store; nothing is read before `open`. `digits` are those of the base currency's minor unit."""
+    def __init__(self, store: TableStore, digits: int = 2, declared: Declaration = NOTHING) -> None:
+        """Keep the store; nothing is read before `open`.
+
+        `digits` are those of the base currency's minor unit; vectors have the own columns `declared`.
+        """
         self._store, self._unit = store, 10.0**digits
-        self._spec = spec()
+        self._own = OwnColumns(declared, digits)
         self._work: TableSet | None = None
         self._change: Ints = np.zeros(at.CHANGE_FIELDS, np.int64)
         self._old: Ints = np.zeros(at.CHANGE_FIELDS, np.int64)
@@ -99,12 +104,12 @@ class OnlineExtractor:
     @property
     def names(self) -> tuple[str, ...]:
         """Return the feature names, in vector order."""
-        return self._spec.names
+        return self._own.spec.names
 
     @property
     def version(self) -> str:
         """Return the version of the declared feature table."""
-        return self._spec.version
+        return self._own.spec.version
 
     def open(self, batch: Sequence[Arrival], encoder: Encoder | None = None, *, reads: bool = True) -> TableSet:
         """Read the working set of a batch, with the histories of an encoder if one is given."""
@@ -121,8 +126,10 @@ class OnlineExtractor:
             self._histories.look(tx, keys, self._change)
         find = work.entities.find
         self._rows[:] = (find(card), find(merchant), find(device) if device else -1, work.pairs.find(pair))
-        out: Values = np.empty(WIDTH, np.float32)
+        out: Values = np.empty(WIDTH + self._own.width, np.float32)
         read_vector(work.entities.rows, work.pairs.rows, self._rows, self._change, self._unit, out)
+        if self._own.width:
+            self._own.fill(tx, out[WIDTH:])
         return out
 
     def absorb(self, tx: Transaction, position: Position | None) -> tuple[Mark, ...]:

@@ -22,6 +22,7 @@ from features.state.layout import (
     RISK_LEVELS,
     VERDICTS,
 )
+from fraud.core.attributes.declaration import NOTHING, PREFIX, Declaration
 
 # An amount this many times the card's own median counts as unusual: about 2.4 standard deviations of a card whose
 # deviation is half its mean. A fraud of unusual amount says more of the card than of the merchant.
@@ -50,6 +51,8 @@ class Spec(msgspec.Struct, frozen=True):
         return tuple(feature.name for feature in self.features)
 
 
+OWN_COLUMNS = 1
+"""The version of what own columns mean: another one is another spec."""
 ENTITIES = {"card": "merchants", "merchant": "cards", "device": "cards"}
 
 TRANSACTION = (
@@ -149,9 +152,26 @@ def declared() -> Iterator[Feature]:
     yield from pair_features()
 
 
+def own_features(declared: Declaration) -> Iterator[Feature]:
+    """Yield the own columns of a declaration, in vector order: numbers, then expressions."""
+    for name in declared.numbers:
+        yield Feature(PREFIX + name, "attributes", "", "number", f"own number {name}, as sent")
+    for name, text in declared.expressions:
+        yield Feature(PREFIX + name, "attributes", "", "expression", text)
+
+
 @cache
-def spec() -> Spec:
-    """Return the feature spec of this release."""
+def spec(declared: Declaration = NOTHING) -> Spec:
+    """Return the feature spec of this release with the own columns of a declaration; without any it is the base."""
+    if not declared:
+        return base()
+    text = msgspec.json.encode((base().version, OWN_COLUMNS, declared))
+    return Spec((*base().features, *own_features(declared)), hashlib.sha256(text).hexdigest()[:12])
+
+
+@cache
+def base() -> Spec:
+    """Return the feature spec of this release without own columns."""
     table = tuple(declared())
     layout = (LAYOUT_VERSION, LEVELS, RISK_LEVELS, PAIR_LEVELS, RING, VERDICTS)
     fixed = (AMOUNT_BINS, BIN_FIRST, BIN_WIDTH, LOG_SCALE, UNUSUAL_RATIO)

@@ -54,7 +54,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     without one; `architecture` fixes the network's shape; `exits` names the exits, first one first, with the threshold
     below which a payment leaves there (the last has none). Labels came within `label_delay` (1 +- `label_spread`).
     `until` is when the last payment was made that it was fitted or chosen on, 0 where the card does not say. `gate` is
-    by which settings labels were held back meanwhile, empty for none.
+    by which settings labels were held back meanwhile, empty for none. `attrs` are the own columns that it reads beside
+    the features of the release, their kind or expression by name; unset without any.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     exits: dict[str, float | None] = {}
     encoder: str = ""
     architecture: dict[str, Any] = {}
+    attrs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     settings: dict[str, Any] = {}
     libraries: dict[str, str] = {}
     format: int = FORMAT
@@ -119,13 +121,24 @@ def save(root: Path, draft: Card, arrays: Mapping[str, NDArray[np.generic]], *, 
     return card
 
 
-def load(root: Path, name: str, *, spec_version: str | None = None, version: str | None = None) -> Artifact:
+def load(
+    root: Path, name: str, *, spec_version: str | None = None, version: str | None = None,
+    attrs: Mapping[str, str] | None = None,
+) -> Artifact:  # fmt: skip
     """Return the artifact in use under `name`, or the given version of it.
 
     Raises ArtifactError when there is none, when card and weights do not belong together, when the format is newer
-    than this release, or when it was trained on another feature spec than `spec_version`.
+    than this release, or when it was trained on another feature spec than `spec_version`, which has the own columns
+    `attrs`.
     """
     card, arrays = _read(folder_of(root, name, version))
+    own, here = own_columns(card), dict(attrs or {})
+    if spec_version is not None and own != here:
+        message = (
+            f"Model '{card.name}' {card.version} was trained on {listed(own)}, here there is a declaration of "
+            f"{listed(here)}. Declare the same ([attrs] of the settings, or of the mapping), or train it again."
+        )
+        raise ArtifactError(message)
     if spec_version is not None and card.spec_version != spec_version:
         message = (
             f"Model '{card.name}' {card.version} was trained on feature spec {card.spec_version}, this release "
@@ -133,6 +146,16 @@ def load(root: Path, name: str, *, spec_version: str | None = None, version: str
         )
         raise ArtifactError(message)
     return Artifact(card, arrays)
+
+
+def own_columns(card: Card) -> dict[str, str]:
+    """Return the own columns that a model reads, their kind or expression by name."""
+    return {} if isinstance(card.attrs, msgspec.UnsetType) else card.attrs
+
+
+def listed(attrs: Mapping[str, str]) -> str:
+    """Return own columns in words."""
+    return f"own columns {', '.join(f'{name} ({text})' for name, text in attrs.items())}" if attrs else "no own columns"
 
 
 def card_of(root: Path, name: str, version: str | None = None) -> Card:

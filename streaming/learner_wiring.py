@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from features.spec import spec
 from fraud.core.engine import Strategy
 from fraud.core.errors import ArtifactError, StoreUnavailableError
 from fraud.core.labels import LabelBook
@@ -182,7 +181,7 @@ def own(settings: ServiceSettings) -> Strategy:
     Raises:
         ArtifactError: when its model does not exist, or has nothing to learn.
     """
-    chosen = wiring.strategy(settings, spec().version)
+    chosen = wiring.strategy(settings, wiring.spec_of(settings).version)
     if settings.refresh.enabled and wiring.refreshing(chosen) is None:
         msg = (
             f"refresh.enabled, but model.name is '{settings.model.name}', which has no leaves to learn: name a booster "
@@ -204,10 +203,10 @@ def said_by(settings: ServiceSettings, store: Store, found: InUse, last: Strateg
     release, pointer = release_in(found.release), pointer_in(found.pointer)
     if release is not None:
         without_rules = msgspec.structs.replace(release, rules=NO_RULES)  # a learner asks none of them
-        chosen = wiring.released(settings, without_rules, store.text, spec().version, last)
+        chosen = wiring.released(settings, without_rules, store.text, wiring.spec_of(settings).version, last)
     else:
         name = settings.model.name if pointer is None else pointer.version
-        chosen = wiring.strategy(changed(settings, "model", name=name), spec().version)
+        chosen = wiring.strategy(changed(settings, "model", name=name), wiring.spec_of(settings).version)
     need_room(settings, chosen)
     return Chosen(None, chosen)
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from features.spec import spec
 from fraud.core.engine import Strategy
 from fraud.core.errors import ArtifactError, StateError
 from fraud.core.ports import RuleBook
@@ -79,7 +78,7 @@ def made_ready(settings: ServiceSettings, rules: RuleBook, found: InUse, last: S
             raise StateError(msg)
         return Chosen(pointer, pointed(settings, rules, pointer))
     with closing(open_releases(settings)) as releases:
-        strategy = wiring.released(settings, release, releases.text, spec().version, last)
+        strategy = wiring.released(settings, release, releases.text, wiring.spec_of(settings).version, last)
     if strategy.scorer is not last.scorer:
         warm_up(wiring.build(settings, chosen=strategy))
     chosen = msgspec.structs.replace(strategy, rules=blocking(rules, strategy.rules))
@@ -158,7 +157,7 @@ def followed(
                 f"it keeps its model while it runs; to see that one, start it with --model {release.model}"
             )
             raise ArtifactError(msg)
-        strategy = wiring.released(settings, release, releases.text, spec().version, last)
+        strategy = wiring.released(settings, release, releases.text, wiring.spec_of(settings).version, last)
         rules = blocking(chosen.rules, strategy.rules)
         return Chosen(None, msgspec.structs.replace(strategy, rules=rules))
 

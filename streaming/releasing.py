@@ -9,7 +9,6 @@ from typing import Protocol
 
 import msgspec
 
-from features.spec import spec
 from fraud.core.card_numbers import KEYLESS, CardNumbers
 from fraud.core.engine import Strategy
 from fraud.core.errors import ArtifactError, ReleaseError
@@ -111,7 +110,7 @@ class Releasing:
         def text(name: str) -> str:
             return texts[name] if name in texts else self._releases.text(name)
 
-        ready = wiring.released(self._settings, draft, text, spec().version)
+        ready = wiring.released(self._settings, draft, text, wiring.spec_of(self._settings).version)
         model, encoder = ready.scorer.version, ready.scorer.encoder
         whole = msgspec.structs.replace(
             draft, model=model, encoder=encoder, at=move.at, by=move.by, note=move.note, how=how

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from features.extractor import OnlineExtractor
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisStore
 from features.stores.rowlog.copies import warm_loops
@@ -43,7 +42,7 @@ from streaming.rebuild.histories import Reencode
 from streaming.rebuild.inputs import InputLog
 from streaming.rebuild.state import Made, Rebuild
 from streaming.release_wiring import block_list, first_choice, need_unread, next_choice
-from streaming.settings import KafkaSection, ServiceSettings, card_numbers, rates
+from streaming.settings import KafkaSection, ServiceSettings, card_numbers
 from streaming.worker.catch_up import CatchUp, Job
 from streaming.worker.deadlines import LatencyBudget
 from streaming.worker.fallback import FallbackEngine, RulesFallback
@@ -200,7 +199,7 @@ def decider(
     held = first_look(store, settings.store.timeout)
     pointer, chosen = first_choice(settings, configured, held or InUse())
     watch = outside.watch
-    extractor = OnlineExtractor(TimedStore(store, watch), rates(settings).base_digits)
+    extractor = wiring.extractor_of(TimedStore(store, watch), settings)
     plain = Engine(extractor, store, chosen, None, Lateness(settings.lateness.allowed), budget)
     engine = TimedEngine(plain, watch)
     rules = RulesFallback(chosen, len(extractor.names), extractor.version)
@@ -292,6 +291,8 @@ def kafka_link(
     producer = producer_of(kafka, f"{kafka.group}-{member}" if transactional else "")
     consumer = consumer_of(kafka, kafka.group, member)
     codec = wiring.codec(settings, Limits(ahead=settings.lateness.future))
+    if odd is not None:
+        odd.follow(codec.wrong)
     offsets = Offsets(settings.store.durable_after, kafka.commit_every)
     link = KafkaLink(
         consumer,
@@ -355,11 +356,8 @@ def rebuild(settings: ServiceSettings, folder: Path) -> Rebuild:
         StateError: when the store is not empty, or workers are at work.
     """
     store, scratch = open_store(settings, site=site_of(settings.kafka)), MemoryStore()
-    made = Made(
-        scratch,
-        OnlineExtractor(scratch, rates(settings).base_digits),
-        folder / f"{settings.kafka.prefix}{settings.kafka.group}.rebuild",
-    )
+    name = f"{settings.kafka.prefix}{settings.kafka.group}.rebuild"
+    made = Made(scratch, wiring.extractor_of(scratch, settings), folder / name)
     job = Rebuild(input_log(settings), store, made, partial(need_alone, settings.kafka))
     job.begin()
     return job
@@ -373,7 +371,7 @@ def reencode(settings: ServiceSettings) -> Reencode:
         StateError: when the store holds histories of its encoder already, or the release in force reads them.
     """
     scratch = MemoryStore()
-    extractor = OnlineExtractor(scratch, rates(settings).base_digits)
+    extractor = wiring.extractor_of(scratch, settings)
     scorer = wiring.scorer(settings.model.name, settings, extractor.version)
     need_unread(settings, scorer.encoder)
     job = Reencode(settings.model.name, scorer, input_log(settings), scratch, extractor, open_store(settings))

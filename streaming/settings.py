@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from fraud.common.files import read_private
+from fraud.core.attributes.declaration import Declaration, declaration, need_carried
 from fraud.core.card_numbers import CardNumbers
 from fraud.core.errors import SettingsError
 from fraud.core.fields import Address, Duration, Secret, Section, named_secret, positive, setting
@@ -249,7 +250,9 @@ def read_settings(path: Path | None = None, env: Mapping[str, str] | None = None
     except OSError as error:
         msg = f"settings file {path} cannot be read ({error.strerror}): see 'fraud settings' for what may stand in one"
         raise SettingsError(msg) from error
-    return load(text, os.environ if env is None else env, ServiceSettings, secret_in)
+    found = load(text, os.environ if env is None else env, ServiceSettings, secret_in)
+    declared(found)
+    return found
 
 
 def secret_in(path: str) -> str:
@@ -282,6 +285,12 @@ def rates(settings: Settings) -> Rates:
     return Rates(money.base, worth, money.digits, money.max_amount)
 
 
+def declared(settings: Settings) -> Declaration:
+    """Return the own columns of a site; raise SettingsError where they cannot be."""
+    need_carried(settings.attrs)
+    return declaration(settings.attrs, "settings")
+
+
 def card_numbers(settings: Settings) -> CardNumbers:
     """Return what becomes of card numbers, the same one for the same settings; raise SettingsError where a key is none.
 
@@ -311,4 +320,6 @@ def fingerprint(settings: Settings) -> str:
         parts = *parts, version
     if settings.gate.enabled:
         parts = *parts, settings.gate, settings.refresh.every
+    if own := declared(settings):
+        parts = *parts, own
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -5,14 +5,18 @@ No other module names concrete classes.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 import models
 from features.extractor import OnlineExtractor
-from features.spec import spec
+from features.spec import Spec, spec
 from features.stores.memory import MemoryStore
+from features.stores.working_set import TableStore
+from fraud.core.attributes.declaration import differing
 from fraud.core.engine import Engine, Lateness, Strategy
+from fraud.core.errors import SettingsError
 from fraud.core.labels import LabelBook
 from fraud.core.pending import MemoryPending
 from fraud.core.ports import RuleBook, RuleOutcome, Scorer, Sink, Source
@@ -41,8 +45,9 @@ from streaming.replay.extraction import Extraction, Recorder, RecordingExtractor
 from streaming.replay.job import Replay, Request
 from streaming.rule_file import DEFAULT, ReloadingRules, compiled_bundle
 from streaming.run import Parts
-from streaming.settings import card_numbers, rates
+from streaming.settings import card_numbers, declared, rates
 
+S = TypeVar("S", bound=Settings)
 Closing = Callable[[Closed, Mapping[str, HeldChart], int], None]
 """Is told what ends of a learner's periods bring about, what its gate holds then, and their time (ns of the stream)."""
 SHIPPED = Path(models.__file__).parent / "artifacts"
@@ -66,7 +71,8 @@ def scorer(name: str, settings: Settings, spec_version: str) -> Scorer:
     home = _home(bare, Path(settings.model.folder), version)
     folder = registry.folder_of(home, bare, version or None)
     signatures.require_trusted(folder, settings.model.trusted)
-    artifact = registry.load(home, bare, spec_version=spec_version, version=folder.name)
+    own = declared(settings).definitions
+    artifact = registry.load(home, bare, spec_version=spec_version, version=folder.name, attrs=own)
     made = Blend.of(artifact) if artifact.card.kind in (blend.BLEND, blend.NETWORK) else Booster.of(artifact)
     made.evidence = settings.reasons.evidence
     return made
@@ -114,9 +120,20 @@ class NoRules:
 NOTHING = RuleOutcome()
 
 
-def vocabulary(digits: int = 2) -> Vocabulary:
-    """Return the names that rules may use; `digits` are those of the base currency's minor unit."""
-    features = spec().features
+def spec_of(settings: Settings) -> Spec:
+    """Return the features of a site: those of this release, and the site's own columns."""
+    return spec(declared(settings))
+
+
+def extractor_of(store: TableStore, settings: Settings) -> OnlineExtractor:
+    """Return what turns payments into vectors of a site's features, over a store."""
+    return OnlineExtractor(store, rates(settings).base_digits, declared(settings))
+
+
+def vocabulary(settings: Settings | None = None) -> Vocabulary:
+    """Return the names that rules may use, with the own columns of a site."""
+    settings = settings or Settings()
+    features, digits = spec_of(settings).features, rates(settings).base_digits
     return Vocabulary.of([one.name for one in features], [one.meaning for one in features], digits)
 
 
@@ -126,10 +143,9 @@ def rule_book(settings: Settings) -> RuleBook:
     Raises:
         RuleError: when the file cannot be read or has faults.
     """
-    file = settings.rules.file
-    if not file:
+    if not (file := settings.rules.file):
         return NoRules()
-    path, words = DEFAULT if file == "default" else Path(file), vocabulary(rates(settings).base_digits)
+    path, words = DEFAULT if file == "default" else Path(file), vocabulary(settings)
     return ReloadingRules(path, words, card_numbers(settings), beside=True)
 
 
@@ -178,8 +194,7 @@ def release_rules(settings: Settings, release: Release, text: Callable[[str], st
     """Return the rules of a release; `text` returns the text of a hash. Raises RuleError, and what `text` raises."""
     if release.rules == NO_RULES:
         return NoRules()
-    words = vocabulary(rates(settings).base_digits)
-    return compiled_bundle(text(release.rules), words, card_numbers(settings))
+    return compiled_bundle(text(release.rules), vocabulary(settings), card_numbers(settings))
 
 
 def released(
@@ -214,7 +229,7 @@ def build(
     `told_at` and `told` as in `assemble`; `chosen` decides, unless the settings are to say what does.
     """
     store = MemoryStore(settings.engine.retry_horizon)
-    extractor = OnlineExtractor(store, rates(settings).base_digits)
+    extractor = extractor_of(store, settings)
     return assemble(settings, store, extractor, chosen or strategy(settings, extractor.version), told_at, told)
 
 
@@ -225,7 +240,7 @@ def outside(settings: Settings, log: TopicLog, since: int, told: Closing) -> Out
     and DeliveryError when another process writes to the log.
     """
     topics, store, watch = Topics(), MemoryStore(settings.engine.retry_horizon), Watch()
-    extractor = OnlineExtractor(TimedStore(store, watch), rates(settings).base_digits)
+    extractor = extractor_of(TimedStore(store, watch), settings)
     chosen, cards = guarded(settings, strategy(settings, extractor.version))
     sink = Published(log.outlet(), topics, since, watch)
     learner = Told(Outlet(sink, topics, None), chosen.scorer.version)
@@ -277,19 +292,37 @@ def assemble(
 def replay(request: Request, also: Sink | None = None) -> Replay:
     """Return a replay, its engine embedded; `also` gets its answers too.
 
-    Raises what `strategy` and `mapping.load` raise.
+    Raises what `strategy`, `mapping.load` and `under` raise.
     """
+    request = msgspec.structs.replace(request, settings=under(request.settings, request.mapping))
     return Replay(request, table(request), build(request.settings, request.delay), also)
 
 
 def codec(settings: Settings, limits: Limits | None = None) -> Codec:
     """Return what decodes messages; raise SettingsError where a key of card numbers is none."""
-    return Codec(rates(settings), limits, card_numbers(settings))
+    return Codec(rates(settings), limits, card_numbers(settings), declared(settings))
 
 
 def table(request: Request) -> Table:
     """Return the file of a replay, to be read. Raises what `mapping.load` raises."""
     return Table(request.data, mapping.load(request.mapping), rates(request.settings), card_numbers(request.settings))
+
+
+def under(settings: S, name: str) -> S:
+    """Return the settings with the own columns that a mapping declares, where they declare none themselves.
+
+    Raises:
+        MappingError: when there is no such mapping, or something is wrong with it.
+        SettingsError: when both declare own columns, and not the same.
+    """
+    said = mapping.load(name).attrs
+    own, site = said.declared(name), declared(settings)
+    if not own or own == site:
+        return settings
+    if site:
+        msg = f"mapping {name} declares other own columns than the settings: {differing(own, site)}; declare the same"
+        raise SettingsError(msg)
+    return msgspec.structs.replace(settings, attrs=said.carried())
 
 
 def extraction(
@@ -311,7 +344,7 @@ def extraction(
 def recorded(settings: Settings, recorder: Recorder) -> Parts:
     """Return an engine that keeps histories and reports what it does to them."""
     store = RecordingStore(recorder, settings.engine.retry_horizon)
-    extractor = RecordingExtractor(store, recorder, rates(settings).base_digits)
+    extractor = RecordingExtractor(store, recorder, rates(settings).base_digits, declared(settings))
     given = msgspec.structs.replace(strategy(settings, extractor.version), scorer=RecordingScorer())
     return assemble(settings, store, extractor, given)
 

@@ -56,17 +56,20 @@ def promote(
 
     Refused while a release is in force, which names the version that decides.
     """
-    from features.spec import spec
     from models import registry
     from streaming import clock
+    from streaming.wiring import spec_of
 
     need_no_release(settings, store, f"promoting {name} {version}")
     folder = root(models, settings)
     registry.require_known(folder, name)
     registry.promote(folder, name, version, clock.now_ns())
     card = registry.card_of(folder, name)
-    if card.spec_version != spec().version:
-        output.say(f"warning: it was trained on feature spec {card.spec_version}, this release computes another")
+    if card.spec_version != spec_of(options.settings(settings)).version:
+        own = registry.own_columns(card)
+        other = f"it reads {registry.listed(own)}, which the settings do not declare" if own else ""
+        other = other or f"it was trained on feature spec {card.spec_version}, this release computes another"
+        output.say(f"warning: {other}")
     output.last_line({"name": name, "version": version})
 
 

@@ -51,8 +51,9 @@ def check(
     from streaming.settings import card_numbers
     from streaming.wiring import vocabulary
 
+    found = options.settings(settings)
     try:
-        rules = read_rules(file or DEFAULT, vocabulary(), card_numbers(options.settings(settings)))
+        rules = read_rules(file or DEFAULT, vocabulary(found), card_numbers(found))
     except RuleError as error:
         output.show(str(error))
         raise typer.Exit(1) from error
@@ -63,11 +64,14 @@ def check(
 
 
 @app.command("names")
-def names(part: Annotated[str, typer.Argument(help="Only lines with this text in them.")] = "") -> None:
+def names(
+    part: Annotated[str, typer.Argument(help="Only lines with this text in them.")] = "",
+    settings: options.SettingsFile = None,
+) -> None:
     """List every field and feature that a rule may name, how it is written as a call, and its meaning."""
     from streaming.wiring import vocabulary
 
-    shown = [line for line in lines(vocabulary()) if part in line]
+    shown = [line for line in lines(vocabulary(options.settings(settings))) if part in line]
     for line in shown:
         output.show(line)
     output.last_line({"names": len(shown)})

@@ -23,6 +23,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from fraud.core.attributes.declaration import AttrsSection
 from fraud.core.card_numbers import CardsSection
 from fraud.core.errors import SettingsError
 from fraud.core.fields import Duration, Secret, Section, is_secret, setting
@@ -267,6 +268,7 @@ class Settings(Section, frozen=True):
     money: Money = Money()
     lateness: LatenessSection = LatenessSection()
     cards: CardsSection = CardsSection()
+    attrs: AttrsSection = AttrsSection()
     policy: PolicySection = PolicySection()
     rules: RulesSection = RulesSection()
     engine: EngineSection = EngineSection()

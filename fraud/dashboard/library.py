@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from features.spec import spec
 from fraud.core.errors import ArtifactError, FraudError, ReleaseError, RuleError, SettingsError
 from fraud.core.ports import Policy
 from fraud.core.releases import NO_RULES, Release, Releases
@@ -18,7 +17,7 @@ from streaming import clock, release_wiring, service_wiring, wiring
 from streaming.files.releases import FolderReleases
 from streaming.releasing import Move, NoHistories, Releasing, Wanted, bundle_of
 from streaming.rule_file import compiled_bundle
-from streaming.settings import ServiceSettings, card_numbers, rates
+from streaming.settings import ServiceSettings, card_numbers
 
 LIVE_NS = 2_000_000_000
 """What is in force is asked for no more often than so: every case page wants to know."""
@@ -37,11 +36,12 @@ class SiteLibrary:
 
     def names(self, spec_version: str) -> tuple[str, ...] | None:
         """Return the names of the features of a spec version, None for one that is not this program's."""
-        return spec().names if spec_version == spec().version else None
+        ours = wiring.spec_of(self._settings)
+        return ours.names if spec_version == ours.version else None
 
     def vocabulary(self) -> Vocabulary:
         """Return what rules may name."""
-        return wiring.vocabulary(rates(self._settings).base_digits)
+        return wiring.vocabulary(self._settings)
 
     def rules(self, version: str) -> RuleSet | None:
         """Return compiled rules, None where their text is not kept here."""

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.spec import spec
 from fraud.core.errors import ArtifactError
 from fraud.core.learning.outcomes import probability
 from fraud.core.ports import Scorer
@@ -80,7 +79,7 @@ class SiteModels:
 
     def _read(self, version: str) -> Loaded:
         try:
-            scorer = wiring.scorer(version, self._settings, spec().version)
+            scorer = wiring.scorer(version, self._settings, wiring.spec_of(self._settings).version)
         except ImportError as error:
             msg = f"{version} cannot be run here ({error.name} is missing: install fraud[onnx])"
             raise ArtifactError(msg) from error

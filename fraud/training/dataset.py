@@ -44,7 +44,8 @@ COLUMNS: dict[str, type[np.generic]] = {
 class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the vectors depend on. `label_delay` is in nanoseconds; `settings` names anything else that matters.
 
-    `gate` is by which settings labels are held back, empty for none.
+    `gate` is by which settings labels are held back, empty for none; `attrs` are the own columns, their kind or
+    expression by name.
 
     Labels come between `label_delay * (1 - label_spread)` and `label_delay * (1 + label_spread)` after their payments.
     """
@@ -55,6 +56,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     settings: str = ""
     label_spread: float = 0.0
     gate: dict[str, Any] = {}
+    attrs: dict[str, str] = {}
 
     @property
     def latest(self) -> int:

@@ -18,7 +18,7 @@ from streaming import wiring
 from streaming.files.table import Table, file_hash
 from streaming.files.values import mapping
 from streaming.replay.extraction import Extraction
-from streaming.settings import card_numbers, fingerprint, gate_of, rates
+from streaming.settings import card_numbers, declared, fingerprint, gate_of, rates
 
 if TYPE_CHECKING:
     from fraud.training.recording import HistoryLog, Recording
@@ -51,7 +51,12 @@ class ExtractionRequest(NamedTuple):
         text = msgspec.json.encode(table.mapping).decode() + fingerprint(self.settings)
         version = wiring.extraction(table, self.delay, self.settings).spec_version
         delay = -1 if self.delay is None else self.delay
-        return Identity(file_hash(self.data), version, delay, text, self.spread, gate_of(self.settings))
+        own = declared(self.settings).definitions
+        return Identity(file_hash(self.data), version, delay, text, self.spread, gate_of(self.settings), own)
+
+    def declared(self) -> "ExtractionRequest":
+        """Return it under settings that declare the mapping's own columns; raise SettingsError as `wiring.under`."""
+        return self._replace(settings=wiring.under(self.settings, self.mapping))
 
 
 def silent(text: str) -> None:
@@ -80,6 +85,7 @@ def extracted(
     if not 0 <= request.spread < 1:
         msg = f"--delay-spread {request.spread:g}: expected a share from 0 to below 1, such as 0.3 for 30 % sooner or "
         raise SettingsError(msg + "later")
+    request = request.declared()
     table = request.table()
     rows = table.count() if request.data.exists() else None
     table.rows()

@@ -184,6 +184,7 @@ def draft(data: Dataset, name: str, created: int, request: FitRequest, made: Mad
         label_spread=identity.label_spread,
         until=int(data.time[made.rows.train].max()),
         gate=identity.gate,
+        attrs=identity.attrs or msgspec.UNSET,
         seed=booster_of(request.settings).seed,
         metrics=measured.get(made.kind, {}),
         metrics_by_model=measured if len(measured) > 1 else {},

@@ -6,11 +6,13 @@ it was seen), `pan` (a card number that is not taken), or the name of the field 
 for tokens here, before anything is kept or said of a message.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from fraud.core.attributes.declaration import NOTHING, Declaration
 from fraud.core.card_numbers import KEYLESS, CardNumbers
 from fraud.core.errors import CardNumberError
 from fraud.core.records import MINUTE, Arrival, KnownLabel, Label, Position, Reject, Transaction
@@ -47,11 +49,19 @@ class Codec:
 
     `unknown_fields` counts fields that were not known and went to `attrs`.
 
-    `cards` says what becomes of card numbers.
+    `cards` says what becomes of card numbers. `wrong` counts, by name, values of the own columns `declared` that are of
+    another type and so count as missing.
     """
 
-    def __init__(self, rates: Rates | None = None, limits: Limits | None = None, cards: CardNumbers = KEYLESS) -> None:
+    def __init__(
+        self,
+        rates: Rates | None = None,
+        limits: Limits | None = None,
+        cards: CardNumbers = KEYLESS,
+        declared: Declaration = NOTHING,
+    ) -> None:
         """Prepare a decoder per topic."""
+        self._declared, self.wrong = declared, Counter[str]()
         self._rates = rates or Rates()
         self.cards = cards
         self._limits = limits or Limits()
@@ -97,6 +107,9 @@ class Codec:
             sent, attrs = self._second_look(message, error, TransactionMessage)
         for name, value in (("id", sent.id), ("card", sent.card), ("merchant", sent.merchant), ("device", sent.device)):
             need_printable(name, value)
+        attrs = self.cards.attrs({**(sent.attrs or {}), **attrs} if attrs else sent.attrs)
+        if attrs and self._declared:
+            self.wrong.update(self._declared.wrong(attrs))
         currency = sent.currency or self._rates.base
         happened_at = time_in(sent.happened_at, seen_at, self._limits.ahead)
         return Transaction(
@@ -114,7 +127,7 @@ class Codec:
             channel=sent.channel,
             mcc=sent.mcc,
             text=self.cards.text(sent.text),
-            attrs=self.cards.attrs({**(sent.attrs or {}), **attrs} if attrs else sent.attrs),
+            attrs=attrs,
         )
 
     def _label(self, message: bytes, seen_at: int) -> Label:

@@ -23,6 +23,11 @@ class OddRecords:
         """Take what to call the topics: their names without the site's prefix, by name."""
         self._names = names or {}
         self._refused, self._skipped, self._cut = Tally(), Tally(), Tally()
+        self._wrong: Mapping[str, int] = {}
+
+    def follow(self, wrong: Mapping[str, int]) -> None:
+        """Tell from now on what a codec counts: values of own columns that are of another type, by name."""
+        self._wrong = wrong
 
     def refuse(self, reject: Reject) -> None:
         """Count a record that goes to the dead letters, and what its letter leaves out."""
@@ -49,6 +54,10 @@ class OddRecords:
         yield counter("fraud_rejects", "Messages that could not be used: dead letters", self._refused, "topic", "code")
         yield counter("fraud_skipped", "Records read past that are none of ours", self._skipped, "topic", "code")
         yield counter("fraud_cut", "Records of which less was kept or passed on than came", self._cut, "topic", "part")
+        wrong = Tally()
+        for name, times in list(self._wrong.items()):
+            wrong.add(name, times=times)
+        yield counter("fraud_own_values_wrong", "Values of own columns of another type: missing", wrong, "name")
 
     def _name(self, topic: str) -> str:
         """Return a topic's name without prefix and id."""

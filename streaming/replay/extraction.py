@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from features.extractor import OnlineExtractor, keys_of
 from features.stores.memory import MemoryStore
+from fraud.core.attributes.declaration import NOTHING, Declaration
 from fraud.core.ports import Codes, Matrix, Sink
 from fraud.core.records import Arrival, Position, Reject, Transaction, Values, Verdict
 from models.rules_only import RulesOnly
@@ -63,9 +64,11 @@ class RecordingStore(MemoryStore):
 class RecordingExtractor(OnlineExtractor):
     """The live extractor, reporting what it looks at."""
 
-    def __init__(self, store: RecordingStore, recorder: Recorder, digits: int = 2) -> None:
-        """Take the store, who listens, and the digits of the base currency's minor unit."""
-        super().__init__(store, digits)
+    def __init__(
+        self, store: RecordingStore, recorder: Recorder, digits: int = 2, declared: Declaration = NOTHING
+    ) -> None:
+        """Take the store, who listens, the digits of the base currency's minor unit, and the own columns."""
+        super().__init__(store, digits, declared)
         self._recorder = recorder
 
     def look(self, tx: Transaction) -> Values:

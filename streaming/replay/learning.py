@@ -25,6 +25,7 @@ from models.online.refreshed import Refreshing
 from models.online.refresher import Base, Pace
 from models.online.snapshots import decoded, encoded
 from models.online.watched import WatchedLoop
+from streaming.settings import declared
 
 TYPICAL = 5_000
 """The amount, in minor units, at which it is told where alerts begin: costs may let that depend on the amount."""
@@ -160,7 +161,8 @@ def drift_watch(settings: Settings, chosen: Strategy) -> Drift:
     """Return a watch for drift of what a strategy decides on, which has heard nothing yet."""
     scores = chosen.scorer.reference_scores if isinstance(chosen.scorer, Booster | Blend) else ()
     alerts = alert_log_odds(chosen.policy, TYPICAL)
-    return Drift(spec().names, settings.drift, scores, probability(alerts) if math.isfinite(alerts) else None)
+    names = spec(declared(settings)).names
+    return Drift(names, settings.drift, scores, probability(alerts) if math.isfinite(alerts) else None)
 
 
 def base_of(chosen: Strategy) -> Base | None:

@@ -45,7 +45,7 @@ PATTERN = re.compile(
   | (?P<date>\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2})?Z?)?(?!\w))
   | (?P<duration>\d+(?:\.\d+)?[smhd]\b)
   | (?P<number>\d+(?:\.\d+)?(?![\w.]))
-  | (?P<name>[^\W\d]\w*)
+  | (?P<name>attrs\.[a-z]\w*|[^\W\d]\w*)
   | (?P<text>"[^"\n]*")
   | (?P<sign>==|!=|<=|>=|[<>(){},:+\-*/])
     """,

@@ -68,7 +68,7 @@ def fields(digits: int) -> tuple[Field, ...]:
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DISTINCT = "distinct"
-WINDOWED = re.compile(rf"(?P<entity>[^_]+)_(?P<what>\w+)_(?P<window>{PATTERN.pattern})")
+WINDOWED = re.compile(rf"(?P<entity>[^_.]+)_(?P<what>\w+)_(?P<window>{PATTERN.pattern})")
 
 
 class Vocabulary:
@@ -91,7 +91,7 @@ class Vocabulary:
         """Return the vocabulary of a feature list; a name with `since_` in it counts seconds."""
         texts = meanings or [""] * len(names)
         return cls(
-            [Term(name, text, "since_" in name) for name, text in zip(names, texts, strict=True)],
+            [Term(name, text, counts_seconds(name)) for name, text in zip(names, texts, strict=True)],
             digits,
         )
 
@@ -151,6 +151,11 @@ class Vocabulary:
             apart = _row(whats & self.plurals) or "nothing"
             raise FaultAt(call.arguments[1].span, f"no count of '{what}' of one {entity}: known are {apart}")
         raise FaultAt(call.at, f"unknown function '{what}' of {entity}.{nearest(what, whats - self.plurals)}")
+
+
+def counts_seconds(name: str) -> bool:
+    """Tell whether a feature is a span of time: by its name, unless it is an own column, which may have any."""
+    return "since_" in name and "." not in name
 
 
 def _windowed(names: Iterable[str]) -> Iterable[tuple[tuple[str, str, float], str]]:

@@ -82,8 +82,17 @@ class ColumnReader:
         known_at = self._known(columns, times, others, odd)
         bases = self._bases(columns, amounts)
         cards = self._distinct(columns, "card", None, odd)
-        cells = zip(ids, cards, times, amounts, bases, currencies, *others.values(), known_at, strict=False)
+        own = self._own(columns, odd)
+        cells = zip(ids, cards, times, amounts, bases, currencies, *others.values(), known_at, own, strict=False)
         return list(starmap(built, cells)), odd
+
+    def _own(self, columns: Sequence[Any], odd: list[Odd]) -> Iterable[dict[str, Any] | None]:
+        """Return the own columns of each row, None where there are none."""
+        names = tuple(self._rows.own)
+        if not names:
+            return repeat(None)
+        values = [self._distinct(columns, role, None, odd) for role in self._rows.own.values()]
+        return (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
 
     def _known(
         self, columns: Sequence[Any], times: list[int], others: dict[str, Iterable[Any]], odd: list[Odd]
@@ -199,6 +208,7 @@ def built(
     verdict: Verdict | None,
     scenario: str,
     known_at: int | None,
+    attrs: dict[str, Any] | None,
 ) -> Row:
     """Return a row of values in the order of the columns."""
     tx = Transaction(
@@ -215,6 +225,7 @@ def built(
         channel=channel,
         mcc=mcc,
         text=text,
+        attrs=attrs,
     )
     return Row(tx, verdict, scenario, known_at)
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from fraud.core.errors import MappingError, nearest
+from fraud.core.attributes.declaration import PREFIX as ATTRS
+from fraud.core.attributes.declaration import AttrsSection
+from fraud.core.errors import MappingError, SettingsError, nearest
 
 SHIPPED = Path(__file__).parents[2] / "mappings"
 UNIT_NS = {
@@ -77,6 +79,12 @@ words = ["NULL", "\\\\N", "NaN", "N/A", "#N/A", "NA", "None", "nil", "-", "--", 
 
 [constants]                # of every row, in place of a column: merchant, device, channel, kind, mcc, text
 # channel = "ecom"
+
+[attrs.number]             # own columns, which become features: docs/attributes.md
+# old_balance = "oldbalanceOrg"
+
+[attrs.expression]         # + - * / log abs min max distance_km missing, of own numbers, amount, hour, weekday
+# drift = "old_balance - amount"
 """
 
 Source = str | tuple[str, ...]
@@ -179,11 +187,17 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channel: ChannelWords = ChannelWords()
     missing: Missing = Missing()
     constants: Constants = Constants()
+    attrs: AttrsSection = AttrsSection()
 
     def roles(self) -> dict[str, tuple[str, ...]]:
-        """Return the columns of each role that the file is said to have."""
+        """Return the columns of each role that the file is said to have, own columns as `attrs.NAME`."""
         said = msgspec.structs.asdict(self.columns)
-        return {role: (name,) if isinstance(name, str) else tuple(name) for role, name in said.items() if name}
+        found = {role: (name,) if isinstance(name, str) else tuple(name) for role, name in said.items() if name}
+        return found | {ATTRS + name: (column,) for name, column in self.own_columns().items()}
+
+    def own_columns(self) -> dict[str, str]:
+        """Return the file's column of each own column by name."""
+        return {name: column for names in self.attrs.sources().values() for name, column in names.items()}
 
     def slots(self) -> list[str]:
         """Return the columns that are read, in the order of roles; one of several roles more than once."""
@@ -219,6 +233,14 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise MappingError(msg)
         for section, words in (("label", self.label), ("kind", self.kind), ("channel", self.channel)):
             check_words(section, msgspec.structs.asdict(words))
+        for name, column in self.own_columns().items():
+            if not column:
+                msg = f"mapping: attrs.{name} names no column: expected the name of one, or a path such as payer.age"
+                raise MappingError(msg)
+        try:
+            self.attrs.declared("mapping")
+        except SettingsError as error:
+            raise MappingError(str(error)) from error
         return self
 
 

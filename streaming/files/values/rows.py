@@ -16,6 +16,7 @@ from streaming.files.values.amounts import AMOUNT, AmountReader, Money
 from streaming.files.values.faulty import RowError, shown
 from streaming.files.values.mapping import Amount, Mapping
 from streaming.files.values.moments import LATEST, TIME, Days, moment_text, time_reader
+from streaming.files.values.own import OwnReader
 from streaming.files.values.words import Said, WordReader, is_missing, text_of
 from streaming.messages.currencies import code_of
 from streaming.messages.faults import unprintable
@@ -60,7 +61,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 class RowReader:
     """Turn one row's values, in the order of a mapping's slots, into a `Row`.
 
-    `converters` read one value of a role each; `noted` tell what is odd in one that is read all the same.
+    `converters` read one value of a role each; `noted` tell what is odd in one that is read all the same; `own` has
+    the roles of own columns by name.
     """
 
     def __init__(self, mapping: Mapping, rates: Rates, cards: CardNumbers = KEYLESS) -> None:
@@ -90,6 +92,10 @@ class RowReader:
             **words.noted,
             **dict.fromkeys(("id", "card", "merchant", "device"), damaged),
         }
+        own = OwnReader(mapping, words)
+        self.converters |= own.converters
+        self.noted |= own.noted
+        self.own = own.roles
         self.defaults = DEFAULTS | self._constants(mapping)
 
     def read(self, values: Sequence[Any], number: int, told: Callable[[str, str], None] | None = None) -> Row:
@@ -108,6 +114,7 @@ class RowReader:
             seen_at=happened_at,
             currency=currency,
             **others | {"kind": flowing(others["kind"], money)},
+            attrs={name: self._value(role, values, None) for name, role in self.own.items()} or None,
         )
         known = self._value(LABEL_TIME, values, None)
         verdict, known_at, odd = judged(verdict, known, happened_at)

@@ -54,7 +54,7 @@ class Shelf:
 
     def vocabulary(self) -> Vocabulary:
         """Return what rules may name."""
-        return wiring.vocabulary(2)
+        return wiring.vocabulary()
 
     def policy(self, version: str) -> Policy | None:
         """Return none."""

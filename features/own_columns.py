@@ -1,0 +1,43 @@
+"""Own columns of the vector: numbers as a message gives them, and expressions over them; no state."""
+
+from typing import Any
+
+import numpy as np
+
+from features.spec import spec
+from fraud.core.attributes.algebra import AMOUNT, HOUR, WEEKDAY
+from fraud.core.attributes.declaration import Declaration
+from fraud.core.attributes.values import MISSING, MOST_NUMBER, number_of
+from fraud.core.records import DAY, Transaction, Values
+from fraud.core.records import HOUR as HOUR_NS
+
+EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
+
+
+class OwnColumns:
+    """Fills the own columns of a declaration, in the order of its spec: numbers, then expressions."""
+
+    def __init__(self, declared: Declaration, digits: int = 2) -> None:
+        """Compile the expressions once; `spec` is that of the whole vector, `digits` are those of the base currency."""
+        self._unit = 10**digits
+        self.spec = spec(declared)
+        self._numbers = declared.numbers
+        self._expressions = tuple(each.run for each in declared.compiled())
+        self.width = len(self._numbers) + len(self._expressions)
+
+    def fill(self, tx: Transaction, out: Values) -> None:
+        """Fill `out`, float32 (width,), from what a transaction says; NaN where it says nothing that can be used."""
+        attrs: dict[str, Any] = tx.attrs or {}
+        numbers = {name: number_of(attrs.get(name)) for name in self._numbers}
+        cells = [*numbers.values()]
+        if self._expressions:
+            numbers[AMOUNT] = tx.base_amount / self._unit
+            numbers[HOUR] = tx.happened_at % DAY / HOUR_NS
+            numbers[WEEKDAY] = float((tx.happened_at // DAY + EPOCH_WEEKDAY) % 7)
+            cells += [bounded(run(numbers, attrs)) for run in self._expressions]
+        out[:] = np.array(cells, np.float64)
+
+
+def bounded(value: float) -> float:
+    """Return a number that a float32 holds, NaN for any other."""
+    return value if -MOST_NUMBER <= value <= MOST_NUMBER else MISSING
