@@ -12,7 +12,7 @@ from streaming.kafka import output_log
 from streaming.kafka.client import Consumer, Place, Span
 from streaming.kafka.model_pointer import Pointer
 from streaming.kafka.offsets import CommitMark, Track, commit_mark_in
-from streaming.kafka.topics import Topics, need_whole
+from streaming.kafka.topics import Topics, need_same, need_whole
 from streaming.observe.odd_records import OddRecords
 from streaming.settings import KafkaSection
 
@@ -114,10 +114,14 @@ class Recovery:
 
         Raises:
             StateError: when the store is not the one that the commits speak of, or holds less than can be read again.
+            TopicReplacedError: when a topic is not the one that this process began with.
         """
         caught, self.caught = self.caught, {}
         spans = self._consumer.spans(places)
         reached = {place: caught[place] if place in caught else self._reached(place, spans[place]) for place in places}
+        # Commits go with their topic: what begins at 0 under the id of before would be taken for answered long ago.
+        # Asked behind the commit, so that none can be of a topic that has gone since.
+        need_same(self._kafka, {place[0]: self.ids[place[0]] for place, at in reached.items() if not at.offset})
         for place, at in reached.items():
             self._need_same_state(at.mark, place)
         if (standing := self.standing(places)) is not None:

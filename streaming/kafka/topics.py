@@ -27,6 +27,8 @@ CONNECT_MS = 10_000
 METADATA_NS = 30_000_000_000
 WATCH_SECONDS, WATCH_STOP_SECONDS = 5.0, 1.0
 """How often topics are asked for their ids; what is read of a new one until then is read again."""
+GONE_ASKED, GONE_SECONDS = 50, 0.2
+"""How often a topic that is not there is asked for, and how long after each: whoever makes it anew takes a moment."""
 
 
 class Topics(msgspec.Struct, frozen=True):
@@ -232,6 +234,27 @@ def ids(kafka: KafkaSection, names: Iterable[str]) -> dict[str, str]:
     return {name: short_id(found[name]) for name in wanted}
 
 
+def need_same(kafka: KafkaSection, began_with: Mapping[str, str]) -> None:
+    """Raise TopicReplacedError where a topic is not the one of this id, by name; one that is away is waited for a while."""
+    found: dict[str, str] = {}
+    for _ in range(GONE_ASKED if began_with else 0):
+        found = ids_in(described(kafka, began_with).values())
+        if len(found) == len(began_with):
+            break
+        clock.sleep(GONE_SECONDS)
+    for name, before in began_with.items():
+        if (now := found.get(name, "gone")) != before:
+            raise TopicReplacedError(replaced(name, before, now))
+
+
+def replaced(name: str, before: str, now: str) -> str:
+    """Return what is said of a topic that is another one than a process began with."""
+    return (
+        f"topic {name} was deleted and made again (its id was {before} and is {now}) while this process ran: starting "
+        "again, at the beginning of the one that is there"
+    )
+
+
 class TopicWatch:
     """Asks, in a thread of its own, whether topics are still those that a process began with.
 
@@ -277,10 +300,7 @@ class TopicWatch:
                 continue
             for name, now in found.items():
                 if now != self._ids[name] and not self._fault:
-                    self._fault = (
-                        f"topic {name} was deleted and made again (its id was {self._ids[name]} and is {now}) while "
-                        "this process ran: starting again, at the beginning of the one that is there"
-                    )
+                    self._fault = replaced(name, self._ids[name], now)
         close(client)
 
 

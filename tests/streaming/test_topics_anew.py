@@ -50,6 +50,20 @@ def test_a_worker_begins_a_topic_that_was_made_anew_at_its_beginning(site: LinkS
     assert second.counts.anew in (0, PARTITIONS)
 
 
+def test_partitions_that_begin_without_a_commit_are_of_the_topic_that_the_process_knows(
+    site: LinkSite, ends: ExitStack
+) -> None:
+    """Commits go with their topic: begun at 0 under the id of before, its payments would be taken for answered ones."""
+    site.pay(payments(40))
+    link = site.link()
+    ends.callback(link.close)
+    answered(link, 40)
+    make_anew(site.section, site.topics.transactions)
+    until(lambda: link._consumer.committed((site.topics.transactions, 1)) is None, "the commits gone", 30)
+    with pytest.raises(TopicReplacedError, match=f"topic {site.topics.transactions} was deleted and made again"):
+        link.recovery.begin([(site.topics.transactions, number) for number in range(PARTITIONS)])
+
+
 @pytest.mark.parametrize("named", [True, False], ids=["by this release", "by an earlier release"])
 def test_a_commit_beyond_the_end_of_the_log_is_refused_with_the_repair(site: LinkSite, *, named: bool) -> None:
     site.pay(payments(8))
