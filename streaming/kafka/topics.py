@@ -235,7 +235,7 @@ def ids(kafka: KafkaSection, names: Iterable[str]) -> dict[str, str]:
 
 
 def need_same(kafka: KafkaSection, began_with: Mapping[str, str]) -> None:
-    """Raise TopicReplacedError where a topic is not the one of this id, by name; one that is away is waited for a while."""
+    """Raise TopicReplacedError where a topic is not the one of this id, by name; one that is away is waited for."""
     found: dict[str, str] = {}
     for _ in range(GONE_ASKED if began_with else 0):
         found = ids_in(described(kafka, began_with).values())
