@@ -9,7 +9,7 @@ Features are named by patterns (`*` stands for any text), so a feature of anothe
 one that no pattern names is told by its own name under `other`. `docs/reasons.md` shows the list.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -68,9 +68,9 @@ class Code(NamedTuple):
         """Return the kinds of scorers that can give it."""
         return (BLEND, NETWORK) if self.needs_history else (BOOSTER, BLEND, NETWORK)
 
-    def words(self, read: Reading) -> str | None:
-        """Return the sentence that speaks for fraud, None where nothing that it can tell of does."""
-        return told(self.facts(read), read.strongest)
+    def words(self, read: Reading, before: Container[str] = ()) -> str | None:
+        """Return the sentence that speaks for fraud and was not told before, None where there is none."""
+        return told(self.facts(read), read.strongest, before)
 
 
 def _of(entity: str, aggregates: str) -> tuple[str, ...]:
@@ -185,12 +185,12 @@ def chosen(effects: F64, reading: Callable[[int], Reading]) -> list[Told]:
     """Return the groups to tell of, strongest first: three at most, maybe none.
 
     `effects` are log-odds, float64 (groups,), `reading` gives what a group's sentence reads. A group that raised the
-    score by less than is material, or has nothing to say for it, is left out, and the next one is told.
+    score by less than is material, or has nothing to say that was not said, is left out, and the next one is told.
     """
     found: list[Told] = []
     for place in np.argsort(-effects, kind="stable").tolist():
         if len(found) == TOLD or not effects[place] >= MATERIAL:
             break
-        if (text := GROUPS[place].words(reading(place))) is not None:
+        if (text := GROUPS[place].words(reading(place), [one.text for one in found])) is not None:
             found.append(Told(place, text))
     return found

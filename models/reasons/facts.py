@@ -5,7 +5,7 @@ how far what it tells stands out, as one number, made where the sentence is made
 which nothing stands out has no sentence, and is not told.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 STANDS_OUT = 1.5
@@ -32,11 +32,12 @@ def plain(text: str, *features: str) -> Fact:
     return Fact(text, PLAIN, features)
 
 
-def told(facts: Iterable[Fact | None], strongest: str = "") -> str | None:
+def told(facts: Iterable[Fact | None], strongest: str = "", before: Container[str] = ()) -> str | None:
     """Return the sentence to tell of some facts: of those that speak for fraud, the one of the feature `strongest`.
 
-    Where that feature has none it is the one that stands out most; None where none speaks.
+    Where that feature has none it is the one that stands out most; None where none speaks. A sentence that was told
+    `before` is not told again.
     """
-    speaking = [fact for fact in facts if fact is not None and fact.speaks]
+    speaking = [fact for fact in facts if fact is not None and fact.speaks and fact.text not in before]
     of_strongest = [fact for fact in speaking if strongest.startswith(fact.features)]
     return max(of_strongest or speaking, key=lambda fact: fact.times).text if speaking else None

@@ -32,7 +32,7 @@ from fraud.core.tokens import (
 from models.reasons import sentences
 from models.reasons.facts import Fact, plain
 from models.reasons.reading import EntityHistory, Reading, money, seconds
-from models.reasons.sentences import duration, plural, times
+from models.reasons.sentences import duration, plural, rounded, times
 
 Facts = tuple[Fact | None, ...]
 
@@ -49,6 +49,11 @@ USUALLY_LARGE, USUALLY_AMONG_FRAUDS = 0.1, 0.2
 def days(age: float) -> str:
     """Return an age with one figure after the point when it is days: 2.3 days."""
     return f"{age / 86_400:.1f} days" if age >= 86_400 else duration(age)
+
+
+def close(amount: float) -> str:
+    """Return an amount that tokens keep as a logarithm in steps of 1/1024: three figures of it are known."""
+    return rounded(max(amount, 0.01), 3)
 
 
 def of_last(hits: int, history: EntityHistory, whose: str, what: str) -> str:
@@ -72,7 +77,7 @@ def amount(read: Reading) -> Facts:
     largest = money(float(card.window[:, LOG_AMOUNT].max()))
     if read("amount") <= largest:
         return (fact,)
-    return (fact._replace(text=f"{fact.text}; the largest of the card's last {len(card.window)} is {largest:.2f}"),)
+    return (fact._replace(text=f"{fact.text}; the largest of the card's last {len(card.window)} is {close(largest)}"),)
 
 
 # ---- known frauds
@@ -84,14 +89,14 @@ def _frauds(history: EntityHistory, where: str, otherwise: Fact | None) -> Facts
     older, older_known = max(history.older(SUM_FRAUDS, 5), len(history.frauds) - hits), history.older(SUM_KNOWN, 10)
     if not hits and not older:
         return (otherwise,)
-    newest = f"the newest {days(history.newest_fraud())} old"
+    newest = "" if math.isinf(age := history.newest_fraud()) else f", the newest {days(age)} old"
     if hits:
         verb = "is a known fraud" if hits == 1 else "are known frauds"
-        text = f"{hits} of the last {plural(known, 'payment')} with a verdict {where} {verb}, {newest}"
+        text = f"{hits} of the last {plural(known, 'payment')} with a verdict {where} {verb}{newest}"
         before = f"; before them {older} of {older_known}" if 0 < older <= older_known else ""
         return (Fact(text + before, sentences.fraud_times(hits, known)),)
     of = f" among {older_known} older verdicts" if older_known >= older else ""
-    text = f"{plural(older, 'known fraud')} {where}{of}, {newest}"
+    text = f"{plural(older, 'known fraud')} {where}{of}{newest}"
     return (Fact(text, sentences.fraud_times(older, known + older_known)),)
 
 
@@ -177,7 +182,7 @@ def _older(read: Reading, side: int, entity: str) -> Facts:
     typical = money(float(np.average(sums[:, SUM_AMOUNT], weights=np.expm1(sums[:, SUM_COUNT] * 10))))
     over = now / max(typical, 0.01)
     text = f"This {entity} has {plural(count, 'older payment')}, the first {duration(first)} ago, of typically"
-    return age, Fact(f"{text} {typical:.2f}; this one is {times(over)} times that", over)
+    return age, Fact(f"{text} {close(typical)}; this one is {times(over)} times that", over)
 
 
 def history_of_card(read: Reading) -> Facts:
@@ -237,8 +242,10 @@ def descriptor(read: Reading) -> Facts:
         return (plain(f"{plural(hits, 'known fraud')} of this card, merchant or device carried this descriptor"),)
     if not read.has_text:
         return ()
-    mine = of_last(card.count(SAME_TEXT), card, "this card's", "carried this descriptor")
-    text = mine + ", " + of_last(merchant.count(SAME_TEXT), merchant, "this merchant's", "did")
+    text = of_last(merchant.count(SAME_TEXT), merchant, "this merchant's", "carried this descriptor")
+    if len(card.window):
+        mine = of_last(card.count(SAME_TEXT), card, "this card's", "carried this descriptor")
+        text = mine + ", " + of_last(merchant.count(SAME_TEXT), merchant, "this merchant's", "did")
     return (_seldom(merchant.count(SAME_TEXT), merchant, text),)
 
 

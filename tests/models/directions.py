@@ -144,19 +144,20 @@ def way_to_pay(found: re.Match[str], of: Vector) -> bool:
 
 
 OF_LAST = r"(?P<hits>\d+) of this (?:card|merchant)'s last (?P<of>\d+) payments?"
+BESIDE = r"(?:usual is \S+ (?:a day|in \d+ days?)|first seen .+ ago)"
 WHOSE = "(by this card at this merchant|by this card|at this merchant|on this device|on this card|of this card)"
 KNOWN: dict[str, Judge] = {
     r"Amount \S+ is \S+ times .+": amount_is_above,
     r"Amount \S+, without earlier payments to compare it with": nothing_to_compare,
     r"No (fraud is known|fraud of this card is known) .+": never,
-    rf"(\d+) known frauds? {WHOSE} in the last (1 day|7 days|30 days) \(of \d+ labelled\)": frauds_of_window,
+    rf"(\d+) known frauds? {WHOSE} in the last (1 day|7 days|30 days)(?: \(of \d+ labelled\))?": frauds_of_window,
     rf"The newest known fraud {WHOSE} was paid .+ ago": fraud_of_before,
-    r"\d+ known frauds? of this card at this merchant \(of \d+ labelled\).*": frauds_of_pair,
-    rf"(\d+) of the last (\d+) payments? with a verdict {WHOSE} (?:is a|are) known frauds?, .+": frauds_of_history,
-    rf"(\d+) known frauds? {WHOSE}(?: among (\d+) older verdicts)?, the newest .+": older_frauds,
-    rf"(\d+) payments? {WHOSE} in (10 minutes|1 hour|1 day|7 days); usual is \S+ a day": burst,
+    r"\d+ known frauds? of this card at this merchant(?: \(of \d+ labelled\))?(?:, the newest .+)?": frauds_of_pair,
+    rf"(\d+) of the last (\d+) payments? with a verdict {WHOSE} (?:is a|are) known frauds?(.+)?": frauds_of_history,
+    rf"(\d+) known frauds? {WHOSE}(?: among (\d+) older verdicts)?(?:, the newest .+)?": older_frauds,
+    rf"(\d+) payments? {WHOSE} in (10 minutes|1 hour|1 day|7 days); {BESIDE}": burst,
     rf"No payment {WHOSE} in the 30 days before this one": none_lately,
-    rf"(\S+) spent {WHOSE} in 1 day; usual is \S+ a day": spent_much,
+    rf"(\S+) spent {WHOSE} in 1 day; {BESIDE}": spent_much,
     rf"(\S+) spent {WHOSE} in 1 day": never,
     r"This (card|merchant|device) (paid at|saw|used) \d+ \w+ in 1 day before this payment; .+": met_many,
     r"(\d+) of this \w+'s last (\d+) payments? were over twice .+": often,
@@ -196,10 +197,17 @@ def contradicting(reasons: Sequence[Reason], of: Vector) -> list[Reason]:
 
 def alerts(model: str, traffic: Traffic, settings: Settings | None = None, batch: int = 32) -> Iterator[Answer]:
     """Yield what is above approve when a model decides on a stream, each with the vector that was scored."""
+    yield from answered(model, merge(traffic), settings, batch)
+
+
+def answered(
+    model: str, events: Iterable[Arrival], settings: Settings | None = None, batch: int = 32
+) -> Iterator[Answer]:
+    """Yield what is above approve when a model decides on events, each with the vector that was scored."""
     chosen = settings or Settings()
     named = msgspec.structs.replace(chosen, model=msgspec.structs.replace(chosen.model, name=model))
     engine = build(named).engine
-    for part in batches(merge(traffic), batch):
+    for part in batches(events, batch):
         yield from (one for one in engine.handle(part) if one.alert is not None and one.vector is not None)
 
 

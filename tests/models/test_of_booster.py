@@ -37,23 +37,23 @@ def reason(effects: dict[str, float], **values: float) -> list[tuple[str, str]]:
         (
             "card_amount_z",
             {"amount": 940.0, "card_amount_vs_median": 940 / 31},
-            "Amount 940.00 is 30 times this card's median of 31.00",
+            "Amount 940.00 is 30 times this card's median of about 31",
         ),
         ("log_amount", {"amount": 12.5}, "Amount 12.50, without earlier payments to compare it with"),
         (
             "log_amount",
             {"amount": 50.0, "card_amount_vs_median": 1.0, "merchant_amount_vs_median": 20.0},
-            "Amount 50.00 is 20 times this merchant's median of 2.50",
+            "Amount 50.00 is 20 times this merchant's median of about 2.5",
         ),
         (
             "log_amount",
             {"amount": 50.0, "card_amount_vs_median": 5.0, "merchant_amount_vs_median": 9.0},
-            "Amount 50.00 is 5 times this card's median of 10.00",
+            "Amount 50.00 is 5 times this card's median of about 10",
         ),
         (
             "pair_amount_vs_mean",
             {"amount": 50.0, "card_amount_vs_median": 5.0, "pair_amount_vs_mean": 2.0, "merchant_amount_vs_median": 40},
-            "Amount 50.00 is 5 times this card's median of 10.00 "
+            "Amount 50.00 is 5 times this card's median of about 10 "
             "and 2 times this card's mean at this merchant of 25.00",
         ),
         (
@@ -82,7 +82,24 @@ def reason(effects: dict[str, float], **values: float) -> list[tuple[str, str]]:
             },
             "6 payments by this card in 10 minutes; usual is 2 a day",
         ),
-        ("card_since_last", {"card_count_30d": 0}, "No payment by this card in the 30 days before this one"),
+        ("card_since_last", {"card_count_30d": 0}, "This card was never seen before"),
+        ("merchant_count_1d", {"merchant_count_30d": 0}, "This merchant was never seen before"),
+        (
+            "card_count_1h",
+            {"card_count_10m": 2, "card_count_1h": 2, "card_count_30d": 2, "card_since_first": 500},
+            "3 payments by this card in 10 minutes; first seen 8 minutes ago",
+        ),
+        (
+            "card_sum_1d",
+            {"amount": 90.0, "card_sum_1d": 10, "card_sum_30d": 10, "card_mean_30d": 10, "card_since_first": 0.5},
+            "100.00 spent by this card in 1 day; first seen less than a second ago",
+        ),
+        (
+            "card_sum_1d",
+            {"amount": 9.0, "card_sum_30d": 0.06, "card_since_first": 86_400 * 12.5},
+            "9.00 spent by this card in 1 day; usual is 0.06 in 12 days",
+        ),
+        ("card_frauds_7d", {"card_frauds_7d": 1, "card_labels_7d": 0}, "1 known fraud on this card in the last 7 days"),
         (
             "card_since_last",
             {"card_since_first": 9e6, "card_count_30d": 0},
@@ -91,7 +108,7 @@ def reason(effects: dict[str, float], **values: float) -> list[tuple[str, str]]:
         (
             "merchant_max_1d",
             {"amount": 5.0, "merchant_sum_1d": 95.0, "merchant_sum_30d": 300.0, "merchant_since_first": 9e6},
-            "100.00 spent at this merchant in 1 day; usual is 10.00 a day",
+            "100.00 spent at this merchant in 1 day; usual is 10 a day",
         ),
         (
             "pair_since_fraud",
@@ -108,7 +125,7 @@ def reason(effects: dict[str, float], **values: float) -> list[tuple[str, str]]:
                 "pair_count_1d": 2,
                 "pair_count_30d": 3,
             },
-            "3 payments by this card at this merchant in 1 hour; usual is 0.1 a day",
+            "3 payments by this card at this merchant in 1 hour; usual is 3 in 30 days",
         ),
         ("hour", {"hour": 3.2, "weekday": 6}, "Paid on a Sunday at 03:12 UTC"),
         ("mcc", {"mcc": 7995, "card_present": 0}, "Payment, card not present, merchant category 7995"),
@@ -147,6 +164,15 @@ def test_group_of_which_nothing_speaks_for_fraud_gives_its_place_to_the_next() -
     assert reason({"card_amount_z": 2.0}, **usual) == []
 
 
+def test_sentence_that_one_group_has_told_no_other_tells() -> None:
+    effects = {"merchant_since_first": 1.0, "merchant_count_1d": 2.0, "hour": 0.5}
+    new = {"merchant_count_30d": 0.0, "hour": 3.0, "weekday": 6.0}
+    assert reason(effects, **new) == [
+        ("merchant-recent", "This merchant was never seen before"),
+        ("time", "Paid on a Sunday at 03:00 UTC"),
+    ]
+
+
 def test_group_below_what_is_material_is_not_told() -> None:
     assert [code for code, _ in reason({"hour": 0.05, "mcc": 0.049}, **SPEAKING)] == ["time"]
 
@@ -157,6 +183,9 @@ def test_group_below_what_is_material_is_not_told() -> None:
         ("card_amount_z", {"amount": 92.25, "card_amount_vs_median": 0.4}),
         ("amount", {"amount": 50.0, "card_amount_vs_median": 1.4, "merchant_amount_vs_median": 1.1}),
         ("amount", {"amount": 0.0, "card_amount_vs_median": 0.0}),
+        ("amount", {"amount": 0.0}),
+        ("card_sum_1d", {"amount": 9.0, "card_sum_30d": 0.001, "card_since_first": 9e6}),
+        ("card_frauds_7d", {"card_frauds_7d": 0.4, "card_labels_7d": 0.4}),
         ("card_last_verdict", {"card_labels_30d": 40, "card_frauds_30d": 0}),
         ("merchant_fraud_run", {"merchant_frauds_30d": 5, "merchant_labels_30d": 2_000}),
         ("merchant_since_fraud", {"merchant_since_fraud": 9e6, "merchant_labels_30d": 900}),
@@ -208,7 +237,7 @@ def test_every_sentence_copes_with_any_value(fill: float) -> None:
     ("feature", "text"),
     [
         ("card_count_1h", "9 payments by this card in 1 hour; usual is 2 a day"),
-        ("card_sum_7d", "90.00 spent by this card in 1 day; usual is 20.00 a day"),
+        ("card_sum_7d", "90.00 spent by this card in 1 day; usual is 20 a day"),
         ("card_merchants_10m", "This card paid at 7 merchants in 1 day before this payment; 9 in 30 days"),
     ],
 )
@@ -252,7 +281,14 @@ def test_grounds_hold_the_effects_of_all_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.0, "0 seconds"), (59.0, "59 seconds"), (3_600.0, "1 hour"), (2 * 86_400.0, "2 days")]
+    ("seconds", "words"),
+    [
+        (0.9, "less than a second"),
+        (1.0, "1 second"),
+        (59.0, "59 seconds"),
+        (3_600.0, "1 hour"),
+        (2 * 86_400.0, "2 days"),
+    ],
 )
 def test_duration_uses_the_largest_whole_unit(seconds: float, words: str) -> None:
     assert duration(seconds) == words

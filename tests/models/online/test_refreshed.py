@@ -184,9 +184,16 @@ def test_probabilities_without_a_group_are_moved_as_the_score_was() -> None:
 )
 def test_reason_stands_by_its_effect_before_what_facts_add_together(effect: float, order: str) -> None:
     base = Reason("a", "", 0.4), Reason("b", "", 0.2), Reason(INTERACTION.name, "", 0.9)
-    told = with_lately(Explanation(base), np.zeros(1, np.float32), Lately(), effect).reasons
+    told = with_lately(Explanation(base), np.zeros(1, np.float32), Lately(3, 1, 0), effect).reasons
     names = {LEARNED.name: "l", INTERACTION.name: "i"}
     assert "".join(names.get(reason.code, reason.code) for reason in told) == order
+
+
+def test_what_was_learned_of_nothing_is_no_reason_and_no_fraud_is_not_counted_as_a_ground() -> None:
+    none = with_lately(Explanation(()), np.zeros(1, np.float32), Lately(), 0.5).reasons
+    (genuine,) = with_lately(Explanation(()), np.zeros(1, np.float32), Lately(3, 0, 0), 0.5).reasons
+    assert none == ()
+    assert genuine.text == "What was learned of 3 payments since 1970-01-01 00:00 UTC, speaks for fraud"
 
 
 def test_scores_of_frozen_and_neutral_parameters_have_no_reason_of_their_own() -> None:
