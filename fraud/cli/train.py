@@ -42,7 +42,7 @@ def train(
 
     The history is replayed through the live features with labels `--label-delay` late; the vectors are kept, so that
     a second run starts at once. The last part of the history chooses the number of trees, the epoch, the mixture and
-    the calibration. Settings of the fit come from the tables `[train.booster]` and `[train.network]` of the settings
+    the calibration. Settings of the fit come from the tables `train.booster` and `train.network` of the settings
     file and from `--set`. With `--until` nothing later is learned from, so that `fraud replay --from` shows what the
     model makes of days it has never seen. Where the data has one fixed delay, `--delay-spread 0.3` keeps a model from
     learning that delay in place of what verdicts mean, for a service whose labels come sooner or later. Time and memory
