@@ -31,7 +31,7 @@ from fraud.core.tokens import (
 )
 from models.reasons import sentences
 from models.reasons.facts import Fact, plain
-from models.reasons.reading import EntityHistory, Reading, money, seconds
+from models.reasons.reading import EntityHistory, Reading, seconds
 from models.reasons.sentences import duration, plural, rounded, times
 
 Facts = tuple[Fact | None, ...]
@@ -74,7 +74,7 @@ def amount(read: Reading) -> Facts:
     fact, card = sentences.amount(read), read.history(CARD)
     if fact is None or math.isnan(read(sentences.OF_CARD.ratio)) or len(card.window) < FEW:
         return (fact,)
-    largest = money(float(card.window[:, LOG_AMOUNT].max()))
+    largest = read.major(float(card.window[:, LOG_AMOUNT].max()))
     if read("amount") <= largest:
         return (fact,)
     return (fact._replace(text=f"{fact.text}; the largest of the card's last {len(card.window)} is {close(largest)}"),)
@@ -179,7 +179,7 @@ def _older(read: Reading, side: int, entity: str) -> Facts:
         return (age,)
     first = seconds(float(sums[:, SUM_FIRST].max()))
     # Means of log amounts, each summary weighed by its payments: what is told is a typical amount, not their mean.
-    typical = money(float(np.average(sums[:, SUM_AMOUNT], weights=np.expm1(sums[:, SUM_COUNT] * 10))))
+    typical = read.major(float(np.average(sums[:, SUM_AMOUNT], weights=np.expm1(sums[:, SUM_COUNT] * 10))))
     over = now / max(typical, 0.01)
     text = f"This {entity} has {plural(count, 'older payment')}, the first {duration(first)} ago, of typically"
     return age, Fact(f"{text} {close(typical)}; this one is {times(over)} times that", over)

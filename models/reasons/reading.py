@@ -40,6 +40,8 @@ class Lately(NamedTuple):
 
 
 NOTHING = Lately()
+MOST_DIGITS = 4
+"""ISO 4217 has no currency with more decimal digits."""
 
 
 class EntityHistory:
@@ -103,6 +105,26 @@ class Reading:
         return 0.0 if math.isnan(value) else value
 
     @property
+    def digits(self) -> int:
+        """Tell how many decimal digits the base currency's minor unit has, 2 where nothing says so.
+
+        A vector has the amount in major units, and its logarithm in minor ones.
+        """
+        amount, log = self("amount"), self("log_amount")
+        if not (amount > 0 and log > 0):
+            return 2
+        minor = log + math.log(-math.expm1(-log))  # log(exp(log) - 1), whatever the size
+        return min(max(round((minor - math.log(amount)) / math.log(10)), 0), MOST_DIGITS)
+
+    def money(self, amount: float) -> str:
+        """Return an amount, major units of the base currency, with the digits that the currency has."""
+        return f"{amount:.{self.digits}f}"
+
+    def major(self, scaled: float) -> float:
+        """Return the amount, major units, that a token keeps as log1p(minor units) / 10."""
+        return math.expm1(scaled * 10) / 10.0**self.digits
+
+    @property
     def has_text(self) -> bool:
         """Tell whether a descriptor was sent, where histories were read."""
         return self._tokens is not None and bool(self._tokens.text.any())
@@ -117,8 +139,3 @@ class Reading:
 def seconds(scaled: float) -> float:
     """Return the seconds that a token keeps as log1p(seconds) / 15."""
     return math.expm1(scaled * 15)
-
-
-def money(scaled: float) -> float:
-    """Return the amount, major units, that a token keeps as log1p(minor units) / 10."""
-    return math.expm1(scaled * 10) / 100

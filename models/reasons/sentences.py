@@ -83,7 +83,7 @@ def amount(read: Reading) -> Fact | None:
     """Compare the amount with what it is above: the card's own median first, and what it stands out from more."""
     if not read("amount") > 0:
         return None
-    paid = f"Amount {read('amount'):.2f}"
+    paid = f"Amount {read.money(read('amount'))}"
     known = [baseline for baseline in BASELINES if not math.isnan(read(baseline.ratio))]
     if not known:
         return plain(f"{paid}, without earlier payments to compare it with")
@@ -101,7 +101,7 @@ def amount(read: Reading) -> Fact | None:
 def _over(read: Reading, baseline: Baseline) -> str:
     over = read(baseline.ratio)
     usual = read("amount") / over
-    known = f"{usual:.2f}" if baseline.exact and usual >= LEAST_TOLD else f"about {rounded(usual, ESTIMATED)}"
+    known = read.money(usual) if baseline.exact and usual >= LEAST_TOLD else f"about {rounded(usual, ESTIMATED)}"
     return f"{times(over)} times {baseline.called} of {known}"
 
 
@@ -221,7 +221,7 @@ def spending(read: Reading, entity: str, where: str) -> Fact | None:
         return None
     over = spent / (known.a_day + max(read.number(f"{entity}_mean_30d"), 1.0))
     features = tuple(f"{entity}_{aggregate}_" for aggregate in ("sum", "mean", "dev", "max"))
-    return Fact(f"{spent:.2f} spent {where} in 1 day; {known.beside(f'{known.total:.2f}')}", over, features)
+    return Fact(f"{read.money(spent)} spent {where} in 1 day; {known.beside(read.money(known.total))}", over, features)
 
 
 def others(read: Reading, entity: str, met: str, does: str) -> Fact:

@@ -10,6 +10,7 @@ from features.spec import spec
 from fraud.core.ports import Tokens
 from models.reasons.catalogue import GROUPS, PLACES
 from models.reasons.reading import Reading
+from models.reasons.sentences import amount
 from tests.models.histories import DAY, event, fraud, genuine, summary, tokens
 
 NAMES = spec().names
@@ -235,3 +236,15 @@ def test_every_sentence_copes_with_any_value(code: str, fill: float, history: To
     vector = np.full(len(NAMES), fill, dtype=np.float32)
     found = GROUPS[PLACES[code]].words(Reading(FEATURES, vector, NAMES[0], history))
     assert found is None or found
+
+
+@pytest.mark.parametrize(
+    ("digits", "paid", "told"), [(0, 8000.0, "Amount 8000,"), (2, 80.5, "Amount 80.50,"), (3, 8.125, "Amount 8.125,")]
+)
+def test_amounts_are_told_with_the_digits_of_the_base_currency(digits: int, paid: float, told: str) -> None:
+    vector = np.full(len(FEATURES), np.nan, np.float32)
+    vector[FEATURES["amount"]], vector[FEATURES["log_amount"]] = paid, np.log1p(paid * 10**digits)
+    fact = amount(Reading(FEATURES, vector))
+    assert fact is not None
+    assert fact.text.startswith(told)
+    assert Reading(FEATURES, vector).major(float(np.log1p(paid * 10**digits)) / 10) == pytest.approx(paid)
