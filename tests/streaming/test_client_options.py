@@ -16,8 +16,8 @@ from streaming.kafka.kafka_python import PythonConsumer, member_options
 from streaming.kafka.topics import client_options
 from streaming.messages.envelope import Outgoing
 from streaming.settings import CLIENT_TABLES, KafkaSection, read_settings
+from tests.links import LIBRARIES
 
-LIBRARIES = ("kafka-python", "confluent")
 LARGE = Outgoing("", b"k", b"x" * 1_040_000, (), 0)
 """More than confluent-kafka sends unless it is told to, and less than a topic takes."""
 

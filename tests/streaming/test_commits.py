@@ -21,11 +21,10 @@ from streaming.worker import reporter
 from streaming.worker.reporter import Reporter
 from tests.contract.driving import answer
 from tests.contract.sources import payments
-from tests.links import LinkSite, Store, read_until
+from tests.links import LIBRARIES, LinkSite, Store, read_until
 from tests.services import scratch
 from tests.site import until
 
-LIBRARIES = ("kafka-python", "confluent")
 HERE = ("transactions", 0)
 
 

@@ -14,7 +14,7 @@ from streaming.messages import bounds, envelope
 from streaming.messages.envelope import Outgoing
 from tests.contract.sources import payments
 from tests.edges import OURS, Edge, EdgeSender, of_any_topic
-from tests.links import LinkSite, read_until
+from tests.links import LIBRARIES, LinkSite, read_until
 
 LABEL = envelope.label_out(Label(tx_id="t0", verdict=Verdict.GENUINE, happened_at=1, seen_at=0), "").value
 
@@ -122,7 +122,7 @@ def test_list_survives_whatever_stands_among_the_letters(site: LinkSite) -> None
     assert last(listed) == {"letters": len(sent), "dead": len(sent)}
 
 
-@pytest.mark.parametrize("library", ["kafka-python", "confluent"])
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_link_of_either_library_takes_edges_and_publishes_their_letters(library: str) -> None:
     site, edges = LinkSite(library=library), of_any_topic()
     send(site, site.topics.transactions, *edges)

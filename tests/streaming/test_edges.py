@@ -13,11 +13,10 @@ from streaming.messages.codec import Codec
 from streaming.rebuild.inputs import InputLog
 from streaming.settings import KafkaSection
 from tests.edges import MIB, Edge, EdgeSender, compressed, is_raw, of_any_topic
-from tests.links import known
+from tests.links import LIBRARIES, known
 from tests.services import shared_kafka
 from tests.site import until
 
-LIBRARIES = ("kafka-python", "confluent")
 EDGES = of_any_topic() + compressed(b'{"id":"packed"}')
 RAW_HEADERS: dict[str, bounds.Headers] = {"kafka-python": (("n??", b"v"), ("fine", b"v")), "confluent": ()}
 """What either client makes of a header whose name is no text, and of those beside it."""

@@ -13,13 +13,14 @@ from fraud.core.errors import BEGIN_AGAIN
 from infra.services import KafkaServer
 from streaming import ending
 from tests.crash.kills import payments
+from tests.links import LIBRARIES
 from tests.site import Site, page, until
 
 LONG_SESSION = {"FRAUD_KAFKA__SESSION_TIMEOUT": "240s"}
 """Longer than any test waits: who gets partitions got them because they were handed over."""
 PATIENT = 150.0
 """Seconds until a process has started, however busy the machine."""
-LIBRARIES = pytest.mark.parametrize("library", ["kafka-python", "confluent"])
+either = pytest.mark.parametrize("library", LIBRARIES)
 HANGS = """
     import ctypes
     from streaming import ending
@@ -63,7 +64,7 @@ def test_a_process_that_hangs_when_asked_to_end_is_ended_by_force_and_says_so() 
     assert '"ended by force"' in told
 
 
-@LIBRARIES
+@either
 def test_a_worker_that_is_asked_to_end_hands_its_partitions_over(
     make: Callable[..., Site], kafka: str, library: str
 ) -> None:
@@ -79,7 +80,7 @@ def test_a_worker_that_is_asked_to_end_hands_its_partitions_over(
     assert len(site.read().answers) == 600
 
 
-@LIBRARIES
+@either
 def test_a_worker_that_is_alone_keeps_its_partitions_for_its_successor(
     make: Callable[..., Site], kafka: str, library: str
 ) -> None:
@@ -96,7 +97,7 @@ def test_a_worker_that_is_alone_keeps_its_partitions_for_its_successor(
     assert len(site.read().answers) == 300
 
 
-@pytest.mark.parametrize("library", ["kafka-python", "confluent"])
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_worker_and_label_book_end_in_time_while_kafka_is_gone(
     make: Callable[..., Site], fresh_kafka: Callable[..., KafkaServer], library: str
 ) -> None:

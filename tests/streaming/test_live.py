@@ -26,11 +26,12 @@ from streaming.kafka.offsets import commit_mark_in
 from streaming.messages import envelope, schema
 from streaming.service_wiring import consumer_of
 from tests.crash.kills import judged
+from tests.links import LIBRARIES
 from tests.redis_rows import stored_rows
 from tests.site import Site, sites, until
 
 Make = Callable[..., Site]
-both = pytest.mark.parametrize("library", ["kafka-python", "confluent"])
+both = pytest.mark.parametrize("library", LIBRARIES)
 
 
 @pytest.fixture

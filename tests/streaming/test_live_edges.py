@@ -18,6 +18,7 @@ from streaming import clock
 from streaming.kafka.output_log import open_output
 from streaming.messages import envelope, schema
 from tests.edges import Edge, EdgeSender, RawHeaders, huge_numbers, less_a_field, of_any_topic
+from tests.links import LIBRARIES
 from tests.site import Site, until
 
 SOURCE: RawHeaders = (("source", b"transactions@abc/0/7"),)
@@ -121,7 +122,7 @@ def edges_of(stage: Stage) -> dict[str, list[Edge]]:
     return found
 
 
-@pytest.fixture(params=["kafka-python", "confluent"])
+@pytest.fixture(params=LIBRARIES)
 def stage(
     request: pytest.FixtureRequest, kafka: str, redis_url: str, tmp_path: Path, unique: Callable[[str], str]
 ) -> Iterator[Stage]:

@@ -18,10 +18,9 @@ from streaming.messages.envelope import Outgoing
 from streaming.settings import ClientValue, KafkaSection
 from tests.contract.driving import answer
 from tests.contract.sources import payments
-from tests.links import LinkSite, read_until
+from tests.links import LIBRARIES, LinkSite, read_until
 from tests.tree import ROOT
 
-LIBRARIES = ("kafka-python", "confluent")
 PASSWORD, WRONG = "correct-horse", "battery-staple"
 
 

@@ -34,8 +34,9 @@ from typing import Any
 
 from infra.services import KafkaServer, RedisServer
 from tests.bench.live.figures import BUDGET_MS, Row, against, head, line, median
-from tests.bench.live.rig import LIBRARIES, Plan, Rig
+from tests.bench.live.rig import Plan, Rig
 from tests.bench.live.traffic import CARDS
+from tests.links import LIBRARIES
 
 OUT = Path("build/bench.json")
 REWRITES_OFF = {"auto-aof-rewrite-percentage": "0"}

@@ -26,7 +26,6 @@ from tests.bench.live.machine import look, noise, quiet, usage, used
 from tests.bench.live.traffic import PARTITIONS, Reader, generate
 from tests.site import Site, until
 
-LIBRARIES = ("kafka-python", "confluent")
 LIBRARY_VARIABLE = "FRAUD_KAFKA__LIBRARY"
 WARM_SECONDS, DRAIN_SECONDS = 5.0, 5.0
 NO_OTHER: Mapping[str, str] = MappingProxyType({})
