@@ -68,7 +68,10 @@ def done(request: Request, view: msgspec.Struct, go_on: str) -> Response:
 
 def came_from(request: Request) -> str:
     """Return the page that a form was on, as the browser says; never one of another host."""
-    parts = urlsplit(request.headers.get("referer", ""))
+    try:
+        parts = urlsplit(request.headers.get("referer", ""))
+    except ValueError:  # no address at all
+        return "/"
     query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name != "undo"])
     return local_path(f"{parts.path}?{query}" if query else parts.path)
 
@@ -101,8 +104,10 @@ def sign_in_needed(request: Request, _: Exception) -> Response:
         return problem(request, 401, SIGN_IN)
     if request.headers.get(HTMX):  # the sign-in page must not become a part of another: the whole page goes there
         return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
+    # As it was sent: a name with # or ? in it is still one name after it was signed in.
+    sent = (request.scope.get("raw_path") or request.url.path.encode()).decode("latin-1")
     query = f"?{request.url.query}" if request.url.query else ""
-    wanted = request.url.path + query if request.method == "GET" else "/queue"
+    wanted = sent + query if request.method == "GET" else "/queue"
     return RedirectResponse(f"/sign-in?{urlencode({'next': wanted})}", 303)
 
 

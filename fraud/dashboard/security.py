@@ -103,11 +103,12 @@ def origin_of(request: Request, public_url: str, tls: bool) -> str:
 
 
 def local_path(wanted: str) -> str:
-    """Return a path of this console to go on to, `/` for anything else.
+    r"""Return a path of this console to go on to, `/` for anything else.
 
     >>> local_path("/cases/7?alert=3"), local_path("https://elsewhere.example"), local_path("//elsewhere.example")
     ('/cases/7?alert=3', '/', '/')
+    >>> local_path("/\t/elsewhere.example"), local_path("http://[")  # tabs are passed over by browsers
+    ('/', '/')
     """
-    parts = urlsplit(wanted) if wanted.isprintable() else urlsplit("")
-    plain = not parts.scheme and not parts.netloc and "\\" not in wanted
+    plain = wanted.isprintable() and "\\" not in wanted
     return wanted if plain and wanted.startswith("/") and not wanted.startswith("//") else "/"

@@ -200,9 +200,9 @@ def _refresh(connection: Connection) -> RefreshView:
 
 def _event(row: Row[Any]) -> RefreshRow:
     details = row.content.get("details", {})
-    labels = details.get("labels", 0)
+    labels = details.get("labels")
     return RefreshRow(row.at, row.kind, str(details.get("version", "")), str(row.content.get("text", "")),
-                      labels if isinstance(labels, int) else 0)  # fmt: skip
+                      labels if isinstance(labels, int) else None)  # fmt: skip
 
 
 def _guard(connection: Connection) -> str:

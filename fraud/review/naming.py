@@ -15,6 +15,10 @@ from fraud.review.words import EntityKind, of_word
 
 SHORT, ENDS = 8, 3
 BY_ID = "~"
+LONGEST_KEY = 200
+"""Characters that an address of a page takes as a name; one that is longer goes by its number."""
+TWIN, HIGHEST = ".json", 2**63
+"""The end of a path that asks for a page's twin; and the first number that no database keeps."""
 WORDS: Mapping[int, Kind] = {EntityKind.CARD: "card", EntityKind.MERCHANT: "merchant", EntityKind.DEVICE: "device"}
 
 
@@ -32,7 +36,16 @@ def named(kind: int, number: int, name: str) -> Named:
     """Return a card, merchant or device as pages show it; `number` is its entity's."""
     if kind == EntityKind.CARD:
         return Named("card", masked(name), f"{BY_ID}{number}")
-    return Named(WORDS[kind], name, f"{BY_ID}{number}" if name.startswith(BY_ID) else name)
+    return Named(WORDS[kind], name, name if addressable(name) else f"{BY_ID}{number}")
+
+
+def addressable(name: str) -> bool:
+    """Tell whether a name can stand in an address: not what browsers take for a folder, nor what asks for a twin.
+
+    >>> [name for name in ("M7", "a/b", "..", "shop.json", "~7", "x" * 201) if addressable(name)]
+    ['M7', 'a/b']
+    """
+    return not (name in (".", "..") or name.startswith(BY_ID) or name.endswith(TWIN) or len(name) > LONGEST_KEY)
 
 
 def names_of(connection: Connection, numbers: Iterable[int | None]) -> dict[int, tuple[int, str]]:
@@ -51,7 +64,12 @@ def number_of(kind: str, key: str) -> int:
     """
     try:
         member = of_word(EntityKind, kind)
-        return int(key[len(BY_ID) :]) if key.startswith(BY_ID) else entity_id(member, key)
+        if not key.startswith(BY_ID):
+            return entity_id(member, key)
+        number = int(key[len(BY_ID) :])
+        if not 0 <= number < HIGHEST:
+            raise ValueError(number)
+        return number
     except ValueError as error:
         msg = f"there is no {kind} {key!r}: expected card, merchant or device, and its name"
         raise UnknownError(msg) from error

@@ -129,13 +129,13 @@ class ReleaseView(msgspec.Struct, frozen=True):
 
 
 class RefreshRow(msgspec.Struct, frozen=True):
-    """One event of the learner, newest first: what it did, and its figures as it told them."""
+    """One event of the learner, newest first: what it did, and its figures as it told them; None where it told none."""
 
     at: int
     kind: str
     version: str
     text: str
-    labels: int = 0
+    labels: int | None = None
 
 
 class RefreshView(msgspec.Struct, frozen=True):

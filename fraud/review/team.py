@@ -68,7 +68,7 @@ def team_of(tools: Tools, who: Person, now: int) -> TeamView:
             timed_out=sum(hour.timed_out for hour in hours),
             waiting=waits,
             at_stake=sum(value for (name, _), value in sums.items() if name.startswith("at-stake/")),
-            capacity_left=capacity_left(decided, day_at, now),
+            capacity_left=capacity_left(decided, begun(hours, day_at), now, day_at + CLOSES),
             closes_at=day_at + CLOSES,
             ageing=ageing,
             near_deadline=near,
@@ -86,12 +86,17 @@ def team_of(tools: Tools, who: Person, now: int) -> TeamView:
         )
 
 
-def capacity_left(decided: int, day_at: int, now: int) -> int | None:
-    """Return how many more can be decided until the day closes, at the mean speed since it began; None before any."""
-    spent = now - day_at
+def begun(hours: Sequence[Hour], day_at: int) -> int:
+    """Return when somebody began to decide: the first hour with something decided, else the day's beginning."""
+    return next((hour.at for hour in hours if hour.decided), day_at)
+
+
+def capacity_left(decided: int, since: int, now: int, closes_at: int) -> int | None:
+    """Return how many more can be decided until the day closes, at the mean speed since then; None before any."""
+    spent = now - since
     if not decided or spent <= 0:
         return None
-    return max(0, round(decided * (day_at + CLOSES - now) / spent))
+    return max(0, round(decided * (closes_at - now) / spent))
 
 
 def _hours(connection: Connection, day_at: int, now: int) -> tuple[Hour, ...]:

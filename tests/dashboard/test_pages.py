@@ -10,6 +10,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from fraud.core.records import SECOND
+from fraud.dashboard.formats import money
 from fraud.dashboard.pages import Pages, zone_of
 from fraud.dashboard.routes.table import ROUTES
 from fraud.review.people import Role
@@ -217,6 +218,21 @@ def test_case_sets_no_verdict_beforehand_and_weighs_none_heavier() -> None:
     assert [field.attributes["value"] for field in choices] == ["fraud", "genuine", "unsure", "escalated"]
     assert not [field for field in choices if "checked" in field.attributes]
     assert {field.parent.attributes["class"] for field in choices if field.parent} == {"choice"}
+
+
+def test_case_tells_what_is_at_stake_as_its_row_did_and_the_sum_apart() -> None:
+    one = case_view().alert.row.at_stake
+    whole = one + 500
+    head = " ".join(Markup(case(at_stake=whole)).by_id("main").text.split())
+    assert f"at stake {money(one, 'EUR')} EUR of {money(whole, 'EUR')} in the case" in head
+    assert f"at stake {money(one, 'EUR')} EUR card" in " ".join(Markup(case(at_stake=one)).by_id("main").text.split())
+
+
+def test_closed_case_has_no_time_left_and_says_that_nobody_gave_a_verdict() -> None:
+    assert "min left" in Markup(case()).by_id("main").text
+    text = " ".join(Markup(case(state="decided", owner=None, verdicts=(), can=())).by_id("main").text.split())
+    assert " left ·" not in text
+    assert "Closed without a verdict." in text
 
 
 def test_verdict_goes_to_every_open_alert_of_the_card_unless_left_out() -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi.routing import APIRoute
@@ -244,10 +245,25 @@ def test_sign_in_goes_on_to_pages_of_this_console_only(console: Site) -> None:
         "/cases/7": "/cases/7",
         "//evil.example": "/",
         "https://evil.example/": "/",
+        "/%09/evil.example": "/",
+        "http://[": "/",
+        "//%E2%84%80.example": "/",
     }.items():
         browser.get("/sign-in")
         given = {"email": "analyst@example.org", "password": PASSWORD}
         assert browser.post(f"/sign-in?next={wanted}", given).headers["location"] == found
+
+
+def test_name_with_marks_of_addresses_in_it_is_still_one_after_the_sign_in(console: Site) -> None:
+    answer = console.browser().get("/entities/merchant/a%2Fb%3Fc%23d?after=1")
+    wanted = parse_qs(urlsplit(answer.headers["location"]).query)["next"]
+    assert wanted == ["/entities/merchant/a%2Fb%3Fc%23d?after=1"]
+
+
+def test_referrer_that_is_no_address_leads_to_the_first_page(console: Site) -> None:
+    analyst = console.person(Role.ANALYST)
+    answer = analyst.post("/tags", {"alert": "1", "tag": "a"}, referer="http://[")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
 # --- too many tries
@@ -403,6 +419,10 @@ def test_large_body_is_refused(console: Site) -> None:
     console.desk.asked.clear()
     assert analyst.post("/rules/check", {"text": "x" * 3_000_000}).status_code == 413
     assert console.desk.asked == []
+
+
+def test_static_file_of_a_name_that_no_disk_has_is_not_there(console: Site) -> None:
+    assert console.browser().get(f"/static/{'x' * 600}").status_code == 404
 
 
 def test_static_file_is_served_from_its_folder_only(console: Site, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The case page: what is stored, what is counted here, what is traced, and what becomes of a label."""
 
 import hashlib
+import re
 from typing import Any
 
 import msgspec
@@ -280,6 +281,19 @@ def test_entity_shows_history_open_alerts_and_whether_a_card_is_blocked(site: Si
     for kind, name in (("merchant", "nowhere"), ("shop", "M000234"), ("merchant", key), ("card", "~x")):
         with pytest.raises(UnknownError):
             site.desk.entity(site["vera"], kind, name, NOW)
+
+
+@pytest.mark.parametrize("name", ["..", "shop.json", "~7", "x" * 256])
+def test_name_that_no_address_carries_goes_by_its_number(site: Site, name: str) -> None:
+    key = view(site, alerted(site, 1, merchant=name)).alert.row.merchant.key
+    assert re.fullmatch(r"~\d+", key)
+    assert site.desk.entity(site["vera"], "merchant", key, NOW).entity.name == name
+
+
+@pytest.mark.parametrize("key", ["~99999999999999999999", "~-1", f"~{2**63}"])
+def test_number_that_no_database_keeps_is_nobody(site: Site, key: str) -> None:
+    with pytest.raises(UnknownError):
+        site.desk.entity(site["vera"], "merchant", key, NOW)
 
 
 def test_search_leads_to_cards_alerts_cases_and_notes(site: Site) -> None:

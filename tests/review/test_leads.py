@@ -51,14 +51,17 @@ def test_team_tells_supply_and_what_waits(site: Site) -> None:
     assert [(aged.below, aged.count) for aged in found.ageing] == [(15 * MINUTE, 1), (HOUR, 0), (4 * HOUR, 2), (0, 0)]
     assert (found.near_deadline, found.oldest_at) == (2, NOW - 2 * HOUR)
     assert sum(hour.came for hour in found.hours) == 4
-    assert found.capacity_left == round(1 * 4 / 14)
+    begun = NOW - 10 * MINUTE - (NOW - 10 * MINUTE) % HOUR
+    assert found.capacity_left == round(1 * (found.closes_at - NOW) / (NOW - begun))
 
 
 def test_capacity_is_reckoned_from_the_speed_so_far() -> None:
     day = 100 * DAY
-    assert capacity_left(90, day, day + 9 * HOUR) == 90
-    assert capacity_left(0, day, day + 9 * HOUR) is None
-    assert capacity_left(10, day, day + 20 * HOUR) == 0
+    closes = day + 18 * HOUR
+    assert capacity_left(90, day, day + 9 * HOUR, closes) == 90
+    assert capacity_left(40, day + 13 * HOUR, day + 17 * HOUR, closes) == 10, "nobody decides at night"
+    assert capacity_left(0, day, day + 9 * HOUR, closes) is None
+    assert capacity_left(10, day, day + 20 * HOUR, closes) == 0
 
 
 def test_team_tells_precision_by_kind_chargebacks_above_verdicts(site: Site) -> None:
@@ -148,6 +151,7 @@ def test_model_page_tells_of_the_learner_what_it_has_told(site: Site) -> None:
     assert [(row.feature, row.psi) for row in found.drift] == [("amount", 0.31)]
     assert (found.refresh.version, found.refresh.labels, found.refresh.refused_today) == ("12-ab", 212, 1)
     assert (found.guard, found.refresh.events[0].text) == ("passed", "the step was refused")
+    assert found.refresh.events[0].labels is None, "nobody told how many"
 
 
 def test_model_page_tells_what_decides_and_scores_by_day(site: Site) -> None:

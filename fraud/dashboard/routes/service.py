@@ -31,8 +31,12 @@ def metrics(at: At) -> Response:
 def static(request: Request, at: At, name: str) -> Response:
     """Return a file that pages load; one that is asked for by its hash is kept by browsers for ever."""
     folder = at.pages.static.resolve()
-    path: Path = (folder / name).resolve()
-    if not path.is_relative_to(folder) or not path.is_file():
+    try:
+        path: Path = (folder / name).resolve()
+        found = path.is_relative_to(folder) and path.is_file()
+    except OSError:  # longer than any file's name
+        found = False
+    if not found:
         raise HTTPException(404)
     exact = f"/static/{name}?v={request.query_params.get('v', '')}" == at.pages.asset(name)
     return FileResponse(path, headers={"Cache-Control": FOR_EVER if exact else AGAIN})

@@ -358,6 +358,7 @@
     history.pushState(null, "", caseAddress(told.next_case));
     one("#main").dataset.mine = "1";
     one("#lock").textContent = "locked by you";
+    one("#take")?.remove();
     if (told.undo) {
       document.body.append(one("#undo").content.cloneNode(true));
       one("#toast").setAttribute("action", `/undo/${encodeURIComponent(told.undo)}`);
