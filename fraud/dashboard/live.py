@@ -166,8 +166,11 @@ class Live:
         """Yield the events of a queue that came after change `after`, or from now on, for as long as `stays`.
 
         A page asks from the change on that it was made at, so that nothing falls between the page and its events.
-        `stays` is called on a thread, now and then.
+        `stays` is called on a thread, now and then. Of many that ask in one moment those without room hear nothing:
+        they ask anew, and are told why.
         """
+        if session and not self.has_room(session):
+            return
         self.viewers += 1
         self._of_session[session] += 1
         try:

@@ -46,6 +46,16 @@ def test_queue_goes_by_keys_alone(opened: Open, served: Served) -> None:
     assert (path, form["alert"], form["preview"], form["verdict"]) == ("/bulk", ["100", "101"], ["1"], ["fraud"])
 
 
+def test_key_that_is_held_down_counts_once_but_for_those_that_go_on(opened: Open) -> None:
+    page = opened("/queue")
+    for key in ("j", "x"):
+        for _ in range(2):
+            page.keyboard.down(key)
+        page.keyboard.up(key)
+    assert current(page) == "alert-101"
+    expect(page.locator("#chosen")).to_contain_text("1 selected")
+
+
 def test_keys_lead_to_pages_search_filter_and_help(opened: Open) -> None:
     page = opened("/queue")
     page.keyboard.press("?")

@@ -236,6 +236,22 @@ def test_live_address_streams_from_the_page_on_and_resumes(console: Site, since:
     assert all(content.get("id") != 4 for _, content in found)
 
 
+def test_pages_that_ask_in_one_moment_get_no_more_than_there_is_room_for() -> None:
+    async def opened() -> tuple[int, list[bytes]]:
+        live = Live(SilentWire(), 0.01, 9, 2)
+        watching = [live.watch(HELD, None, lambda: True, "one") for _ in range(20) if live.has_room("one")]
+        assert len(watching) == 20, "all were asked before one began"
+        first = await asyncio.gather(*(anext(one, b"") for one in watching))
+        viewers = live.viewers
+        for one in watching:
+            await one.aclose()  # type: ignore[attr-defined]
+        assert live.viewers == 0
+        return viewers, first
+
+    viewers, first = asyncio.run(opened())
+    assert (viewers, sum(bool(text) for text in first)) == (2, 2)
+
+
 def test_live_address_has_room_for_so_many_pages_and_for_so_many_of_one_browser(console: Site) -> None:
     viewer = console.person(Role.VIEWER)
     live, token = console.app.state.console.live, viewer.cookies["fraud-session"]

@@ -34,12 +34,14 @@
     return Boolean(found);
   }
 
+  const ROLLING = ["j", "k", "J", "K", "[", "]"]; // what goes on while it is held down; N held down would lock one case after the other
   let chord = "";
   let pressed = 0;
   function key(event) {
     const name = event.key;
     if (name === "Escape") return shut(event);
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return false;
+    if (event.repeat && !ROLLING.includes(name)) return false;
     pressed += 1;
     if (document.documentElement.dataset.keys === "off" || one("dialog[open]")) return false;
     const first = chord;
