@@ -153,11 +153,13 @@ def declared() -> Iterator[Feature]:
 
 
 def own_features(declared: Declaration) -> Iterator[Feature]:
-    """Yield the own columns of a declaration, in vector order: numbers, then expressions."""
+    """Yield the own columns of a declaration, in vector order: numbers, expressions, categories."""
     for name in declared.numbers:
         yield Feature(PREFIX + name, "attributes", "", "number", f"own number {name}, as sent")
     for name, text in declared.expressions:
         yield Feature(PREFIX + name, "attributes", "", "expression", text)
+    for name in declared.categories:
+        yield Feature(PREFIX + name, "attributes", "", "category", f"own word {name}, as a hash")
 
 
 @cache

@@ -23,6 +23,7 @@ from models.boosting.scorer import REFERENCE
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta, probabilities
 from models.reasons.of_blend import Explainer, neutral_of
+from models.reasons.own import NOTHING, OwnUsual
 from models.registry import Artifact, Card
 from models.tgn.runtime import Network
 
@@ -85,6 +86,8 @@ class Blend:
         self._explainer: Explainer | None = None
         self.neutral: NDArray[np.float32] = np.full(trees.features, np.nan, dtype=np.float32)
         """What stands for features that a reason takes out, float32 (features,)."""
+        self.own: OwnUsual = NOTHING
+        """What is usual of own columns."""
         self.reference_scores: F64 = np.empty(0)
         """Probabilities of the validation rows, ascending, thinned out: what an alert budget is met with."""
         self.evidence = True
@@ -105,6 +108,7 @@ class Blend:
         limits = np.asarray(arrays.get(THRESHOLDS, ()), dtype=np.float64).tolist()
         blend = cls(card, Trees.from_arrays(arrays), Network(arrays), made, limits)
         blend.reference_scores = np.asarray(arrays.get(REFERENCE, ()), dtype=np.float64)
+        blend.own = OwnUsual.of(artifact)
         blend.neutral = neutral_of(arrays, len(card.features), blend.network.columns)
         return blend
 

@@ -55,7 +55,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     below which a payment leaves there (the last has none). Labels came within `label_delay` (1 +- `label_spread`).
     `until` is when the last payment was made that it was fitted or chosen on, 0 where the card does not say. `gate` is
     by which settings labels were held back meanwhile, empty for none. `attrs` are the own columns that it reads beside
-    the features of the release, their kind or expression by name; unset without any.
+    the features of the release, their kind or expression by name, `words` those of its categories that have a code of
+    their own; both unset without any.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     encoder: str = ""
     architecture: dict[str, Any] = {}
     attrs: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    words: dict[str, tuple[str, ...]] | msgspec.UnsetType = msgspec.UNSET
     settings: dict[str, Any] = {}
     libraries: dict[str, str] = {}
     format: int = FORMAT

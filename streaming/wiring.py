@@ -134,7 +134,8 @@ def vocabulary(settings: Settings | None = None) -> Vocabulary:
     """Return the names that rules may use, with the own columns of a site."""
     settings = settings or Settings()
     features, digits = spec_of(settings).features, rates(settings).base_digits
-    return Vocabulary.of([one.name for one in features], [one.meaning for one in features], digits)
+    names, meanings = [one.name for one in features], [one.meaning for one in features]
+    return Vocabulary.of(names, meanings, digits, declared(settings).categories)
 
 
 def rule_book(settings: Settings) -> RuleBook:

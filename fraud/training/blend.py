@@ -16,6 +16,7 @@ from fraud.training import booster as boosting
 from fraud.training.booster import BoosterSettings, Fit
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.network import NetworkFit, NetworkSettings, fit_network
+from fraud.training.own import coded
 from fraud.training.sampling import Tokens
 from fraud.training.splits import Rows, Slices, between
 from models import calibration, logistic
@@ -74,7 +75,8 @@ def fit_blend(
     score = boosting.raw_scores(booster.trees, data, inner)
     config = shape_of(data, tokens, booster, settings)
     splits = splits_of(booster.trees, [data.names.index(name) for name in config.columns])
-    network = fit_network(data, tokens, rows._replace(inner=inner), score, config, settings, step, checkpoint, splits)
+    wide = coded(data, booster.trees.codes)
+    network = fit_network(wide, tokens, rows._replace(inner=inner), score, config, settings, step, checkpoint, splits)
     fraud = data.fraud[rows.validation] == FRAUD
     held = booster.validation
     raw = held if len(held) else boosting.raw_scores(booster.trees, data, rows.validation)

@@ -5,6 +5,7 @@ LightGBM is imported here and nowhere else, when a fit starts.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from fraud.core.errors import SettingsError
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.lightgbm_text import parse
+from fraud.training.own import codes_of
 from fraud.training.splits import Rows, Slices, can_choose
 from models import calibration
 from models.boosting import quickscorer
+from models.boosting.codes import Codes
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta
 
@@ -109,8 +112,9 @@ def fit(data: Dataset, rows: Slices, settings: BoosterSettings, step: Step | Non
         beta = calibration.fit(validation, data.fraud[rows.validation] == FRAUD)
     else:
         rounds, validation, beta = settings.trees, np.zeros(0), Beta()
-    model = _train(data, rows.train, settings, rounds, lambda done: tell(done, "final fit"))
-    trees = parse(model.model_to_string())
+    codes = codes_of(data, rows.train)
+    model = _train(data, rows.train, settings, rounds, lambda done: tell(done, "final fit"), codes)
+    trees = replace(parse(model.model_to_string()), codes=codes)
     importance = np.asarray(model.feature_importance("gain"), dtype=np.float64)
     return Fit(trees, beta, rounds, validation, importance)
 
@@ -126,9 +130,10 @@ def raw_scores(trees: Trees, data: Dataset, rows: Rows) -> F64:
 
 def _choose(data: Dataset, rows: Slices, settings: BoosterSettings, tell: Step) -> tuple[int, F64]:
     """Return the best number of trees and the raw scores of the validation rows at that number."""
-    matrix, fraud = data.matrix[rows.validation], data.fraud[rows.validation] == FRAUD
+    codes = codes_of(data, rows.inner)
+    matrix, fraud = codes.applied(data.matrix[rows.validation]), data.fraud[rows.validation] == FRAUD
     model = _train(
-        data, rows.inner, settings, settings.trees, lambda done: tell(done, "choosing"), valid=(matrix, fraud)
+        data, rows.inner, settings, settings.trees, lambda done: tell(done, "choosing"), codes, valid=(matrix, fraud)
     )
     rounds = max(model.best_iteration, 1)
     raw = parse(model.model_to_string(num_iteration=rounds)).raw(matrix)
@@ -143,6 +148,7 @@ def _train(
     settings: BoosterSettings,
     rounds: int,
     tell: Callable[[int], None],
+    codes: Codes,
     valid: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None,
 ) -> "lightgbm.Booster":
     """Return a LightGBM model of `rounds` trees, or with the best number of trees noted when `valid` is there."""
@@ -150,7 +156,8 @@ def _train(
 
     kept, weight = thinned(data.fraud[rows] == FRAUD, settings)
     chosen = rows[kept]
-    train = lightgbm.Dataset(data.matrix[chosen], data.fraud[chosen] == FRAUD, weight=weight, free_raw_data=True)
+    matrix = codes.applied(data.matrix[chosen])
+    train = lightgbm.Dataset(matrix, data.fraud[chosen] == FRAUD, weight=weight, free_raw_data=True)
     callbacks: list[Callable[..., None]] = [lambda env: tell(env.iteration + 1)]
     validation = []
     if valid is not None:

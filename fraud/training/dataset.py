@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from fraud.common.files import draft_of, publish
 from fraud.common.locks import locked
+from fraud.core.attributes.declaration import CATEGORY
+from fraud.core.attributes.values import word_of
 from fraud.core.errors import DataError
 from fraud.core.ports import Matrix
 from fraud.core.records import DAY, Transaction, Values, Verdict
@@ -26,6 +28,7 @@ from fraud.core.records import DAY, Transaction, Values, Verdict
 MATRIX, META = "matrix.f32", "meta.json"
 BLOCK = 16_384
 """Rows written at a time."""
+MOST_WORDS = 10_000
 UNKNOWN, GENUINE, FRAUD = -1, 0, 1
 
 Progress = Callable[[int], None]
@@ -77,6 +80,8 @@ class Meta(msgspec.Struct, frozen=True):
     rows: int
     account: dict[str, Any] = {}
     """What became of the file's rows, as `streaming.files.values.account.Account` keeps it."""
+    words: dict[str, tuple[str, ...]] = {}
+    """Words of each own category, in order of first appearance, at most `MOST_WORDS`: the matrix holds their hashes."""
 
 
 class Row(NamedTuple):
@@ -156,6 +161,8 @@ class Writer:
         self._block = np.empty((BLOCK, len(names)), dtype=np.float32)
         self._columns: dict[str, list[int]] = {name: [] for name in COLUMNS}
         self._codes: dict[str, dict[str, int]] = {"card": {}, "merchant": {}}
+        own = identity.attrs.items()
+        self._words: dict[str, dict[str, None]] = {name: {} for name, kind in own if kind == CATEGORY}
 
     def __enter__(self) -> Self:
         """Open a fresh draft."""
@@ -176,6 +183,9 @@ class Writer:
         tx = row.tx
         fraud = UNKNOWN if row.verdict is None else int(row.verdict is Verdict.FRAUD)
         cells = (tx.happened_at, self._code("card", tx.card), self._code("merchant", tx.merchant), tx.base_amount)
+        for name, words in self._words.items():
+            if len(words) < MOST_WORDS and (word := word_of((tx.attrs or {}).get(name))):
+                words[word] = None
         for column, cell in zip(self._columns.values(), (*cells, fraud, row.scenario), strict=True):
             column.append(cell)
         if (done + 1) % BLOCK == 0:
@@ -202,8 +212,9 @@ class Writer:
         self._file.close()
         for name, kind in COLUMNS.items():
             np.save(self._draft / f"{name}.npy", np.array(self._columns[name], dtype=kind), allow_pickle=False)
+        words = {name: tuple(found) for name, found in self._words.items()}
         (self._draft / META).write_bytes(
-            msgspec.json.encode(msgspec.structs.replace(self._meta, rows=rows, account=self._account()))
+            msgspec.json.encode(msgspec.structs.replace(self._meta, rows=rows, account=self._account(), words=words))
         )
         publish(self._draft, self._final)
         self._progress(rows)

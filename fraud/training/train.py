@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from fraud.core.records import DAY
-from fraud.training import fitting, plots
+from fraud.training import fitting, own, plots
 from fraud.training.dataset import FRAUD, GENUINE, Dataset
 from fraud.training.fitting import BlendFitted, FitRequest, Fitted, Scores
 from fraud.training.protocols import BUDGET, MEASURES, measure
@@ -26,7 +26,8 @@ from fraud.training.splits import (
 )
 from models import registry
 from models.boosting.scorer import weights
-from models.boosting.trees import F64
+from models.boosting.trees import F32, F64
+from models.reasons.own import USUAL
 from models.registry import Arrays, Card
 
 LIBRARIES = ("lightgbm", "numpy", "numba")
@@ -139,10 +140,15 @@ def train(
 def arrays_of(data: Dataset, made: Made) -> Arrays:
     """Return what an artifact of a kind stores."""
     booster = made.fitted.booster
-    arrays = weights(booster.trees, booster.calibration, made.scores.tolist())
+    arrays = {**weights(booster.trees, booster.calibration, made.scores.tolist()), **_own_arrays(data, made.rows)}
     if isinstance(made.fitted, BlendFitted):
         return {**arrays, **_network_arrays(data, made.rows, made.fitted, made.kind)}
     return arrays
+
+
+def _own_arrays(data: Dataset, rows: Slices) -> Arrays:
+    """Return what is usual of own columns, nothing without any."""
+    return {USUAL: own.usual(data, usual_rows(data, rows))} if data.meta.identity.attrs else {}
 
 
 def _network_arrays(data: Dataset, rows: Slices, fitted: BlendFitted, kind: str) -> Arrays:
@@ -158,8 +164,19 @@ def _network_arrays(data: Dataset, rows: Slices, fitted: BlendFitted, kind: str)
         **onnx_export.arrays_of(made.network.network, data.names),
         serving.EXITS: np.array([[one.booster, one.network, one.bias, *one.calibration] for one in exits]),
         serving.THRESHOLDS: np.array(limits, dtype=np.float64),
-        of_blend.NEUTRAL: of_blend.usual(data.matrix[usual_rows(data, rows)]),
+        of_blend.NEUTRAL: _neutral(data, rows),
     }
+
+
+def _neutral(data: Dataset, rows: Slices) -> F32:
+    """Return a usual payment: medians, of own words the commonest."""
+    from models.reasons import of_blend
+
+    chosen = usual_rows(data, rows)
+    found = of_blend.usual(data.matrix[chosen])
+    if places := own.own_places(data):
+        found[places] = own.usual(data, chosen)
+    return found
 
 
 def usual_rows(data: Dataset, rows: Slices) -> Rows:
@@ -185,6 +202,7 @@ def draft(data: Dataset, name: str, created: int, request: FitRequest, made: Mad
         until=int(data.time[made.rows.train].max()),
         gate=identity.gate,
         attrs=identity.attrs or msgspec.UNSET,
+        words=own.known_words(data, made.fitted.booster.trees.codes) or msgspec.UNSET,
         seed=booster_of(request.settings).seed,
         metrics=measured.get(made.kind, {}),
         metrics_by_model=measured if len(measured) > 1 else {},

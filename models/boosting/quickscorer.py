@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fraud.common.compiled import compiled
 from fraud.core.ports import Matrix
+from models.boosting.codes import NONE, Codes
 from models.boosting.trees import F32, F64, I32, MISSING_LEFT, ZERO_IS_MISSING, Trees, as_rows
 
 U32 = NDArray[np.uint32]
@@ -47,10 +48,11 @@ class LeafBits:
     leaf: F64
     order: I32
     features: int
+    codes: Codes = NONE
 
     def raw(self, matrix: Matrix) -> F64:
         """Return the raw score (log-odds) per row of `matrix`, float32 (rows, features): the bits of `Trees.raw`."""
-        rows = as_rows(matrix, self.features)
+        rows = self.codes.applied(as_rows(matrix, self.features))
         total = np.zeros(len(rows), dtype=np.float64)
         _add(rows, self.start, self.middle, self.base, self.feature, self.threshold, self.mask, self.leaf, total)
         return total
@@ -61,7 +63,7 @@ class LeafBits:
         `values` is float64 (leaves, kinds), leaves in `order`. One pass for all kinds; each is added in the order of a
         walk, so it has the same bits.
         """
-        rows = as_rows(matrix, self.features)
+        rows = self.codes.applied(as_rows(matrix, self.features))
         total = np.zeros((len(rows), values.shape[1]), dtype=np.float64)
         nodes = self.start, self.middle, self.base, self.feature, self.threshold, self.mask
         _add_each(rows, *nodes, values, total)
@@ -125,6 +127,7 @@ def build(trees: Trees, thresholds: F32) -> LeafBits:
         trees.leaf[order],
         np.array(order, dtype=np.int32),
         trees.features,
+        trees.codes,
     )
 
 

@@ -12,6 +12,7 @@ from models.boosting import quickscorer, treeshap
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta, probabilities
 from models.reasons.of_booster import Explainer
+from models.reasons.own import NOTHING, OwnUsual
 from models.registry import Artifact, Card
 
 KIND = "booster"
@@ -27,8 +28,13 @@ class Booster(ReadsNoHistory):
     0.2 ms and are prepared on first use.
     """
 
-    def __init__(self, card: Card, trees: Trees, calibration: Beta, reference: F64 | None = None) -> None:
-        """Take checked parts; raise ArtifactError when the card names another number of features."""
+    def __init__(
+        self, card: Card, trees: Trees, calibration: Beta, reference: F64 | None = None, own: OwnUsual = NOTHING
+    ) -> None:
+        """Take checked parts; `own` is what is usual of own columns.
+
+        Raises ArtifactError when the card names another number of features.
+        """
         if len(card.features) != trees.features:
             message = f"Model '{card.name}' names {len(card.features)} features, its trees take {trees.features}."
             raise ArtifactError(message)
@@ -38,7 +44,7 @@ class Booster(ReadsNoHistory):
         self._version = f"{card.name}@{card.version}"
         self._quickest = quickscorer.FastTrees(trees)
         self._paths: treeshap.Paths | None = None
-        self._explainer = Explainer(card.features)
+        self._explainer = Explainer(card.features, own)
         self.reference_scores: F64 = np.empty(0) if reference is None else reference
         """Probabilities of the validation rows, ascending, thinned out: what an alert budget is met with."""
         self.evidence = True
@@ -55,7 +61,8 @@ class Booster(ReadsNoHistory):
             message = f"Model '{artifact.card.name}' carries no calibration; train it again."
             raise ArtifactError(message)
         reference = np.asarray(artifact.arrays.get(REFERENCE, ()), dtype=np.float64)
-        return cls(artifact.card, Trees.from_arrays(artifact.arrays), Beta(*map(float, numbers)), reference)
+        trees, own = Trees.from_arrays(artifact.arrays), OwnUsual.of(artifact)
+        return cls(artifact.card, trees, Beta(*map(float, numbers)), reference, own)
 
     @property
     def card(self) -> Card:

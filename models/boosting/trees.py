@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fraud.common.compiled import compiled
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Matrix
+from models.boosting.codes import NONE, Codes, codes_in
 
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
@@ -48,7 +49,8 @@ class Trees:
 
     `roots`, int32 (trees,), holds each tree's first node, or `-1 - leaf` for a tree that is one leaf. Per node:
     `feature`, `threshold` (float64), `missing` (see MISSING_LEFT), `left`, `right`, `node_count`; per leaf: `leaf`
-    (its value, float64), `leaf_count`. Counts are training rows, needed for contributions only.
+    (its value, float64), `leaf_count`. Counts are training rows, needed for contributions only. `codes` say what a
+    split on own words reads.
     """
 
     roots: I32
@@ -61,6 +63,7 @@ class Trees:
     leaf: F64
     leaf_count: F64
     features: int
+    codes: Codes = NONE
 
     @cached_property
     def walk(self) -> Walk:
@@ -94,16 +97,20 @@ class Trees:
         Trees are added in order, in double precision, as LightGBM does; so a row's score has the same bits as
         LightGBM's and does not depend on the rows beside it. Raises ArtifactError when the width differs.
         """
-        rows = as_rows(matrix, self.features)
+        rows = self.rows(matrix)
         w = self.walk
         total = np.zeros(rows.shape[0], dtype=np.float64)
         add_trees(rows, w.roots, w.feature, w.threshold, w.missing, w.left, w.right, w.leaf, total)
         return total
 
+    def rows(self, matrix: Matrix) -> F32:
+        """Return `matrix` as the loops read it, own words as codes; raise ArtifactError when its width differs."""
+        return self.codes.applied(as_rows(matrix, self.features))
+
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return what an artifact stores, by name."""
         named = {name: getattr(self, name) for name in ARRAYS}
-        return {**named, "features": np.array(self.features, dtype=np.int64)}
+        return {**named, "features": np.array(self.features, dtype=np.int64), **self.codes.arrays()}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[np.generic]]) -> "Trees":
@@ -113,7 +120,8 @@ class Trees:
             message = f"The weights lack {', '.join(missing)}; train the model again."
             raise ArtifactError(message)
         typed = {name: np.ascontiguousarray(arrays[name], dtype=kind) for name, kind in ARRAYS.items()}
-        trees = cls(**typed, features=int(np.asarray(arrays["features"], dtype=np.int64)))
+        features = int(np.asarray(arrays["features"], dtype=np.int64))
+        trees = cls(**typed, features=features, codes=codes_in(arrays, features))
         check(trees)
         return trees
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from fraud.common.compiled import compiled
 from fraud.core.records import Values
+from models.boosting.codes import NONE, Codes
 from models.boosting.trees import F32, F64, I32, U8, Trees, goes_left, round_down
 
 
@@ -49,6 +50,7 @@ class Paths:
     scale: F64
     expected: float
     features: int
+    codes: Codes = NONE
 
     def contributions(self, values: Values) -> F64:
         """Return the effect of each feature on the raw score of one row, float64 (features + 1,); the last is the base.
@@ -97,7 +99,7 @@ class Paths:
 
     def _left(self, values: Values) -> U8:
         """Return, for every node, whether the row goes left there."""
-        row = np.ascontiguousarray(values, dtype=np.float32)
+        row = self.codes.applied(np.ascontiguousarray(values, dtype=np.float32)[None, :])[0]
         left = np.empty(len(self.nodes.feature), dtype=np.uint8)
         _sides(row, self.nodes.feature, self.nodes.threshold, self.nodes.missing, left)
         return left
@@ -149,6 +151,7 @@ def build(trees: Trees) -> Paths:
         scale=np.concatenate([trees.leaf[p.leaf] * c.weights for p, c in zip(paths, cells, strict=True)]),
         expected=float(sum(trees.leaf[p.leaf] * np.prod(list(p.cover.values())) for p in paths)),
         features=trees.features,
+        codes=trees.codes,
     )
 
 

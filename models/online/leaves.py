@@ -9,7 +9,7 @@ from fraud.common.compiled import compiled
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Matrix
 from models.boosting import quickscorer
-from models.boosting.trees import F32, F64, I32, U8, Trees, as_rows, leaf_of
+from models.boosting.trees import F32, F64, I32, U8, Trees, leaf_of
 
 Leaves = NDArray[np.int32]
 """The leaf of each tree that a row ends in, (rows, trees); leaves are numbered through all trees."""
@@ -17,7 +17,7 @@ Leaves = NDArray[np.int32]
 
 def reached(trees: Trees, matrix: Matrix) -> Leaves:
     """Return the leaf of each tree that each row of `matrix`, float32 (rows, features), ends in."""
-    rows, w = as_rows(matrix, trees.features), trees.walk
+    rows, w = trees.rows(matrix), trees.walk
     out = np.empty((len(rows), len(w.roots)), np.int32)
     _reach(rows, w.roots, w.feature, w.threshold, w.missing, w.left, w.right, out)
     return out
@@ -85,7 +85,7 @@ class LeafSums:
         """Return the sums, float64 (rows, experts), of `matrix`, float32 (rows, features)."""
         if self._bits is not None and values.crossed is not None and len(matrix) >= quickscorer.FEW:
             return self._bits.sums(matrix, values.crossed)
-        rows, w = as_rows(matrix, self._trees.features), self._trees.walk
+        rows, w = self._trees.rows(matrix), self._trees.walk
         out = np.zeros((len(rows), values.walked.shape[1]))
         _walk(rows, w.roots, w.feature, w.threshold, w.missing, w.left, w.right, values.walked, out)
         return out

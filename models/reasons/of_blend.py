@@ -25,6 +25,7 @@ from models.reasons import coalitions
 from models.reasons.catalogue import GROUPS, INTERACTION, MATERIAL, OTHER, TOLD, Told, chosen, group_of
 from models.reasons.grounds import Grounds, by_code, reason_of
 from models.reasons.network_game import Game, HistoryNetwork, Places, TokenBuffers
+from models.reasons.own import OwnUsual
 from models.reasons.reading import Reading
 from models.reasons.witnesses import Witness, Witnesses, as_told
 from models.registry import Arrays, Card
@@ -54,6 +55,7 @@ class Blended(Protocol):
     """What is asked of a blend."""
 
     neutral: F32
+    own: OwnUsual
 
     @property
     def card(self) -> Card:
@@ -135,7 +137,7 @@ class Explainer:
         game = None if tokens is None else self._game(values, score, tokens)
         witnesses = Witnesses(game, MATERIAL) if game is not None and events else None
         effects = self._effects(values, score, game, witnesses)
-        read = Reading(self._places, values, self._unnamed(values), tokens, effects.remainder)
+        read = Reading(self._places, values, self._unnamed(values), tokens, effects.remainder, own=self._blend.own)
         reasons = self._reasons(chosen(effects.groups, lambda _: read), values, score, effects)
         if 1 < len(reasons) < TOLD and effects.remainder >= MATERIAL and (text := INTERACTION.words(read)):
             reasons.append(Reason(INTERACTION.name, text, effects.remainder))
@@ -202,10 +204,14 @@ class Explainer:
         return as_told(found, self._mixture(score).network, histories.events(row, exit_of(score) + 1))
 
     def _unnamed(self, values: Values) -> str:
-        """Return the name of the first known feature that no code speaks for, of which `other` tells, else nothing."""
+        """Return the name of the first known feature that no code speaks for, of which `other` tells, else nothing.
+
+        Of own columns that is the first one that is not as usual.
+        """
         members = np.flatnonzero(self._owner == OTHER)
         known = members[~np.isnan(values[members])]
-        return self._names[int([*known, *members][0])] if len(members) else ""
+        odd = known[values[known] != self._blend.neutral[known]]
+        return self._names[int([*odd, *known, *members][0])] if len(members) else ""
 
 
 def exit_of(score: Score) -> int:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from fraud.core.records import Values
 from models.reasons.catalogue import GROUPS, Told, chosen, group_of
 from models.reasons.grounds import Grounds, by_code, reason_of
+from models.reasons.own import NOTHING, OwnUsual
 from models.reasons.reading import Reading
 
 F64 = NDArray[np.float64]
@@ -20,8 +21,9 @@ Knowing = Callable[[Values, U8], Sequence[float]]
 class Explainer:
     """Reasons for vectors of one list of feature names."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        """Sort the features into groups once."""
+    def __init__(self, names: Sequence[str], own: OwnUsual = NOTHING) -> None:
+        """Sort the features into groups once; `own` says what is usual of own columns."""
+        self._own = own
         self._places = {name: place for place, name in enumerate(names)}
         self._names = tuple(names)
         self._group = np.array([group_of(name) for name in names], dtype=np.intp)
@@ -32,7 +34,9 @@ class Explainer:
         `values` is float32 (features,), NaN where nothing is known; `effects`, float64 (features,), log-odds.
         """
         totals: F64 = np.bincount(self._group, weights=effects, minlength=len(GROUPS)).astype(np.float64)
-        told = chosen(totals, lambda group: Reading(self._places, values, self._strongest(group, effects)))
+        told = chosen(
+            totals, lambda group: Reading(self._places, values, self._strongest(group, effects), own=self._own)
+        )
         reasons = [reason_of(one, totals, without) for one, without in self._beside(told, values, knowing)]
         return Grounds(tuple(reasons), by_code(totals))
 

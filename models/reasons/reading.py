@@ -25,6 +25,8 @@ from fraud.core.tokens import (
     SUM_SHARE,
     WINDOW,
 )
+from models.reasons.own import NOTHING as NO_COLUMNS
+from models.reasons.own import OwnUsual
 
 F32 = NDArray[np.float32]
 FRAUD_SUMS = (SUM_FRAUDS, SUM_SHARE, SUM_HAS_FRAUD, SUM_LAST_FRAUD, SUM_FIRST_FRAUD)
@@ -78,13 +80,13 @@ class Reading:
 
     def __init__(
         self, places: Mapping[str, int], values: Values, strongest: str = "", tokens: Tokens | None = None,
-        remainder: float = 0.0, lately: Lately = NOTHING,
+        remainder: float = 0.0, lately: Lately = NOTHING, own: OwnUsual = NO_COLUMNS,
     ) -> None:  # fmt: skip
         """Take a vector (features,) and, where histories were read, one row's tokens (1, sides, ...).
 
         `strongest` names the group's feature that raised the score most, where that is known; `remainder` is what the
         groups add to the log-odds together and none adds alone.
-        `lately` is what was learned since the model was trained.
+        `lately` is what was learned since the model was trained, `own` what is usual of own columns.
         """
         self._places = places
         self._values = values
@@ -92,6 +94,7 @@ class Reading:
         self.strongest = strongest
         self.remainder = remainder
         self.lately = lately
+        self.own = own
 
     def __call__(self, name: str) -> float:
         """Return a feature's value, NaN when the vector has none or it is beyond measure."""

@@ -8,6 +8,7 @@ import math
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from fraud.core.attributes.values import PREFIX
 from fraud.core.records import SECOND
 from models.reasons.facts import STANDS_OUT, Fact, plain
 from models.reasons.reading import Reading
@@ -298,5 +299,8 @@ def learned(read: Reading) -> Fact | None:
 
 def other(read: Reading) -> Fact | None:
     """Name the feature that raised the score most among those without a sentence of their own, where it has a value."""
+    if read.strongest.startswith(PREFIX):
+        text = read.own.told(read.strongest, read(read.strongest))
+        return None if text is None else plain(text[0].upper() + text[1:])
     value = read.number(read.strongest)
     return plain(f"{read.strongest} is {value:.6g}") if value > 0 else None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fraud.core.errors import ArtifactError
 from fraud.core.ports import Matrix, Tokens
 from fraud.core.tokens import CODE
+from models.boosting.codes import codes_in
 from models.registry import Arrays
 
 F32 = NDArray[np.float32]
@@ -44,6 +45,7 @@ class Network:
         self._near_rows = by_row(self._near)
         self._far_rows = frozenset[str]() if self._far is None else by_row(self._far)
         self._columns: NDArray[np.int64] = np.asarray(arrays[COLUMNS], dtype=np.int64)
+        self._codes = codes_in(arrays)
         self._asks_text = any(given.name == "text" for given in self._near.get_inputs())
         self.encoder = encoder_version(arrays)
         """The version of the block encoder: codes under it stand for no other."""
@@ -60,7 +62,8 @@ class Network:
 
     def near(self, matrix: Matrix, tokens: Tokens) -> Near:
         """Return exit 1 of rows: `matrix` (rows, features), tokens of at least two sides."""
-        feeds: dict[str, Any] = {"x": np.ascontiguousarray(matrix[:, self._columns]), **memory(tokens, slice(0, 2))}
+        asked = np.ascontiguousarray(self._codes.applied(matrix)[:, self._columns])
+        feeds: dict[str, Any] = {"x": asked, **memory(tokens, slice(0, 2))}
         if self._asks_text:
             feeds["text"] = tokens.text
         logit, latents = self._near.run(None, at_least_two(feeds, self._near_rows))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fraud.core.ports import Matrix, Tokens
 from fraud.core.records import Score
 from models.boosting.trees import Trees
+from models.reasons.own import NOTHING
 from models.registry import Card
 from models.tgn.runtime import Near
 
@@ -126,7 +127,7 @@ class Blended:
             kind="blend", name="test", created=0, data_hash="", spec_version="", features=tuple(names), label_delay=0,
             seed=0,
         )  # fmt: skip
-        self.trees, self.network, self.neutral = trees, network, neutral
+        self.trees, self.network, self.neutral, self.own = trees, network, neutral, NOTHING
         self.exits = (Weights(1.0, 0.0), Weights(1.0, 2.0), Weights(1.0, 4.0))
 
 

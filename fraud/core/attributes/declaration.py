@@ -12,13 +12,12 @@ from typing import Annotated, Any
 import msgspec
 
 from fraud.core.attributes.algebra import FUNCTIONS, Compiled, compiled
+from fraud.core.attributes.values import PREFIX as PREFIX
 from fraud.core.attributes.values import number_of, word_of
 from fraud.core.errors import SettingsError
 from fraud.core.fields import Section, setting
 from fraud.core.rules.tokens import KEYWORDS
 
-PREFIX = "attrs."
-"""What stands before an own column's name in vectors and rules."""
 NUMBER, CATEGORY, ENTITY, EXPRESSION = "number", "category", "entity", "expression"
 MOST = {NUMBER: 64, CATEGORY: 32, ENTITY: 4, EXPRESSION: 64}
 """Own columns of each kind, at most."""
@@ -161,13 +160,12 @@ def _need_name(name: str, kind: str, where: str) -> None:
 
 def _need_built(said: AttrsSection, where: str) -> None:
     """Refuse what this release does not compute."""
-    for kind, names in ((CATEGORY, said.category), (ENTITY, said.entity)):
-        if names:
-            msg = (
-                f"{where}: [attrs.{kind}] {next(iter(names))}: this release computes own numbers and expressions only; "
-                "leave the table out"
-            )
-            raise SettingsError(msg)
+    if said.entity:
+        msg = (
+            f"{where}: [attrs.entity] {next(iter(said.entity))}: this release computes own numbers, categories and "
+            "expressions only; leave the table out"
+        )
+        raise SettingsError(msg)
 
 
 def _compiled(name: str, text: str, made: Declaration, where: str) -> Compiled:

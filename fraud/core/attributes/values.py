@@ -1,8 +1,12 @@
 """What a message says of an own column: a number, a word, or nothing. A value of another type counts as nothing."""
 
+import hashlib
 import math
+from functools import lru_cache
 from typing import Any
 
+PREFIX = "attrs."
+"""What stands before an own column's name in vectors and rules."""
 MOST_NUMBER = 3.0e38
 """A larger number is none: vectors are float32."""
 LONGEST_WORD = 256
@@ -22,6 +26,12 @@ def word_of(value: Any) -> str:
         word = value.strip()
         return word if len(word) <= LONGEST_WORD else ""
     return str(value) if type(value) is int and abs(value) < 10**LONGEST_WORD else ""
+
+
+@lru_cache(16_384)
+def word_hash(word: str) -> int:
+    """Return the hash of an own word, 24 bits, which a float32 holds exactly."""
+    return int.from_bytes(hashlib.blake2b(word.encode(errors="replace"), digest_size=3).digest(), "little")
 
 
 def said(value: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from fraud.core.attributes.values import PREFIX, word_of
 from fraud.core.errors import nearest
 from fraud.core.fields import PATTERN, Duration
 from fraud.core.records import DAY, HOUR, SECOND, Transaction
@@ -66,6 +67,15 @@ def fields(digits: int) -> tuple[Field, ...]:
     )
 
 
+def own_word(name: str) -> Field:
+    """Return the field of an own word, `attrs.NAME` in rules, whose vector holds but a hash."""
+
+    def read(tx: Transaction) -> Value:
+        return word_of((tx.attrs or {}).get(name)) or None
+
+    return Field(PREFIX + name, Type.TEXT, f"own word {name}", read)
+
+
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DISTINCT = "distinct"
 WINDOWED = re.compile(rf"(?P<entity>[^_.]+)_(?P<what>\w+)_(?P<window>{PATTERN.pattern})")
@@ -78,21 +88,25 @@ class Vocabulary:
     `pair_frauds` is also `frauds(pair)`.
     """
 
-    def __init__(self, terms: Sequence[Term], digits: int = 2) -> None:
-        """Take the features in vector order, and the digits of the base currency."""
-        self.terms = {term.name: term for term in terms}
+    def __init__(self, terms: Sequence[Term], digits: int = 2, words: Sequence[str] = ()) -> None:
+        """Take the features in vector order, the digits of the base currency, and the names of own words."""
+        self.fields = {field.name: field for field in (*fields(digits), *map(own_word, words))}
+        own = {PREFIX + word for word in words}
+        self.terms = {term.name: term for term in terms if term.name not in own}
         self.places = {term.name: place for place, term in enumerate(terms)}
-        self.fields = {field.name: field for field in fields(digits)}
         self.windows = dict(_windowed(self.terms))
         self.plurals = {f"{key[0]}s" for key in self.windows} & {key[1] for key in self.windows}
 
     @classmethod
-    def of(cls, names: Sequence[str], meanings: Sequence[str] = (), digits: int = 2) -> "Vocabulary":
+    def of(
+        cls, names: Sequence[str], meanings: Sequence[str] = (), digits: int = 2, words: Sequence[str] = ()
+    ) -> "Vocabulary":
         """Return the vocabulary of a feature list; a name with `since_` in it counts seconds."""
         texts = meanings or [""] * len(names)
         return cls(
             [Term(name, text, counts_seconds(name)) for name, text in zip(names, texts, strict=True)],
             digits,
+            words,
         )
 
     @property

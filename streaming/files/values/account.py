@@ -18,7 +18,7 @@ SENTENCES = {
     EARLY: "{n:,} verdicts are said to be known before their own payment ({values}): these times are not used",
     NEVER: "{n:,} verdicts have a time without end ({values}) and count as not known",
     DAMAGED: "{n:,} ids were rounded by a spreadsheet, so different ones may now be one: {values}; export them as text",
-    OWN: "{n:,} values of own columns are no numbers and count as missing: {values}; see [attrs.number] of the mapping",
+    OWN: "{n:,} values of own columns cannot be and count as missing: {values}; see [attrs] of the mapping",
 }
 
 

@@ -83,6 +83,9 @@ words = ["NULL", "\\\\N", "NaN", "N/A", "#N/A", "NA", "None", "nil", "-", "--", 
 [attrs.number]             # own columns, which become features: docs/attributes.md
 # old_balance = "oldbalanceOrg"
 
+[attrs.category]           # words, whole numbers among them
+# type = "type"
+
 [attrs.expression]         # + - * / log abs min max distance_km missing, of own numbers, amount, hour, weekday
 # drift = "old_balance - amount"
 """

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from fraud.core.attributes.declaration import PREFIX as ATTRS
 from fraud.core.card_numbers import KEYLESS, CardNumbers
 from fraud.core.errors import CardNumberError, MappingError
 from fraud.core.records import DAY, Kind, Transaction, Verdict
@@ -17,7 +18,7 @@ from streaming.files.values.faulty import RowError, shown
 from streaming.files.values.mapping import Amount, Mapping
 from streaming.files.values.moments import LATEST, TIME, Days, moment_text, time_reader
 from streaming.files.values.own import OwnReader
-from streaming.files.values.words import Said, WordReader, is_missing, text_of
+from streaming.files.values.words import Said, WordReader, is_missing, text_of, without_point
 from streaming.messages.currencies import code_of
 from streaming.messages.faults import unprintable
 from streaming.messages.money import Rates
@@ -44,7 +45,6 @@ JOINT = {TIME: " ", LABEL_TIME: " ", "text": " "}
 ENDLESS = -1
 """A verdict's time that means that it never was known: 9999-12-31 and the like."""
 DATE = re.compile(r"\d{4}-?\d\d-?\d\d")
-WHOLE_FLOAT = re.compile(r"-?\d+\.0+")
 ROUNDED = re.compile(r"-?\d(?:\.\d+)?E\+\d{2,3}")
 """A long number as a spreadsheet shows and exports it."""
 
@@ -92,7 +92,8 @@ class RowReader:
             **words.noted,
             **dict.fromkeys(("id", "card", "merchant", "device"), damaged),
         }
-        own = OwnReader(mapping, words)
+        self._looked_at = (*LOOKED_AT, *(ATTRS + name for name in mapping.attrs.category))
+        own = OwnReader(mapping, words, self._taken)
         self.converters |= own.converters
         self.noted |= own.noted
         self.own = own.roles
@@ -165,7 +166,7 @@ class RowReader:
         if values is None:
             looked_at = original.decode("latin-1")
         else:
-            looked_at = "\n".join(text_of(values[at]) for role in LOOKED_AT for at in self._at.get(role, ()))
+            looked_at = "\n".join(text_of(values[at]) for role in self._looked_at for at in self._at.get(role, ()))
         if not self._cards.shows(looked_at):
             return str(row), original, False
         masked = self._cards.masked(original.decode("latin-1")).encode("latin-1")
@@ -277,11 +278,6 @@ def identifier(role: str, value: Any) -> str:
         message = f"{role} {text[:40]!r} is no id, it holds {bad}: expected 1 to {LONGEST_ID} printable characters"
         raise RowError(role, message)
     return text
-
-
-def without_point(text: str) -> str:
-    """Return text, of a whole number that a table once kept as a float, such as 1234.0, its digits."""
-    return text.partition(".")[0] if WHOLE_FLOAT.fullmatch(text) else text
 
 
 def damaged(value: Any) -> Said | None:

@@ -1,5 +1,6 @@
 """Words of a table: labels, kinds, channels, and what stands where there is nothing."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from streaming.files.values.mapping import Mapping
 from streaming.messages.schema import LONGEST_ID
 
 KINDS = {kind.value: kind for kind in Kind}
+WHOLE_FLOAT = re.compile(r"-?\d+\.0+")
 Said = tuple[str, str]
 """Something odd in a value that is used all the same: its sort, and the value."""
 
@@ -101,3 +103,8 @@ def text_of(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def without_point(text: str) -> str:
+    """Return text, of a whole number that a table once kept as a float, such as 1234.0, its digits."""
+    return text.partition(".")[0] if WHOLE_FLOAT.fullmatch(text) else text
