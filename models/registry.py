@@ -137,7 +137,7 @@ def load(
     own, here = own_columns(card), dict(attrs or {})
     if spec_version is not None and own != here:
         message = (
-            f"Model '{card.name}' {card.version} was trained on {listed(own)}, here there is a declaration of "
+            f"Model '{card.name}' {card.version} was trained on {listed(own)}, here there are "
             f"{listed(here)}. Declare the same ([attrs] of the settings, or of the mapping), or train it again."
         )
         raise ArtifactError(message)

@@ -12,10 +12,11 @@ from features.extractor import OnlineExtractor
 from features.spec import base, spec
 from features.stores.memory import MemoryStore
 from fraud.core.attributes.declaration import NOTHING, Declaration
+from fraud.core.attributes.values import word_hash
 from fraud.core.records import Arrival, Position, Transaction
 
-DECLARED = Declaration(("new", "old"), (), (), (("drift", "old - amount - new"), ("late", "hour - 12")))
-NAMES = ("attrs.new", "attrs.old", "attrs.drift", "attrs.late")
+DECLARED = Declaration(("new", "old"), ("word",), (), (("drift", "old - amount - new"), ("late", "hour - 12")))
+NAMES = ("attrs.new", "attrs.old", "attrs.drift", "attrs.late", "attrs.word")
 BASE_VERSION = "f991c0bb6e3c"
 ANY = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers()))
 
@@ -48,21 +49,23 @@ def test_spec_of_a_declaration_appends_its_columns_and_has_another_version() -> 
 
 
 def test_own_columns_are_as_sent_and_computed() -> None:
-    tx = payment({"old": 31_000, "new": 0.0, "more": "x"})
-    assert vector(tx)[-4:].tolist() == pytest.approx([0.0, 31_000.0, 31_000 - 12.34, 22.2222 - 12], rel=1e-4)
+    tx = payment({"old": 31_000, "new": 0.0, "more": "x", "word": "A"})
+    assert vector(tx)[-5:].tolist() == pytest.approx(
+        [0.0, 31_000.0, 31_000 - 12.34, 22.2222 - 12, word_hash("A")], rel=1e-4
+    )
 
 
 def test_message_without_own_values_is_taken_with_missing_ones() -> None:
-    assert np.isnan(vector(payment(None))[-4:-1]).all()
+    assert np.isnan(vector(payment(None))[-5:-2]).all()
 
 
 @given(st.dictionaries(st.sampled_from(["old", "new", "other"]), ANY))
 def test_any_values_leave_the_base_alone_and_give_numbers_or_nothing(attrs: dict[str, Any]) -> None:
     found = vector(payment(attrs))
     plain = vector(payment(attrs), OnlineExtractor(MemoryStore()))
-    assert found[:-4].tobytes() == plain.tobytes()
-    assert not np.isinf(found[-4:]).any()
-    for place, name in ((-4, "new"), (-3, "old")):
+    assert found[:-5].tobytes() == plain.tobytes()
+    assert not np.isinf(found[-5:]).any()
+    for place, name in ((-5, "new"), (-4, "old")):
         value = attrs.get(name)
         usable = isinstance(value, int | float) and value is not True and value is not False and abs(value) <= 3e38
         assert math.isnan(found[place]) != usable
@@ -79,4 +82,4 @@ def test_own_values_are_no_state() -> None:
             vectors.append(extractor.look(tx))
             extractor.absorb(tx, arrival.position)
             extractor.close([])
-        assert vectors[0][:-4].tobytes() == vectors[1].tobytes()
+        assert vectors[0][:-5].tobytes() == vectors[1].tobytes()

@@ -19,6 +19,8 @@ OWN = """
 [attrs.number]
 old = "before"
 new = "after"
+[attrs.category]
+sort = "kind of it"
 [attrs.expression]
 drift = "old - amount - new"
 """
@@ -30,10 +32,12 @@ def file_of(folder: Path, odd: str = "", rows: int = 200) -> Path:
     path = folder / "own.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "time", "card", "amount", "before", "after"])
+        writer.writerow(["id", "time", "card", "amount", "before", "after", "kind of it"])
         for n in range(rows):
             after = "" if n % 5 == 0 else odd if odd and n == 3 else f"{n * 1.25}"
-            writer.writerow([f"t{n}", BEGIN + 600 * n, f"c{n % 9}", f"{n}.50", f"{n * 10}", after])
+            writer.writerow(
+                [f"t{n}", BEGIN + 600 * n, f"c{n % 9}", f"{n}.50", f"{n * 10}", after, ("", "IN", "OUT")[n % 3]]
+            )
     return path
 
 

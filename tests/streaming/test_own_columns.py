@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fraud.core.attributes.declaration import AttrsSection
+from fraud.core.attributes.values import word_hash
 from fraud.core.engine import Engine
 from fraud.core.errors import ArtifactError, MappingError, SettingsError
 from fraud.core.records import Arrival, FeatureVector, Position, Reject, Transaction
@@ -22,7 +23,9 @@ from streaming.messages import schema
 from streaming.settings import declared, read_settings
 from tests.streaming.own_rows import MAPPING, OWN, file_of, numbers
 
-SITE = Settings(attrs=AttrsSection(number={"old": "", "new": ""}, expression={"drift": "old - amount - new"}))
+SITE = Settings(
+    attrs=AttrsSection(number={"old": "", "new": ""}, category={"sort": ""}, expression={"drift": "old - amount - new"})
+)
 
 
 def vectors(settings: Settings, arrivals: list[Arrival]) -> list[FeatureVector]:
@@ -49,7 +52,8 @@ def test_file_and_wire_give_the_same_vectors(tmp_path: Path) -> None:
     assert len(first) == 200
     assert [one.values.tobytes() for one in first] == [one.values.tobytes() for one in second]
     assert {one.spec_version for one in first + second} == {wiring.spec_of(SITE).version}
-    drift = np.array([one.values[-1] for one in first])
+    drift, sort = np.array([one.values[-2:] for one in first]).T
+    assert set(sort[~np.isnan(sort)].tolist()) == {word_hash("IN"), word_hash("OUT")}
     assert np.isfinite(drift).sum() > 100
     assert np.isnan(drift).any()
 
@@ -95,11 +99,13 @@ def test_value_of_another_type_on_the_wire_counts_as_missing_and_is_counted() ->
 
 def test_rules_name_own_numbers() -> None:
     words = wiring.vocabulary(SITE)
+    sorts = compile_rules('rule out: when attrs.sort == "OUT" and attrs.old > 1 then note', words)
     rules = compile_rules("rule emptied: when attrs.new == 0 and attrs.drift > 100 then review", words)
-    (arrival,) = [Arrival(numbers("t", old=31_000, new=0.0), Position("t", 0, 0))]
+    (arrival,) = [Arrival(numbers("t", old=31_000, new=0.0, sort="OUT"), Position("t", 0, 0))]
     (vector,) = vectors(SITE, [arrival])
     assert isinstance(arrival.event, Transaction)
     assert rules.judge(arrival.event, vector.values).reasons
+    assert sorts.judge(arrival.event, vector.values).reasons
     assert not rules.judge(arrival.event, np.full_like(vector.values, np.nan)).reasons
 
 
@@ -112,13 +118,13 @@ def test_model_of_another_declaration_is_refused_in_words(tmp_path: Path) -> Non
     registry.save(tmp_path, card, {})
     settings = Settings(model=ModelSection(name="own", folder=str(tmp_path)))
     with pytest.raises(
-        ArtifactError, match=r"trained on own columns new \(number\), old \(number\), drift \(= old - am"
+        ArtifactError, match=r"trained on own columns new \(number\), old \(number\), sort \(category\), drift"
     ):
         wiring.scorer("own", settings, wiring.spec_of(settings).version)
     site = msgspec.structs.replace(settings, attrs=SITE.attrs)
     with pytest.raises(ArtifactError, match="no calibration"):
         wiring.scorer("own", site, spec.version)
-    with pytest.raises(ArtifactError, match="no own columns, here there is a declaration of own columns new"):
+    with pytest.raises(ArtifactError, match="no own columns, here there are own columns new"):
         wiring.scorer("demo", site, spec.version)
 
 
@@ -136,18 +142,18 @@ def test_rows_and_columns_read_own_values_alike(tmp_path: Path, odd: str) -> Non
     table = Table(path, mapping.parse(MAPPING + OWN, "own"))
     fast = list(table.rows())
     with path.open("a") as file:
-        file.write('"t999",1700999999,"c","1.00","1","2"\n')  # quotes have a piece read row by row
+        file.write('"t999",1700999999,"c","1.00","1","2","IN"\n')  # quotes have a piece read row by row
     slow = Table(path, mapping.parse(MAPPING + OWN, "own"))
     assert list(slow.rows())[:-1] == fast
     assert isinstance(fast[3], Row)
-    assert fast[3].tx.attrs == {"old": 30.0, "new": None if odd else 3.75}
+    assert fast[3].tx.attrs == {"old": 30.0, "new": None if odd else 3.75, "sort": None}
     assert table.account.odd() == slow.account.odd() == ({"attrs": {"new many": 1}} if odd else {})
 
 
 def test_own_numbers_are_read_with_the_marks_of_the_amounts(tmp_path: Path) -> None:
     path = tmp_path / "marks.csv"
-    path.write_text("id;time;card;amount;before;after\nt;1700000000;c;1,50;31.000,25;NULL\n")
+    path.write_text("id;time;card;amount;before;after;kind of it\nt;1700000000;c;1,50;31.000,25;NULL;840.0\n")
     text = MAPPING + '[amount]\ndecimal = ","\nthousands = "."\n' + OWN
     (row,) = Table(path, mapping.parse(text, "own")).rows()
     assert isinstance(row, Row)
-    assert row.tx.attrs == {"old": 31_000.25, "new": None}
+    assert row.tx.attrs == {"old": 31_000.25, "new": None, "sort": "840"}
