@@ -73,6 +73,9 @@ def train(
         output.say(f"model '{name}' {made.card.version} kept in {folder / name}")
         for kind, metrics in (made.card.metrics_by_model or {model: made.card.metrics}).items():
             output.say(f"on the rows it was chosen on: {kind} {fits.measures(metrics)}")
+        if own := made.made.fitted.booster.worth:
+            output.say("own columns, average precision lost on these rows where a column's values are shuffled:")
+            output.say("  " + "; ".join(map(str, own)))
     card = made.card
     kept_as = {
         "name": name,

@@ -17,6 +17,7 @@ from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.lightgbm_text import parse
 from fraud.training.own import codes_of
 from fraud.training.splits import Rows, Slices, can_choose
+from fraud.training.worth import Worth, worth
 from models import calibration
 from models.boosting import quickscorer
 from models.boosting.codes import Codes
@@ -72,7 +73,8 @@ class Fit(NamedTuple):
     """A fitted booster, and what was seen on the rows it was chosen on.
 
     `validation` holds raw scores of the validation rows by a model that had not seen them, float64 (rows,), empty
-    when there was nothing to choose on; `importance` is the total gain a feature, float64 (features,).
+    when there was nothing to choose on; `importance` is the total gain a feature, float64 (features,), `worth` what own
+    columns are worth on the validation rows.
     """
 
     trees: Trees
@@ -80,6 +82,7 @@ class Fit(NamedTuple):
     rounds: int
     validation: F64
     importance: F64
+    worth: tuple[Worth, ...] = ()
 
 
 class Forecast(NamedTuple):
@@ -108,15 +111,15 @@ def fit(data: Dataset, rows: Slices, settings: BoosterSettings, step: Step | Non
     """Fit on `rows.train`; choose the number of trees and the calibration on `rows.validation` where possible."""
     tell = step or (lambda done, what: None)
     if settings.patience and can_choose(data, rows):
-        rounds, validation = _choose(data, rows, settings, tell)
+        rounds, validation, told = _choose(data, rows, settings, tell)
         beta = calibration.fit(validation, data.fraud[rows.validation] == FRAUD)
     else:
-        rounds, validation, beta = settings.trees, np.zeros(0), Beta()
+        rounds, validation, beta, told = settings.trees, np.zeros(0), Beta(), ()
     codes = codes_of(data, rows.train)
     model = _train(data, rows.train, settings, rounds, lambda done: tell(done, "final fit"), codes)
     trees = replace(parse(model.model_to_string()), codes=codes)
     importance = np.asarray(model.feature_importance("gain"), dtype=np.float64)
-    return Fit(trees, beta, rounds, validation, importance)
+    return Fit(trees, beta, rounds, validation, importance, told)
 
 
 def raw_scores(trees: Trees, data: Dataset, rows: Rows) -> F64:
@@ -128,18 +131,19 @@ def raw_scores(trees: Trees, data: Dataset, rows: Rows) -> F64:
     return out
 
 
-def _choose(data: Dataset, rows: Slices, settings: BoosterSettings, tell: Step) -> tuple[int, F64]:
-    """Return the best number of trees and the raw scores of the validation rows at that number."""
+def _choose(data: Dataset, rows: Slices, settings: BoosterSettings, tell: Step) -> tuple[int, F64, tuple[Worth, ...]]:
+    """Return the best number of trees, the raw scores of the validation rows at that number, and own columns' worth."""
     codes = codes_of(data, rows.inner)
     matrix, fraud = codes.applied(data.matrix[rows.validation]), data.fraud[rows.validation] == FRAUD
     model = _train(
         data, rows.inner, settings, settings.trees, lambda done: tell(done, "choosing"), codes, valid=(matrix, fraud)
     )
     rounds = max(model.best_iteration, 1)
-    raw = parse(model.model_to_string(num_iteration=rounds)).raw(matrix)
+    chosen = replace(parse(model.model_to_string(num_iteration=rounds)), codes=codes)
     # The final fit sees more rows, so it affords as many more trees as rows grow by, damped.
     grown = math.sqrt(len(rows.train) / max(len(rows.inner), 1))
-    return min(round(rounds * min(grown, 1.5)), settings.trees), raw
+    most = min(round(rounds * min(grown, 1.5)), settings.trees)
+    return most, raw_scores(chosen, data, rows.validation), worth(data, rows.validation, chosen, settings.seed)
 
 
 def _train(

@@ -21,6 +21,7 @@ from fraud.core.errors import ArtifactError, DataError
 from fraud.training.booster import BoosterSettings, Fit
 from fraud.training.dataset import Dataset
 from fraud.training.settings import booster_of
+from fraud.training.worth import Worth
 from models import registry
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 FOLDERS = tuple(Path(__file__).parents[2] / name for name in ("fraud/core", "fraud/common", "fraud/training", "models"))
 """The code that fits and scores, with what it rests on; extracted vectors carry the spec of theirs."""
 CALIBRATION, ROUNDS, VALIDATION, IMPORTANCE = "calibration", "rounds", "validation", "importance"
+WORTH = "worth"
 
 
 class Checkpoints(NamedTuple):
@@ -96,6 +98,8 @@ def write_booster(path: Path, made: Fit) -> None:
     """Keep a fitted booster with all that was seen on the way."""
     more = {CALIBRATION: np.array(made.calibration), ROUNDS: np.array(made.rounds)}
     arrays = {**made.trees.arrays(), **more, VALIDATION: made.validation, IMPORTANCE: made.importance}
+    if made.worth:
+        arrays[WORTH] = np.frombuffer(msgspec.json.encode(made.worth), np.uint8)
     write_atomic(path, registry.pack(arrays))
 
 
@@ -106,7 +110,8 @@ def read_booster(path: Path) -> Fit | None:
     arrays = registry.unpack(path.read_bytes())
     calibration = Beta(*(float(number) for number in arrays[CALIBRATION]))
     validation, importance = (np.asarray(arrays[name], np.float64) for name in (VALIDATION, IMPORTANCE))
-    return Fit(Trees.from_arrays(arrays), calibration, int(arrays[ROUNDS]), validation, importance)
+    told = msgspec.json.decode(arrays[WORTH].tobytes(), type=tuple[Worth, ...]) if WORTH in arrays else ()
+    return Fit(Trees.from_arrays(arrays), calibration, int(arrays[ROUNDS]), validation, importance, told)
 
 
 def _short(settings: msgspec.Struct) -> str:
