@@ -73,9 +73,7 @@ def train(
         output.say(f"model '{name}' {made.card.version} kept in {folder / name}")
         for kind, metrics in (made.card.metrics_by_model or {model: made.card.metrics}).items():
             output.say(f"on the rows it was chosen on: {kind} {fits.measures(metrics)}")
-        if own := made.made.fitted.booster.worth:
-            output.say("own columns, average precision lost on these rows where a column's values are shuffled:")
-            output.say("  " + "; ".join(map(str, own)))
+        tell_worth(made)
     card = made.card
     kept_as = {
         "name": name,
@@ -84,6 +82,13 @@ def train(
         "metrics_by_model": card.metrics_by_model,
     }
     output.last_line({**kept_as, **fits.figures(dataset)})
+
+
+def tell_worth(made: "Trained") -> None:
+    """Say what each own column is worth, where there are any."""
+    if own := made.made.fitted.booster.worth:
+        output.say("own columns, average precision lost on these rows where a column's values are shuffled:")
+        output.say("  " + "; ".join(map(str, own)))
 
 
 def fitted(

@@ -22,7 +22,7 @@ SHIPPED_CARDS = sorted(SHIPPED.glob(f"*/*/{CARD}"))
 FIELDS = [name for name in Card.__struct_fields__ if name != "format"]
 SAVED = Card(
     kind="booster", name="mine", created=5, data_hash="d", spec_version="s", features=("amount",), label_delay=7,
-    seed=0, metrics={"ap": 0.5}, thresholds={"1%": 0.5},
+    seed=0, metrics={"ap": 0.5}, thresholds={"1%": 0.5}, attrs={"sort": "category"}, words={"sort": ("a", "b")},
 )  # fmt: skip
 
 
