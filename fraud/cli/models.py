@@ -134,8 +134,8 @@ def export(
 ) -> None:
     """Write what models are fitted on to one file, for notebooks: vectors, verdicts, and tokens of the newest payments.
 
-    `matrix` is (payments, features) with `names`; `raw`, `sums`, `codes` and `text` are the tokens of the payments
-    numbered in `rows`, codes by no encoder (zero).
+    `tx_id` names each row's transaction. `matrix` is (payments, features) with `names`; `raw`, `sums`, `codes` and
+    `text` are the tokens of the payments numbered in `rows`, codes by no encoder (zero).
     """
     from fraud.training import dataset, extraction
 
@@ -144,7 +144,8 @@ def export(
         raise SettingsError(msg)
     found = options.settings(settings)
     held = fits.extracted(data, mapping, label_delay, cache, found, histories=tokens > 0)
-    dataset.export(held, out, extraction.newest_tokens(held, cache, tokens) if tokens else {})
+    more = extraction.newest_tokens(held, cache, tokens) if tokens else {}
+    dataset.export(held, dataset.ids_of(held, cache), out, more)
     output.last_line({"out": str(out), "rows": held.meta.rows, "features": len(held.names), "tokens": tokens})
 
 

@@ -1,13 +1,14 @@
 """Extracted vectors on disk, so that a history runs through the live extractor once and is fitted on many times.
 
-A data set is a folder: `matrix.f32` (float32, row by row), one `.npy` a column, and `meta.json`. It appears under its
+A data set is a folder: `matrix.f32` (float32, row by row), one `.npy` a column, `ids.txt` (the transactions' ids, a
+line each), and `meta.json`. It appears under its
 key by one rename when it is complete. The key covers everything the vectors depend on: data, feature spec, label
 delay, extraction settings.
 """
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from fraud.core.errors import DataError
 from fraud.core.ports import Matrix
 from fraud.core.records import DAY, Transaction, Values, Verdict
 
-MATRIX, META = "matrix.f32", "meta.json"
+MATRIX, IDS, META = "matrix.f32", "ids.txt", "meta.json"
 BLOCK = 16_384
 """Rows written at a time."""
 MOST_WORDS = 10_000
@@ -69,7 +70,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def key(self) -> str:
         """Return the name under which a data set with this identity is cached."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:20]
+        return hashlib.sha256(IDS.encode() + msgspec.json.encode(self)).hexdigest()[:20]
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -170,6 +171,7 @@ class Writer:
         shutil.rmtree(self._draft, ignore_errors=True)
         self._draft.mkdir()
         self._file = (self._draft / MATRIX).open("wb")
+        self._ids = (self._draft / IDS).open("w", encoding="utf-8", newline="\n")
         return self
 
     def tells(self, account: Callable[[], dict[str, Any]]) -> None:
@@ -181,6 +183,7 @@ class Writer:
         done = len(self._columns["time"])
         self._block[done % BLOCK] = row.values
         tx = row.tx
+        self._ids.write(tx.id + "\n")
         fraud = UNKNOWN if row.verdict is None else int(row.verdict is Verdict.FRAUD)
         cells = (tx.happened_at, self._code("card", tx.card), self._code("merchant", tx.merchant), tx.base_amount)
         for name, words in self._words.items():
@@ -199,6 +202,7 @@ class Writer:
         if kind is None:
             self._finish()
         self._file.close()
+        self._ids.close()
         if kind is not None:
             shutil.rmtree(self._draft, ignore_errors=True)
 
@@ -210,6 +214,7 @@ class Writer:
         rows = len(self._columns["time"])
         self._file.write(self._block[: rows % BLOCK].tobytes())
         self._file.close()
+        self._ids.close()
         for name, kind in COLUMNS.items():
             np.save(self._draft / f"{name}.npy", np.array(self._columns[name], dtype=kind), allow_pickle=False)
         words = {name: tuple(found) for name, found in self._words.items()}
@@ -262,38 +267,60 @@ def read(folder: Path) -> Dataset:
     return Dataset(meta, matrix, **columns)
 
 
+def ids_of(data: Dataset, cache: Path) -> list[str]:
+    """Return the transactions' ids of a data set that lies in `cache`, in the order of its rows.
+
+    Raises:
+        DataError: when they are missing, or not as many as rows.
+    """
+    path = cache / data.meta.identity.key / IDS
+    try:
+        found = path.read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, ValueError) as error:
+        message = f"The cached ids in {path} cannot be read ({error}); remove the folder and extract again."
+        raise DataError(message) from error
+    if len(found) != data.meta.rows:
+        message = f"{path} holds {len(found)} ids of {data.meta.rows} rows; remove the folder and extract again."
+        raise DataError(message)
+    return found
+
+
 def _mapped(path: Path, shape: tuple[int, int]) -> Matrix:
     if shape[0] == 0:
         return np.empty(shape, dtype=np.float32)
     return np.memmap(path, dtype=np.float32, mode="r", shape=shape)
 
 
-def export(data: Dataset, path: Path, more: Mapping[str, NDArray[np.generic]] | None = None) -> None:
-    """Write a data set to one file, `.npz` or `.parquet` by its suffix, features as columns.
+def export(
+    data: Dataset, ids: Sequence[str], path: Path, more: Mapping[str, NDArray[np.generic]] | None = None
+) -> None:
+    """Write a data set to one file, `.npz` or `.parquet` by its suffix, features as columns, beside `tx_id`.
 
     `more` arrays go to `.npz` only. Raises DataError for another suffix.
     """
     if path.suffix == ".npz":
         columns = {name: getattr(data, name) for name in COLUMNS}
         np.savez_compressed(
-            path, allow_pickle=False, matrix=data.matrix, names=np.array(data.names), **columns, **(more or {})
-        )
+            path, allow_pickle=False, matrix=data.matrix, names=np.array(data.names), tx_id=np.array(ids, str),
+            **columns, **(more or {}),
+        )  # fmt: skip
     elif path.suffix == ".parquet":
-        _export_parquet(data, path)
+        _export_parquet(data, ids, path)
     else:
         message = f"Cannot export to '{path}': the suffix is '{path.suffix}', expected '.npz' or '.parquet'."
         raise DataError(message)
 
 
-def _export_parquet(data: Dataset, path: Path) -> None:
+def _export_parquet(data: Dataset, ids: Sequence[str], path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
     fields = [pa.field(name, pa.from_numpy_dtype(np.dtype(kind))) for name, kind in COLUMNS.items()]
+    fields.insert(0, pa.field("tx_id", pa.string()))
     schema = pa.schema(fields + [pa.field(f"f_{name}", pa.float32()) for name in data.names])
     with parquet.ParquetWriter(path, schema) as writer:
         for start in range(0, len(data.time), BLOCK):
             block = slice(start, start + BLOCK)
             columns = [getattr(data, name)[block] for name in COLUMNS]
             values = [np.ascontiguousarray(column) for column in data.matrix[block].T]
-            writer.write_table(pa.table([*columns, *values], schema=schema))
+            writer.write_table(pa.table([pa.array(ids[block], pa.string()), *columns, *values], schema=schema))

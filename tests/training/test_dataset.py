@@ -22,6 +22,8 @@ from streaming.files import column_file
 from tests.site import until
 from tests.training.conftest import IDENTITY, NAMES, ROWS, history
 
+IDS = [f"T{number}" for number in range(ROWS)]
+
 
 def test_write_returns_every_row_in_order(data: Dataset) -> None:
     rows = list(history())
@@ -74,6 +76,18 @@ def test_read_of_a_cut_matrix_is_refused_with_the_repair(tmp_path: Path) -> None
         dataset.cached(tmp_path, IDENTITY)
 
 
+def test_ids_are_kept_in_the_order_of_the_rows(tmp_path: Path) -> None:
+    made = dataset.write(tmp_path, IDENTITY, NAMES, list(history(50)))
+    assert dataset.ids_of(made, tmp_path) == [row.tx.id for row in history(50)]
+    path = tmp_path / IDENTITY.key / dataset.IDS
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(DataError, match="holds 49 ids of 50 rows; remove the folder"):
+        dataset.ids_of(made, tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match="cannot be read"):
+        dataset.ids_of(made, tmp_path)
+
+
 def test_progress_is_told_by_blocks_and_at_the_end(tmp_path: Path) -> None:
     told: list[int] = []
     dataset.write(tmp_path, IDENTITY, NAMES, history(BLOCK + 5), told.append)
@@ -87,24 +101,26 @@ def test_write_of_no_rows_gives_an_empty_data_set(tmp_path: Path) -> None:
 
 
 def test_export_to_npz_holds_everything(tmp_path: Path, data: Dataset) -> None:
-    dataset.export(data, tmp_path / "d.npz")
+    dataset.export(data, IDS, tmp_path / "d.npz")
     with np.load(tmp_path / "d.npz") as archive:
         np.testing.assert_array_equal(archive["matrix"], data.matrix)
         assert archive["names"].tolist() == list(NAMES)
         np.testing.assert_array_equal(archive["fraud"], data.fraud)
+        assert archive["tx_id"].tolist() == IDS
 
 
 def test_export_to_parquet_holds_everything(tmp_path: Path, data: Dataset) -> None:
-    dataset.export(data, tmp_path / "d.parquet")
+    dataset.export(data, IDS, tmp_path / "d.parquet")
     table = parquet.read_table(tmp_path / "d.parquet")
     assert table.num_rows == ROWS
     np.testing.assert_array_equal(table["f_hour"].to_numpy(), data.matrix[:, 3])
     np.testing.assert_array_equal(table["time"].to_numpy(), data.time)
+    assert table["tx_id"].to_pylist() == IDS
 
 
 def test_export_to_another_suffix_is_refused(tmp_path: Path, data: Dataset) -> None:
     with pytest.raises(DataError, match=r"expected '\.npz' or '\.parquet'"):
-        dataset.export(data, tmp_path / "d.xls")
+        dataset.export(data, [], tmp_path / "d.xls")
 
 
 def test_a_second_writer_waits_for_the_first(tmp_path: Path) -> None:
