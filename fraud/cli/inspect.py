@@ -54,9 +54,7 @@ def inspect(
         seen = survey.Survey().take(chain(first, rows))
     promised = survey.promises(columns, guessed.left, first)
     if write_mapping is not None:
-        write_mapping.write_text(
-            text.toml_of(guessed.mapping, guessed.doubts, guessed.left, data.name), encoding="utf-8"
-        )
+        write_mapping.write_text(text.toml_of(guessed.mapping, guessed.doubts, promised, data.name), encoding="utf-8")
     account = table.account
     if not json:
         show(guessed, seen, promised, text.changed(guessed.mapping))

@@ -149,11 +149,16 @@ def differing(first: Declaration, second: Declaration) -> str:
     return "; ".join(said)
 
 
+def may_name(name: str) -> bool:
+    """Tell whether an own column may have a name: it is one, and means nothing else."""
+    return NAME.fullmatch(name) is not None and not (name in TAKEN or name in KEYWORDS or name in FUNCTIONS)
+
+
 def _need_name(name: str, kind: str, where: str) -> None:
     if not NAME.fullmatch(name):
         msg = f"{where}: '{name}' cannot name an own {kind}: expected 1 to 40 of a-z, 0-9 and _, a letter first"
         raise SettingsError(msg)
-    if name in TAKEN or name in KEYWORDS or name in FUNCTIONS:
+    if not may_name(name):
         msg = f"{where}: '{name}' cannot name an own {kind}, for it has a meaning of its own: give it another name"
         raise SettingsError(msg)
 

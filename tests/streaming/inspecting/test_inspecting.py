@@ -1,6 +1,7 @@
 """What a file holds is guessed as its owner would say it, and what is not certain is said."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -174,6 +175,38 @@ def test_mapping_that_was_written_is_read_back_and_used(export: Path) -> None:
     assert {name: again[name] for name in ("rows", "readable", "rejects", "mapping", "left")} == {
         name: guessed_first[name] for name in ("rows", "readable", "rejects", "mapping", "left")
     }
+
+
+def test_columns_left_over_are_written_as_own_ones_that_somebody_who_knows_them_takes_in(export: Path) -> None:
+    mine = export.parent / "mine.toml"
+    left = inspected(str(export), "--write-mapping", str(mine))[1]["left"]
+    written = mine.read_text()
+    assert not mapping.load(str(mine)).attrs.sources()["category"]
+    assert '\n# [attrs.category]\n# risk = "risk"  # alone AP 1.000 on later days\n' in written
+    mine.write_text(re.sub(r"(?m)^# (\[attrs|\w+ = )", r"\1", written))
+    held = mapping.load(str(mine))
+    kinds = {one["name"]: one["kind"] for one in left}
+    wanted = {"number": {"number"}, "category": {"category", "entity"}}
+    for kind, are in wanted.items():
+        assert set(held.attrs.sources()[kind].values()) == {name for name in kinds if kinds[name] in are}
+    assert inspected(str(export), "--mapping", str(mine))[1]["left"] == [
+        one for one in left if one["kind"] in ("time", "text")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [
+        ("HS6 Code", "hs6_code"),
+        ("Amount", "own_amount"),
+        ("3ds", "c_3ds"),
+        ("Größe", "gr_e"),
+        ("log", "own_log"),
+        ("", "c"),
+    ],
+)
+def test_own_column_is_named_as_near_to_its_column_as_can_be(column: str, name: str) -> None:
+    assert text.own_name(column) == name
 
 
 def test_file_of_mostly_rejects_ends_with_status_1(export: Path) -> None:
