@@ -11,9 +11,9 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select, update
 
 from fraud.review.changes import noted
-from fraud.review.errors import ConflictError, InvalidError, UnknownError
+from fraud.review.errors import ConflictError, ForbiddenError, InvalidError, UnknownError
 from fraud.review.people import Person, Role
-from fraud.review.queue import SECONDS, WALKS, held_by, of_filter, ordered, waits_for
+from fraud.review.queue import SECONDS, WALKS, WORKING, held_by, of_filter, ordered, waits_for
 from fraud.review.rights import need
 from fraud.review.rows import UNDECIDED, UNKNOWN, people_of
 from fraud.review.tables import IS_OPEN, account, alert, case
@@ -48,12 +48,15 @@ def lock(tools: Tools, who: Person, number: int, now: int) -> Owner:
     """Lock a case, or renew one's lock.
 
     Raises:
-        ConflictError: while somebody else has it.
+        ConflictError: while somebody else has it, and once it is decided.
         UnknownError: when there is no such case.
     """
     need(who, Role.ANALYST, "lock a case")
     with tools.database.write() as connection:
         row = case_row(connection, number, hold=True)
+        if row.state not in WORKING:  # a page that was left open would keep others from reopening it
+            msg = f"case {number} is decided: reopen it to work on it"
+            raise ConflictError(msg)
         need_free(connection, row, who, now)
         until = now + tools.settings.lock
         lock_for(connection, who, number, until)
@@ -99,7 +102,7 @@ def assign(tools: Tools, who: Person, alerts: Sequence[int], colleague: int | No
     """Give the cases of some alerts to somebody (None: to nobody); return how many cases.
 
     Raises:
-        ForbiddenError: for somebody else, unless a lead asks.
+        ForbiddenError: for somebody else, or of somebody else's, unless a lead asks.
         InvalidError: for somebody who cannot decide, or more alerts than the cap.
     """
     need(who, Role.LEAD if colleague not in (None, who.id) else Role.ANALYST, "assign cases to somebody else")
@@ -109,6 +112,8 @@ def assign(tools: Tools, who: Person, alerts: Sequence[int], colleague: int | No
             _need_colleague(connection, colleague)
         chosen = select(alert.c.case_id).where(alert.c.id.in_(alerts), alert.c.status.in_(UNDECIDED)).distinct()
         cases = sorted(number for (number,) in connection.execute(chosen))
+        if who.role < Role.LEAD:
+            _need_nobodys(connection, who, cases)
         for number in cases:
             connection.execute(update(case).where(case.c.id == number).values(assignee=colleague))
             tools.audit.append(connection, now, who.name, "case.assign", f"case/{number}", None, str(colleague or ""))
@@ -242,6 +247,15 @@ def _kind(connection: Connection, number: int) -> int:
 def _undecided(connection: Connection, number: int) -> list[int]:
     chosen = select(alert.c.id).where(alert.c.case_id == number, alert.c.status.in_(UNDECIDED))
     return [each for (each,) in connection.execute(chosen.order_by(alert.c.id))]
+
+
+def _need_nobodys(connection: Connection, who: Person, cases: Sequence[int]) -> None:
+    """Raise ForbiddenError where one of some cases was given to somebody else."""
+    others = case.c.id.in_(cases) & case.c.assignee.is_not(None) & (case.c.assignee != who.id)
+    given = connection.execute(select(case.c.id).where(others).order_by(case.c.id).limit(1)).scalar()
+    if given is not None:
+        msg = f"case {given} is given to somebody else: a lead gives it to another person, or to nobody"
+        raise ForbiddenError(msg)
 
 
 def _need_colleague(connection: Connection, number: int) -> None:

@@ -16,6 +16,12 @@ from fraud.review.tools import Tools
 from fraud.review.words import Changed, EntityKind
 
 LONGEST_NOTE, LONGEST_TAG, MOST_TAGS = 4_000, 32, 12
+UNSEEN = {
+    number: None
+    for number in (*range(0x20), 0x7F, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(number) not in "\t\r\n"
+}
+"""Characters that nobody sees: control characters, and those that make what follows run the other way."""
 
 
 def add_note(tools: Tools, who: Person, number: int, text: str, now: int) -> NoteView:
@@ -26,7 +32,7 @@ def add_note(tools: Tools, who: Person, number: int, text: str, now: int) -> Not
         UnknownError: when there is no such case.
     """
     need(who, Role.ANALYST, "write notes")
-    text = text.strip()
+    text = text.translate(UNSEEN).strip()
     if not 0 < len(text) <= LONGEST_NOTE:
         msg = f"the note has {len(text)} characters: expected 1 to {LONGEST_NOTE}"
         raise InvalidError(msg)
@@ -117,7 +123,7 @@ def reveal_entity(tools: Tools, who: Person, card: int, now: int) -> str:
 
 def plain_tag(text: str) -> str:
     """Return a text as a tag is written: lower case, one space between words."""
-    return " ".join(text.split()).lower()
+    return " ".join(text.translate(UNSEEN).split()).lower()
 
 
 def tag_of(text: str) -> str:

@@ -14,7 +14,7 @@ from fraud.core.records import DAY, HOUR, MINUTE, SECOND, Action, Reason
 from fraud.core.rules.ruleset import compile_rules
 from fraud.review.case_views import CaseView
 from fraud.review.database import Database
-from fraud.review.errors import UnknownError
+from fraud.review.errors import InvalidError, UnknownError
 from fraud.review.stored import unpacked_vector
 from fraud.review.tables import label_trace
 from fraud.review.why import passes_below
@@ -281,6 +281,17 @@ def test_entity_shows_history_open_alerts_and_whether_a_card_is_blocked(site: Si
     for kind, name in (("merchant", "nowhere"), ("shop", "M000234"), ("merchant", key), ("card", "~x")):
         with pytest.raises(UnknownError):
             site.desk.entity(site["vera"], kind, name, NOW)
+
+
+def test_notes_and_tags_keep_no_character_that_nobody_sees(site: Site) -> None:
+    case = case_of(site, alerted(site, 1))
+    site.desk.note(site["anna"], case, "one\u202e\x07 two\nthree \u2067\U0001f600", NOW)
+    site.desk.tag(site["anna"], case, "\u202eTravel\x1b  abroad", NOW)
+    found = site.desk.case(case, site["anna"], NOW)
+    assert [note.text for note in found.notes] == ["one two\nthree \U0001f600"]
+    assert found.tags == ("travel abroad",)
+    with pytest.raises(InvalidError):
+        site.desk.note(site["anna"], case, "\u202e", NOW)
 
 
 @pytest.mark.parametrize("name", ["..", "shop.json", "~7", "x" * 256])

@@ -10,7 +10,7 @@ from fraud.review.database import Database
 from fraud.review.errors import ConflictError, ForbiddenError, InvalidError, UnknownError
 from fraud.review.people import Person, Role
 from fraud.review.views import Given, QueueFilter, QueueQuery
-from tests.review.seeding import NOW, Site, alerted, case_of, site_of
+from tests.review.seeding import NOW, Site, alerted, case_of, decided, site_of
 
 
 @pytest.fixture
@@ -150,3 +150,24 @@ def test_next_of_ones_own_shelf_is_what_one_has(site: Site) -> None:
     site.desk.assign(site["anna"], numbers[:2], site["anna"].id, NOW)
     assert site.desk.next(site["anna"], QueueQuery(shelf="mine"), NOW) == case_of(site, numbers[1])
     assert site.desk.next(site["ben"], QueueQuery(shelf="mine"), NOW) is None
+
+
+def test_decided_case_is_locked_by_nobody_until_it_is_opened_again(site: Site) -> None:
+    number = alerted(site, 1)
+    case = case_of(site, number)
+    decided(site, number)
+    with pytest.raises(ConflictError, match="is decided: reopen it"):
+        site.desk.renew(site["anna"], case, NOW + MINUTE)
+    site.desk.reopen(site["ben"], case, "he called", NOW + MINUTE)
+    assert site.desk.renew(site["ben"], case, NOW + MINUTE).mine
+
+
+def test_case_that_a_lead_has_given_is_taken_away_by_leads_alone(site: Site) -> None:
+    number = alerted(site, 1)
+    site.desk.assign(site["lea"], [number], site["ben"].id, NOW)
+    for whom in (None, site["anna"].id):
+        with pytest.raises(ForbiddenError, match="is given to somebody else"):
+            site.desk.assign(site["anna"], [number], whom, NOW)
+    assert site.desk.assign(site["ben"], [number], None, NOW) == 1
+    assert site.desk.assign(site["anna"], [number], site["anna"].id, NOW) == 1
+    assert site.desk.assign(site["lea"], [number], None, NOW) == 1
