@@ -87,8 +87,10 @@ def train(
 def tell_worth(made: "Trained") -> None:
     """Say what each own column is worth, where there are any."""
     if own := made.made.fitted.booster.worth:
-        output.say("own columns, average precision lost on these rows where a column's values are shuffled:")
-        output.say("  " + "; ".join(map(str, own)))
+        output.say(f"average precision on these rows, with them less without: {own[0]}")
+        output.say(f"what is lost where one column's values are shuffled: {'; '.join(map(str, own[1:]))}")
+        if own[0].high < 0:
+            output.warn("the own columns cost: what they say differs from the days that the model was chosen on")
 
 
 def fitted(

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from fraud.core.errors import SettingsError
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.lightgbm_text import parse
-from fraud.training.own import codes_of
+from fraud.training.own import blanked, codes_of, own_places
 from fraud.training.splits import Rows, Slices, can_choose
-from fraud.training.worth import Worth, worth
+from fraud.training.worth import Worth, together, worth
 from models import calibration
 from models.boosting import quickscorer
-from models.boosting.codes import Codes
+from models.boosting.codes import NONE, Codes
 from models.boosting.trees import F64, Trees
 from models.calibration import Beta
 
@@ -85,6 +85,14 @@ class Fit(NamedTuple):
     worth: tuple[Worth, ...] = ()
 
 
+class Choice(NamedTuple):
+    """The number of trees, and what was seen of the validation rows: raw scores, the worth of own columns."""
+
+    rounds: int
+    raw: F64
+    worth: tuple[Worth, ...] = ()
+
+
 class Forecast(NamedTuple):
     """What a fit will cost, roughly."""
 
@@ -101,7 +109,9 @@ SECONDS_A_BIN = 6e-8
 def forecast(data: Dataset, rows: Slices, settings: BoosterSettings) -> Forecast:
     """Return the time and memory that a fit on these rows takes: choosing the number of trees, and the final fit."""
     features = len(data.names)
-    kept = [_kept_rows(data.fraud[part] == FRAUD, settings) for part in (rows.inner, rows.train)]
+    # Where there are own columns, what they are worth asks for one more fit.
+    parts = rows.inner, rows.train, *((rows.inner,) if own_places(data) else ())
+    kept = [_kept_rows(data.fraud[part] == FRAUD, settings) for part in parts]
     cells = sum(kept) * features
     seconds = cells * (SECONDS_A_BIN + settings.trees * SECONDS_A_CELL) * 2 / max(settings.threads, 1)
     return Forecast(seconds, int(max(kept) * features * 5 + len(rows.validation) * features * 5))
@@ -131,19 +141,27 @@ def raw_scores(trees: Trees, data: Dataset, rows: Rows) -> F64:
     return out
 
 
-def _choose(data: Dataset, rows: Slices, settings: BoosterSettings, tell: Step) -> tuple[int, F64, tuple[Worth, ...]]:
+def _choose(data: Dataset, rows: Slices, settings: BoosterSettings, tell: Step) -> Choice:
     """Return the best number of trees, the raw scores of the validation rows at that number, and own columns' worth."""
-    codes = codes_of(data, rows.inner)
+    trees = _best(data, rows, settings, tell, codes_of(data, rows.inner))
+    raw = raw_scores(trees, data, rows.validation)
+    # The final fit sees more rows, so it affords as many more trees as rows grow by, damped.
+    grown = math.sqrt(len(rows.train) / max(len(rows.inner), 1))
+    most = min(round(len(trees.roots) * min(grown, 1.5)), settings.trees)
+    if not own_places(data):
+        return Choice(most, raw)
+    without = _best(blanked(data), rows, settings, tell, NONE)
+    told = together(data, rows.validation, raw, raw_scores(without, data, rows.validation), settings.seed)
+    return Choice(most, raw, (told, *worth(data, rows.validation, trees, settings.seed)))
+
+
+def _best(data: Dataset, rows: Slices, settings: BoosterSettings, tell: Step, codes: Codes) -> Trees:
+    """Return the trees, fitted before the validation rows, whose number does best on these."""
     matrix, fraud = codes.applied(data.matrix[rows.validation]), data.fraud[rows.validation] == FRAUD
     model = _train(
         data, rows.inner, settings, settings.trees, lambda done: tell(done, "choosing"), codes, valid=(matrix, fraud)
     )
-    rounds = max(model.best_iteration, 1)
-    chosen = replace(parse(model.model_to_string(num_iteration=rounds)), codes=codes)
-    # The final fit sees more rows, so it affords as many more trees as rows grow by, damped.
-    grown = math.sqrt(len(rows.train) / max(len(rows.inner), 1))
-    most = min(round(rounds * min(grown, 1.5)), settings.trees)
-    return most, raw_scores(chosen, data, rows.validation), worth(data, rows.validation, chosen, settings.seed)
+    return replace(parse(model.model_to_string(num_iteration=max(model.best_iteration, 1))), codes=codes)
 
 
 def _train(

@@ -26,6 +26,25 @@ class CodedMatrix:
         return self._codes.applied(np.asarray(self._matrix[rows]))
 
 
+class BlankMatrix:
+    """A matrix of vectors without own columns: they are missing in the rows that are asked for."""
+
+    def __init__(self, matrix: Matrix, places: list[int]) -> None:
+        """Take vectors (rows, features) and the places of own columns."""
+        self._matrix, self._places, self.shape = matrix, places, matrix.shape
+
+    def __getitem__(self, rows: Any) -> Matrix:
+        """Return rows, float32 (n, features)."""
+        out = np.array(self._matrix[rows])
+        out[:, self._places] = np.nan
+        return out
+
+
+def blanked(data: Dataset) -> Dataset:
+    """Return a data set as if nobody had sent own columns."""
+    return data._replace(matrix=BlankMatrix(data.matrix, own_places(data)))  # type: ignore[arg-type]
+
+
 def coded(data: Dataset, codes: Codes) -> Dataset:
     """Return a data set with codes in the place of own words; the same one without words."""
     return data._replace(matrix=CodedMatrix(data.matrix, codes)) if len(codes.columns) else data  # type: ignore[arg-type]

@@ -1,7 +1,9 @@
 """What each own column is worth: how much average precision a booster loses when the column's values are shuffled.
 
 Asked of the validation rows, which are later days, and of the booster that has not seen them. A column that says what
-others say too is worth little by this measure, whatever it would be worth alone.
+others say too is worth little by this measure, whatever it would be worth alone. What all of them are worth together is
+told by another fit, without them: a column whose meaning changes from month to month can cost much there, and nothing
+when it is shuffled.
 """
 
 from collections.abc import Sequence
@@ -15,10 +17,12 @@ from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.own import own_places
 from fraud.training.splits import Rows
 from models.boosting.quickscorer import FastTrees
-from models.boosting.trees import Trees
+from models.boosting.trees import F64, Trees
 
 MOST_ROWS, TIMES, SHUFFLES = 50_000, 200, 5
 """Validation rows that are asked, the newest ones; draws of cards for the interval; shuffles, whose mean counts."""
+
+TOGETHER = "all own columns"
 
 
 class Worth(NamedTuple):
@@ -54,6 +58,15 @@ def worth(data: Dataset, rows: Rows, trees: Trees, seed: int) -> tuple[Worth, ..
         lost = intervals.interval(less_mean(whole, without), cards, np.random.default_rng(seed), times=TIMES)
         found.append(Worth(data.names[place], *lost))
     return tuple(sorted(found, key=lambda one: -one.gain))
+
+
+def together(data: Dataset, rows: Rows, score: F64, without: F64, seed: int) -> Worth:
+    """Return what all own columns are worth: scores of a fit with them against those of a fit without them."""
+    fraud = data.fraud[rows] == FRAUD
+    cards = np.unique(data.card[rows], return_inverse=True)[1]
+    pair = intervals.average_precision(fraud, score), intervals.average_precision(fraud, without)
+    rng = np.random.default_rng(seed)
+    return Worth(TOGETHER, *intervals.interval(intervals.difference(*pair), cards, rng, times=TIMES))
 
 
 def less_mean(one: intervals.Measure, others: Sequence[intervals.Measure]) -> intervals.Measure:

@@ -2,7 +2,8 @@
 
 A vector holds a word as its hash, 24 bits, which a float32 keeps exactly; what a model makes of it is the model's.
 Words with enough training rows have a code each, in order of the share of frauds among those rows, so that a split on
-codes parts words by risk (Fisher's grouping); all others have one code together, and what is missing stays so.
+codes parts words by risk (Fisher's grouping). All others have the code of the commonest word: no split can tell them
+from it, so nothing is learned of words that few rows speak for. What is missing stays so.
 """
 
 from collections.abc import Mapping
@@ -107,13 +108,11 @@ def fitted(hashes: Matrix, fraud: NDArray[np.bool_], columns: I64) -> Codes:
         frauds = np.bincount(at, weights=fraud[there], minlength=len(words))
         kept = np.sort(np.argsort(-rows, kind="stable")[:MOST])
         kept = kept[rows[kept] >= ENOUGH]
-        others = np.setdiff1d(np.arange(len(words)), kept)
         risk = (frauds[kept] + PRIOR * usual) / (rows[kept] + PRIOR)
-        of_rest = (frauds[others].sum() + PRIOR * usual) / (rows[others].sum() + PRIOR)
-        order = np.argsort(np.argsort(np.append(risk, of_rest), kind="stable"), kind="stable")
+        order = np.argsort(np.argsort(risk, kind="stable"), kind="stable")
         keys.append((place << SHIFT) + words[kept])
-        codes.append(order[:-1])
-        rest.append(order[-1])
+        codes.append(order)
+        rest.append(order[np.argmax(rows[kept])] if len(kept) else 0)
     return Codes(
         np.asarray(columns, np.int64),
         np.concatenate([np.zeros(0, np.int64), *keys]).astype(np.int64),

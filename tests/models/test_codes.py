@@ -21,17 +21,16 @@ NAN = float("nan")
 
 
 def learned() -> Codes:
-    words = np.array([RISKY] * 300 + [SAFE] * 300 + [RARE] * (ENOUGH - 1) + [NAN] * 50, np.float32)
+    words = np.array([RISKY] * 300 + [SAFE] * 301 + [RARE] * (ENOUGH - 1) + [NAN] * 50, np.float32)
     fraud = np.zeros(len(words), bool)
     fraud[:60] = True
     return fitted(words[:, None], fraud, np.array([1]))
 
 
-def test_words_have_codes_by_risk_and_the_rest_has_one() -> None:
+def test_words_have_codes_by_risk_and_the_rest_that_of_the_commonest() -> None:
     found = learned().of(np.array([[SAFE], [RISKY], [RARE], [999], [NAN]], np.float32))[:, 0]
     assert found[0] < found[1]
-    assert found[2] == found[3]
-    assert len({found[0], found[1], found[2]}) == 3
+    assert found[0] == found[2] == found[3]
     assert np.isnan(found[4])
     assert learned().hashes(1).tolist() == [SAFE, RISKY]
 

@@ -15,7 +15,7 @@ from fraud.training.dataset import Dataset, Identity, Row, write
 from fraud.training.fitting import FitRequest
 from fraud.training.own import CodedMatrix, codes_of, own_places
 from fraud.training.train import train, usual_slices
-from fraud.training.worth import Worth
+from fraud.training.worth import TOGETHER, Worth
 from models import registry
 from models.boosting.scorer import Booster
 from tests.training.conftest import NAMES, history
@@ -100,7 +100,8 @@ def test_reason_tells_a_word_beside_the_commonest(trained: tuple[registry.Card, 
 def test_worth_tells_apart_what_helps_and_what_does_not(own: Dataset) -> None:
     made = fit(own, usual_slices(own), QUICK)
     told = {one.name: one for one in made.worth}
-    assert next(iter(told)) == "attrs.sort"
+    assert [*told][:2] == [TOGETHER, "attrs.sort"]
+    assert told[TOGETHER].low > 0.05
     assert told["attrs.sort"].low > 0.05
     assert abs(told["attrs.noise"].gain) < 0.1 * told["attrs.sort"].gain
 
@@ -140,3 +141,14 @@ def test_coded_matrix_gives_codes_for_the_rows_that_are_asked(own: Dataset) -> N
     asked = np.array([5, 3, 900])
     found = CodedMatrix(own.matrix, codes)[asked]
     assert found.tobytes() == codes.applied(np.asarray(own.matrix[asked])).tobytes()
+
+
+def test_columns_that_change_their_meaning_are_said_to_cost(own: Dataset) -> None:
+    at = usual_slices(own)
+    shift = np.array(own.matrix)
+    place = own_places(own)[0]
+    shift[:, place] = own.fraud * 50.0
+    shift[at.validation, place] = 50.0 - shift[at.validation, place]
+    told = fit(own._replace(matrix=shift), at, QUICK).worth[0]
+    assert told.high < 0
+    assert "(costs)" in str(told)
