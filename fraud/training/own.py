@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fraud.core.attributes.declaration import CATEGORY, PREFIX
 from fraud.core.attributes.values import word_hash
 from fraud.core.ports import Matrix
-from fraud.training.dataset import FRAUD, Dataset
+from fraud.training.dataset import Dataset
 from fraud.training.splits import Rows
 from models.boosting.codes import NONE, Codes, fitted
 from models.reasons.own import usual_of
@@ -56,7 +56,7 @@ def codes_of(data: Dataset, rows: Rows) -> Codes:
     if not len(columns):
         return NONE
     hashes = np.stack([np.asarray(data.matrix[:, column])[rows] for column in columns], axis=1)
-    return fitted(hashes, data.fraud[rows] == FRAUD, columns)
+    return fitted(hashes, columns)
 
 
 def word_columns(data: Dataset) -> NDArray[np.int64]:

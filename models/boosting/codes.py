@@ -1,9 +1,9 @@
 """Codes of own words: which hash of a word the trees read as which number.
 
 A vector holds a word as its hash, 24 bits, which a float32 keeps exactly; what a model makes of it is the model's.
-Words with enough training rows have a code each, in order of the share of frauds among those rows, so that a split on
-codes parts words by risk (Fisher's grouping). All others have the code of the commonest word: no split can tell them
-from it, so nothing is learned of words that few rows speak for. What is missing stays so.
+Words with enough training rows have a code each, the commonest 0, then 1, and so on; all others have the code of the
+commonest: no split can tell them from it, so nothing is learned of words that few rows speak for. Labels have no part
+in codes. What is missing stays so.
 """
 
 from collections.abc import Mapping
@@ -21,8 +21,6 @@ ENOUGH = 100
 """Training rows that a word needs for a code of its own, as LightGBM's `min_data_per_group`."""
 MOST = 200
 """Words with a code of their own, a column: LightGBM tells 255 values apart."""
-PRIOR = 100.0
-"""Rows of the usual fraud share that are added to each word's own before words are put in order."""
 SHIFT = 24
 COLUMNS, KEYS, CODES, REST = "code_columns", "code_keys", "codes", "code_rest"
 
@@ -98,24 +96,14 @@ def codes_in(arrays: Mapping[str, NDArray[np.generic]], features: int = 2**31) -
     return found
 
 
-def fitted(hashes: Matrix, fraud: NDArray[np.bool_], columns: I64) -> Codes:
-    """Return codes of words learned from rows: hashes float32 (rows, columns), fraud (rows,); `columns` are theirs."""
-    usual = float(fraud.mean()) if len(fraud) else 0.0
-    keys, codes, rest = [], [], []
+def fitted(hashes: Matrix, columns: I64) -> Codes:
+    """Return codes of the words in some rows: hashes float32 (rows, columns); `columns` are their places in vectors."""
+    keys, codes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for place, column in enumerate(hashes.T):
-        there = ~np.isnan(column)
-        words, at, rows = np.unique(column[there].astype(np.int64), return_inverse=True, return_counts=True)
-        frauds = np.bincount(at, weights=fraud[there], minlength=len(words))
+        words, rows = np.unique(column[~np.isnan(column)].astype(np.int64), return_counts=True)
         kept = np.sort(np.argsort(-rows, kind="stable")[:MOST])
         kept = kept[rows[kept] >= ENOUGH]
-        risk = (frauds[kept] + PRIOR * usual) / (rows[kept] + PRIOR)
-        order = np.argsort(np.argsort(risk, kind="stable"), kind="stable")
         keys.append((place << SHIFT) + words[kept])
-        codes.append(order)
-        rest.append(order[np.argmax(rows[kept])] if len(kept) else 0)
-    return Codes(
-        np.asarray(columns, np.int64),
-        np.concatenate([np.zeros(0, np.int64), *keys]).astype(np.int64),
-        np.concatenate([np.zeros(0), *codes]).astype(np.float32),
-        np.array(rest, np.float32),
-    )
+        codes.append(np.argsort(np.argsort(-rows[kept], kind="stable"), kind="stable"))
+    rest = np.zeros(len(columns), np.float32)
+    return Codes(np.asarray(columns, np.int64), np.concatenate(keys), np.concatenate(codes).astype(np.float32), rest)

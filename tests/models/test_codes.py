@@ -1,4 +1,4 @@
-"""Own words as codes: those with enough rows in order of risk, all others one code, nothing stays nothing."""
+"""Own words as codes: those with enough rows by frequency, all others as the commonest, nothing stays nothing."""
 
 from dataclasses import replace
 
@@ -22,12 +22,10 @@ NAN = float("nan")
 
 def learned() -> Codes:
     words = np.array([RISKY] * 300 + [SAFE] * 301 + [RARE] * (ENOUGH - 1) + [NAN] * 50, np.float32)
-    fraud = np.zeros(len(words), bool)
-    fraud[:60] = True
-    return fitted(words[:, None], fraud, np.array([1]))
+    return fitted(words[:, None], np.array([1]))
 
 
-def test_words_have_codes_by_risk_and_the_rest_that_of_the_commonest() -> None:
+def test_words_have_codes_by_frequency_and_the_rest_that_of_the_commonest() -> None:
     found = learned().of(np.array([[SAFE], [RISKY], [RARE], [999], [NAN]], np.float32))[:, 0]
     assert found[0] < found[1]
     assert found[0] == found[2] == found[3]
@@ -47,9 +45,9 @@ def test_rows_keep_all_other_columns_and_are_not_changed() -> None:
 @given(st.lists(st.lists(st.integers(0, 2**24 - 1), min_size=2, max_size=2), min_size=1, max_size=30))
 def test_columns_do_not_share_their_words(pairs: list[list[int]]) -> None:
     hashes = np.array(pairs * ENOUGH, np.float32)
-    both = fitted(hashes, np.arange(len(hashes)) % 3 == 0, np.array([0, 1]))
+    both = fitted(hashes, np.array([0, 1]))
     for place in (0, 1):
-        alone = fitted(hashes[:, [place]], np.arange(len(hashes)) % 3 == 0, np.array([0]))
+        alone = fitted(hashes[:, [place]], np.array([0]))
         assert both.of(hashes)[:, place].tobytes() == alone.of(hashes[:, [place]])[:, 0].tobytes()
 
 
