@@ -34,6 +34,7 @@ from models.rules_only import RulesOnly
 from streaming.embedded.hearing import Hearing, Obey
 from streaming.embedded.publishing import Published, Told
 from streaming.feeds.topic_log import TopicLog
+from streaming.files import redrive
 from streaming.files.dead_letters import DeadLetterFile
 from streaming.files.table import Table
 from streaming.files.values import mapping
@@ -306,7 +307,11 @@ def codec(settings: Settings, limits: Limits | None = None) -> Codec:
 
 def table(request: Request) -> Table:
     """Return the file of a replay, to be read. Raises what `mapping.load` raises."""
-    return Table(request.data, mapping.load(request.mapping), rates(request.settings), card_numbers(request.settings))
+    found, settings = mapping.load(request.mapping), request.settings
+    if request.mapping == redrive.MAPPING:
+        # Rows that were repaired have own columns as messages have them.
+        found = msgspec.structs.replace(found, attrs=settings.attrs.under("attrs."))
+    return Table(request.data, found, rates(settings), card_numbers(settings))
 
 
 def under(settings: S, name: str) -> S:

@@ -119,4 +119,5 @@ def content_of(row: Row) -> dict[str, Any]:
         "fraud": LABELS[row.verdict],
         "known_at": row.known_at,
         "scenario": row.scenario,
+        **({"attrs": tx.attrs} if tx.attrs else {}),
     }

@@ -16,10 +16,12 @@ from fraud.core.rules.ruleset import compile_rules
 from fraud.core.settings import ModelSection, Settings
 from models import registry
 from streaming import wiring
+from streaming.files import redrive
 from streaming.files.table import Table
 from streaming.files.values import mapping
 from streaming.files.values.rows import Row
 from streaming.messages import schema
+from streaming.replay.job import Request
 from streaming.settings import declared, read_settings
 from tests.streaming.own_rows import MAPPING, OWN, file_of, numbers
 
@@ -157,3 +159,13 @@ def test_own_numbers_are_read_with_the_marks_of_the_amounts(tmp_path: Path) -> N
     (row,) = Table(path, mapping.parse(text, "own")).rows()
     assert isinstance(row, Row)
     assert row.tx.attrs == {"old": 31_000.25, "new": None, "sort": "840"}
+
+
+def test_row_that_was_repaired_keeps_its_own_values(tmp_path: Path) -> None:
+    table = Table(file_of(tmp_path), mapping.parse(MAPPING + OWN, "own"))
+    rows = [row for row in table.rows() if isinstance(row, Row)]
+    path = tmp_path / "redriven.jsonl"
+    path.write_bytes(b"".join(msgspec.json.encode(redrive.content_of(row)) + b"\n" for row in rows))
+    request = Request(data=path, mapping=redrive.MAPPING, delay=None, settings=SITE, out=None, state=None, every=1)
+    again = [row.tx for row in wiring.table(request).rows() if isinstance(row, Row)]
+    assert again == [row.tx for row in rows]

@@ -54,6 +54,11 @@ class AttrsSection(Section, frozen=True):
         plain = {kind: dict.fromkeys(names, "") for kind, names in self.sources().items()}
         return AttrsSection(**plain, expression=self.expression)
 
+    def under(self, place: str) -> "AttrsSection":
+        """Return the same own columns as a mapping declares them whose file has each under its name in a place."""
+        plain = {kind: {name: place + name for name in names} for kind, names in self.sources().items()}
+        return AttrsSection(**plain, expression=self.expression)
+
     def sources(self) -> dict[str, dict[str, str]]:
         """Return what stands behind each name, by kind; of expressions nothing does."""
         return {NUMBER: self.number, CATEGORY: self.category, ENTITY: self.entity}
