@@ -46,6 +46,16 @@ def test_queue_goes_by_keys_alone(opened: Open, served: Served) -> None:
     assert (path, form["alert"], form["preview"], form["verdict"]) == ("/bulk", ["100", "101"], ["1"], ["fraud"])
 
 
+def test_head_of_a_case_stays_where_it_is_whatever_is_brought_into_view(opened: Open) -> None:
+    page = opened("/cases/7")
+    page.set_viewport_size({"width": 1280, "height": 650})
+    top = page.locator(".head").bounding_box()
+    for key in ("t", "m", "Escape", "t"):
+        page.keyboard.press(key)
+        assert page.locator(".head").bounding_box() == top, key
+    expect(page.locator("#graph-table")).to_be_hidden()
+
+
 def test_key_that_is_held_down_counts_once_but_for_those_that_go_on(opened: Open) -> None:
     page = opened("/queue")
     for key in ("j", "x"):
