@@ -65,10 +65,11 @@ def evaluate(
     """Train and test as a live service would have: learn from what was known, test on what came after.
 
     Average precision first, then area under the ROC curve, card precision at 100 a day beside its ceiling, and the
-    recall of a 1 % alert budget. A measure that has no meaning for the data is null. `ap_interval` and
-    `recall_interval` hold bounds at 95 %, by a bootstrap over merchants; `differences` those of one kind less another
-    under the same draws. `slices` tells of a card's first week, new merchants and each scenario. A blend is shown
-    beside its parts.
+    recall of a 1 % alert budget. A measure that has no meaning for the data is null. `chance` and `ceiling` are what a
+    ranking by chance and the best one have. `ap_interval` and `recall_interval` hold bounds at 95 %, by a bootstrap
+    over what `drawn` names: merchants, or cards where one merchant stands for all; `differences` those of one kind
+    less another under the same draws. `slices` tells of a card's first week, new merchants and each scenario. A blend
+    is shown beside its parts.
 
     `--protocol prequential --learn` decides the file from --split on through the live engine, while a learner, its gate
     and its guard run: a frozen base against what was learned, each payment by what was said when it was decided.
@@ -134,8 +135,13 @@ def side_by_side(models: dict[str, Any]) -> Table:
     table = Table("", *models)
     for name in SHOWN:
         table.add_row(name, *(number(model["mean"][name]) for model in models.values()))
+        if (bounds := bounded(next(iter(models.values())), name)) is not None:
+            table.add_row("  by chance, at best", *[bounds] * len(models))
     for what in ("ap", "recall"):
-        table.add_row(f"{what}, 95 %", *(between(model[f"{what}_interval"]) for model in models.values()))
+        table.add_row(
+            f"{what}, 95 % over {next(iter(models.values()))['drawn']}s",
+            *(between(model[f"{what}_interval"]) for model in models.values()),
+        )
     first = next(iter(models.values()))
     for name, part in first["slices"].items():
         if not part["frauds"]:
@@ -144,6 +150,12 @@ def side_by_side(models: dict[str, Any]) -> Table:
         parts = (model["slices"][name] for model in models.values())
         table.add_row(label, *(f"{number(part['ap'])}, {number(part['recall_at_1pct'])}" for part in parts))
     return table
+
+
+def bounded(model: dict[str, Any], name: str) -> str | None:
+    """Return a measure by chance and at best, as they are shown; None where they are not known."""
+    chance, best = model["chance"].get(name), model["ceiling"].get(name)
+    return None if chance is None or best is None else f"{number(chance)}, {number(best)}"
 
 
 def less(one: dict[str, Any]) -> str:

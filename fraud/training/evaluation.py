@@ -1,8 +1,8 @@
 """Evaluate kinds of models on the same folds: measures, slices, intervals that are paired, over several seeds.
 
 Frauds cluster at merchants, so merchants are drawn, the same ones for every kind, fold and seed: a difference of two
-kinds is free of the noise that both share. Intervals do not tell what another fit would have given; the spread over
-seeds does.
+kinds is free of the noise that both share. Where the data has one merchant for all, cards are drawn. Intervals do not
+tell what another fit would have given; the spread over seeds does.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +37,7 @@ class FoldResult(NamedTuple):
     result: dict[str, Any]
     ap: F64
     recall: F64
+    drawn: str = "merchant"
 
 
 def evaluate(
@@ -68,7 +69,7 @@ def evaluate_fold(data: Dataset, fold: Fold, score: F64, seed: int = 0, trained_
     result["ap_interval"] = _bounds(ap) if result[AP] is not None else None
     result["recall_interval"] = _bounds(recall) if result[RECALL] is not None else None
     result["slices"] = {name: part(data, fold.test, mask, score) for name, mask in sliced(data, fold.test)}
-    return FoldResult(result, ap, recall)
+    return FoldResult(result, ap, recall, drawn(data))
 
 
 # --- a run over folds and seeds --------------------------------------------------------------------------------------
@@ -142,6 +143,8 @@ def summary(found: Sequence[FoldResult]) -> dict[str, Any]:
     by_seed = {seed: _means([r for r in results if r["seed"] == seed]) for seed in sorted({r["seed"] for r in results})}
     return {
         "mean": mean,
+        **{of: _mean_bounds([result[of] for result in results]) for of in ("chance", "ceiling")},
+        "drawn": found[0].drawn,
         "folds": results,
         "ap_interval": _bounds(np.mean([one.ap for one in found], axis=0)) if mean[AP] is not None else None,
         "recall_interval": _bounds(np.mean([one.recall for one in found], axis=0))
@@ -179,18 +182,23 @@ def difference(name: str, other_name: str, one: Sequence[FoldResult], other: Seq
 # --- draws and slices ------------------------------------------------------------------------------------------------
 
 
+def drawn(data: Dataset) -> str:
+    """Return by what rows are drawn: `merchant`, or `card` where one merchant stands for all."""
+    return "merchant" if len(data.merchant) and data.merchant.max() > 0 else "card"
+
+
 def draws(data: Dataset, rows: Rows, score: F64) -> tuple[F64, F64]:
     """Return average precision and recall at the alert budget of scored rows under each draw of merchants, (draws,).
 
-    Draws are of all merchants of the data, hence the same for any rows. The alerts are those of the undrawn rows.
+    Draws are of all merchants (or cards, see `drawn`) of the data, hence the same for any rows. The alerts are those of
+    the undrawn rows.
     """
     fraud = data.fraud[rows] == FRAUD
-    groups = int(data.merchant.max()) + 1 if len(data.merchant) else 1
+    codes = data.merchant if drawn(data) == "merchant" else data.card
+    groups = int(codes.max()) + 1 if len(codes) else 1
     ranked = intervals.average_precision(fraud, score)
     caught = intervals.share(fraud * alerted(score), fraud.astype(np.float64))
-    both = [
-        intervals.draws(of, data.merchant[rows], np.random.default_rng(0), groups=groups) for of in (ranked, caught)
-    ]
+    both = [intervals.draws(of, codes[rows], np.random.default_rng(0), groups=groups) for of in (ranked, caught)]
     return both[0], both[1]
 
 
@@ -268,6 +276,12 @@ def _spread(means: Sequence[dict[str, float | None]]) -> dict[str, float | None]
         values = [mean[name] for mean in means]
         made[name] = float(np.std([v for v in values if v is not None], ddof=1)) if None not in values else None
     return made
+
+
+def _mean_bounds(found: Sequence[dict[str, float] | None]) -> dict[str, float | None]:
+    """Return means of what chance or the best ranking has, over the folds that have a ranking."""
+    known = [one for one in found if one is not None]
+    return {name: _mean([one[name] for one in known]) for name in (known[0] if known else ())}
 
 
 def _less(one: float | None, other: float | None) -> float | None:

@@ -118,7 +118,19 @@ def measure(data: Dataset, rows: Rows, score: F64) -> dict[str, Any]:
         "cp100": precision.value if precision is not None and enough else None,
         "cp100_ceiling": precision.ceiling if precision is not None and enough else None,
         "recall_at_1pct": metrics.recall_at_budget(fraud, score, BUDGET) if ranked else None,
+        "chance": chance(fraud, BUDGET) if ranked else None,
+        "ceiling": {"ap": 1.0, "auc": 1.0, "recall_at_1pct": most_recall(fraud, BUDGET)} if ranked else None,
     }
+
+
+def chance(fraud: NDArray[np.bool_], budget: float) -> dict[str, float]:
+    """Return what a ranking by chance has: the share of frauds, a half, and the share that is looked at."""
+    return {"ap": float(fraud.mean()), "auc": 0.5, "recall_at_1pct": int(budget * len(fraud) + 1e-9) / len(fraud)}
+
+
+def most_recall(fraud: NDArray[np.bool_], budget: float) -> float:
+    """Return the recall of the best ranking: fewer payments may be looked at than are frauds."""
+    return float(min(int(budget * len(fraud) + 1e-9) / max(int(fraud.sum()), 1), 1.0))
 
 
 def _cards_a_day(data: Dataset, rows: Rows) -> float:

@@ -1,9 +1,9 @@
 """The digest of a run: one SHA-256 over one line a decision, the same for any batch size or number of threads.
 
-A line is, separated by tabs: transaction id, version, card, amount in the base currency, action, score as hexadecimal
-float, reason codes joined by commas, level, then the versions of model, spec, policy and rules, that of the learned
-parameters where a decision was made by some, and the release where one was in force. `fraud replay` prints it; two runs
-that decided alike have the same one.
+A line is, separated by tabs: transaction id, version, card, merchant, kind, amount in the base currency, action, score
+as hexadecimal float, reason codes and marks, each joined by commas, level, then the versions of model, spec, policy and
+rules, that of the learned parameters where a decision was made by some, and the release where one was in force.
+`fraud replay` prints it; two runs that decided alike have the same one.
 
 Resuming: a snapshot holds the hash's own inner state (see `sha256`), so a run that goes on from a snapshot ends with
 the plain SHA-256 over all lines, also those from before the crash.
@@ -23,11 +23,13 @@ _LEAST = 48
 def line_of(decision: Decision) -> bytes:
     """Return the line that stands for one decision, newline included."""
     codes = ",".join([reason.code for reason in decision.reasons]) if decision.reasons else ""
+    marks = ",".join(decision.marks)
     made_by = decision.versions
     learned = f"\t{made_by.parameters}" if made_by.parameters or made_by.release else ""
     released = f"\t{made_by.release}" if made_by.release else ""
     return (
-        f"{decision.tx_id}\t{decision.version}\t{decision.card}\t{decision.base_amount}\t{decision.action}\t{decision.score.hex()}\t{codes}\t"
+        f"{decision.tx_id}\t{decision.version}\t{decision.card}\t{decision.merchant}\t{decision.kind}\t"
+        f"{decision.base_amount}\t{decision.action}\t{decision.score.hex()}\t{codes}\t{marks}\t"
         f"{decision.level}\t{made_by.model}\t{made_by.spec}\t{made_by.policy}\t{made_by.rules}{learned}{released}\n"
     ).encode()
 

@@ -1,6 +1,8 @@
 """A replay as a job: source, engine, sinks, snapshots; resumed where a killed run left off."""
 
+import hashlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from streaming.files.dead_letters import DeadLetterFile
 from streaming.files.decisions import FileSink, Tee
 from streaming.files.labels import LabelFile
 from streaming.files.spool import ABSENT, Spool
-from streaming.files.table import Table
+from streaming.files.table import Table, file_hash
+from streaming.files.values import mapping
 from streaming.files.values.account import Account
 from streaming.replay import snapshots
 from streaming.replay.digest import Digest
@@ -49,14 +52,18 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def inputs(self) -> str:
-        """Return what the answers depend on, as text; a snapshot of other inputs is refused."""
+        """Return what the answers depend on, as text; a snapshot of other inputs is refused.
+
+        Files and the mapping are named by their content: under the same name may be another.
+        """
         features = fingerprint(self.settings)
-        labels = "" if self.labels is None else f" {self.labels.resolve()}"
+        labels = "" if self.labels is None else f" {file_hash(self.labels)}"
         learning = self.settings.refresh, self.settings.learning
         learned = f" {learning}" if self.settings.refresh.enabled else ""
         rules = f" {self.rules_until}" if self.rules_until else ""
         rules += f" since {self.since}" if self.since else ""
-        return f"{self.data.resolve()} {self.mapping} {self.delay}{labels}{rules} {features}{learned}"
+        read_by = hashlib.sha256(msgspec.json.encode(mapping.load(self.mapping))).hexdigest()
+        return f"{file_hash(self.data)} {read_by} {self.delay}{labels}{rules} {features}{learned}"
 
 
 class Ledger:
@@ -193,11 +200,15 @@ class Replay:
         if isinstance(self._file, Spool):
             self._file.start(length)
 
+    @cached_property
+    def _asked(self) -> str:
+        return self._request.inputs
+
     @property
     def _inputs(self) -> str:
         """Return all that the answers depend on: another model, policy or rules would not continue the same run."""
         strategy = self._parts.strategy
-        return f"{self._request.inputs} {strategy.scorer.version} {strategy.policy.version} {strategy.rules.version}"
+        return f"{self._asked} {strategy.scorer.version} {strategy.policy.version} {strategy.rules.version}"
 
     def _between(self, source: HistorySource, step: Callable[[int], None], intake: Intake) -> bool:
         del intake

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.core.errors import StateError
-from fraud.core.records import Action, Decision, Level, Reason, Versions
+from fraud.core.records import Action, Decision, Kind, Level, Mark, Reason, Versions
 from streaming.replay.digest import Digest, line_of
 from streaming.replay.sha256 import Sha256
 
@@ -34,7 +34,7 @@ def decision(tx_id: str = "a", **changes: Any) -> Decision:
 
 
 def test_line_holds_what_the_contract_names() -> None:
-    assert line_of(decision()) == b"a\t0\tc\t100\treview\t0x1.999999999999ap-4\tr1,r2\tfull\tm\ts\tp\tr\n"
+    assert line_of(decision()) == b"a\t0\tc\tm\tpayment\t100\treview\t0x1.999999999999ap-4\tr1,r2\t\tfull\tm\ts\tp\tr\n"
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,9 @@ def test_line_holds_what_the_contract_names() -> None:
     [
         ("version", 1),
         ("card", "d"),
+        ("merchant", "n"),
+        ("kind", Kind.REFUND),
+        ("marks", (Mark.LATE,)),
         ("base_amount", 101),
         ("action", Action.DECLINE),
         ("score", 0.1 + 2e-17),

@@ -18,6 +18,7 @@ from fraud.training.evaluation import (
     FoldResult,
     alerted,
     compared,
+    drawn,
     draws,
     evaluate,
     evaluate_fold,
@@ -94,6 +95,18 @@ def test_summary_is_none_where_a_fold_has_no_frauds(data: Dataset) -> None:
     assert [fold["ap_interval"] is None for fold in result["folds"]] == [False, True]
 
 
+def test_chance_and_ceiling_stand_beside_the_measures(results: dict[str, list[FoldResult]]) -> None:
+    (plain, noisy) = (summary(results[kind]) for kind in ("plain", "noisy"))
+    assert plain["chance"] == noisy["chance"]
+    shares = [one["frauds"] / one["rows"] for one in plain["folds"]]
+    assert plain["chance"]["ap"] == pytest.approx(np.mean(shares))
+    assert plain["chance"]["auc"] == 0.5
+    assert plain["chance"]["recall_at_1pct"] == pytest.approx(0.01, rel=0.1)
+    best = np.mean([min(plain["chance"]["recall_at_1pct"] / share, 1.0) for share in shares])
+    assert plain["ceiling"]["recall_at_1pct"] == pytest.approx(best, rel=0.1)
+    assert plain["drawn"] == "merchant"
+
+
 def test_alerted_shares_equal_scores_and_keeps_to_the_budget() -> None:
     score = np.array([9.0, 5.0, 5.0, 5.0, 1.0] * 20)
     fraud = np.arange(100) % 7 == 0
@@ -109,6 +122,15 @@ def test_draws_of_other_rows_are_of_the_same_merchants(data: Dataset) -> None:
     first, again = draws(data, rows, score), draws(data, rows, score)
     np.testing.assert_array_equal(first[0], again[0])
     assert len(first[0]) == len(first[1])
+
+
+def test_cards_are_drawn_where_one_merchant_stands_for_all(data: Dataset) -> None:
+    alone = data._replace(merchant=np.zeros_like(data.merchant))
+    rows, score = np.arange(4_000), np.random.default_rng(1).random(4_000)
+    assert (drawn(data), drawn(alone)) == ("merchant", "card")
+    by_card = draws(data._replace(merchant=data.card), rows, score)[0]
+    np.testing.assert_array_equal(draws(alone, rows, score)[0], by_card)
+    assert np.quantile(by_card, 0.025) < np.quantile(by_card, 0.975)
 
 
 def test_slices_tell_new_entities_and_scenarios(data: Dataset) -> None:

@@ -1,5 +1,8 @@
 """Fitting: repeatable, learns what is there, keeps the prior, and makes an artifact that scores."""
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 
 from fraud.core import metrics
 from fraud.core.errors import ArtifactError, SettingsError
-from fraud.training.booster import BoosterSettings, fit, forecast, thinned
+from fraud.training.booster import ROWS_FOR_THREADS, BoosterSettings, fit, forecast, parameters, thinned
 from fraud.training.dataset import FRAUD, Dataset
 from fraud.training.fitting import FitRequest
 from fraud.training.network import Epoch
@@ -155,3 +158,16 @@ def test_learning_draws_each_loss_on_its_own_scale_and_marks_what_is_kept() -> N
     legend = precision.get_legend()
     assert legend is not None
     assert legend.get_texts()[0].get_text() == "kept: epoch 1"
+
+
+def test_few_rows_are_fitted_by_one_thread_and_threads_that_wait_do_not_spin(data: Dataset) -> None:
+    chosen = BoosterSettings(threads=4)
+    assert parameters(chosen, ROWS_FOR_THREADS)["num_threads"] == 4
+    assert parameters(chosen, ROWS_FOR_THREADS - 1)["num_threads"] == 1
+    code = (
+        "from fraud.training import booster; import os; booster.load_lightgbm(); print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    for given, used in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        done = subprocess.run([sys.executable, "-c", code], env=env | given, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == used

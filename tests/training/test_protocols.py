@@ -72,6 +72,15 @@ def test_measures_of_one_kind_of_verdict_are_none(data: Dataset) -> None:
     genuine = np.flatnonzero(data.fraud != FRAUD)[:500]
     found = measure(data, genuine, np.zeros(500))
     assert [found[name] for name in MEASURES] == [None] * 4
+    assert found["chance"] is found["ceiling"] is None
+
+
+def test_no_ranking_is_better_than_the_ceiling_nor_worse_than_chance_by_chance(data: Dataset) -> None:
+    fraud = data.fraud == FRAUD
+    found = measure(data, np.arange(len(fraud)), fraud.astype(np.float64))
+    assert {name: found[name] for name in found["ceiling"]} == pytest.approx(found["ceiling"])
+    equal = measure(data, np.arange(len(fraud)), np.zeros(len(fraud)))
+    assert {name: equal[name] for name in equal["chance"]} == pytest.approx(equal["chance"])
 
 
 def test_folds_are_those_that_are_numbered_and_no_others(data: Dataset) -> None:
