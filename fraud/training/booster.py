@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -167,16 +166,13 @@ def _best(data: Dataset, rows: Slices, settings: BoosterSettings, tell: Step, co
     return replace(parse(model.model_to_string(num_iteration=max(model.best_iteration, 1))), codes=codes)
 
 
-def load_lightgbm() -> ModuleType:
-    """Return LightGBM, loaded so that threads that wait do not spin on cores that others need.
+def load_lightgbm() -> None:
+    """Load LightGBM so that threads that wait do not spin on cores that others need.
 
     OpenMP reads `OMP_WAIT_POLICY` once, when it is loaded; one that is set already stays.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import lightgbm
-
-    made: ModuleType = lightgbm
-    return made
+    import lightgbm  # noqa: F401
 
 
 def _train(
@@ -189,7 +185,9 @@ def _train(
     valid: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None,
 ) -> "lightgbm.Booster":
     """Return a LightGBM model of `rounds` trees, or with the best number of trees noted when `valid` is there."""
-    lightgbm = load_lightgbm()
+    load_lightgbm()
+    import lightgbm
+
     kept, weight = thinned(data.fraud[rows] == FRAUD, settings)
     chosen = rows[kept]
     matrix = codes.applied(data.matrix[chosen])
@@ -199,7 +197,8 @@ def _train(
     if valid is not None:
         validation = [lightgbm.Dataset(valid[0], valid[1], reference=train)]
         callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
-    return lightgbm.train(parameters(settings, len(chosen)), train, rounds, valid_sets=validation, callbacks=callbacks)
+    asked = parameters(settings, len(chosen))
+    return lightgbm.train(asked, train, rounds, valid_sets=validation, callbacks=callbacks)
 
 
 def threads_for(rows: int, settings: BoosterSettings) -> int:
