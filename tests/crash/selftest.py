@@ -66,10 +66,10 @@ FAULTS = (
         (
             Edit(
                 "features/extractor.py",
-                "        out: Values = np.empty(WIDTH, np.float32)\n",
+                "        out: Values = np.empty(WIDTH + self._own.width, np.float32)\n",
                 "        if __import__('time').monotonic() < BEGAN + 15:\n"
                 "            self._rows[:] = -1\n"
-                "        out: Values = np.empty(WIDTH, np.float32)\n",
+                "        out: Values = np.empty(WIDTH + self._own.width, np.float32)\n",
             ),
             Edit(
                 "features/extractor.py",
