@@ -101,7 +101,7 @@ def shown(evidence: float) -> str:
 
 def _gain(now: Learning) -> Text:
     if now.gain is None:
-        return Text("no label has been learned yet", style="dim")
+        return Text("no label to judge it by yet", style="dim")
     each = [loss / now.labels for loss in (now.frozen, now.served)]
     style = "bold green" if now.gain > 0 else "bold red"
     of = f" of log-loss, {each[0]:.4f} to {each[1]:.4f} · {now.labels:,} payments, {now.frauds:,} frauds"

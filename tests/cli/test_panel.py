@@ -29,7 +29,7 @@ def test_panel_before_anything_is_learned_shows_the_frozen_model() -> None:
     text = told(Learning("Sat 12 May 14:00"))
     assert "frozen model · 0 refreshes computed, none in force" in text
     assert "off for it" in text
-    assert "no label has been learned yet" in text
+    assert "no label to judge it by yet" in text
     assert "held by the gate 0" in text
     assert "drift" not in text
 
