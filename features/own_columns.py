@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 
 from features.spec import spec
+from features.state.vector import EPOCH_WEEKDAY
 from fraud.core.attributes.algebra import AMOUNT, HOUR, WEEKDAY
 from fraud.core.attributes.declaration import Declaration
 from fraud.core.attributes.values import MISSING, MOST_NUMBER, number_of, word_hash, word_of
 from fraud.core.records import DAY, Transaction, Values
 from fraud.core.records import HOUR as HOUR_NS
-
-EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
 
 
 class OwnColumns:

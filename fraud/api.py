@@ -209,10 +209,7 @@ class Scorer:
         Raises:
             DataError: when no such payment was scored here.
         """
-        answer = self._answers.get(tx_id)
-        if answer is None:
-            msg = f"'{tx_id}' was not scored here: give its payment to score first"
-            raise DataError(msg)
+        answer = self._answer(tx_id)
         decision = answer.decision
         if decision.reasons or answer.vector is None or decision.model_score is None:
             return decision.reasons
@@ -226,11 +223,15 @@ class Scorer:
         Raises:
             DataError: when no such payment was scored here.
         """
-        answer = self._answers.get(tx_id)
-        if answer is None or answer.vector is None:
-            msg = f"'{tx_id}' was not scored here: give its payment to score first"
-            raise DataError(msg)
+        answer = self._answer(tx_id)
+        if answer.vector is None:
+            raise _not_scored(tx_id)
         return dict(zip(self._names, answer.vector.values.tolist(), strict=True))
+
+    def _answer(self, tx_id: str) -> Answer:
+        if (answer := self._answers.get(tx_id)) is None:
+            raise _not_scored(tx_id)
+        return answer
 
     def _decided(self, payment: Payment) -> Answer:
         instant = _instant(payment)
@@ -242,6 +243,10 @@ class Scorer:
         (answer,) = self._engine.handle([arrival])
         self._answers[answer.decision.tx_id] = answer
         return answer
+
+
+def _not_scored(tx_id: str) -> DataError:
+    return DataError(f"'{tx_id}' was not scored here: give its payment to score first")
 
 
 def _instant(payment: Payment) -> Any:

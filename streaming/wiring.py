@@ -14,7 +14,7 @@ from features.extractor import OnlineExtractor
 from features.spec import Spec, spec
 from features.stores.memory import MemoryStore
 from features.stores.working_set import TableStore
-from fraud.core.attributes.declaration import differing
+from fraud.core.attributes.declaration import declaration, differing
 from fraud.core.engine import Engine, Lateness, Strategy
 from fraud.core.errors import SettingsError
 from fraud.core.labels import LabelBook
@@ -322,7 +322,7 @@ def under(settings: S, name: str) -> S:
         SettingsError: when both declare own columns, and not the same.
     """
     said = mapping.load(name).attrs
-    own, site = said.declared(name), declared(settings)
+    own, site = declaration(said, name), declared(settings)
     if not own or own == site:
         return settings
     if site:

@@ -132,17 +132,16 @@ def told(kind: str, result: dict[str, Any]) -> None:
 
 def side_by_side(models: dict[str, Any]) -> Table:
     """Return measures and slices that hold frauds (how many in brackets), a column a kind."""
-    table = Table("", *models)
+    table, first = Table("", *models), next(iter(models.values()))
     for name in SHOWN:
         table.add_row(name, *(number(model["mean"][name]) for model in models.values()))
-        if (bounds := bounded(next(iter(models.values())), name)) is not None:
+        if (bounds := bounded(first, name)) is not None:
             table.add_row("  by chance, at best", *[bounds] * len(models))
     for what in ("ap", "recall"):
         table.add_row(
-            f"{what}, 95 % over {next(iter(models.values()))['drawn']}s",
+            f"{what}, 95 % over {first['drawn']}s",
             *(between(model[f"{what}_interval"]) for model in models.values()),
         )
-    first = next(iter(models.values()))
     for name, part in first["slices"].items():
         if not part["frauds"]:
             continue

@@ -68,6 +68,11 @@ def roc_auc(fraud: ArrayLike, score: ArrayLike) -> float:
     return float(area / (hits[-1] * false[-1]))
 
 
+def within_budget(share: float, rows: int) -> int:
+    """Return how many of some rows a budget of a share lets somebody look at, rounded down."""
+    return int(share * rows + 1e-9)  # 0.29 * 100 is 28.999...
+
+
 def recall_at_budget(fraud: ArrayLike, score: ArrayLike, share: float) -> float:
     """Return the share of frauds among the `share` of all rows (rounded down) that score highest.
 
@@ -78,7 +83,7 @@ def recall_at_budget(fraud: ArrayLike, score: ArrayLike, share: float) -> float:
         message = f"share is {share}, expected a share of all rows above 0 and up to 1 such as 0.01"
         raise DataError(message)
     hits, alerts = _cumulative(fraud, score)
-    budget = int(share * alerts[-1] + 1e-9) if len(alerts) else 0  # 0.29 * 100 is 28.999...
+    budget = within_budget(share, int(alerts[-1])) if len(alerts) else 0
     if budget < 1 or not hits[-1]:
         return float("nan")
     return float(np.interp(budget, np.concatenate([[0], alerts]), np.concatenate([[0], hits])) / hits[-1])

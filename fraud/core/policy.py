@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fraud.core.errors import SettingsError
 from fraud.core.fields import setting
+from fraud.core.metrics import within_budget
 from fraud.core.ports import Policy, RuleOutcome
 from fraud.core.records import Action, Score, Transaction
 
@@ -242,7 +243,7 @@ def fit_capacity(
             "one score, none of them NaN"
         )
         raise SettingsError(msg)
-    alerts = int(budget * len(sample) + 1e-9)
+    alerts = within_budget(budget, len(sample))
     challenge, review, decline = (_least_of_top(sample, count) for count in (alerts, alerts // 2, alerts // 20))
     return CapacityPolicy(challenge, review, decline, alert_share=budget, sample=len(sample))
 

@@ -29,6 +29,7 @@ class SiteLibrary:
     def __init__(self, settings: ServiceSettings, releases: Releases) -> None:
         """Take the settings, and who keeps releases and their texts."""
         self._settings, self._releases = settings, releases
+        self._spec = wiring.spec_of(settings)
         self._rules: dict[str, RuleSet] = {}
         self._policies: dict[str, Policy] = {}
         self._live: tuple[int, InUse] = (-LIVE_NS, InUse())
@@ -36,8 +37,7 @@ class SiteLibrary:
 
     def names(self, spec_version: str) -> tuple[str, ...] | None:
         """Return the names of the features of a spec version, None for one that is not this program's."""
-        ours = wiring.spec_of(self._settings)
-        return ours.names if spec_version == ours.version else None
+        return self._spec.names if spec_version == self._spec.version else None
 
     def vocabulary(self) -> Vocabulary:
         """Return what rules may name."""

@@ -204,7 +204,7 @@ def draws(data: Dataset, rows: Rows, score: F64) -> tuple[F64, F64]:
 
 def alerted(score: F64, share: float = BUDGET) -> F64:
     """Return by how much each row is among the `share` that score highest: 1, 0, or between them among equal scores."""
-    budget = int(share * len(score) + 1e-9)
+    budget = metrics.within_budget(share, len(score))
     if not budget:
         return np.zeros(len(score))
     cut = np.partition(score, len(score) - budget)[len(score) - budget]

@@ -1,5 +1,6 @@
 """Own columns in training: words as codes, what is usual of them, and which words a model knows."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,40 +15,35 @@ from models.boosting.codes import NONE, Codes, fitted
 from models.reasons.own import usual_of
 
 
-class CodedMatrix:
-    """A matrix of vectors whose own words are codes: of the rows that are asked for, as they are asked for."""
+class ChangedMatrix:
+    """A matrix of vectors whose rows are changed as they are asked for."""
 
-    def __init__(self, matrix: Matrix, codes: Codes) -> None:
-        """Take vectors (rows, features) and the codes."""
-        self._matrix, self._codes, self.shape = matrix, codes, matrix.shape
-
-    def __getitem__(self, rows: Any) -> Matrix:
-        """Return rows, float32 (n, features)."""
-        return self._codes.applied(np.asarray(self._matrix[rows]))
-
-
-class BlankMatrix:
-    """A matrix of vectors without own columns: they are missing in the rows that are asked for."""
-
-    def __init__(self, matrix: Matrix, places: list[int]) -> None:
-        """Take vectors (rows, features) and the places of own columns."""
-        self._matrix, self._places, self.shape = matrix, places, matrix.shape
+    def __init__(self, matrix: Matrix, change: Callable[[Matrix], Matrix]) -> None:
+        """Take vectors (rows, features), and what returns rows changed, leaving those that it is given alone."""
+        self._matrix, self._change, self.shape = matrix, change, matrix.shape
 
     def __getitem__(self, rows: Any) -> Matrix:
         """Return rows, float32 (n, features)."""
-        out = np.array(self._matrix[rows])
-        out[:, self._places] = np.nan
-        return out
+        return self._change(np.asarray(self._matrix[rows]))
 
 
 def blanked(data: Dataset) -> Dataset:
     """Return a data set as if nobody had sent own columns."""
-    return data._replace(matrix=BlankMatrix(data.matrix, own_places(data)))  # type: ignore[arg-type]
+    places = own_places(data)
+
+    def blank(rows: Matrix) -> Matrix:
+        out = rows.copy()
+        out[:, places] = np.nan
+        return out
+
+    return data._replace(matrix=ChangedMatrix(data.matrix, blank))  # type: ignore[arg-type]
 
 
 def coded(data: Dataset, codes: Codes) -> Dataset:
     """Return a data set with codes in the place of own words; the same one without words."""
-    return data._replace(matrix=CodedMatrix(data.matrix, codes)) if len(codes.columns) else data  # type: ignore[arg-type]
+    if not len(codes.columns):
+        return data
+    return data._replace(matrix=ChangedMatrix(data.matrix, codes.applied))  # type: ignore[arg-type]
 
 
 def codes_of(data: Dataset, rows: Rows) -> Codes:

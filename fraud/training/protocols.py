@@ -125,12 +125,16 @@ def measure(data: Dataset, rows: Rows, score: F64) -> dict[str, Any]:
 
 def chance(fraud: NDArray[np.bool_], budget: float) -> dict[str, float]:
     """Return what a ranking by chance has: the share of frauds, a half, and the share that is looked at."""
-    return {"ap": float(fraud.mean()), "auc": 0.5, "recall_at_1pct": int(budget * len(fraud) + 1e-9) / len(fraud)}
+    return {
+        "ap": float(fraud.mean()),
+        "auc": 0.5,
+        "recall_at_1pct": metrics.within_budget(budget, len(fraud)) / len(fraud),
+    }
 
 
 def most_recall(fraud: NDArray[np.bool_], budget: float) -> float:
     """Return the recall of the best ranking: fewer payments may be looked at than are frauds."""
-    return float(min(int(budget * len(fraud) + 1e-9) / max(int(fraud.sum()), 1), 1.0))
+    return float(min(metrics.within_budget(budget, len(fraud)) / max(int(fraud.sum()), 1), 1.0))
 
 
 def _cards_a_day(data: Dataset, rows: Rows) -> float:

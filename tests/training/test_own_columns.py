@@ -13,7 +13,7 @@ from fraud.training import checkpoints
 from fraud.training.booster import fit
 from fraud.training.dataset import Dataset, Identity, Row, write
 from fraud.training.fitting import FitRequest
-from fraud.training.own import CodedMatrix, codes_of, own_places
+from fraud.training.own import coded, codes_of, own_places
 from fraud.training.train import train, usual_slices
 from fraud.training.worth import TOGETHER, Worth
 from models import registry
@@ -133,7 +133,7 @@ def test_fit_without_own_columns_says_nothing_of_them(data: Dataset, tmp_path: P
 def test_coded_matrix_gives_codes_for_the_rows_that_are_asked(own: Dataset) -> None:
     codes = codes_of(own, usual_slices(own).train)
     asked = np.array([5, 3, 900])
-    found = CodedMatrix(own.matrix, codes)[asked]
+    found = coded(own, codes).matrix[asked]
     assert found.tobytes() == codes.applied(np.asarray(own.matrix[asked])).tobytes()
 
 

@@ -45,10 +45,6 @@ class AttrsSection(Section, frozen=True):
         dict[str, str], setting('Numbers computed of them: drift = "old_balance - amount - new_balance".')
     ] = msgspec.field(default_factory=dict)
 
-    def declared(self, where: str) -> "Declaration":
-        """Return what is declared; raise SettingsError as `declaration` does."""
-        return declaration(self, where)
-
     def carried(self) -> "AttrsSection":
         """Return the same own columns as settings declare them: each under its own name."""
         plain = {kind: dict.fromkeys(names, "") for kind, names in self.sources().items()}

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from fraud.core.attributes.declaration import PREFIX as ATTRS
-from fraud.core.attributes.declaration import AttrsSection
+from fraud.core.attributes.declaration import AttrsSection, declaration
 from fraud.core.errors import MappingError, SettingsError, nearest
 
 SHIPPED = Path(__file__).parents[2] / "mappings"
@@ -241,7 +241,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 msg = f"mapping: attrs.{name} names no column: expected the name of one, or a path such as payer.age"
                 raise MappingError(msg)
         try:
-            self.attrs.declared("mapping")
+            declaration(self.attrs, "mapping")
         except SettingsError as error:
             raise MappingError(str(error)) from error
         return self
